@@ -1,0 +1,44 @@
+# Everything a contributor needs, by name. Only git, make and Python >= 3.11 are assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+ENV := .venv/.synced
+
+.PHONY: help demo test quick check fix bench schemas clean
+
+help:            ## what there is
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(ENV): pyproject.toml uv.lock
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Branchline needs Python 3.11 or newer; say which: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv sync --quiet --frozen --inexact
+	@touch $(ENV)
+
+demo: $(ENV)     ## the whole pipeline on a small repository: no key, no network
+	@$(BIN)/branchline demo
+
+test: $(ENV)     ## the whole test suite
+	@$(BIN)/python -m pytest -n 2 -q tests
+
+quick: $(ENV)    ## unit and contract tests only
+	@$(BIN)/python -m pytest -n 2 -q tests/unit tests/contract -m "not slow"
+
+check: $(ENV)    ## linters, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/mypy
+
+fix: $(ENV)      ## repair what the linters can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(ENV)    ## measure; prints tables
+	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+schemas: $(ENV)  ## write schemas/ again after a change of the models
+	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'
+
+clean:           ## remove what the other targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist

@@ -1,0 +1,117 @@
+"""Eight worktrees of a repository of 6,000 files, from eight threads, against sequential `git worktree add`.
+
+Each round has its own clone-free start: the worktrees of the round before are removed, outside the clock.
+"""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from measuring import interleaved, options, show, verdict
+
+FILES, FOLDERS, COUNT, GOAL = 6_000, 120, 8, 1.0
+
+
+def main() -> None:
+    """Both ways, in turns."""
+    given = options(__doc__)
+    files = 300 if given.quick else FILES
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "repo"
+        generate(root, files)
+        contest = Contest(root)
+        median = interleaved(
+            1 if given.quick else 5, {"branchline": contest.ours, "git": contest.sequential}
+        )
+    ratio = median["branchline"] / median["git"]
+    row = {
+        "files": files,
+        "worktrees": COUNT,
+        "git worktree add, s": median["git"],
+        "branchline, s": median["branchline"],
+        "ratio": ratio,
+        "goal": f"{GOAL:g} {verdict(ratio, GOAL)}",
+    }
+    show(f"Worktrees on {os.cpu_count()} cores: seconds, medians", [row], as_json=given.json)
+
+
+def generate(root: Path, files: int) -> None:
+    """A repository of source-like files of 0.5 to 8 KB."""
+    for number in range(files):
+        path = root / f"pkg{number % FOLDERS:03d}" / f"module_{number:05d}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"def function_{number}_{line}(x: int) -> int:\n    return x + {line}\n" for line in range(8 + number % 120)]
+        path.write_text("\n\n".join(lines))
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "-q", "-m", "files")
+
+
+def git(root: Path, *args: str) -> None:
+    """Run git as a person would, without their configuration."""
+    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(["git", "-C", str(root), *args], check=True, env=environ, stdout=subprocess.DEVNULL)
+
+
+class Contest:
+    """Both ways to make the worktrees; each makes them in new places."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.number = root, 0
+        self.repo = Repo.open(root)
+        self.worktrees = Worktrees(self.repo, root.parent / "git.lock")
+        commit = self.repo.head_commit()
+        assert commit is not None
+        self.commit = commit
+
+    def places(self) -> list[Path]:
+        """Folders that no round had before."""
+        self.number += 1
+        return [self.root.parent / f"{self.number}" / f"w{self.number}-{one}" for one in range(COUNT)]
+
+    def ours(self) -> dict[str, float]:
+        """Eight threads."""
+        places = self.places()
+
+        def add(path: Path) -> None:
+            self.worktrees.add(path, self.commit, f"feature/{path.name}")
+
+        def all_at_once() -> None:
+            with ThreadPoolExecutor(COUNT) as threads:
+                list(threads.map(add, places))
+
+        return {"branchline": self.timed(all_at_once, places)}
+
+    def sequential(self) -> dict[str, float]:
+        """One after the other."""
+        places = self.places()
+
+        def one_by_one() -> None:
+            for path in places:
+                git(self.root, "worktree", "add", "-q", "-b", f"feature/{path.name}", str(path), self.commit)
+
+        return {"git": self.timed(one_by_one, places)}
+
+    def timed(self, work: Callable[[], None], places: list[Path]) -> float:
+        """Seconds of the work; what it made is checked and removed afterwards, outside the clock."""
+        places[0].parent.mkdir()
+        os.sync()
+        began = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - began
+        last = max(self.repo.list_files(self.commit)) if hasattr(self.repo, "list_files") else "pkg000/module_00000.py"
+        if not all((path / last).exists() for path in places):
+            raise RuntimeError("a worktree is not complete")
+        for path in places:
+            git(self.root, "worktree", "remove", "--force", "--force", str(path))
+        return seconds
+
+
+if __name__ == "__main__":
+    main()

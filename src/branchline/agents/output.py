@@ -1,0 +1,40 @@
+"""The end of what a process wrote, read safely: its writer may have put anything at that path."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # terminal colours and cursor moves
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles, links
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def tail(path: Path, limit: int) -> bytes:
+    """The last `limit` bytes of a regular file; nothing if it is missing, a link, a pipe or a device."""
+    try:
+        with open(path, "rb", opener=_cautiously) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return b""
+            file.seek(max(0, status.st_size - limit))
+            return file.read(limit)
+    except OSError:
+        return b""
+
+
+def _cautiously(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def readable(data: bytes) -> str:
+    """Output as text that is safe to show on a terminal: valid, without control sequences."""
+    return CONTROL.sub("", data.decode("utf-8", "replace"))
+
+
+def last_line(data: bytes) -> str:
+    """The last line that says something; empty if none does."""
+    lines = readable(data).split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,107 @@
+"""The one place where errors become words and exit codes."""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from click.exceptions import Exit
+
+from branchline.cli.app import app
+from branchline.errors import BranchlineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_PIPE = 2, 3, 130, 141
+
+
+def guarded(args: list[str]) -> int:
+    """Run the command line; the exit code. No exception leaves, no traceback is shown."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # file names may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _dispatch(args)
+        sys.stdout.flush()
+    except BranchlineError as error:
+        return _refuse(args, error.message, error.hint, error.exit_code)
+    except click.ClickException as error:
+        return _refuse(args, error.format_message(), _usage_hint(error), EXIT_USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return _refuse(args, "interrupted", "", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not trip over the rest of it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except Exception as error:  # noqa: BLE001 - the boundary: a fault of our own becomes a report, not a traceback
+        return _crash(args, error)
+    return code
+
+
+def _dispatch(args: list[str]) -> int:
+    if "_BRANCHLINE_COMPLETE" in os.environ:
+        app.main(args, prog_name="branchline")
+    try:
+        with app.make_context("branchline", list(args)) as ctx:
+            result = app.invoke(ctx)
+    except Exit as end:
+        return end.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _refuse(args: list[str], message: str, hint: str, code: int) -> int:
+    """Say what is wrong on stderr and, for programs, on stdout."""
+    lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+    try:
+        sys.stdout.flush()
+        sys.stderr.write("\n".join(lines) + "\n")
+        if "--json" in args:
+            error = {"message": message, "hint": hint, "exit_code": code}
+            sys.stdout.write(json.dumps({"error": error}, indent=2) + "\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    own = getattr(error, "hint", "")
+    ctx = getattr(error, "ctx", None)
+    return own or f"{ctx.command_path if ctx else 'branchline'} --help"
+
+
+def _crash(args: list[str], error: Exception) -> int:
+    import platform
+    import shlex
+    import traceback
+
+    from branchline._version import __version__
+
+    text = "\n".join(
+        [
+            f"Branchline {__version__}, Python {platform.python_version()}, {platform.platform()}",
+            f"branchline {shlex.join(args)}",
+            "",
+            *traceback.format_exception(error),
+        ]
+    )
+    report = _keep(text)
+    message = f"Branchline crashed: {type(error).__name__}: {error}; this is our fault, and your work is safe"
+    return _refuse(args, message, f"please report it with the file {report}", EXIT_CRASH)
+
+
+def _keep(text: str) -> "Path":
+    """Write a report beside the runs, or where there are none, into a temporary file."""
+    import tempfile
+    from pathlib import Path
+
+    from branchline.cli.history import find_root
+
+    runs = find_root(Path.cwd()) / ".runs"
+    folder = runs if os.access(runs, os.W_OK) else None
+    handle, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
+    with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return Path(name)

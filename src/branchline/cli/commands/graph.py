@@ -1,0 +1,54 @@
+"""`branchline graph`: tasks, their waves and their states."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from branchline.cli.options import file_type, json_option, repo_option, run_argument
+from branchline.cli.output import emit, show
+from branchline.core.run_state import RunState
+from branchline.views.graph import graph, lines, mermaid
+
+
+@click.command("graph")
+@run_argument
+@click.option("--plan", type=file_type, metavar="FILE", help="Draw the graph of a plan instead.")
+@click.option("--graph", "file", type=file_type, metavar="FILE", help="Draw a graph file instead.")
+@click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text", show_default=True)
+@repo_option
+@json_option
+def command(  # noqa: PLR0913 - one parameter an option
+    *, run: str | None, plan: Path | None, file: Path | None, form: str, repo: Path, as_json: bool
+) -> None:
+    """Draw the task graph of a run or of a plan."""
+    if sum(x is not None for x in (run, plan, file)) > 1:
+        raise click.UsageError("choose one: RUN, --plan or --graph")
+    view = graph(_state(run, plan, file, repo))
+    if as_json:
+        emit(view)
+    elif form == "mermaid":
+        sys.stdout.write(mermaid(view))
+    else:
+        show(lines(view))
+
+
+def _state(run: str | None, plan: Path | None, file: Path | None, repo: Path) -> RunState:
+    if plan is None and file is None:
+        from branchline.cli.history import load
+
+        return load(repo, run).state
+    from branchline.config.load import load_graph, load_plan, load_settings
+    from branchline.core.events import RunPolicy, RunStarted
+    from branchline.core.pipeline import task_graph
+    from branchline.core.run_state import replay
+
+    if plan is not None:
+        from branchline.cli.history import find_root
+
+        settings = load_settings(None, root=find_root(repo))
+        agents = [agent.id for agent in settings.agents]
+        tasks = task_graph(load_plan(plan, agents=agents, default_agent=settings.agent))
+        return replay([RunStarted(kind="pipeline", started_at=0, tasks=tasks, policy=RunPolicy())])
+    assert file is not None  # noqa: S101 - one of the two is there
+    return replay([RunStarted(kind="graph", started_at=0, tasks=load_graph(file).tasks, policy=RunPolicy())])

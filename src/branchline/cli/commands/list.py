@@ -1,0 +1,82 @@
+"""`branchline list`: the runs of a repository, each from the first and the last line of its ledger alone."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from branchline.cli.history import find_root
+from branchline.cli.options import json_option, repo_option
+from branchline.cli.output import emit, say, show
+from branchline.ledger.codec import milliseconds
+from branchline.ledger.lease import is_held
+from branchline.ledger.paths import RunPaths, run_ids
+from branchline.views.text import cut, moment, plain, table
+
+FIRST_BYTES = 1 << 26
+TAIL_BYTES = 1 << 18
+GOAL_COLUMNS = 34
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in the list; `started_at` in Unix milliseconds. A `damaged` one is for `branchline verify`."""
+
+    run_id: str
+    status: str
+    started_at: int | None = None
+    kind: str = ""
+    goal: str = ""
+
+
+@click.command("list")
+@repo_option
+@json_option
+def command(*, repo: Path, as_json: bool) -> None:
+    """List the runs, the latest last."""
+    root = find_root(repo)
+    runs = [_line(RunPaths(root, name)) for name in run_ids(root)]
+    if as_json:
+        emit(runs)
+    elif runs:
+        show(table([("run", "status", "started", "goal"), *map(_cells, runs)], indent=""))
+    else:
+        say(f"There are no runs in {root}.", "Begin one: branchline run --plan FILE")
+
+
+def _cells(run: Line) -> tuple[str, str, str, str]:
+    started = "" if run.started_at is None else moment(run.started_at).removesuffix(":00 UTC")[:16]
+    return run.run_id, run.status, started, cut(plain(run.goal), GOAL_COLUMNS)
+
+
+def _line(paths: RunPaths) -> Line:
+    try:
+        first, last = _ends(paths.ledger)
+        pins = first["context"].get("pins", {})
+        return Line(
+            run_id=paths.run_id,
+            status=_status(paths, last),
+            started_at=milliseconds(first["timestamp"]),
+            kind=first["context"]["kind"],
+            goal=pins.get("plan", {}).get("goal", "") or pins.get("prompt", ""),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Line(run_id=paths.run_id, status="damaged")
+
+
+def _status(paths: RunPaths, last: dict[str, Any]) -> str:
+    if last["event"] == "run_end":
+        return str(last["context"]["status"])
+    return "running" if is_held(paths) else "interrupted"
+
+
+def _ends(ledger: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first and the last whole line of a ledger."""
+    with ledger.open("rb") as file:
+        first = file.readline(FIRST_BYTES)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        tail = file.read().rstrip(b"\0")
+    lines = tail[: tail.rfind(b"\n")].split(b"\n")
+    return json.loads(first), json.loads(lines[-1])

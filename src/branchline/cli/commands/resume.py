@@ -1,0 +1,46 @@
+"""`branchline resume`: a run goes on where it stopped."""
+
+from pathlib import Path
+
+import click
+
+from branchline.cli.driving import driven
+from branchline.cli.history import History, load
+from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.taking_up import take_up
+from branchline.errors import InvalidInput
+
+
+@click.command("resume")
+@run_argument
+@click.option("--checkpoint", type=click.IntRange(min=0), metavar="ID", help="Go back to it and do the rest again.")
+@click.option("--skip", multiple=True, metavar="TASK", help="Leave a task out. Repeatable.")
+@repo_option
+@json_option
+def command(*, run: str | None, checkpoint: int | None, skip: tuple[str, ...], repo: Path, as_json: bool) -> int:
+    """Go on with a run that was interrupted or that failed.
+
+    What is completed stays. ID is the checkpoint_id of a checkpoint.json, or any record's number. Exits like `run`.
+    """
+    history = load(repo, run)
+    if checkpoint is None:
+        _require_unfinished(history)
+    return driven(
+        history.paths,
+        lambda session: take_up(history, session, checkpoint=checkpoint, skip=skip),
+        as_json=as_json,
+    )
+
+
+def _require_unfinished(history: History) -> None:
+    end = history.state.end
+    if end is None or end.status == "failed":
+        return
+    hint = f"branchline show {history.run_id}"
+    if end.status != "succeeded":
+        hint += f", then: branchline retry {history.run_id} TASK"
+    raise InvalidInput(f"run {history.run_id} {_ended(end.status)}: there is nothing to resume", hint=hint)
+
+
+def _ended(status: str) -> str:
+    return {"succeeded": "has succeeded", "cancelled": "was cancelled"}.get(status, "has ended, part of it landed")

@@ -1,0 +1,32 @@
+"""`branchline retry`: one task again."""
+
+from pathlib import Path
+
+import click
+
+from branchline.cli.driving import driven
+from branchline.cli.history import load
+from branchline.cli.options import json_option, repo_option, run_needed
+from branchline.cli.output import emit, say
+from branchline.cli.taking_up import ask, require_retryable, take_up
+
+
+@click.command("retry")
+@run_needed
+@click.argument("task")
+@repo_option
+@json_option
+def command(*, run: str, task: str, repo: Path, as_json: bool) -> int:
+    """Do one task of a run again, and what follows from it.
+
+    A live run is asked to; one that nobody drives goes on here. Exits like `run`.
+    """
+    history = load(repo, run)
+    require_retryable(history, task)
+    if not history.live:
+        return driven(history.paths, lambda session: take_up(history, session, retry=task), as_json=as_json)
+    ask(history, "retry", task)
+    say(f"asked run {history.run_id} to do {task} again; watch it: branchline log -f {history.run_id}")
+    if as_json:
+        emit({"run_id": history.run_id, "asked": "retry", "task_id": task})
+    return 0

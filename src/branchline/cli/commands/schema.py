@@ -1,0 +1,20 @@
+"""`branchline schema`: what the files that people write may say."""
+
+import sys
+
+import click
+
+NAMES = ("plan", "config", "graph")
+
+
+@click.command("schema")
+@click.argument("name", required=False, metavar="[NAME]", type=click.Choice(NAMES))
+@click.option("--json", "_as_json", is_flag=True, help="A schema is always JSON.")
+def command(*, name: str | None, _as_json: bool) -> None:
+    """Print the JSON Schema of a kind of file.
+
+    NAME is plan, config or graph; without it, all are printed in one object.
+    """
+    from branchline.config.schemas import all_schemas, as_text, schema
+
+    sys.stdout.write(as_text(schema(name) if name else all_schemas()))

@@ -1,0 +1,83 @@
+"""`branchline verify`: is the ledger whole, and does it make sense?"""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from branchline.cli.history import locate
+from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.output import emit, show
+from branchline.core.run_state import RunState
+from branchline.errors import BranchlineError
+from branchline.ledger.log import Fault, Reading, read
+from branchline.ledger.paths import RunPaths
+from branchline.views.text import count, plain
+
+EXIT_BAD = 1
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found. A torn tail, the last line of a writer that was killed, is cut off by the next resume."""
+
+    ok: bool
+    run_id: str
+    records: int
+    torn_bytes: int
+    fault: Fault | None
+
+
+@click.command("verify")
+@run_argument
+@repo_option
+@json_option
+def command(*, run: str | None, repo: Path, as_json: bool) -> int:
+    """Check that a ledger is whole and makes sense.
+
+    Every record's hash and place, every move of every task, the high-water marks beside the ledger and in git.
+    Exits 1 at the first bad record.
+    """
+    paths = locate(repo, run)
+    reading = read(paths)
+    fault = reading.fault or _senseless(reading) or _cut_off(paths, reading)
+    found = Verdict(
+        ok=fault is None, run_id=paths.run_id, records=len(reading.records), torn_bytes=reading.torn, fault=fault
+    )
+    if as_json:
+        emit(found)
+    else:
+        show(_lines(found, paths))
+    return 0 if found.ok else EXIT_BAD
+
+
+def _senseless(reading: Reading) -> Fault | None:
+    """The first record that does not follow from those before it."""
+    state = RunState()
+    for record in reading.records:
+        try:
+            state.apply(record.event)
+        except (BranchlineError, KeyError) as error:
+            return Fault(record.seq, record.offset, f"it does not make sense: {error}")
+    return None if reading.records else Fault(0, 0, "there is no whole record: the run never began")
+
+
+def _cut_off(paths: RunPaths, reading: Reading) -> Fault | None:
+    """What git's mark says against a pipeline's ledger."""
+    if reading.records[0].event.kind != "pipeline":  # type: ignore[union-attr]
+        return None
+    from branchline.engine.pipeline import git_fault
+    from branchline.git.repo import Repo
+
+    return git_fault(Repo.open(paths.root), paths, reading)
+
+
+def _lines(found: Verdict, paths: RunPaths) -> list[str]:
+    lines = []
+    if found.fault is None:
+        lines.append(f"ok: {count(found.records, 'record')}, run {found.run_id}")
+    else:
+        lines.append(f"failed: {plain(str(found.fault))}")
+        lines.append(f"        {paths.ledger}, {count(found.records, 'record')} before it")
+    if found.torn_bytes:
+        lines.append(f"        a torn tail of {found.torn_bytes} bytes: the next resume cuts it off")
+    return lines

@@ -1,0 +1,44 @@
+"""Driving a run to its end before somebody's eyes, and saying what came of it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from branchline.cli.output import emit, say
+from branchline.core.plan import Plan
+from branchline.engine.pipeline import Session
+from branchline.errors import Interrupted
+from branchline.ledger.log import read, require
+from branchline.views.recap import EXIT_INTERRUPTED, lines, recap
+
+if TYPE_CHECKING:
+    from branchline.ledger.paths import RunPaths
+
+
+def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bool) -> int:
+    """Have `drive` drive a run, showing its progress; then its recap, and its exit code."""
+    from branchline.cli.watch import watching
+
+    try:
+        with watching(paths.run_id) as watch:
+            drive(Session(observers=(watch.observe,), say=watch.say))
+    except Interrupted:
+        if not paths.ledger.exists():
+            raise
+        finish(paths, as_json=as_json)
+        return EXIT_INTERRUPTED
+    return finish(paths, as_json=as_json)
+
+
+def finish(paths: "RunPaths", *, as_json: bool) -> int:
+    """Print what a run came to; its exit code."""
+    reading = read(paths)
+    state = require(reading, paths)
+    made = recap(paths.run_id, reading.records, state, str(paths.run_dir))
+    if as_json:
+        emit(made)
+    else:
+        plan = msgspec.convert(state.pins["plan"], Plan) if state.kind == "pipeline" else None
+        say("", *lines(made, reading.records, state, plan))
+    return made.exit_code

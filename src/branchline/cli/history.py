@@ -1,0 +1,54 @@
+"""A run as its ledger tells it, found from wherever the user stands."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.core.run_state import RunState
+from branchline.ledger.codec import Record
+from branchline.ledger.lease import is_held
+from branchline.ledger.log import read, require
+from branchline.ledger.paths import RUNS, RunPaths, find_run
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A run that verifies. `live`: some process drives it now."""
+
+    paths: RunPaths
+    records: tuple[Record, ...]
+    state: RunState
+    live: bool
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.paths.run_id
+
+
+def find_root(path: Path) -> Path:
+    """The folder that holds `.runs`: the nearest one upwards that has it or is a repository, else the path itself.
+
+    It asks no git, so that looking at a run starts no process.
+    """
+    here = path.resolve()
+    for folder in (here, *here.parents):
+        if (folder / RUNS).is_dir() or (folder / ".git").exists():
+            return folder
+    return here
+
+
+def locate(repo: Path, run: str | None) -> RunPaths:
+    """The files of a run. Raises InvalidInput."""
+    return find_run(find_root(repo), run)
+
+
+def load(repo: Path, run: str | None) -> History:
+    """The run of that name. Raises InvalidInput if there is none, LedgerError if its ledger does not verify."""
+    return history_of(locate(repo, run))
+
+
+def history_of(paths: RunPaths) -> History:
+    """The run with those files. Raises LedgerError."""
+    live = is_held(paths)
+    reading = read(paths)
+    return History(paths, reading.records, require(reading, paths), live)

@@ -1,0 +1,139 @@
+"""The live table: a line a workstream (of a plain graph: a line a running task), redrawn in place."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live as Screen
+from rich.table import Table
+from rich.text import Text
+
+from branchline.cli.watch import is_news
+from branchline.core import events as e
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.ledger.codec import Record
+from branchline.views.attempts import Attempts
+from branchline.views.log import line
+from branchline.views.progress import Row, progress
+from branchline.views.text import MARKS, duration, encodable, plain
+
+STYLES = {
+    State.PENDING: "dim",
+    State.RUNNING: "cyan",
+    State.COMPLETED: "green",
+    State.FAILED: "red",
+    State.SKIPPED: "dim",
+    State.CANCELLED: "yellow",
+}
+REDRAWS_A_SECOND = 8
+MOST_ROWS = 16
+SPARE_LINES = 6
+
+
+class Live:
+    """Draws what it last heard; records come from the coordinator's thread, drawing is done in rich's."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._console = Console(stderr=True, highlight=False)
+        self._attempts = Attempts()
+        self._texts: dict[str, str] = {}
+        self._rows: tuple[Row, ...] = ()
+        self._done, self._total = 0, 0
+        self._began = self._heard = time.monotonic()
+        self._screen = Screen(
+            get_renderable=self._drawn,
+            console=self._console,
+            refresh_per_second=REDRAWS_A_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._screen.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._screen.stop()
+
+    def observe(self, state: RunState, records: Sequence[Record]) -> None:
+        """Take the rows from the state now: it changes under the hands of the coordinator later."""
+        for record in records:
+            self._attempts.take(record)
+            if _is_bad_news(record, state):
+                self._console.print(Text(encodable(line(record)), style="red"))
+        at = records[-1].at
+        rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)
+        self._done, self._total = len(state.records) - state.open, len(state.records)
+        self._rows, self._heard = rows, time.monotonic()
+
+    def say(self, task_id: str, text: str) -> None:
+        """Remember what a running step is about."""
+        self._texts[task_id] = encodable(plain(text))
+
+    def _running(self, state: RunState, at: int) -> tuple[Row, ...]:
+        """A graph may have thousands of tasks, and a batch of records comes every few milliseconds: only what runs."""
+        found = []
+        for name in sorted(state.running):
+            attempt = self._attempts.of[name][-1]
+            spent = attempt.elapsed(at)
+            found.append(
+                Row(
+                    workstream="",
+                    task_id=name,
+                    step="",
+                    state=State.RUNNING,
+                    attempt=attempt.attempt,
+                    round=1,
+                    attempt_ms=spent,
+                    elapsed_ms=spent,
+                )
+            )
+        return tuple(found)
+
+    def _drawn(self) -> Group:
+        rows, since = self._rows, round((time.monotonic() - self._heard) * 1000)
+        room = max(3, min(MOST_ROWS, self._console.size.height - SPARE_LINES))
+        shown = sorted(rows, key=lambda row: row.state != State.RUNNING)[:room] if len(rows) > room else rows
+        grid = Table.grid(padding=(0, 2), expand=True)
+        for _ in range(5):
+            grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for row in shown:
+            grid.add_row(*self._cells(row, since))
+        more = [Text(f"  and {len(rows) - len(shown)} more", style="dim")] if len(rows) > len(shown) else []
+        return Group(self._headline(), grid, *more)
+
+    def _headline(self) -> Text:
+        elapsed = duration(round((time.monotonic() - self._began) * 1000))
+        text = Text(f"Run {self._run_id}", style="bold")
+        return text.append(f"  {elapsed}  {self._done} of {self._total} tasks done", style="not bold dim")
+
+    def _cells(self, row: Row, since: int) -> tuple[Text, ...]:
+        style, running = STYLES[row.state], row.state == State.RUNNING
+        elapsed = row.elapsed_ms + (since if running else 0)
+        tries = " ".join(
+            [*([f"try {row.attempt}"] if row.attempt > 1 else []), *([f"round {row.round}"] if row.round > 1 else [])]
+        )
+        doing = self._texts.get(row.task_id, "") if running else plain(row.reason)
+        return (
+            Text(f"  {MARKS[row.state]}", style=style),
+            Text(encodable(plain(row.name)), style="bold" if running else style),
+            Text(row.step if row.workstream else "", style=style),
+            Text(tries, style="yellow"),
+            Text(duration(elapsed) if elapsed else "", style="dim"),
+            Text(encodable(doing), style="default" if running else "dim"),
+        )
+
+
+def _is_bad_news(record: Record, state: RunState) -> bool:
+    event = record.event
+    if isinstance(event, e.Transition):
+        return event.new_state == State.FAILED
+    return isinstance(event, e.IntentReceived | e.ValidateWsFail) and is_news(record, state)

@@ -1,0 +1,32 @@
+"""Options and arguments that many commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    from branchline.cli.history import find_root
+    from branchline.ledger.paths import run_ids
+
+    known = run_ids(find_root(Path(ctx.params.get("repo") or ".")))
+    return [CompletionItem(name) for name in reversed(known) if name.startswith(incomplete.upper())]
+
+
+repo_option: Any = click.option(
+    "--repo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    metavar="DIR",
+    help="The repository, or any folder in it. [default: .]",
+)
+json_option: Any = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+run_argument: Any = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)
+run_needed: Any = click.argument("run", metavar="RUN", shell_complete=_runs)
+file_type = click.Path(dir_okay=False, path_type=Path)

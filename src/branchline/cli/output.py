@@ -1,0 +1,73 @@
+"""What goes where: data on stdout, words about it on stderr, colour only for eyes."""
+
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+import msgspec
+
+from branchline.views.text import degraded
+
+GREEN, RED, YELLOW, CYAN, DIM, BOLD, PLAIN = (f"\x1b[{n}m" for n in ("32", "31", "33", "36", "2", "1", "0"))
+
+_COLOURS = {
+    GREEN: ("succeeded", "landed", "completed", "merged", "ok", "✓"),
+    RED: ("failed", "missing", "✗"),
+    YELLOW: ("partial", "cancelled", "interrupted", "warning", "⊘"),
+    CYAN: ("running", "▶"),
+    DIM: ("pending", "skipped", "·"),
+}
+_COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
+# A word is a state only as a whole cell of a table or as the status after the run's name.
+_STATES = re.compile(rf"(?:(?<=  )|(?<=: )|^)({'|'.join(_COLOUR_OF)})(?=  |, |: |$| (?=[\w]))")
+
+
+def emit(value: Any) -> None:
+    """Print a value (anything that msgspec takes) as JSON; ASCII, because file names may hold bytes that are no text."""
+    sys.stdout.write(json.dumps(msgspec.to_builtins(value), indent=2) + "\n")
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines of text that somebody asked for."""
+    _write(sys.stdout, lines)
+
+
+def say(*lines: str) -> None:
+    """Tell what is going on. Nobody listening is no reason to stop."""
+    with contextlib.suppress(OSError):
+        _write(sys.stderr, lines)
+        sys.stderr.flush()
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Whether a stream wants colours: NO_COLOR, then FORCE_COLOR, then what it is."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") != "0":
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether a stream is a terminal with somebody before it."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+
+def painted(line: str) -> str:
+    """A line of a view with its headings bold and its states coloured."""
+    if line[:1].strip() and not line[:1].isdigit():
+        line = f"{BOLD}{line}{PLAIN}"
+        return _STATES.sub(lambda m: f"{_COLOUR_OF[m[1]]}{m[1]}{PLAIN}{BOLD}", line)
+    return _STATES.sub(lambda m: f"{_COLOUR_OF[m[1]]}{m[1]}{PLAIN}", line)
+
+
+def _write(stream: TextIO, lines: Iterable[str]) -> None:
+    coloured = is_coloured(stream)
+    ascii_only = "utf" not in (stream.encoding or "utf-8").lower()
+    for line in lines:
+        text = degraded(line) if ascii_only else line
+        stream.write((painted(text) if coloured else text) + "\n")

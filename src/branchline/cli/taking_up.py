@@ -1,0 +1,55 @@
+"""Taking an existing run up, whichever kind it is; and asking something of a run that somebody else drives."""
+
+import os
+
+from branchline.cli.history import History
+from branchline.core.rounds import retry_round
+from branchline.core.states import State
+from branchline.engine import library, pipeline
+from branchline.engine.inbox import Intent, drop
+from branchline.engine.pipeline import Session
+from branchline.errors import InvalidInput
+
+
+def take_up(
+    history: History,
+    session: Session,
+    *,
+    retry: str | None = None,
+    checkpoint: int | None = None,
+    skip: tuple[str, ...] = (),
+) -> None:
+    """Drive a run on. Raises InvalidInput, RunBusy, LedgerError."""
+    if history.state.kind == "pipeline":
+        pipeline.resume(history.paths, session, retry=retry, checkpoint=checkpoint, skip=skip)
+        return
+    if checkpoint is not None:
+        raise InvalidInput("a plain graph has no checkpoint to go back to", hint=f"branchline resume {history.run_id}")
+    _require_commands(history)
+    if retry is not None:
+        ask(history, "retry", retry)
+    library.resume(
+        history.run_id, root=history.paths.root, driver=session.driver, observers=session.observers, skip=skip
+    )
+
+
+def ask(history: History, kind: str, task_id: str = "") -> None:
+    """Leave an intent for whoever drives the run, or for whoever takes it up next."""
+    drop(history.paths, Intent(kind=kind, by=os.environ.get("USER") or "the user", task_id=task_id))  # type: ignore[arg-type]
+
+
+def require_retryable(history: History, task_id: str) -> None:
+    """Raise InvalidInput if the task cannot be done again."""
+    refusal = retry_round(history.state, task_id)
+    if isinstance(refusal, str):
+        raise InvalidInput(refusal, hint=f"branchline graph {history.run_id}")
+
+
+def _require_commands(history: History) -> None:
+    """A graph of Python callables goes on only where the callables are."""
+    for name, record in history.state.current().items():
+        if record.task.run is None and record.state not in {State.COMPLETED, State.SKIPPED}:
+            raise InvalidInput(
+                f"task {name} is a Python callable, which the command line does not have",
+                hint=f"in Python: branchline.resume({history.run_id!r}, implementations, root=...)",
+            )

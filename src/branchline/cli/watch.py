@@ -1,0 +1,63 @@
+"""A run's progress for people: lines where nobody looks, a live table on a terminal."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from branchline.cli.output import is_live, say
+from branchline.core import events as e
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.ledger.codec import Record
+from branchline.views.log import line
+
+QUIET_FACTS = (e.RunStarted, e.RunResumed, e.RunEnded, e.GaveUp, e.AttemptInterrupted, e.WorktreesReady, e.PlanComplete)
+QUIET_STATES = frozenset({State.COMPLETED, State.RUNNING, State.CANCELLED})
+
+
+class Watch(Protocol):
+    """Somebody who watches a run."""
+
+    def observe(self, state: RunState, records: Sequence[Record]) -> None:
+        """New records are durable; `state` is the state after them."""
+
+    def say(self, task_id: str, text: str) -> None:
+        """A running step says what it is about; from any thread."""
+
+
+@contextmanager
+def watching(run_id: str) -> Iterator[Watch]:
+    """A watch that fits stderr, for as long as the block runs."""
+    if not is_live(sys.stderr):
+        yield Lines(run_id)
+        return
+    from branchline.cli.live import Live
+
+    with Live(run_id) as live:
+        yield live
+
+
+class Lines:
+    """A line for whatever a reader of a log wants to find there."""
+
+    def __init__(self, run_id: str) -> None:
+        say(f"run {run_id}")
+
+    def observe(self, state: RunState, records: Sequence[Record]) -> None:
+        """Print the records that matter."""
+        say(*(line(record) for record in records if is_news(record, state)))
+
+    def say(self, task_id: str, text: str) -> None:
+        """What a step is about is for the live table only."""
+
+
+def is_news(record: Record, state: RunState) -> bool:
+    """Whether a record is worth a line: facts, failures, retries; the start of an agent, both ends of a plain task."""
+    event = record.event
+    if not isinstance(event, e.Transition):
+        return not isinstance(event, QUIET_FACTS)
+    if state.kind == "graph":
+        return True
+    task = state.records[event.task_id].task
+    return event.new_state not in QUIET_STATES or (event.new_state == State.RUNNING and task.step == "execute")

@@ -1,0 +1,56 @@
+"""Models as text for storing: YAML for people, which loads back equal, and a digest for comparing."""
+
+import hashlib
+import json
+import re
+
+import msgspec
+
+from branchline.config.yaml import plain_value
+
+BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+INDENT = "  "
+
+
+def canonical(model: msgspec.Struct) -> str:
+    """A model as block-style YAML. Members that have their default are left out; equal models give equal text."""
+    return _value(msgspec.to_builtins(model), "").lstrip() + "\n"
+
+
+def digest(model: msgspec.Struct) -> str:
+    """sha-256, in hexadecimal, of a model's JSON with sorted keys."""
+    return hashlib.sha256(msgspec.json.encode(model, order="sorted")).hexdigest()
+
+
+def _value(value: object, pad: str) -> str:
+    """A value as it follows `key:` or `-`: with the space or the line breaks in front, without one at the end."""
+    match value:
+        case dict() if value:
+            return "".join(f"\n{pad}{_key(key)}:{_value(member, pad + INDENT)}" for key, member in value.items())
+        case list() | tuple() if value:
+            return "".join(f"\n{pad}- {_value(member, pad + INDENT).lstrip()}" for member in value)
+        case str():
+            return " " + (_block(value, pad) if _fits_block(value) else _quoted(value))
+        case _:
+            return " " + json.dumps(value)
+
+
+def _key(key: str) -> str:
+    return key if BARE_KEY.fullmatch(key) and isinstance(plain_value(key), str) else _quoted(key)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _fits_block(text: str) -> bool:
+    """Whether a literal block shows these lines as they are, whatever their spaces."""
+    lines = text.removesuffix("\n").split("\n")
+    is_plain = all(line == line.rstrip() and line.replace("\t", " ").isprintable() for line in lines)
+    return "\n" in text and is_plain and lines[0][:1].strip() != "" and lines[-1] != ""
+
+
+def _block(text: str, pad: str) -> str:
+    lines = text.removesuffix("\n").split("\n")
+    head = "|" if text.endswith("\n") else "|-"
+    return "\n".join([head, *(pad + line if line else "" for line in lines)])

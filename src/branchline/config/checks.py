@@ -1,0 +1,142 @@
+"""What a schema cannot say: names that must exist, cycles, paths that leave the repository.
+
+Every check reads nodes, not models, so that it can speak up even where the schema has something to say too.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from branchline.config.document import Node
+from branchline.config.problems import Finding, Place, suggestion
+from branchline.core.graph import CycleError, sort_ids
+
+SCRIPTED = "scripted"
+PLACEHOLDERS = ("{prompt}", "{prompt_file}", "{worktree}", "{model}", "{workstream}", "{round}")
+PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+
+
+def check_plan(root: Node, agents: Collection[str], default_agent: str | None) -> Iterator[Finding]:
+    """Ids, dependencies, agents and scopes of a plan. `agents` are the ids that the settings know."""
+    workstreams = list(root.items("workstreams"))
+    yield from _ids(workstreams, "workstream", fold=True)
+    yield from _dependencies(workstreams, "depends_on", "workstream")
+    for workstream in workstreams:
+        yield from _branch_part(workstream)
+        yield from _agent(workstream, {SCRIPTED, *agents}, default_agent)
+        scope = workstream.children.get("scope")
+        for key in ("write", "protect"):
+            yield from _inside(scope.texts(key) if scope else (), f"the {key} glob")
+
+
+def check_settings(root: Node) -> Iterator[Finding]:
+    """Ids, folders, placeholders and agents of a configuration."""
+    gates, agents = list(root.items("gates")), list(root.items("agents"))
+    yield from _ids(gates, "gate")
+    yield from _ids(agents, "agent", taken=(SCRIPTED,))
+    for gate in gates:
+        yield from _inside(_one(gate, "cwd"), "the gate's cwd")
+    for agent in agents:
+        yield from _placeholders(agent)
+    known = {SCRIPTED, *(name for agent in agents if (name := agent.text("id")))}
+    for name, place in _one(root, "agent"):
+        yield from _known_agent(name, place, known)
+    setup = root.children.get("setup")
+    if setup is not None:
+        yield from _inside([*setup.texts("copy"), *setup.texts("symlink")], "the set-up path")
+
+
+def check_graph(root: Node) -> Iterator[Finding]:
+    """Ids, dependencies, commands and conditions of a graph file."""
+    tasks = list(root.items("tasks"))
+    yield from _ids(tasks, "task", fold=True)
+    yield from _dependencies(tasks, "dependencies", "task")
+    for task in tasks:
+        if isinstance(task.data, dict) and "run" not in task.children:
+            yield Finding(task.place, f"{_called(task, 'task')} has no command", "add run: [program, argument]")
+        condition = task.children.get("when")
+        for name, place in _one(condition, "task") if condition else ():
+            if name not in {dependency for dependency, _ in task.texts("dependencies")}:
+                yield Finding(place, f"the condition reads '{name}', on which the task does not depend")
+
+
+def _one(node: Node, key: str) -> list[tuple[str, Place]]:
+    text = node.text(key)
+    return [] if text is None else [(text, node.children[key].place)]
+
+
+def _called(node: Node, noun: str) -> str:
+    name = node.text("id")
+    return f"{noun} '{name}'" if name is not None else f"this {noun}"
+
+
+def _ids(nodes: list[Node], noun: str, *, taken: Collection[str] = (), fold: bool = False) -> Iterator[Finding]:
+    """Ids used twice; with `fold` also those that differ by case alone, one folder on many disks."""
+    seen: dict[str, str] = {}
+    for name, place in [found for node in nodes for found in _one(node, "id")]:
+        folded = name.casefold() if fold else name
+        if name in taken:
+            yield Finding(place, f"the {noun} id '{name}' is built in", "choose another id")
+        elif seen.get(folded) == name:
+            yield Finding(place, f"the {noun} id '{name}' is used twice")
+        elif folded in seen:
+            yield Finding(place, f"the {noun} ids '{seen[folded]}' and '{name}' differ by case alone")
+        seen.setdefault(folded, name)
+
+
+def _dependencies(nodes: list[Node], key: str, noun: str) -> Iterator[Finding]:
+    """Dependencies that do not exist, and the first cycle among those that do."""
+    known = {name: node for node in reversed(nodes) if (name := node.text("id")) is not None}
+    for node in nodes:
+        for name, place in node.texts(key):
+            if name not in known:
+                message = f"{_called(node, noun)} depends on '{name}', which does not exist"
+                yield Finding(place, message, suggestion(name, sorted(known.keys() - {node.text("id")})))
+    edges = {name: [wanted for wanted, _ in node.texts(key) if wanted in known] for name, node in known.items()}
+    try:
+        sort_ids(edges, dict.fromkeys(edges, 0))
+    except CycleError as error:
+        place = next(at for wanted, at in known[error.cycle[0]].texts(key) if wanted == error.cycle[1])
+        yield Finding(place, f"the {noun}s wait for each other: {' -> '.join(error.cycle)}", error.hint)
+
+
+def _branch_part(workstream: Node) -> Iterator[Finding]:
+    """Ids that cannot be part of a branch name or would read as an option or a hidden folder."""
+    for name, place in _one(workstream, "id"):
+        if name.startswith(("-", ".")) or name.endswith((".", ".lock")) or ".." in name:
+            message = f"the workstream id '{name}' cannot name a branch"
+            yield Finding(place, message, "no '-' or '.' in front, no '.' or '.lock' at the end, no '..'")
+
+
+def _agent(workstream: Node, known: Collection[str], default_agent: str | None) -> Iterator[Finding]:
+    for name, place in _one(workstream, "agent"):
+        yield from _known_agent(name, place, known)
+    if (workstream.text("agent") or default_agent) == SCRIPTED and "script" not in workstream.children:
+        message = f"{_called(workstream, 'workstream')} is for the scripted agent but has no script"
+        yield Finding(workstream.place, message, "add a script, or name another agent")
+
+
+def _known_agent(name: str, place: Place, known: Collection[str]) -> Iterator[Finding]:
+    if name not in known:
+        yield Finding(place, f"there is no agent '{name}'", suggestion(name, sorted(known)))
+
+
+def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:
+    """Paths and globs that point out of the repository, and globs in a form that no path has."""
+    for path, place in paths:
+        if path.startswith("/"):
+            yield Finding(place, f"{what} '{path}' is absolute", "write it relative to the repository")
+        elif ".." in path.split("/"):
+            yield Finding(place, f"{what} '{path}' contains '..'", "write it relative to the repository")
+        elif path.startswith("./") and what.endswith("glob"):
+            yield Finding(place, f"{what} '{path}' matches nothing", f"write '{path.removeprefix('./')}'")
+
+
+def _placeholders(agent: Node) -> Iterator[Finding]:
+    """Whole arguments that look like a placeholder but are none, or that nothing would replace."""
+    for argument, place in agent.texts("command"):
+        if PLACEHOLDER.fullmatch(argument) and argument not in PLACEHOLDERS:
+            yield Finding(place, f"{argument} is not a placeholder", suggestion(argument, PLACEHOLDERS))
+        elif argument == "{model}" and not agent.text("model"):
+            yield Finding(
+                place, f"{_called(agent, 'agent')} has {{model}} in its command but no model", "add model: name"
+            )

@@ -1,0 +1,148 @@
+"""Settings, plans and graphs from files: read, validated against their schema and beyond it, all errors at once."""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from branchline.config.checks import check_graph, check_plan, check_settings
+from branchline.config.document import Builder, Node, Unreadable
+from branchline.config.explain import schema_findings
+from branchline.config.problems import Finding, Place, invalid
+from branchline.config.settings import Settings
+from branchline.config.yaml import read_yaml
+from branchline.core.graph import TaskFile
+from branchline.core.plan import Plan
+
+SETTINGS_FILE = "branchline.yaml"
+MAX_BYTES = 4_000_000
+TOML_TABLE = re.compile(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?branchline\b", re.MULTILINE)
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[M]):
+    """A kind of file: its schema's name, its model, and what to check beyond the schema."""
+
+    name: str
+    model: type[M]
+    check: Callable[[Node], Iterable[Finding]]
+
+
+def load_settings(path: Path | None, *, root: Path) -> Settings:
+    """The settings of a file, or, without one, of what a repository has.
+
+    `path` None: `branchline.yaml` in `root`, else `[tool.branchline]` of its `pyproject.toml`, else the defaults.
+    Raises InvalidFile.
+    """
+    if path is not None:
+        return _load(path, _SETTINGS)
+    if os.path.lexists(root / SETTINGS_FILE):  # a dangling link is a mistake, not an absence
+        return _load(root / SETTINGS_FILE, _SETTINGS)
+    if (root / "pyproject.toml").is_file():
+        return _from_pyproject(root / "pyproject.toml")
+    return Settings(version=1)
+
+
+def load_plan(path: Path, *, agents: Collection[str] = (), default_agent: str | None = None) -> Plan:
+    """The plan in a file.
+
+    `agents`: ids of the configured agents; `scripted` is always known. `default_agent`: who works where a workstream
+    names nobody; it tells whether such a workstream needs a script. Raises InvalidFile.
+    """
+    return _load(path, _plan(agents, default_agent))
+
+
+def plan_from_data(
+    data: object, *, agents: Collection[str] = (), default_agent: str | None = None, file: str = "plan"
+) -> Plan:
+    """A plan from plain data, checked as a file is; `file` is what errors call it. Raises InvalidFile."""
+    return _from_data(data, file, Place(0, 0), _plan(agents, default_agent))
+
+
+def load_graph(path: Path) -> TaskFile:
+    """The task graph in a file; each of its tasks has a command. Raises InvalidFile."""
+    return _load(path, _GRAPH)
+
+
+_SETTINGS = _Kind("config", Settings, check_settings)
+_GRAPH = _Kind("graph", TaskFile, check_graph)
+
+
+def _plan(agents: Collection[str], default_agent: str | None) -> _Kind[Plan]:
+    return _Kind("plan", Plan, lambda root: check_plan(root, agents, default_agent))
+
+
+def _load(path: Path, kind: _Kind[M]) -> M:
+    file, builder = os.fspath(path), Builder()
+    try:
+        root = read_yaml(_text(path), builder)
+    except Unreadable as error:
+        raise invalid(file, [*builder.findings, error.finding]) from error
+    return _model(root, builder, file, kind)
+
+
+def _from_pyproject(path: Path) -> Settings:
+    """The settings in `[tool.branchline]`; TOML has no positions, so findings point to that line."""
+    import tomllib
+
+    file = os.fspath(path)
+    try:
+        text = _text(path)
+        data = tomllib.loads(text).get("tool", {}).get("branchline")
+    except Unreadable as error:
+        raise invalid(file, [error.finding]) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise invalid(file, [Finding(Place(0, 0), f"this is not TOML: {error}")]) from error
+    if data is None:
+        return Settings(version=1)
+    header = TOML_TABLE.search(text)
+    line = text.count("\n", 0, header.start()) + 1 if header else 0
+    return _from_data(data, file, Place(line, 1), _SETTINGS)
+
+
+def _from_data(data: object, file: str, place: Place, kind: _Kind[M]) -> M:
+    builder = Builder()
+    try:
+        root = builder.of(data, place)
+    except Unreadable as error:
+        raise invalid(file, [*builder.findings, error.finding]) from error
+    return _model(root, builder, file, kind)
+
+
+def _text(path: Path) -> str:
+    """The text of a file of at most `MAX_BYTES`. Raises Unreadable."""
+    whole = Place(0, 0)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise Unreadable(whole, f"this file cannot be read: {reason}") from error
+    if len(content) > MAX_BYTES:
+        raise Unreadable(whole, f"this file is larger than {MAX_BYTES:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise Unreadable(Place(line, column), "this file is not UTF-8 text") from error
+
+
+def _model(root: Node, builder: Builder, file: str, kind: _Kind[M]) -> M:
+    """The model of a document, or an InvalidFile with everything that is wrong with it."""
+    findings = [*builder.findings, *schema_findings(kind.name, root), *kind.check(root)]
+    if findings:
+        raise invalid(file, findings, hint=f"`branchline schema {kind.name}` prints what such a file may say")
+    data = {key: value for key, value in root.data.items() if key != "$schema"} if isinstance(root.data, dict) else {}
+    try:
+        return msgspec.convert(data, kind.model)
+    except msgspec.ValidationError as error:  # JSON Schema takes 1.0 for an integer, the models do not
+        steps = re.findall(r"\.(\w+)|\[(\d+)\]", str(error).rpartition("`$")[2])
+        place = root.at([name or int(index) for name, index in steps]).place
+        raise invalid(file, [Finding(place, str(error))]) from error

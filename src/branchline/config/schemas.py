@@ -1,0 +1,79 @@
+"""JSON Schemas of the files that users write, generated from the models and tightened where those say more."""
+
+import inspect
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from branchline.config.settings import Settings
+from branchline.core.durations import PATTERN as DURATION
+from branchline.core.graph import TaskFile
+from branchline.core.plan import Plan
+
+Schema = dict[str, Any]
+MODELS: dict[str, type[msgspec.Struct]] = {"plan": Plan, "config": Settings, "graph": TaskFile}
+CONTRACTS = {"execution_plan": "plan", "task_graph": "graph"}
+MAX_WORKSTREAMS = 1_000
+MAX_TASKS = 20_000
+NAME = r"^[A-Za-z0-9_.-]+$"
+
+
+@cache
+def schema(name: str) -> Schema:
+    """The schema of `plan`, `config` or `graph` (JSON Schema 2020-12). Raises KeyError for any other name."""
+    made = msgspec.json.schema(MODELS[name])
+    definitions = made["$defs"]
+    for fragment in _fragments(made):
+        _describe(fragment)
+    root = definitions[made["$ref"].rpartition("/")[2]]
+    root["properties"] = {"$schema": {"type": "string", "description": "For editors; ignored."}} | root["properties"]
+    if name == "plan":
+        definitions["Action"] |= {"minProperties": 1, "maxProperties": 1}
+        root["properties"]["workstreams"]["maxItems"] = MAX_WORKSTREAMS
+    if name == "graph":
+        root["properties"]["tasks"]["maxItems"] = MAX_TASKS
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Branchline {name} file"} | made
+
+
+def all_schemas() -> dict[str, Schema]:
+    """Every schema by name: `plan`, `config`, `graph`."""
+    return {name: schema(name) for name in MODELS}
+
+
+def write(folder: Path) -> None:
+    """Write every schema as `<name>.schema.json` into a folder, and those that are contracts into its `contracts`."""
+    (folder / "contracts").mkdir(parents=True, exist_ok=True)
+    for name, made in all_schemas().items():
+        (folder / f"{name}.schema.json").write_text(as_text(made), encoding="ascii")
+    for contract, name in CONTRACTS.items():
+        (folder / "contracts" / f"{contract}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
+
+
+def as_text(made: Schema) -> str:
+    """A schema as it stands in its file."""
+    return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"
+
+
+def _fragments(value: object) -> Iterator[Schema]:
+    match value:
+        case dict():
+            yield value
+            for member in value.values():
+                yield from _fragments(member)
+        case list():
+            for member in value:
+                yield from _fragments(member)
+
+
+def _describe(fragment: Schema) -> None:
+    """Say in words what a pattern means: editors show it, and so do our messages."""
+    if isinstance(text := fragment.get("description"), str):
+        fragment["description"] = inspect.cleandoc(text)
+    if fragment.get("pattern") == NAME:
+        fragment["description"] = f"1 to {fragment['maxLength']} of the characters A-Z a-z 0-9 _ . -"
+    if text_form := [option for option in fragment.get("anyOf", ()) if option.get("pattern") == DURATION]:
+        text_form[0]["pattern"] = DURATION.replace("^", "^(?=.*[1-9])")
+        fragment["description"] = "a time above 0: seconds, or text such as 30s, 10m or 1h30m"

@@ -1,0 +1,248 @@
+"""Facts, in the past tense: everything a ledger can say. One frozen struct each; the tag is the record's `event`."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from branchline.core.graph import Task
+from branchline.core.retry import RetryPolicy
+from branchline.core.states import State
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+    """Base of all events."""
+
+
+class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The rules that a run fixed when it began; a resume may not change them. None is unlimited."""
+
+    max_parallel: int = 4
+    groups: dict[str, int] = {}
+    cpu: float | None = None
+    mem_mb: float | None = None
+    retry: RetryPolicy = RetryPolicy()
+    repair_rounds: int = 0
+
+
+class RunStarted(Event, frozen=True, tag="run_start", kw_only=True):
+    """Record 0: what the run is and what it pins. `started_at` is in Unix milliseconds."""
+
+    kind: Literal["pipeline", "graph"]
+    started_at: int
+    tasks: tuple[Task, ...]
+    policy: RunPolicy
+    pins: dict[str, Any] = {}
+
+
+class Transition(Event, frozen=True, tag="state_transition", kw_only=True):
+    """A task moved. `retry_at` is in Unix milliseconds; `retryable` says whether the failure's cause may pass."""
+
+    task_id: str
+    old_state: State
+    new_state: State
+    attempt: int
+    reason: str = ""
+    error_class: str = ""
+    retryable: bool = True
+    retry_at: int | None = None
+    outputs: dict[str, Any] = {}
+
+
+class GaveUp(Event, frozen=True, tag="gave_up", kw_only=True):
+    """A failed task gets no further attempt and no round: its failure is final."""
+
+    task_id: str
+    reason: str
+
+
+class TasksAdded(Event, frozen=True, tag="tasks_added", kw_only=True):
+    """A new round: tasks that redo earlier ones (`replaces`: new id -> old id); waiting tasks rewired to them."""
+
+    reason: str
+    tasks: tuple[Task, ...]
+    replaces: dict[str, str]
+    rewired: dict[str, tuple[str, ...]] = {}
+
+
+class AttemptInterrupted(Event, frozen=True, tag="attempt_interrupted", kw_only=True):
+    """The process that drove the attempt is gone; the same attempt is taken up again."""
+
+    task_id: str
+    attempt: int
+
+
+class AttemptResumed(Event, frozen=True, tag="attempt_resumed", kw_only=True):
+    """An interrupted attempt is under way again, under the same number: a coordinator's death is not its failure."""
+
+    task_id: str
+    attempt: int
+
+
+class RunResumed(Event, frozen=True, tag="run_resumed", kw_only=True):
+    """A new coordinator took the run over, under a new epoch."""
+
+    by: str
+    reason: str = ""
+
+
+class IntentReceived(Event, frozen=True, tag="intent_received", kw_only=True):
+    """Somebody asked something of the run. `refused` says why nothing came of it."""
+
+    kind: Literal["cancel", "retry", "skip"]
+    by: str
+    task_id: str = ""
+    refused: str = ""
+
+
+class PlanComplete(Event, frozen=True, tag="plan_complete", kw_only=True):
+    """The plan was accepted and stored."""
+
+    task_id: str
+    workstreams: tuple[str, ...]
+    digest: str
+
+
+class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
+    """A workstream's worktree stands and is set up."""
+
+    task_id: str
+    workstream: str
+    path: str
+    branch: str
+    base: str
+
+
+class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=True):
+    """An agent ended; `tree` is what it left, `files` what differs from the base."""
+
+    task_id: str
+    workstream: str
+    agent: str
+    status: str
+    tree: str
+    files: tuple[str, ...]
+    usage: dict[str, Any] = {}
+
+
+class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
+    """A batch was approved or rejected."""
+
+    task_id: str
+    workstream: str
+    verdict: Literal["approved", "rejected", "error"]
+    batch: str
+    tree: str
+    report: str
+    reason: str = ""
+
+
+class WsCheckpoint(Event, frozen=True, tag="ws_checkpoint", kw_only=True):
+    """An approved batch became one commit on its workstream's branch."""
+
+    task_id: str
+    workstream: str
+    commit: str
+    tree: str
+
+
+class ValidateWsPass(Event, frozen=True, tag="validate_ws_pass", kw_only=True):
+    """A workstream's commit passed in a clean checkout."""
+
+    task_id: str
+    workstream: str
+    commit: str
+    report: str
+
+
+class ValidateWsFail(Event, frozen=True, tag="validate_ws_fail", kw_only=True):
+    """A workstream's commit failed in a clean checkout, or on the merge result."""
+
+    task_id: str
+    workstream: str
+    commit: str
+    report: str
+    reason: str
+
+
+class MergeQueue(Event, frozen=True, tag="merge_queue", kw_only=True):
+    """What will be merged, in which order, and which pairs are expected to conflict."""
+
+    task_id: str
+    order: tuple[str, ...]
+    excluded: dict[str, str]
+    conflicts: tuple[dict[str, Any], ...] = ()
+
+
+class IntegrationComplete(Event, frozen=True, tag="integration_complete", kw_only=True):
+    """The integration branch holds the merge result, which passed."""
+
+    task_id: str
+    branch: str
+    commit: str
+    merged: tuple[str, ...]
+    dropped: dict[str, str]
+
+
+class PrOpened(Event, frozen=True, tag="pr_opened", kw_only=True):
+    """A request to take the integration branch in was written."""
+
+    task_id: str
+    forge: str
+    location: str
+
+
+class CiStatus(Event, frozen=True, tag="ci_status", kw_only=True):
+    """What CI said of the integration commit."""
+
+    task_id: str
+    commit: str
+    verdict: str
+    report: str
+
+
+class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
+    """The change is where it should be; `target` is empty where only the integration branch was asked for."""
+
+    task_id: str
+    target: str
+    commit: str
+    tag: str = ""
+
+
+class RunEnded(Event, frozen=True, tag="run_end", kw_only=True):
+    """Nothing is left to do."""
+
+    status: Literal["succeeded", "partial", "failed", "cancelled"]
+    exit_code: int
+    reason: str = ""
+
+
+Fact = (
+    PlanComplete
+    | WorktreesReady
+    | ExecuteWsComplete
+    | Codegate
+    | WsCheckpoint
+    | ValidateWsPass
+    | ValidateWsFail
+    | MergeQueue
+    | IntegrationComplete
+    | PrOpened
+    | CiStatus
+    | ShipComplete
+)
+
+AnyEvent = (
+    RunStarted
+    | Transition
+    | GaveUp
+    | TasksAdded
+    | AttemptInterrupted
+    | AttemptResumed
+    | RunResumed
+    | IntentReceived
+    | RunEnded
+    | Fact
+)
+
+NAMES = frozenset(kind.__struct_config__.tag for kind in AnyEvent.__args__)

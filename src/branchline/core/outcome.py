@@ -1,0 +1,73 @@
+"""What a run amounts to, from its state alone: exit codes and recaps come from here, never from an exit status."""
+
+from typing import Literal
+
+import msgspec
+
+from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.states import State
+
+RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
+EXIT_CODES: dict[RunStatus, int] = {"succeeded": 0, "partial": 5, "failed": 1, "cancelled": 1}
+
+
+class WorkstreamOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a workstream ended: COMPLETED means that it landed. `step` is the furthest it came."""
+
+    id: str
+    state: State
+    reason: str = ""
+    step: str = ""
+
+
+def workstream_outcomes(state: RunState) -> tuple[WorkstreamOutcome, ...]:
+    """One outcome a workstream, in the order of the plan."""
+    names = dict.fromkeys(r.task.workstream for r in state.records.values() if r.task.workstream)
+    return tuple(_workstream(state, name) for name in names)
+
+
+def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
+    merge, ship = state.find("merge"), state.find("ship")
+    if merge and merge.state == State.COMPLETED:
+        outputs = ship.outputs if ship and ship.state == State.COMPLETED else merge.outputs
+        if name in outputs.get("dropped", {}):
+            return WorkstreamOutcome(id=name, state=State.FAILED, reason=outputs["dropped"][name], step="merge")
+        if name in outputs.get("merged", ()):
+            return _merged(name, ship)
+    last = WorkstreamOutcome(id=name, state=State.PENDING)
+    for record in state.current().values():
+        if record.task.workstream != name or record.state == State.PENDING:
+            continue
+        last = WorkstreamOutcome(id=name, state=record.state, reason=record.reason, step=record.task.step)
+        if record.state in {State.FAILED, State.CANCELLED, State.SKIPPED, State.RUNNING}:
+            return last
+    if last.state == State.COMPLETED:  # it passed its own steps, but is not in the merge result
+        ended = merge is not None and merge.ended
+        return msgspec.structs.replace(last, state=State.FAILED if ended else State.RUNNING, reason="not merged")
+    return last
+
+
+def _merged(name: str, ship: TaskRecord | None) -> WorkstreamOutcome:
+    if ship and ship.state == State.COMPLETED:
+        return WorkstreamOutcome(id=name, state=State.COMPLETED, step="ship")
+    if ship and ship.ended:
+        return WorkstreamOutcome(id=name, state=State.FAILED, reason=f"merged, not shipped: {ship.reason}", step="ship")
+    return WorkstreamOutcome(id=name, state=State.RUNNING, reason="merged, not shipped yet", step="merge")
+
+
+def run_status(state: RunState) -> tuple[RunStatus, str]:
+    """The status of an ended run, and the reason in one sentence."""
+    if state.cancel_requested:
+        return "cancelled", f"cancelled by {state.cancel_requested}"
+    if state.stopped_by:
+        return "failed", state.records[state.stopped_by].reason
+    if state.kind == "graph":
+        bad = [r for r in state.current().values() if r.state not in {State.COMPLETED, State.SKIPPED}]
+        failed = [r for r in bad if r.state == State.FAILED]
+        return ("failed", (failed or bad)[0].reason) if bad else ("succeeded", "")
+    outcomes = workstream_outcomes(state)
+    missing = [w for w in outcomes if w.state != State.COMPLETED]
+    if not missing:
+        return "succeeded", ""
+    reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
+    return ("partial" if len(missing) < len(outcomes) else "failed"), reason

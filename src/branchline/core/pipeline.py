@@ -1,0 +1,116 @@
+"""The thirteen steps as data; a plan becomes the graph of their tasks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from branchline.core.events import TasksAdded
+from branchline.core.graph import Condition, Task, Trigger, sort_ids
+from branchline.core.plan import Plan
+from branchline.core.rounds import new_round
+from branchline.core.run_state import RunState, TaskRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of the thirteen. `task` is its word in task ids; a `fans_out` step has one task a workstream."""
+
+    number: int
+    name: str
+    task: str
+    checkpoint: str | None = None
+    fans_out: bool = False
+    on_failure: Literal["continue", "stop"] = "continue"
+
+
+STEPS = (
+    Step(0, "preflight", "preflight", checkpoint="preflight", on_failure="stop"),
+    Step(1, "run_init", "run_init", checkpoint="run-init", on_failure="stop"),
+    Step(2, "planning", "planning", checkpoint="plan-complete", on_failure="stop"),
+    Step(3, "worktrees", "worktree", fans_out=True),
+    Step(4, "execute", "execute", fans_out=True),
+    Step(5, "code_gate", "gate", fans_out=True),
+    Step(6, "consume", "consume", checkpoint="codegate", fans_out=True),
+    Step(7, "validate", "validate", checkpoint="validate-pass", fans_out=True),
+    Step(8, "merge_prep", "merge_prep"),
+    Step(9, "merge", "merge", checkpoint="integration-complete"),
+    Step(10, "pr_ci", "pr_ci"),
+    Step(11, "ship", "ship", checkpoint="ship-complete"),
+    Step(12, "archive", "archive"),
+)
+
+BY_NAME = {step.name: step for step in STEPS}
+CHAIN = tuple(step.name for step in STEPS if step.fans_out)
+TRIGGERS: dict[str, Trigger] = {"merge_prep": "ended", "archive": "always"}
+
+
+def merge_order(plan: Plan) -> tuple[str, ...]:
+    """The order in which workstreams merge, from the plan alone: topological, then priority, then id."""
+    return sort_ids({w.id: w.depends_on for w in plan.workstreams}, {w.id: w.priority for w in plan.workstreams})
+
+
+def task_graph(plan: Plan) -> tuple[Task, ...]:
+    """The tasks that carry a plan out: for workstreams a and b, exactly the eighteen of the contract.
+
+    Steps 0 to 3 and 8 to 12 wait for every task of the step before; a task of steps 4 to 7 waits for its own
+    workstream's; a worktree also for the validation of the workstreams that it builds on.
+    """
+    ids: dict[tuple[str, str], str] = {}
+    for number, (step, workstream) in enumerate(_cells(plan), start=1):
+        ids[step.name, workstream] = f"task_{number:03d}_{step.task}" + (f"_{workstream}" if workstream else "")
+    names = tuple(w.id for w in plan.workstreams)
+    tasks = []
+    for step, workstream in _cells(plan):
+        previous = STEPS[step.number - 1] if step.number else None
+        if previous is None:
+            wanted: list[str] = []
+        elif step.name in CHAIN[1:]:
+            wanted = [ids[previous.name, workstream]]
+        else:
+            wanted = [ids[previous.name, name] for name in (names if previous.fans_out else ("",))]
+        if step.name == "worktrees":
+            wanted += [ids["validate", name] for name in plan.workstream(workstream).depends_on]
+        tasks.append(_task(step, workstream, ids, tuple(wanted), plan))
+    return tuple(tasks)
+
+
+def _cells(plan: Plan) -> Iterator[tuple[Step, str]]:
+    for step in STEPS:
+        for workstream in [w.id for w in plan.workstreams] if step.fans_out else [""]:
+            yield step, workstream
+
+
+def _task(
+    step: Step, workstream: str, ids: dict[tuple[str, str], str], dependencies: tuple[str, ...], plan: Plan
+) -> Task:
+    condition, trigger = None, TRIGGERS.get(step.name, "completed")
+    if step.name == "merge":  # nothing eligible: end with "no merges"
+        condition = Condition(task=ids["merge_prep", ""], output="eligible", not_equals=0)
+    return Task(
+        id=ids[step.name, workstream],
+        dependencies=dependencies,
+        priority=plan.workstream(workstream).priority if workstream else 0,
+        checkpoint=step.checkpoint,
+        when=condition,
+        trigger=trigger,
+        on_failure=step.on_failure,
+        step=step.name,
+        workstream=workstream,
+    )
+
+
+def repair_round(state: RunState, record: TaskRecord) -> TasksAdded | None:
+    """The round that a rejected batch or a conflict goes back to its agent in, while the run has rounds left."""
+    if record.error_class == "rejected" and record.task.step == "code_gate":
+        workstream, steps = record.task.workstream, CHAIN[1:3]
+    elif record.error_class == "conflict" and record.task.step == "merge":
+        workstream, steps = str(record.outputs.get("repair", "")), CHAIN[1:]
+    else:
+        return None
+    redo = [other.task for step in steps if (other := state.find(step, workstream))]
+    if not redo or redo[0].round > state.policy.repair_rounds:
+        return None
+    names = {task.id for task in redo} | ({record.task.id} if record.task.step == "merge" else set())
+    if record.task.step == "merge" and (prepared := state.find("merge_prep")):
+        names.add(prepared.task.id)
+    return new_round(state, names, f"repair of {workstream}: {record.reason}", repair=True)

@@ -1,0 +1,94 @@
+"""The accepted split of a request into workstreams."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from branchline.core.durations import Duration
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
+Glob = Annotated[str, msgspec.Meta(min_length=1)]
+Argv = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of everything that a user writes in a file."""
+
+
+class Scope(Model, frozen=True, kw_only=True):
+    """Which files a workstream may touch: `write` globs, less those of `protect`."""
+
+    write: Annotated[tuple[Glob, ...], msgspec.Meta(min_length=1)]
+    protect: tuple[Glob, ...] = ()
+
+
+class WriteFile(Model, frozen=True, kw_only=True):
+    """Write a whole file."""
+
+    path: str
+    content: str
+
+
+class EditFile(Model, frozen=True, kw_only=True):
+    """Replace the only occurrence of `old` by `new`."""
+
+    path: str
+    old: Annotated[str, msgspec.Meta(min_length=1)]
+    new: str
+
+
+class DeleteFile(Model, frozen=True, kw_only=True):
+    """Delete a file."""
+
+    path: str
+
+
+class Action(Model, frozen=True, kw_only=True):
+    """One thing that the scripted agent does; exactly one member is set."""
+
+    write: WriteFile | msgspec.UnsetType = msgspec.UNSET
+    edit: EditFile | msgspec.UnsetType = msgspec.UNSET
+    delete: DeleteFile | msgspec.UnsetType = msgspec.UNSET
+    run: Argv | msgspec.UnsetType = msgspec.UNSET
+    sleep: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
+    fail: str | msgspec.UnsetType = msgspec.UNSET
+    hang: bool | None | msgspec.UnsetType = msgspec.UNSET
+
+
+Script = tuple[Action | Literal["hang"], ...]
+
+
+class Workstream(Model, frozen=True, kw_only=True):
+    """One line of work: one branch, one worktree, one agent."""
+
+    id: Name
+    title: str = ""
+    prompt: str = ""
+    depends_on: tuple[Name, ...] = ()
+    priority: int = 0
+    scope: Scope
+    agent: str | None = None
+    timeout: Duration | None = None
+    script: Script = ()
+    repair_scripts: tuple[Script, ...] = ()
+
+    def script_of_round(self, number: int) -> Script:
+        """The scripted agent's actions in a round, counted from 1; past the last repair script there are none."""
+        if number == 1:
+            return self.script
+        return self.repair_scripts[number - 2] if number - 2 < len(self.repair_scripts) else ()
+
+
+class Plan(Model, frozen=True, kw_only=True):
+    """What a run carries out."""
+
+    version: Literal[1]
+    goal: str = ""
+    workstreams: Annotated[tuple[Workstream, ...], msgspec.Meta(min_length=1)]
+
+    def workstream(self, name: str) -> Workstream:
+        """The workstream of that id. Raises KeyError."""
+        for workstream in self.workstreams:
+            if workstream.id == name:
+                return workstream
+        raise KeyError(name)

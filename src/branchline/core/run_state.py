@@ -1,0 +1,238 @@
+"""The state of a run: a fold of its events.
+
+`evolve` is pure. `RunState.apply` is the same step in place, for folds over long ledgers, where a copy an event would
+cost more than the work.
+"""
+
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from branchline.core.events import (
+    AnyEvent,
+    AttemptInterrupted,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    RunPolicy,
+    RunResumed,
+    RunStarted,
+    TasksAdded,
+    Transition,
+)
+from branchline.core.graph import Task, index, sort_ids
+from branchline.core.states import TERMINAL, State, check_transition
+from branchline.errors import InvalidInput
+
+GOOD_ENDS = {
+    "completed": frozenset({State.COMPLETED}),
+    "completed_or_skipped": frozenset({State.COMPLETED, State.SKIPPED}),
+    "ended": frozenset(State),
+    "always": frozenset(State),
+}
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """Where one task stands. `ended` means that nothing further will happen to it by itself."""
+
+    task: Task
+    state: State = State.PENDING
+    attempt: int = 0
+    reason: str = ""
+    error_class: str = ""
+    retryable: bool = True
+    retry_at: int | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    ended: bool = False
+    lost: bool = False
+    waiting: int = 0
+    doomed: str = ""
+
+
+@dataclass(slots=True)
+class RunState:
+    """Everything `decide` may look at. The sets hold ids: tasks that are ready, running, failed and undecided, doomed."""
+
+    kind: Literal["pipeline", "graph"] = "graph"
+    started_at: int = 0
+    policy: RunPolicy = field(default_factory=RunPolicy)
+    pins: dict[str, Any] = field(default_factory=dict)
+    records: dict[str, TaskRecord] = field(default_factory=dict)
+    dependants: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    latest: dict[str, str] = field(default_factory=dict)
+    open: int = 0
+    ready: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    doomed: set[str] = field(default_factory=set)
+    cancel_requested: str = ""
+    stopped_by: str = ""
+    end: RunEnded | None = None
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event in. Raises IllegalTransition on a move that is not in the table."""
+        match event:
+            case Transition():
+                self._move(event)
+            case RunStarted():
+                self._start(event)
+            case TasksAdded():
+                self._add(event)
+            case GaveUp():
+                record = self.records[event.task_id]
+                self.failed.discard(event.task_id)
+                if record.task.on_failure == "stop":
+                    self.stopped_by = self.stopped_by or event.task_id
+                self._end(record)
+            case AttemptInterrupted():
+                self.records[event.task_id].lost = True
+            case AttemptResumed():
+                self.records[event.task_id].lost = False
+            case IntentReceived():
+                if event.kind == "cancel" and not event.refused:
+                    self.cancel_requested = event.by
+            case RunResumed():
+                if self.end is not None:  # what ended the run is over; a crash in the middle of it is not
+                    self.cancel_requested = self.stopped_by = ""
+                self.end = None
+            case RunEnded():
+                self.end = event
+            case _:
+                pass  # facts of the steps: for views, not for decisions
+
+    def copy(self) -> "RunState":
+        """An independent copy."""
+        twin = copy(self)
+        twin.records = {name: copy(record) for name, record in self.records.items()}
+        twin.dependants, twin.latest = dict(self.dependants), dict(self.latest)
+        twin.ready, twin.running = set(self.ready), set(self.running)
+        twin.failed, twin.doomed = set(self.failed), set(self.doomed)
+        return twin
+
+    def current(self) -> dict[str, TaskRecord]:
+        """The latest round of every task, by the id of its first round, in order of appearance."""
+        return {origin: self.records[name] for origin, name in self.latest.items()}
+
+    def find(self, step: str, workstream: str = "") -> TaskRecord | None:
+        """The latest round's task of a pipeline step."""
+        for name in reversed(self.latest.values()):
+            record = self.records[name]
+            if record.task.step == step and record.task.workstream == workstream:
+                return record
+        return None
+
+    def _start(self, event: RunStarted) -> None:
+        self.kind, self.started_at, self.policy, self.pins = event.kind, event.started_at, event.policy, event.pins
+        tasks = index(event.tasks)
+        sort_ids({n: t.dependencies for n, t in tasks.items()}, {n: t.priority for n, t in tasks.items()})
+        self._enter(event.tasks)
+
+    def _enter(self, tasks: Iterable[Task]) -> None:
+        made = tuple(tasks)
+        links: dict[str, list[str]] = {}
+        for task in made:
+            self.records[task.id] = TaskRecord(task)
+            self.latest[task.origin or task.id] = task.id
+            self.dependants.setdefault(task.id, ())
+            for dependency in task.dependencies:
+                links.setdefault(dependency, []).append(task.id)
+        for dependency, names in links.items():
+            self.dependants[dependency] = (*self.dependants[dependency], *names)
+        self.open += len(made)
+        for task in made:
+            self._recount(self.records[task.id])
+
+    def _recount(self, record: TaskRecord) -> None:
+        """Derive a waiting task's readiness from its dependencies."""
+        record.doomed = ""
+        self.ready.discard(record.task.id)
+        self.doomed.discard(record.task.id)
+        record.waiting = sum(not self.records[name].ended for name in record.task.dependencies)
+        if record.waiting == 0:
+            self._settle(record)
+
+    def _settle(self, record: TaskRecord) -> None:
+        """Nothing is awaited any more: a task is ready, or doomed.
+
+        Not before, and by the first cause in the task's own order (a skip is the weakest): what becomes of it must not
+        depend on which of its dependencies ended first.
+        """
+        ends = [self.records[name] for name in record.task.dependencies]
+        bad = [end for end in ends if end.state not in GOOD_ENDS[record.task.trigger]]
+        if not bad:
+            self.ready.add(record.task.id)
+            return
+        cause = min(bad, key=lambda end: end.state == State.SKIPPED)
+        verb = {State.SKIPPED: "was skipped", State.CANCELLED: "was cancelled"}.get(cause.state, "failed")
+        record.doomed = f"upstream {cause.task.id} {verb}"
+        self.doomed.add(record.task.id)
+
+    def _move(self, event: Transition) -> None:
+        record = self.records[event.task_id]
+        if event.old_state != record.state:
+            raise InvalidInput(f"task {event.task_id} is {record.state}, but an event moves it from {event.old_state}")
+        check_transition(event.task_id, record.state, event.new_state)
+        name = event.task_id
+        for group in (self.ready, self.running, self.failed, self.doomed):
+            group.discard(name)
+        record.state, record.attempt = event.new_state, event.attempt
+        record.reason, record.error_class = event.reason, event.error_class
+        record.retryable, record.retry_at = event.retryable, event.retry_at
+        record.lost = False
+        if event.new_state == State.RUNNING:
+            self.running.add(name)
+        elif event.new_state == State.PENDING:
+            self.ready.add(name)
+        else:
+            record.outputs = event.outputs
+        if event.new_state == State.FAILED:
+            self.failed.add(name)
+        if event.new_state in TERMINAL:
+            self._end(record)
+
+    def _end(self, record: TaskRecord) -> None:
+        record.ended = True
+        self.open -= 1
+        for name in self.dependants[record.task.id]:
+            dependant = self.records[name]
+            if dependant.state == State.PENDING:
+                dependant.waiting -= 1
+                if dependant.waiting == 0:
+                    self._settle(dependant)
+
+    def _add(self, event: TasksAdded) -> None:
+        for old in event.replaces.values():
+            if old in self.failed:  # superseded: its failure leads to the new round, not to its dependants
+                self.failed.discard(old)
+                self.records[old].ended = True
+                self.open -= 1
+            self.doomed.discard(old)
+        self._enter(event.tasks)
+        for name, dependencies in event.rewired.items():
+            record = self.records[name]
+            for old in record.task.dependencies:
+                self.dependants[old] = tuple(d for d in self.dependants[old] if d != name)
+            record.task = replace(record.task, dependencies=dependencies)
+            for new in dependencies:
+                self.dependants[new] = (*self.dependants[new], name)
+            self._recount(record)
+
+
+def evolve(state: RunState, event: AnyEvent) -> RunState:
+    """The state after one more event; the given state is left as it is."""
+    after = state.copy()
+    after.apply(event)
+    return after
+
+
+def replay(events: Iterable[AnyEvent]) -> RunState:
+    """The state after all events: the same as `evolve` event by event."""
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state

@@ -1,0 +1,150 @@
+"""`decide`: what should happen now, from the state and the time alone."""
+
+from collections.abc import Iterator
+
+from branchline.core import retry
+from branchline.core.commands import (
+    CancelTask,
+    Command,
+    EndRun,
+    GiveUp,
+    KillAttempt,
+    OpenRound,
+    RetryLater,
+    SkipTask,
+    StartAttempt,
+)
+from branchline.core.pipeline import repair_round
+from branchline.core.run_state import RunState, TaskRecord
+
+
+def decide(state: RunState, now: int) -> list[Command]:
+    """The commands due at `now` (Unix milliseconds), in a fixed order; empty when there is only waiting to do.
+
+    A function of its arguments alone. Once its commands are performed and their events applied, it is asked again,
+    until it wants nothing more.
+    """
+    if state.end is not None:
+        return []
+    settling = [*_cancellations(state), *_follow_ups(state, now)]
+    if settling:
+        return settling
+    if state.open == 0:
+        return [EndRun()]
+    return list(_starts(state, now))
+
+
+def wake_at(state: RunState, now: int) -> int | None:
+    """When (Unix milliseconds) the next retry falls due, if any waits for its time."""
+    due = (state.records[name].retry_at for name in state.ready)
+    return min((at for at in due if at is not None and at > now), default=None)
+
+
+def _cancellations(state: RunState) -> Iterator[Command]:
+    if state.cancel_requested or state.stopped_by:
+        reason = f"cancelled by {state.cancel_requested}"
+        if not state.cancel_requested:
+            reason = f"run stopped: {state.stopped_by} failed"
+        for name, record in state.records.items():
+            if record.task.trigger == "always":
+                continue
+            if name in state.running and not record.lost:
+                if state.cancel_requested:
+                    yield KillAttempt(name, "cancelled")
+            elif not record.ended and name not in state.failed:
+                yield CancelTask(name, reason)
+        return
+    for name in sorted(state.doomed):
+        reason = state.records[name].doomed
+        yield SkipTask(name, reason) if reason.endswith("was skipped") else CancelTask(name, reason)
+
+
+def _follow_ups(state: RunState, now: int) -> Iterator[Command]:
+    """What each failure leads to: another attempt, a repair round, or the end of the task."""
+    for name in sorted(state.failed):
+        record = state.records[name]
+        policy = retry.effective(state.policy.retry, record.task.retry, record.error_class)
+        if state.cancel_requested or state.stopped_by:
+            yield CancelTask(name, "the run was ended")
+        elif record.retryable and record.attempt < policy.max_attempts:
+            wait = retry.delay_seconds(policy, record.attempt, f"{state.started_at}/{name}")
+            why = f"attempt {record.attempt} of {policy.max_attempts}: {record.reason}"
+            yield RetryLater(name, now + round(wait * 1000), why)
+        elif added := repair_round(state, record):
+            yield OpenRound(added)
+        else:
+            yield GiveUp(name, record.reason)
+
+
+def _starts(state: RunState, now: int) -> Iterator[Command]:
+    for name in sorted(name for name in state.running if state.records[name].lost):
+        yield StartAttempt(name, state.records[name].attempt, again=True)
+    room = _Room(state)
+    for _, name in sorted((-state.records[name].task.priority, name) for name in state.ready):
+        if room.full:
+            return
+        record = state.records[name]
+        if record.retry_at is not None and record.retry_at > now:
+            continue
+        if record.task.when is not None and not _holds(state, record):
+            yield SkipTask(name, "its condition does not hold")
+        elif lack := _lack(state, record):
+            yield CancelTask(name, lack)
+        elif room.take(record):
+            yield StartAttempt(name, record.attempt + 1)
+
+
+def _holds(state: RunState, record: TaskRecord) -> bool:
+    condition = record.task.when
+    assert condition is not None  # noqa: S101 - narrowed by the caller
+    origin = state.records[condition.task].task.origin or condition.task
+    return condition.holds(state.records[state.latest[origin]].outputs)
+
+
+def _lack(state: RunState, record: TaskRecord) -> str:
+    """Why a task could never start, however long it waited."""
+    wanted, policy = record.task.resources, state.policy
+    if policy.cpu is not None and wanted.cpu > policy.cpu:
+        return f"it needs {wanted.cpu:g} CPUs, the run has {policy.cpu:g}"
+    if policy.mem_mb is not None and wanted.mem_mb > policy.mem_mb:
+        return f"it needs {wanted.mem_mb:g} MB of memory, the run has {policy.mem_mb:g}"
+    return ""
+
+
+class _Room:
+    """What is left of the run's concurrency, of its groups' and of its resources."""
+
+    def __init__(self, state: RunState) -> None:
+        policy = state.policy
+        self.policy = policy
+        self.slots, self.cpu, self.mem_mb = policy.max_parallel, policy.cpu, policy.mem_mb
+        self.groups = dict(policy.groups)
+        for name in state.running:
+            self._hold(state.records[name])
+
+    @property
+    def full(self) -> bool:
+        return self.slots <= 0
+
+    def take(self, record: TaskRecord) -> bool:
+        """Hold what the task needs, if there is room for it."""
+        task = record.task
+        free = (
+            self.slots > 0
+            and self.groups.get(task.parallel_group or "", 1) > 0
+            and (self.cpu is None or task.resources.cpu <= self.cpu)
+            and (self.mem_mb is None or task.resources.mem_mb <= self.mem_mb)
+        )
+        if free:
+            self._hold(record)
+        return free
+
+    def _hold(self, record: TaskRecord) -> None:
+        task = record.task
+        self.slots -= 1
+        if task.parallel_group in self.groups:
+            self.groups[task.parallel_group] -= 1
+        if self.cpu is not None:
+            self.cpu -= task.resources.cpu
+        if self.mem_mb is not None:
+            self.mem_mb -= task.resources.mem_mb

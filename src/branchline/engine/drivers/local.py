@@ -1,0 +1,115 @@
+"""The default driver: attempts in threads of this process, their programs in processes of their own."""
+
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+
+from branchline.core.result import Failure
+from branchline.engine.drivers.base import Done, Job
+from branchline.process.spawn import KillSwitch
+
+KILL_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class _Active:
+    job: Job
+    deadline: float | None
+    switch: KillSwitch = field(default_factory=KillSwitch)
+    abandon_at: float | None = None
+
+
+class LocalDriver:
+    """Really parallel. A Python callable that overruns its time cannot be killed: it is left behind and its late
+    result ignored."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Active] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+        self._active: dict[tuple[str, int], _Active] = {}
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def start(self, job: Job) -> None:
+        """Begin in an idle thread, or in a new one."""
+        deadline = None if job.timeout is None else time.monotonic() + job.timeout
+        active = _Active(job, deadline)
+        self._active[job.task_id, job.attempt] = active
+        with self._lock:
+            spare = self._idle > 0
+            self._idle -= spare
+        if not spare:
+            # Daemons: a callable that hangs must not keep the process from ending.
+            threading.Thread(target=self._work, daemon=True).start()
+        self._jobs.put(active)
+
+    def _work(self) -> None:
+        while True:
+            active = self._jobs.get()
+            job = active.job
+            self._done.put(Done(job.task_id, job.attempt, job.work(active.switch)))
+            with self._lock:
+                self._idle += 1
+
+    def wait(self, timeout: float | None) -> list[Done]:
+        """The jobs that ended; jobs past their time are ended on the way."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            found = self._expired() + self._collect(self._patience(until))
+            if found or (until is not None and time.monotonic() >= until):
+                return found
+
+    def _patience(self, until: float | None) -> float | None:
+        moments = [m for a in self._active.values() if (m := a.abandon_at or a.deadline) is not None]
+        if until is not None:
+            moments.append(until)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _collect(self, timeout: float | None) -> list[Done]:
+        found: list[Done] = []
+        try:
+            found.append(self._done.get(timeout=timeout))
+            while True:
+                found.append(self._done.get_nowait())
+        except queue.Empty:
+            pass
+        return [done for done in found if self._active.pop((done.task_id, done.attempt), None) is not None]
+
+    def _expired(self) -> list[Done]:
+        now, found = time.monotonic(), []
+        for key, active in list(self._active.items()):
+            if active.abandon_at is not None and now >= active.abandon_at:
+                del self._active[key]
+                found.append(Done(*key, _overdue(active)))
+            elif active.abandon_at is None and active.deadline is not None and now >= active.deadline:
+                self._pull(active, "timeout")
+        return found
+
+    def _pull(self, active: _Active, reason: str) -> None:
+        active.abandon_at = time.monotonic() + (KILL_SECONDS if active.job.killable else 0.0)
+        active.switch.pull(reason)
+
+    def kill(self, task_id: str, reason: str) -> None:
+        """End a running attempt."""
+        for (name, _), active in self._active.items():
+            if name == task_id and active.abandon_at is None:
+                self._pull(active, reason)
+
+    def close(self) -> None:
+        """End what runs and wait, within bounds, for its processes to be gone."""
+        for key, active in list(self._active.items()):
+            active.switch.pull("interrupted")
+            if not active.job.killable:
+                del self._active[key]
+        until = time.monotonic() + KILL_SECONDS
+        while self._active and time.monotonic() < until:
+            self._collect(0.1)
+        self._active.clear()
+
+
+def _overdue(active: _Active) -> Failure:
+    reason = active.switch.reason or "timeout"
+    if reason == "timeout":
+        return Failure(f"it did not end within {active.job.timeout:g} s", error_class="timeout")
+    return Failure(f"it did not end when it was {reason}", error_class=reason)

@@ -1,0 +1,112 @@
+"""The work of a plain graph's tasks: a Python callable, or a command."""
+
+import hashlib
+import json
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from branchline.core.graph import Task
+from branchline.core.result import Failure, Result, Success
+from branchline.core.run_state import RunState
+from branchline.engine.drivers.base import Job
+from branchline.ledger.paths import RunPaths
+from branchline.process.spawn import CannotStart, Exit, KillSwitch, run
+
+Implementation = Callable[[str, str], Mapping[str, Any] | None]
+
+OUTPUTS = "BRANCHLINE_OUTPUTS"
+TAIL_BYTES = 2000
+
+
+def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -> Callable[[Task, int, RunState], Job]:
+    """The `job` function of a coordinator for a plain graph."""
+
+    def job(task: Task, attempt: int, _state: RunState) -> Job:
+        implementation = implementations.get(task.origin or task.id)
+
+        def work(kill: KillSwitch) -> Result:
+            if (cached := _cached(paths, task)) is not None:
+                return Success(cached)
+            if implementation is not None:
+                result = _call(paths, task, attempt, implementation)
+            elif task.run is not None:
+                result = _command(paths, task, attempt, kill)
+            else:
+                return Failure(f"task {task.id} has no implementation", "no_implementation", retryable=False)
+            if task.cache_key is not None and isinstance(result, Success):
+                _store(paths, task.cache_key, result.outputs)
+            return result
+
+        return Job(task.id, attempt, work, task.timeout_seconds, killable=implementation is None)
+
+    return job
+
+
+def _call(paths: RunPaths, task: Task, attempt: int, implementation: Implementation) -> Result:
+    try:
+        outputs = dict(implementation(paths.run_id, task.origin or task.id) or {})
+        json.dumps(outputs)
+    except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
+        folder = paths.attempt(task.id, attempt)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        return Failure(f"{type(error).__name__}: {error}", error_class=type(error).__name__)
+    return Success(outputs)
+
+
+def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Result:
+    argv = task.run or ()
+    folder = paths.attempt(task.id, attempt)
+    folder.mkdir(parents=True, exist_ok=True)
+    given = folder / "outputs.json"
+    given.unlink(missing_ok=True)
+    own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
+    marker = f"{paths.run_id}/{task.id}/{attempt}"
+    logs = folder / "stdout.log", folder / "stderr.log"
+    try:
+        # The user's own commands get the user's own environment: this graph is as trusted as a Makefile.
+        ended = run(
+            argv, cwd=paths.root, env={**os.environ, **own}, stdout=logs[0], stderr=logs[1], kill=kill, marker=marker
+        )
+    except CannotStart as error:
+        return Failure(error.message, error_class="missing_tool", retryable=False)
+    if not ended.ok:
+        return _failed(argv, ended, logs[1])
+    try:
+        return Success(json.loads(given.read_bytes()) if given.exists() else {})
+    except ValueError as error:
+        return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
+
+
+def _failed(argv: tuple[str, ...], ended: Exit, log: Path) -> Failure:
+    how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        said = file.read().decode("utf-8", "replace").strip()
+    kind = ended.reason or ("crashed" if ended.signal else "exit_code")
+    return Failure(f"{argv[0]} ended by {how}" + (f": {said[-400:]}" if said else ""), error_class=kind)
+
+
+def _cache_file(paths: RunPaths, key: str) -> Path:
+    return paths.runs / "cache" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+
+def _cached(paths: RunPaths, task: Task) -> dict[str, Any] | None:
+    if task.cache_key is None:
+        return None
+    try:
+        found = json.loads(_cache_file(paths, task.cache_key).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _store(paths: RunPaths, key: str, outputs: Mapping[str, Any]) -> None:
+    path = _cache_file(paths, key)
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    aside.write_text(json.dumps(dict(outputs)), encoding="utf-8")
+    aside.rename(path)

@@ -1,0 +1,62 @@
+"""What people ask of a live run: a file each in the run's inbox, taken in by the coordinator, forgotten when durable."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from branchline.core.ids import ulid
+from branchline.ledger.paths import RunPaths
+
+POLL_SECONDS = 0.1
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something asked of a run, and by whom."""
+
+    kind: Literal["cancel", "retry"]
+    by: str
+    task_id: str = ""
+
+
+def drop(paths: RunPaths, intent: Intent) -> None:
+    """Leave an intent for whoever drives the run."""
+    name = ulid(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"))
+    aside = paths.inbox / f"{name}.tmp"
+    aside.write_bytes(msgspec.json.encode(intent))
+    aside.rename(aside.with_suffix(".json"))
+
+
+class Inbox:
+    """The reading side."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._folder = paths.inbox
+        self._taken: list[Path] = []
+        self._next = 0.0
+
+    def take(self) -> list[Intent]:
+        """The intents that came since, in the order of their names. A file that is none is set aside."""
+        if time.monotonic() < self._next:
+            return []
+        self._next = time.monotonic() + POLL_SECONDS
+        found = []
+        for path in sorted(Path(entry) for entry in os.scandir(self._folder) if entry.name.endswith(".json")):
+            if path in self._taken:
+                continue
+            try:
+                found.append(msgspec.json.decode(path.read_bytes(), type=Intent))
+                self._taken.append(path)
+            except (msgspec.DecodeError, OSError):
+                path.rename(path.with_suffix(".bad"))
+        return found
+
+    def forget(self) -> None:
+        """Remove what was taken: the ledger has it now."""
+        for path in self._taken:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self._taken.clear()

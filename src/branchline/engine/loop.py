@@ -1,0 +1,231 @@
+"""The loop: facts in, decisions made, facts made durable, effects performed. Run and resume are this one function.
+
+Order is everything here: what `decide` wants is applied and written to the ledger before anything acts on it, and one
+turn's records share one write and one sync.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from branchline.core.commands import (
+    CancelTask,
+    Command,
+    EndRun,
+    GiveUp,
+    KillAttempt,
+    OpenRound,
+    RetryLater,
+    SkipTask,
+    StartAttempt,
+)
+from branchline.core.events import (
+    AnyEvent,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    Transition,
+)
+from branchline.core.graph import Task
+from branchline.core.outcome import EXIT_CODES, run_status
+from branchline.core.result import Failure, Success
+from branchline.core.rounds import retry_round
+from branchline.core.run_state import RunState
+from branchline.core.scheduler import decide, wake_at
+from branchline.core.states import State
+from branchline.engine.drivers.base import Done, Driver, Job
+from branchline.engine.inbox import Inbox
+from branchline.errors import Interrupted, InvalidInput
+from branchline.ledger import checkpoint
+from branchline.ledger.codec import Record
+from branchline.ledger.log import Ledger
+
+INBOX_SECONDS = 0.25
+
+Observer = Callable[[RunState, Sequence[Record]], None]
+
+
+@dataclass(slots=True)
+class Coordinator:
+    """Drives one run to its end. `job` makes the work of a task's attempt; observers see every batch of new records;
+    `on_checkpoint` is told when a task with a named checkpoint has completed."""
+
+    ledger: Ledger
+    state: RunState
+    driver: Driver
+    job: Callable[[Task, int, RunState], Job]
+    inbox: Inbox
+    observers: tuple[Observer, ...] = ()
+    on_checkpoint: Callable[[Ledger], None] | None = None
+    _unwritten: list[AnyEvent] = field(default_factory=list)
+
+    def run(self) -> RunState:
+        """Go on until nothing is left to do. Raises Interrupted; the run can then be resumed."""
+        try:
+            finished: list[Done] = []
+            while self.state.end is None:
+                for done in finished:
+                    self._take_in(done)
+                self._take_intents()
+                starts = self._settle()
+                completed = self._flush()
+                for command in starts:
+                    self._perform(command)
+                self._write_checkpoints(completed)
+                finished = self._wait()
+        except KeyboardInterrupt:
+            run_id = self.ledger.paths.run_id
+            raise Interrupted(f"run {run_id} was interrupted", hint=f"branchline resume {run_id}") from None
+        finally:
+            self.driver.close()
+        return self.state
+
+    def note(self, *events: AnyEvent) -> None:
+        """Apply events now; they are written with the turn's others, before anything acts on them."""
+        for event in events:
+            self.state.apply(event)
+        self._unwritten += events
+
+    def skip(self, task_id: str) -> None:
+        """Leave a task out at a person's word, whatever became of it so far. Raises InvalidInput if it has ended."""
+        if task_id not in self.state.records:
+            raise InvalidInput(f"there is no task {task_id}", hint="branchline status")
+        name = self.state.latest[self.state.records[task_id].task.origin or task_id]
+        record = self.state.records[name]
+        if record.ended:
+            raise InvalidInput(f"task {name} is {record.state}: it cannot be skipped any more")
+        self.note(IntentReceived(kind="skip", by="user", task_id=name))
+        if record.state == State.RUNNING:
+            self.note(self._move(name, State.FAILED, reason="to be skipped", retryable=False))
+        if record.state == State.FAILED:
+            self.note(self._move(name, State.PENDING))
+        self.note(self._move(name, State.SKIPPED, reason="skipped by the user"))
+
+    def _settle(self) -> list[Command]:
+        """Decide until there is nothing to decide; return the effects to perform once all of it is durable."""
+        effects: list[Command] = []
+        while True:
+            progress = False
+            for command in decide(self.state, self.ledger.clock()):
+                if isinstance(command, StartAttempt | KillAttempt):
+                    effects.append(command)
+                events = self._events(command)
+                self.note(*events)
+                progress = progress or bool(events)
+            if not progress:
+                return effects
+
+    def _events(self, command: Command) -> Sequence[AnyEvent]:
+        match command:
+            case StartAttempt(task_id, attempt, again=True):
+                return [AttemptResumed(task_id=task_id, attempt=attempt)]
+            case StartAttempt(task_id, attempt):
+                return [self._move(task_id, State.RUNNING, attempt=attempt)]
+            case RetryLater(task_id, retry_at, reason):
+                return [self._move(task_id, State.PENDING, reason=reason, retry_at=retry_at)]
+            case GiveUp(task_id, reason):
+                return [GaveUp(task_id=task_id, reason=reason)]
+            case OpenRound(added):
+                return [added]
+            case SkipTask(task_id, reason):
+                return [self._move(task_id, State.SKIPPED, reason=reason)]
+            case CancelTask(task_id, reason):
+                return [self._move(task_id, State.CANCELLED, reason=reason)]
+            case EndRun():
+                status, reason = run_status(self.state)
+                return [RunEnded(status=status, exit_code=EXIT_CODES[status], reason=reason)]
+            case KillAttempt():
+                return []
+
+    def _move(self, task_id: str, new: State, **fields: Any) -> Transition:
+        record = self.state.records[task_id]
+        fields.setdefault("attempt", record.attempt)
+        return Transition(task_id=task_id, old_state=record.state, new_state=new, **fields)
+
+    def _take_in(self, done: Done) -> None:
+        record = self.state.records[done.task_id]
+        if record.state != State.RUNNING or record.attempt != done.attempt:
+            return  # a late answer of an attempt that is over
+        result = _checked(record.task, done.result)
+        if isinstance(result, Success):
+            move = self._move(done.task_id, State.COMPLETED, outputs=dict(result.outputs))
+        else:
+            cancelled = result.error_class == "cancelled"
+            move = self._move(
+                done.task_id,
+                State.CANCELLED if cancelled else State.FAILED,
+                reason=result.reason,
+                error_class=result.error_class,
+                retryable=result.retryable,
+                outputs=dict(result.outputs),
+            )
+        self.note(*result.facts, move)
+
+    def _take_intents(self) -> None:
+        for intent in self.inbox.take():
+            if intent.kind == "retry":
+                added = retry_round(self.state, intent.task_id)
+                if isinstance(added, str):
+                    self.note(IntentReceived(kind="retry", by=intent.by, task_id=intent.task_id, refused=added))
+                else:
+                    self.note(IntentReceived(kind="retry", by=intent.by, task_id=intent.task_id), added)
+            else:
+                self.note(IntentReceived(kind="cancel", by=intent.by))
+
+    def _flush(self) -> list[Transition]:
+        """Make this turn's events durable; the completions among them."""
+        events, self._unwritten = self._unwritten, []
+        if not events:
+            return []
+        records = self.ledger.append(events)
+        self.inbox.forget()
+        for observer in self.observers:
+            observer(self.state, records)
+        return [e for e in events if isinstance(e, Transition) and e.new_state == State.COMPLETED]
+
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, StartAttempt):
+            self.driver.start(self.job(self.state.records[command.task_id].task, command.attempt, self.state))
+        elif isinstance(command, KillAttempt):
+            self.driver.kill(command.task_id, command.reason)
+
+    def _write_checkpoints(self, completed: Sequence[Transition]) -> None:
+        at, paths = self.ledger.clock(), self.ledger.paths
+        named = False
+        for move in completed:
+            checkpoint.write_task(paths, self.state, move.task_id, at)
+            named = named or self.state.records[move.task_id].task.checkpoint is not None
+        if named and self.on_checkpoint is not None:
+            self.on_checkpoint(self.ledger)
+        if completed and (named or self.state.end is not None):
+            last = completed[-1].task_id
+            checkpoint.write_run(paths, self.state, checkpoint_id=f"{self.ledger.seq - 1}", last_completed=last, at=at)
+
+    def _wait(self) -> list[Done]:
+        due = wake_at(self.state, now := self.ledger.clock())
+        if self.state.end is not None or (due is None and not self.state.running):
+            return []
+        patience = INBOX_SECONDS if due is None else min(INBOX_SECONDS, max(0, due - now) / 1000)
+        return self.driver.wait(patience)
+
+
+def _checked(task: Task, result: Success | Failure) -> Success | Failure:
+    """A success that lacks an output it promised is none."""
+    if isinstance(result, Failure):
+        return result
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "array": list,
+        "object": dict,
+    }
+    for output in task.outputs:
+        if output.name not in result.outputs:
+            return Failure(f"it promised the output {output.name!r} and did not give it", error_class="invalid_output")
+        value = result.outputs[output.name]
+        if output.type != "any" and not isinstance(value, kinds[output.type]):
+            return Failure(f"its output {output.name!r} is no {output.type}: {value!r}", error_class="invalid_output")
+    return result

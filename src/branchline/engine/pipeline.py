@@ -1,0 +1,283 @@
+"""A pipeline run from its request: pinned, begun, driven, taken up again."""
+
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from branchline.agents.registry import agents
+from branchline.config.canonical import digest
+from branchline.config.settings import Settings
+from branchline.core.events import RunPolicy, RunStarted, TasksAdded
+from branchline.core.graph import Task
+from branchline.core.pipeline import task_graph
+from branchline.core.plan import Plan
+from branchline.core.result import Failure, Result, StepFailed
+from branchline.core.rounds import reopen_round, retry_round
+from branchline.core.run_state import RunState, replay
+from branchline.core.states import State
+from branchline.core.verdict import Gate
+from branchline.engine.drivers.base import Driver, Job
+from branchline.engine.drivers.local import LocalDriver
+from branchline.engine.inbox import Inbox
+from branchline.engine.loop import Coordinator, Observer
+from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, versions
+from branchline.errors import BranchlineError, InvalidInput, LedgerError
+from branchline.gates.presets import expand
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from branchline.ledger.log import Fault, Ledger, Reading, behind, read
+from branchline.ledger.paths import RunPaths
+from branchline.process.spawn import KillSwitch
+from branchline.steps import STEPS
+from branchline.steps.context import Run, StepContext, latest_records
+
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a pipeline run is asked to do. `base`: branch to start from and ship to; None: the one checked out."""
+
+    repo: Path
+    plan: Plan
+    settings: Settings
+    prompt: str = ""
+    base: str | None = None
+    run_id: str | None = None
+    started_at: int | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """How a run is driven and watched. `say(task_id, text)` hears what a running step is about."""
+
+    driver: Driver = field(default_factory=LocalDriver)
+    observers: tuple[Observer, ...] = ()
+    say: Say = lambda _task, _text: None
+
+
+def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
+    """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
+    repo = Repo.open(request.repo)
+    base, target = _pin(repo, request)
+    settings = _with_presets(request.settings, repo)
+    now = request.started_at or clock()
+    paths = RunPaths(repo.root, request.run_id or new_run_id(now))
+    started = RunStarted(
+        kind="pipeline",
+        started_at=now,
+        tasks=task_graph(request.plan),
+        policy=_policy(settings),
+        pins={
+            "versions": versions(),
+            "base": base,
+            "target": target,
+            "head": repo.head_commit(),
+            "dirty": repo.is_dirty(),
+            "prompt": request.prompt or request.plan.goal,
+            "plan": msgspec.to_builtins(request.plan),
+            "plan_digest": digest(request.plan),
+            "settings": msgspec.to_builtins(settings),
+            "settings_digest": digest(settings),
+        },
+    )
+    agents(settings.agents)
+    return paths, _drive(begin(paths, started), session)
+
+
+def resume(
+    paths: RunPaths,
+    session: Session,
+    *,
+    retry: str | None = None,
+    checkpoint: int | None = None,
+    skip: tuple[str, ...] = (),
+) -> RunState:
+    """Take a run up where it stopped, by the same loop. An ended run is reopened where it failed.
+
+    `retry`: a task to do again, with what follows from it; `checkpoint`: a record number to go back to; `skip`: tasks
+    to leave out. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
+    """
+    held = take_up(paths, vouch=lambda reading: _vouch(Repo.open(paths.root), paths, reading))
+    try:
+        added = _reopened(held, retry, checkpoint)
+    except BranchlineError:
+        held.release()
+        raise
+    return _drive(held, session, added=added, skip=skip)
+
+
+def _reopened(held: Held, retry: str | None, checkpoint: int | None) -> TasksAdded | None:
+    """The new round that a resume begins with, if any."""
+    paths = held.ledger.paths
+    if retry is not None:
+        added = retry_round(held.state, retry)
+        if isinstance(added, str):
+            raise InvalidInput(added, hint=f"branchline status {paths.run_id}")
+        return added
+    if checkpoint is not None:
+        return reopen_round(held.state, _completed_at(paths, checkpoint))
+    return None if held.state.open else reopen_round(held.state)
+
+
+def open_run(paths: RunPaths, state: RunState) -> Run:
+    """The fixed parts of a run, from its record 0 alone."""
+    settings = msgspec.convert(state.pins["settings"], Settings)
+    repo = Repo.open(paths.root, marker=paths.run_id)
+    return Run(
+        paths=paths,
+        repo=repo,
+        worktrees=Worktrees(repo, paths.runs / "git.lock"),
+        settings=settings,
+        gates=settings.gates,
+        plan=msgspec.convert(state.pins["plan"], Plan),
+        agents=agents(settings.agents),
+        base=str(state.pins["base"]),
+        target=str(state.pins["target"]),
+        started_at=state.started_at,
+        pins=state.pins,
+        environ=dict(os.environ),
+    )
+
+
+def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
+    """The `job` function of a coordinator for a pipeline."""
+
+    def job(task: Task, attempt: int, state: RunState) -> Job:
+        records = latest_records(state)
+
+        def work(kill: KillSwitch) -> Result:
+            ctx = StepContext(
+                run=run, task=task, attempt=attempt, records=records, kill=kill, say=lambda text: say(task.id, text)
+            )
+            return _performed(ctx)
+
+        return Job(task.id, attempt, work)
+
+    return job
+
+
+def _performed(ctx: StepContext) -> Result:
+    try:
+        result = STEPS[ctx.task.step](ctx)
+    except StepFailed as error:
+        result = error.failure
+    except BranchlineError as error:
+        kind = type(error).__name__
+        result = Failure(error.message, kind, retryable=not isinstance(error, InvalidInput), outputs=_hint(error.hint))
+    except Exception as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
+        report = ctx.folder / "crash.txt"
+        report.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        reason = f"internal error in step {ctx.task.step}: {type(error).__name__}: {error}; see {report}"
+        result = Failure(reason, error_class="internal", retryable=False)
+    if ctx.kill.reason is not None and isinstance(result, Failure):
+        return Failure(result.reason, error_class=ctx.kill.reason, outputs=result.outputs, facts=result.facts)
+    return result
+
+
+def _hint(hint: str) -> Mapping[str, Any]:
+    return {"hint": hint} if hint else {}
+
+
+def _pin(repo: Repo, request: Request) -> tuple[str, str]:
+    """The base commit, and the branch to ship to: empty when the base is not a branch."""
+    name = request.base or request.settings.base or repo.head_branch()
+    if name is None:
+        raise InvalidInput(f"HEAD of {repo.root} is detached: there is no branch to build on", hint="--base BRANCH")
+    if commit := repo.resolve(f"refs/heads/{name}"):
+        return commit, name
+    commit = repo.resolve(name)
+    if commit is None:
+        raise InvalidInput(f"there is no branch or commit {name!r} in {repo.root}", hint="--base BRANCH")
+    if request.settings.ship.mode == "merge":
+        raise InvalidInput(f"{name!r} is not a branch, so nothing can be merged to it", hint="--ship branch")
+    return commit, ""
+
+
+def _with_presets(settings: Settings, repo: Repo) -> Settings:
+    gates: tuple[Gate, ...] = (*settings.gates, *expand(settings.presets, root=repo.root))
+    return msgspec.structs.replace(settings, gates=gates, presets=())
+
+
+def _policy(settings: Settings) -> RunPolicy:
+    return RunPolicy(
+        max_parallel=settings.max_parallel,
+        cpu=settings.resources.cpu,
+        mem_mb=settings.resources.mem_mb,
+        retry=settings.retry,
+        repair_rounds=settings.repair_rounds,
+    )
+
+
+def _drive(held: Held, session: Session, *, added: TasksAdded | None = None, skip: tuple[str, ...] = ()) -> RunState:
+    paths, state = held.ledger.paths, held.state
+    try:
+        if added is None and not state.open:
+            raise InvalidInput(
+                f"run {paths.run_id} has ended ({state.end.status if state.end else '?'}): nothing to resume",
+                hint=f"branchline retry {paths.run_id} TASK",
+            )
+        run = open_run(paths, state)
+        if held.ledger.epoch > 1:
+            _tidy(run)
+        coordinator = Coordinator(
+            ledger=held.ledger,
+            state=state,
+            driver=session.driver,
+            job=step_jobs(run, session.say),
+            inbox=Inbox(paths),
+            observers=session.observers,
+            on_checkpoint=lambda ledger: _mark(run, ledger),
+        )
+        if added is not None:
+            coordinator.note(added)
+        for name in skip:
+            coordinator.skip(name)
+        return coordinator.run()
+    finally:
+        held.release()
+
+
+def _tidy(run: Run) -> None:
+    """Heal what a kill left of this run's worktrees, and clear its clean checkouts: nobody worked in those."""
+    run.worktrees.heal(run.paths.run_dir)
+    for path in run.paths.scratch.iterdir():
+        if (path / ".git").exists():
+            run.worktrees.remove(path)
+
+
+def _mark(run: Run, ledger: Ledger) -> None:
+    """Keep the ledger's high-water mark in a git ref, away from the ledger."""
+    blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
+    run.repo.move_ref(run.ref("head"), blob, run.repo.read_ref(run.ref("head")))
+
+
+def _vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
+    """Compare a ledger with the mark in git. Raises LedgerError."""
+    if fault := git_fault(repo, paths, reading):
+        raise LedgerError(
+            f"the ledger {paths.ledger} does not verify: {fault}", hint=f"branchline verify {paths.run_id}"
+        )
+
+
+def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:
+    """What the high-water mark in git says against a ledger: a Fault, or None."""
+    blob = repo.read_ref(f"refs/branchline/{paths.run_id}/head")
+    if blob is None:
+        return None
+    number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")
+    return behind(reading.records, reading.size, int(number), sha)
+
+
+def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:
+    """The origins of the tasks that were completed when record number `checkpoint` had been written."""
+    reading = read(paths)
+    if not 0 <= checkpoint < len(reading.records):
+        raise InvalidInput(f"run {paths.run_id} has no checkpoint {checkpoint}", hint=f"branchline log {paths.run_id}")
+    state = replay(record.event for record in reading.records[: checkpoint + 1])
+    return [origin for origin, record in state.current().items() if record.state == State.COMPLETED]

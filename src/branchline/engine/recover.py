@@ -1,0 +1,94 @@
+"""Beginning a run, and taking one up again after whatever happened to it."""
+
+import os
+import platform
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from branchline._version import __version__
+from branchline.core.events import AnyEvent, AttemptInterrupted, RunResumed, RunStarted
+from branchline.core.ids import ulid
+from branchline.core.run_state import RunState
+from branchline.errors import InvalidInput
+from branchline.ledger import checkpoint
+from branchline.ledger.lease import Lease
+from branchline.ledger.log import Ledger, Reading, read, require
+from branchline.ledger.paths import RunPaths
+from branchline.process.spawn import sweep
+
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run that this process may write: its lease, its ledger, its state."""
+
+    lease: Lease
+    ledger: Ledger
+    state: RunState
+
+    def release(self) -> None:
+        """Give it up."""
+        self.ledger.close()
+        self.lease.release()
+
+
+def clock() -> int:
+    """The time in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def new_run_id(now: int) -> str:
+    """A fresh run id."""
+    return ulid(now, secrets.randbits(80))
+
+
+def versions() -> dict[str, str]:
+    """What record 0 pins of the machine."""
+    return {"branchline": __version__, "python": platform.python_version(), "host": socket.gethostname()}
+
+
+def begin(paths: RunPaths, started: RunStarted, *, now: Clock = clock) -> Held:
+    """Create a run whose record 0 is `started`. Raises InvalidInput if it exists already."""
+    paths.make()
+    lease = Lease(paths, now=now())
+    if paths.ledger.exists() and paths.ledger.stat().st_size:
+        lease.release()
+        raise InvalidInput(f"run {paths.run_id} exists already", hint=f"branchline resume {paths.run_id}")
+    state = RunState()
+    state.apply(started)
+    ledger = Ledger(paths, epoch=1, clock=now)
+    ledger.append([started])
+    return Held(lease, ledger, state)
+
+
+def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Callable[[Reading], None]) -> Held:
+    """Take an existing run up: lease, verified ledger, no processes left of the last coordinator.
+
+    `vouch` may compare the reading with marks kept elsewhere (a git ref) before anything is written; it raises
+    LedgerError. Attempts that were running are noted as interrupted and will be taken up under the same number.
+    """
+    if not paths.ledger.exists():
+        raise InvalidInput(f"there is no run {paths.run_id} in {paths.runs}", hint="branchline list")
+    lease = Lease(paths, now=now())
+    try:
+        reading = read(paths)
+        state = require(reading, paths)
+        vouch(reading)
+        sweep(paths.run_id)
+        ledger = Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=now)
+        ledger.continue_from(reading)
+        events: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {socket.gethostname()}", reason=reason)]
+        for name in sorted(state.running):
+            events.append(AttemptInterrupted(task_id=name, attempt=state.records[name].attempt))
+        for event in events:
+            state.apply(event)
+        ledger.append(events)
+        checkpoint.restore_missing(paths, state, now())
+    except BaseException:
+        lease.release()
+        raise
+    return Held(lease, ledger, state)

@@ -1,0 +1,173 @@
+"""One gate's command: what it runs, where, and what its end means."""
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from branchline.core.durations import seconds
+from branchline.core.globs import matches_any
+from branchline.core.verdict import Gate, GateResult, Outcome, applies
+from branchline.gates.output import tail
+from branchline.process.environment import allowed
+from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
+
+Purpose = Literal["fix", "verify"]
+
+OUTPUT_CHARACTERS = 4000
+MAX_OUTPUT = 1 << 30  # bytes; a runaway gate must not fill the disk
+FILES_BYTES = 1 << 20  # half of what Linux allows for all arguments together
+FIND_MODULE = "import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1].partition('.')[0]) is None)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where gates run and with what. `changed` are paths from the top of `tree`; `logs` is outside of it."""
+
+    tree: Path
+    changed: tuple[str, ...]
+    logs: Path
+    environ: Mapping[str, str]
+    kill: KillSwitch
+    marker: str | None = None
+
+
+def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> GateResult:
+    """Run one gate's fix or verify. Its output goes to the file `log` in `site.logs`, its tail into the result.
+
+    Whatever happens to the command is an outcome, not an error; see `Outcome`.
+    """
+    template = gate.verify if purpose == "verify" or gate.fix is None else gate.fix
+    log = log or f"{gate.id}.{purpose}.log"
+    hindrance = _hindrance(gate, template, site)
+    if hindrance is not None:
+        return GateResult(gate=gate.id, outcome=hindrance[0], reason=hindrance[1], argv=template)
+    argv = [part for word in template for part in (_files(gate, site) if word == "{files}" else (word,))]
+    try:
+        ended = _spawn(argv, gate, site, site.logs / log)
+    except ToolMissing:
+        outcome, reason = _tool_missing(gate, argv[0])
+        return GateResult(gate=gate.id, outcome=outcome, reason=reason, argv=template)
+    except CannotStart as error:
+        return GateResult(gate=gate.id, outcome=Outcome.ERROR, reason=error.message, argv=template)
+    output = tail(site.logs / log, OUTPUT_CHARACTERS)
+    outcome, reason = _judged(gate, purpose, ended)
+    module = _module(argv)
+    if (
+        outcome is Outcome.FAILED
+        and module
+        and f"No module named {module.partition('.')[0]}" in output.replace("'", "")
+    ):
+        outcome, reason = _module_missing(gate, argv, site) or (outcome, reason)
+    return GateResult(
+        gate=gate.id,
+        outcome=outcome,
+        reason=reason,
+        argv=template,
+        exit_code=ended.code,
+        milliseconds=round(ended.seconds * 1000),
+        output=output,
+        log=log,
+    )
+
+
+def _hindrance(gate: Gate, template: tuple[str, ...], site: Site) -> tuple[Outcome, str] | None:
+    if site.kill.reason is not None:
+        return Outcome.ERROR, f"not run: {site.kill.reason}"
+    if not applies(gate, site.changed):
+        return Outcome.NOT_APPLICABLE, "no changed file matches its `when`"
+    return _folder_trouble(gate, site) or (_files_trouble(gate, site) if "{files}" in template else None)
+
+
+def _folder_trouble(gate: Gate, site: Site) -> tuple[Outcome, str] | None:
+    folder = (site.tree / gate.cwd).resolve()
+    if not folder.is_relative_to(site.tree.resolve()):
+        return Outcome.ERROR, f"its folder {gate.cwd} leaves the tree"
+    return None if folder.is_dir() else (Outcome.ERROR, f"its folder {gate.cwd} is not in the tree")
+
+
+def _files_trouble(gate: Gate, site: Site) -> tuple[Outcome, str] | None:
+    files = _files(gate, site)
+    if not files:
+        return Outcome.NOT_APPLICABLE, "no changed file is left to pass on"
+    # Each argument also costs its end mark and a pointer.
+    if sum(len(os.fsencode(file)) + 9 for file in files) > FILES_BYTES:
+        return Outcome.ERROR, f"{len(files)} changed files are too many for one command; drop {{files}}"
+    return None
+
+
+def _files(gate: Gate, site: Site) -> tuple[str, ...]:
+    chosen = sorted(path for path in site.changed if not gate.when or matches_any(gate.when, path))
+    relative = (os.path.relpath(path, gate.cwd) for path in chosen if _is_file(site.tree, path))
+    return tuple(f"./{path}" if path.startswith("-") else path for path in relative)
+
+
+def _is_file(tree: Path, path: str) -> bool:
+    # Links are left out: a fixer would write to the file that they point to, which may be outside the tree.
+    try:
+        return stat.S_ISREG(os.lstat(tree / path).st_mode)
+    except OSError:
+        return False
+
+
+def _spawn(argv: list[str], gate: Gate, site: Site, log: Path) -> Exit:
+    log.unlink(missing_ok=True)  # whatever stands there: opening a pipe would block for ever
+    return run(
+        argv,
+        cwd=(site.tree / gate.cwd).resolve(),
+        env=allowed(site.environ, extra=gate.env),
+        stdout=log,
+        stderr=log,
+        timeout=seconds(gate.timeout),
+        kill=site.kill,
+        marker=site.marker,
+        max_output=MAX_OUTPUT,
+    )
+
+
+def _judged(gate: Gate, purpose: Purpose, ended: Exit) -> tuple[Outcome, str]:
+    if ended.reason == "timeout":
+        return Outcome.ERROR, f"timed out after {seconds(gate.timeout):g} s"
+    if ended.reason is not None:
+        return Outcome.ERROR, f"stopped: {ended.reason}"
+    if ended.code is None:
+        return Outcome.ERROR, f"ended by signal {ended.signal}"
+    meanings = (
+        (gate.fix_ok_codes if purpose == "fix" else gate.ok_codes, Outcome.PASSED, ""),
+        (gate.skip_codes, Outcome.SKIPPED, f"nothing to check (exit code {ended.code})"),
+        (gate.error_codes, Outcome.ERROR, f"could not check (exit code {ended.code})"),
+    )
+    told = ((outcome, reason) for codes, outcome, reason in meanings if ended.code in codes)
+    return next(told, (Outcome.FAILED, f"exit code {ended.code}"))
+
+
+def _tool_missing(gate: Gate, program: str) -> tuple[Outcome, str]:
+    # A program of the tree itself is not "not installed": an agent could skip a gate by deleting it.
+    if os.path.dirname(program) and not os.path.isabs(program):
+        return Outcome.FAILED, f"{program} cannot be run from the tree"
+    return _missing(gate, program)
+
+
+def _module_missing(gate: Gate, argv: list[str], site: Site) -> tuple[Outcome, str] | None:
+    # What a test printed proves nothing: ask the interpreter, in a folder that the agent does not write.
+    interpreter = argv[: argv.index("-m")]
+    module = _module(argv)
+    probe = [*interpreter, "-c", FIND_MODULE, module]
+    null = Path(os.devnull)
+    env = allowed(site.environ, extra=gate.env)
+    ended = run(probe, cwd=site.logs, env=env, stdout=null, stderr=null, timeout=seconds(gate.timeout), kill=site.kill)
+    return _missing(gate, module) if ended.code == 1 else None
+
+
+def _module(argv: list[str]) -> str:
+    """The X of `python -m X`; empty if the command is not of that form."""
+    position = argv.index("-m") if "-m" in argv[:-1] else 0
+    is_python = any(os.path.basename(word).startswith("python") or word == sys.executable for word in argv[:position])
+    return argv[position + 1] if is_python else ""
+
+
+def _missing(gate: Gate, tool: str) -> tuple[Outcome, str]:
+    return Outcome.FAILED if gate.required else Outcome.SKIPPED, f"{tool} is not installed"

@@ -1,0 +1,205 @@
+"""The checkouts that belong to the user: look at one, and - the only change one ever sees - fast-forward it.
+
+A fast-forward can be killed at any moment and called again. It holds the checkout's own `index.lock`, so no git of the
+user's runs in between; what it wrote there tells a later call that the work left behind is ours to finish.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from branchline.errors import GitError
+from branchline.git.command import Git, discover, words
+from branchline.git.objects import Change, fields
+
+if TYPE_CHECKING:
+    from branchline.git.repo import Repo
+
+_UNFILTERED = ("unspecified", "unset")
+
+
+class CheckoutDirty(GitError):
+    """A user's checkout cannot be moved without touching something of the user's; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """From which commit to which, what that changes, and whether a killed call had begun it."""
+
+    old: str
+    new: str
+    changes: list[Change]
+    resumed: bool
+
+
+def is_dirty(repo: "Repo", work_tree: Path) -> bool:
+    """Whether a checkout has a change to a tracked file, staged or not. Untracked files do not count."""
+    git_dir = _git_dir_of(repo, work_tree)
+    if not (git_dir / "index").exists():
+        return True
+    with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
+        git = repo.content.at(work_tree, Path(folder) / "index")
+        shutil.copy2(git_dir / "index", Path(folder) / "index")
+        git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
+        head = Git(git_dir).text("rev-parse", "--verify", "HEAD^{commit}")
+        return not _same(git, "diff-index", "--quiet", "--ignore-submodules=dirty", head)
+
+
+def fast_forward(repo: "Repo", checkout: Path, branch: str, old: str, new: str) -> None:
+    """Move `branch`, checked out at `checkout`, and its files from commit `old` to its descendant `new`.
+
+    Tracked files must be clean and no untracked file in the way, else CheckoutDirty and nothing changed.
+    Raises RefMoved when the branch is elsewhere. Killed halfway, calling it again finishes the work.
+    """
+    ref, git_dir = f"refs/heads/{branch}", _git_dir_of(repo, checkout)
+    if not repo.is_ancestor(old, new):
+        raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
+    if Git(git_dir).status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{ref}\n"):
+        raise CheckoutDirty(f"{checkout} is not on {branch} any more")
+    with _index_lock(git_dir, old, new) as resumed:
+        if repo.read_ref(ref) == old:
+            _advance(repo, checkout, git_dir, _Move(old, new, repo.changes(old, new), resumed))
+        repo.move_ref(ref, new, old)
+
+
+def _advance(repo: "Repo", checkout: Path, git_dir: Path, move: _Move) -> None:
+    index = git_dir / "branchline-index"
+    shutil.copy2(git_dir / "index", index)  # with its time: git compares it with those of the files
+    git = repo.content.at(checkout, index)
+    if _same(git, "diff-index", "--cached", "--quiet", move.new):
+        return
+    if move.resumed:
+        _clear_our_own(git, move.changes)
+    _require_clean(git, move)
+    _require_plain(git, move)
+    done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
+    if done.code != 0:
+        _require_clean(git, move)  # still clean: git changed nothing, and says why
+        raise CheckoutDirty(f"{checkout} cannot be fast-forwarded: {words(done)}")
+    index.replace(git_dir / "index")
+
+
+@contextmanager
+def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[bool]:
+    """Hold git's lock of the index; yield whether a killed call for the same move held it before us.
+
+    It stays behind when the block fails halfway: then the files are in between, and the user's git must not run.
+    """
+    lock, ours = git_dir / "index.lock", f"branchline fast-forward {old} {new}\n"
+    draft = git_dir / "branchline-lock"
+    draft.write_text(ours)
+    try:
+        os.link(draft, lock)
+        resumed = False
+    except FileExistsError as taken:
+        resumed = lock.read_bytes() == ours.encode()
+        if not resumed:
+            message = f"another git is at work in this checkout: {lock} exists"
+            raise CheckoutDirty(message, hint=f"wait for it to end, or if none runs: rm {lock}") from taken
+    finally:
+        draft.unlink()
+    try:
+        yield resumed
+    except CheckoutDirty:
+        if not resumed:
+            lock.unlink()
+        raise
+    lock.unlink()
+
+
+def _require_clean(git: Git, move: _Move) -> None:
+    """Raise CheckoutDirty unless only files that we may write are in the way of the move."""
+    if not _same(git, "diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
+        raise _dirty(git, "it has staged changes", move)
+    git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
+    moving = {change.path for change in move.changes}
+    for path in fields(git.call("diff-files", "-z", "--name-only", "--ignore-submodules=dirty")):
+        if path not in moving or os.path.lexists(_in(git, path)):
+            raise _dirty(git, f"{path} is changed", move)
+    for line in fields(git.call("ls-files", "-z", "-v")):
+        if not line.startswith("H ") and line[2:] in moving:
+            raise _dirty(git, f"{line[2:]} is hidden from git (assume-unchanged or skip-worktree)", move)
+    deleted = {change.path for change in move.changes if change.status == "D"}
+    for change in move.changes:
+        if change.status == "A" and _in_the_way(git, change.path, deleted):
+            raise _dirty(git, f"the untracked file {change.path} is in the way", move)
+
+
+def _require_plain(git: Git, move: _Move) -> None:
+    """Raise CheckoutDirty if a file to write goes through a filter: we run none, so we would write it wrong."""
+    written = "".join(f"{change.path}\0" for change in move.changes if change.status != "D")
+    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(written)))
+    for path, _, value in zip(answers, answers, answers, strict=True):
+        if value not in _UNFILTERED:
+            raise _dirty(git, f"{path} is stored through the filter {value}", move)
+
+
+def _in_the_way(git: Git, path: str, deleted: set[str]) -> bool:
+    parts = path.split("/")
+    for depth in range(1, len(parts)):
+        above = "/".join(parts[:depth])
+        place = _in(git, above)
+        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
+            return above not in deleted
+    place = _in(git, path)
+    if os.path.isdir(place) and not os.path.islink(place):
+        return not deleted.issuperset(_files_below(place, path))
+    return os.path.lexists(place)
+
+
+def _files_below(place: str, path: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(place):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in files + links:
+            yield path + os.path.join(folder, name)[len(place) :]
+
+
+def _clear_our_own(git: Git, changes: list[Change]) -> None:
+    """Remove what a killed call had written: files that hold a first part of what they are to hold."""
+    for change in changes:
+        place = _in(git, change.path)
+        if change.status == "D" or _behind_a_link(git, change.path) or not os.path.lexists(place):
+            continue
+        if os.path.islink(place):
+            found = os.fsencode(os.readlink(place))
+        elif os.path.isfile(place):
+            found = Path(place).read_bytes()
+        else:
+            continue
+        if git.call("cat-file", "--filters", f"--path={change.path}", change.new_oid).startswith(found):
+            os.unlink(place)
+
+
+def _behind_a_link(git: Git, path: str) -> bool:
+    parts = path.split("/")
+    return any(os.path.islink(_in(git, "/".join(parts[:depth]))) for depth in range(1, len(parts)))
+
+
+def _in(git: Git, path: str) -> str:
+    return os.path.join(git.work_tree or "", path)
+
+
+def _dirty(git: Git, why: str, move: _Move) -> CheckoutDirty:
+    message = f"{git.work_tree} cannot be fast-forwarded: {why}"
+    return CheckoutDirty(message, hint=f"commit or stash your changes, then: git merge --ff-only {move.new[:12]}")
+
+
+def _same(git: Git, *question: str) -> bool:
+    done = git.status_of(*question)
+    if done.code not in (0, 1):
+        raise GitError(f"git {question[0]} failed in {git.work_tree}: {words(done)}")
+    return done.code == 0
+
+
+def _git_dir_of(repo: "Repo", work_tree: Path) -> Path:
+    if work_tree == repo.root:
+        return repo.git_dir
+    found = Path(os.fsdecode(discover(work_tree, "--absolute-git-dir").stdout.removesuffix(b"\n")))
+    if found != repo.common_dir and found.parent != repo.common_dir / "worktrees":
+        raise GitError(f"{work_tree} is not a checkout of {repo.root}")
+    return found

@@ -1,0 +1,162 @@
+"""The only caller of git.
+
+Every call names its git directory, reads no global or system configuration, runs no hook, and has no terminal.
+What the repository's own configuration could still start (filters, merge and diff drivers, textconv) is kept out by
+`quarantine`: whatever touches file content runs in a git directory of our own, which shares only the objects.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from branchline.errors import GitError, InvalidInput
+from branchline.process.spawn import MARKER, Captured, capture
+
+OLDEST = (2, 38)
+NAME = "Branchline"
+EMAIL = "branchline@localhost"
+
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.excludesFile=/dev/null",
+    "core.attributesFile=/dev/null",
+    "core.quotePath=false",
+    "core.fsync=all",
+    "core.filesRefLockTimeout=5000",
+    "core.packedRefsTimeout=5000",
+    "commit.gpgSign=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+    "advice.detachedHead=false",
+    "safe.directory=*",  # the check of the owner protects from configuration; see `quarantine`
+)
+_CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]
+NOTHING: Mapping[str, str] = {}
+
+
+class UnsupportedGit(InvalidInput):
+    """git is missing, or too old for `merge-tree --write-tree`."""
+
+
+@cache
+def find_git() -> Path:
+    """Return the git executable on PATH. Raises UnsupportedGit."""
+    found = shutil.which("git")
+    if found is None:
+        message = "git is not on PATH"
+        raise UnsupportedGit(message, hint="install git 2.38 or newer")
+    return Path(found)
+
+
+@cache
+def version() -> tuple[int, ...]:
+    """Return git's version, e.g. (2, 39, 5). Raises UnsupportedGit if it is older than 2.38."""
+    words = capture([str(find_git()), "version"], cwd=Path("/"), env={}).stdout.decode(errors="replace")
+    numbers = words.split()[2].split(".") if len(words.split()) > 2 else []
+    found = tuple(int(number) for number in numbers if number.isdigit())
+    if found < OLDEST:
+        message = f"{words.strip() or 'this git'} is too old: Branchline needs 2.38"
+        raise UnsupportedGit(message, hint="install git 2.38 or newer")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """git on one git directory. Without a work tree, commands that need one fail. `marker`: see process.spawn."""
+
+    git_dir: Path
+    work_tree: Path | None = None
+    index: Path | None = None
+    marker: str = ""
+
+    def at(self, work_tree: Path | None = None, index: Path | None = None) -> "Git":
+        """Return the same git directory with another work tree and index file."""
+        return replace(self, work_tree=work_tree, index=index)
+
+    def marked(self, marker: str) -> "Git":
+        """Return the same, with every process named `marker`."""
+        return replace(self, marker=marker)
+
+    def call(
+        self, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), env: Mapping[str, str] = NOTHING
+    ) -> bytes:
+        """Run git and return its output. Raises GitError, in git's words, on an exit code that is not in `ok`."""
+        done = self.status_of(*args, stdin=stdin, env=env)
+        if done.code not in ok:
+            raise GitError(f"git {args[0]} failed: {words(done)}")
+        return done.stdout
+
+    def text(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> str:
+        """Like `call`, for one line of output."""
+        return os.fsdecode(self.call(*args, stdin=stdin, env=env).removesuffix(b"\n"))
+
+    def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
+        """Run git and return its exit code and output, whatever they are."""
+        place = [f"--git-dir={self.git_dir}"]
+        if self.work_tree is not None:
+            place.append(f"--work-tree={self.work_tree}")
+        own = {"GIT_INDEX_FILE": str(self.index)} if self.index is not None else {}
+        mark = {MARKER: self.marker} if self.marker else {}
+        return _run(
+            [*place, *_CONFIGURED, *args],
+            cwd=self.work_tree or self.git_dir,
+            stdin=stdin,
+            env={**own, **mark, **env},
+        )
+
+
+def discover(path: Path, *args: str) -> Captured:
+    """Run `git rev-parse` in a folder whose git directory is not known yet."""
+    return _run([*_CONFIGURED, "rev-parse", *args], cwd=path)
+
+
+def words(done: Captured) -> str:
+    """Return what git said about a failure, in one line."""
+    said = os.fsdecode(done.stderr).strip() or f"exit code {done.code}"
+    return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
+
+
+def quarantine(home: Path, common_dir: Path, kept: Mapping[str, Mapping[str, str]]) -> Git:
+    """Make in the empty folder `home` a git directory that shares the objects of `common_dir` and nothing else.
+
+    `kept`: by section, the settings of the repository that say how content is stored; no other is in force.
+    """
+    (home / "refs").mkdir()
+    (home / "info").mkdir()
+    for shared in ("objects", "shallow", "info/exclude"):
+        (home / shared).symlink_to(common_dir / shared)
+    (home / "HEAD").write_text("ref: refs/heads/none\n")
+    sections = {"core": {"bare": "true", "repositoryformatversion": "1"} | dict(kept.get("core", {}))}
+    sections["extensions"] = dict(kept.get("extensions", {}))
+    lines = [
+        f"[{name}]\n" + "".join(f"\t{key} = {value}\n" for key, value in sections[name].items()) for name in sections
+    ]
+    (home / "config").write_text("".join(lines))
+    return Git(home)
+
+
+def _run(args: list[str], *, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
+    return capture([str(find_git()), *args], cwd=cwd, env={**_environment(), **env}, stdin=stdin)
+
+
+def _environment() -> dict[str, str]:
+    ours = {
+        "LC_ALL": "C",
+        "PATH": os.environ.get("PATH", os.defpath),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+    for who in ("AUTHOR", "COMMITTER"):
+        ours[f"GIT_{who}_NAME"], ours[f"GIT_{who}_EMAIL"] = NAME, EMAIL
+    return ours

@@ -1,0 +1,272 @@
+"""Turn the files of a worktree into a tree, and keep all of them safe before the worktree goes.
+
+What an agent left is hostile until proven otherwise. Every file is looked at before git reads it, in an index made
+fresh (flags set in the agent's own hide edits), and what cannot be taken is left out and reported, never fatal.
+"""
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from branchline.errors import GitError
+from branchline.git.command import Git, words
+from branchline.git.objects import fields
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+
+MAX_FILE_BYTES = 50_000_000
+MAX_FILES = 100_000
+
+_GITLINK = "160000"
+_MOST_COMMITS = 10_000  # that an argument list holds
+_MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
+# characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
+_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_GIT_NAMES = frozenset({".git", "git~1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A path that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The tree of a worktree's files, and what is not in it, sorted by path."""
+
+    tree: str
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A commit that holds everything of a worktree, and the ref that keeps it."""
+
+    ref: str
+    commit: str
+    tree: str
+    refused: tuple[Refused, ...]
+
+
+def snapshot(
+    git: Git,
+    work_tree: Path,
+    base_tree: str,
+    *,
+    scratch: Path,
+    max_file_bytes: int | None = MAX_FILE_BYTES,
+    max_files: int = MAX_FILES,
+    include_ignored: bool = False,
+) -> Snapshot:
+    """Return the tree of the files in `work_tree`, which began as `base_tree`.
+
+    A path that is refused stays as it is in the base. Refused are: devices, pipes and sockets, files over
+    `max_file_bytes`, files past `max_files` new ones, nested repositories and submodules, links that leave the tree,
+    names that git cannot hold. With `include_ignored` (to save) ignored files, the files of nested repositories, and
+    links wherever they lead are taken too. `git`: see Worktrees.git_for; `scratch`: a folder for the index.
+    """
+    with TemporaryDirectory(dir=scratch, prefix="index-") as folder:
+        fresh = git.at(work_tree, Path(folder) / "index")
+        fresh.call("read-tree", base_tree)
+        screen = _Screen(work_tree, max_file_bytes, everything=include_ignored)
+        screen.tracked(fields(fresh.call("ls-files", "-z", "--stage")), fresh)
+        standard = () if include_ignored else ("--exclude-standard",)
+        screen.untracked(fields(fresh.call("ls-files", "-z", "--others", *standard)), max_files)
+        if screen.gone:
+            gone = b"".join(os.fsencode(f"0 {'0' * len(base_tree)}\t{path}\0") for path in screen.gone)
+            fresh.call("update-index", "-z", "--index-info", stdin=gone)
+        screen.refused += _add(fresh, screen.taken)
+        tree = fresh.text("write-tree")
+    return Snapshot(tree, tuple(sorted(screen.refused, key=lambda one: os.fsencode(one.path))))
+
+
+def save(repo: Repo, worktrees: Worktrees, path: Path, *, ref: str, base: str, when: int, scratch: Path) -> Saved:
+    """Keep everything that is in a worktree, ignored files too, as a commit at `ref`, and return it.
+
+    Its parents are `base` and every commit that the worktree's HEAD has been at and `base` does not hold. A ref that
+    holds something else is never overwritten: `-2`, `-3` is appended. Saving the same again gives the same ref.
+    """
+    began = repo.tree_of(base)
+    taken = snapshot(
+        worktrees.git_for(path),
+        path,
+        began,
+        scratch=scratch,
+        max_file_bytes=None,
+        max_files=10**9,
+        include_ignored=True,
+    )
+    parents = [base, *_own_commits(repo, worktrees, path, base)]
+    commit = repo.commit(taken.tree, parents, f"saved: {path.name}\n", when)
+    content = (taken.tree, tuple(parents))
+    for name in _numbered(ref):
+        there = repo.read_ref(name)
+        if there is None:
+            repo.move_ref(name, commit, None)
+            return Saved(name, commit, taken.tree, taken.refused)
+        if (repo.tree_of(there), repo.parents(there)) == content:
+            return Saved(name, there, taken.tree, taken.refused)
+    raise AssertionError("the numbers ended")
+
+
+def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:
+    """Return the tips of what was committed in a worktree since `base`, amended and reset commits included."""
+    head = worktrees.head(path).commit
+    seen = dict.fromkeys([*worktrees.reflog(path), *([head] if head else [])])
+    seen.pop(base, None)
+    if not seen:
+        return []
+    asked = "".join(f"{one}\n" for one in seen).encode()
+    known = repo.content.call("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked).decode()
+    commits = [line.split()[0] for line in known.splitlines() if line.endswith(" commit")]
+    if not commits:
+        return []
+    tips = repo.content.text("merge-base", "--independent", base, *commits[-_MOST_COMMITS:]).split()
+    return sorted(tip for tip in tips if tip != base)
+
+
+def _numbered(ref: str) -> Iterator[str]:
+    return chain((ref,), (f"{ref}-{number}" for number in count(2)))
+
+
+def _add(git: Git, paths: list[str]) -> list[Refused]:
+    """Add paths to the index, and return those that git will not have: it fails for all when it fails for one."""
+    refused: list[Refused] = []
+    waiting = [paths] if paths else []
+    while waiting:
+        some = waiting.pop()
+        listed = b"".join(os.fsencode(f"{path}\0") for path in some)
+        done = git.status_of("update-index", "--add", "--replace", "-z", "--stdin", stdin=listed)
+        if done.code == 0:
+            continue
+        if len(some) == 1:
+            refused.append(Refused(some[0], words(done)))
+        else:
+            waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
+        if len(refused) > _MOST_FAILURES:
+            raise GitError(f"git cannot read the files of {git.work_tree}: {words(done)}")
+    return refused
+
+
+class _Screen:
+    """Sorts the paths of a work tree: `taken` to add, `gone` to remove, `refused` to leave out and report."""
+
+    def __init__(self, root: Path, max_bytes: int | None, *, everything: bool) -> None:
+        self._root = os.fspath(root)
+        self._max_bytes = max_bytes
+        self._everything = everything
+        self._folders: dict[str, bool] = {"": True}
+        self.taken: list[str] = []
+        self.gone: list[str] = []
+        self.refused: list[Refused] = []
+
+    def tracked(self, lines: Iterable[str], git: Git) -> None:
+        """Sort the files of the base, given as `ls-files --stage` prints them. A submodule stays as it is."""
+        for line in lines:
+            meta, path = line.split("\t", 1)
+            mode, oid, _ = meta.split()
+            found = self._look(path)
+            if mode == _GITLINK:
+                if found is not None and not stat.S_ISDIR(found.st_mode):
+                    self.refused.append(Refused(path, "it replaces a submodule"))
+            elif found is None or stat.S_ISDIR(found.st_mode):
+                self.gone.append(path)
+            elif self._too_large(found) and int(git.text("cat-file", "-s", oid)) == found.st_size:
+                self.taken.append(path)  # it was this large before
+            else:
+                self._sort(path, found)
+
+    def untracked(self, paths: Iterable[str], most: int) -> None:
+        """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""
+        left_out = 0
+        for path in chain.from_iterable(map(self._expand, paths)):
+            found = self._look(path)
+            if len(self.taken) >= most:
+                left_out += 1
+            elif found is not None:
+                self._sort(path, found)
+        if left_out:
+            self.refused.append(Refused("", f"{left_out} files past the first {most}"))
+
+    def _sort(self, path: str, found: os.stat_result) -> None:
+        reason = self._objection(path, found)
+        if reason is None:
+            self.taken.append(path)
+        else:
+            self.refused.append(Refused(path, reason))
+
+    def _objection(self, path: str, found: os.stat_result) -> str | None:
+        if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
+            return "its name means git's own folder on some systems"
+        if stat.S_ISLNK(found.st_mode):
+            return None if self._everything else self._link_objection(path)
+        if not stat.S_ISREG(found.st_mode):
+            return "it is a device, a pipe or a socket"
+        return f"it holds {found.st_size} bytes, more than {self._max_bytes}" if self._too_large(found) else None
+
+    def _link_objection(self, path: str) -> str | None:
+        target, folder = os.readlink(self._place(path)), os.path.dirname(path)
+        if os.path.isabs(target):
+            return "it is a link to an absolute path"
+        written = os.path.normpath(os.path.join(folder, target)).split("/")
+        real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
+        if ".." in (written[0], real[0]):
+            return "it is a link that leaves the tree"
+        return "it is a link into git's own folder" if any(map(_is_git_name, written + real)) else None
+
+    def _too_large(self, found: os.stat_result) -> bool:
+        return self._max_bytes is not None and stat.S_ISREG(found.st_mode) and found.st_size > self._max_bytes
+
+    def _look(self, path: str) -> os.stat_result | None:
+        """Return what is at `path`, or None: nothing, or something that is reached through a link."""
+        if not self._is_folder(os.path.dirname(path)):
+            return None
+        try:
+            return os.lstat(self._place(path))
+        except OSError:
+            return None
+
+    def _is_folder(self, path: str) -> bool:
+        """Whether `path` is a real folder of the tree, reached through real folders; report a repository in it."""
+        known = self._folders.get(path)
+        if known is None:
+            place = self._place(path)
+            known = self._is_folder(os.path.dirname(path)) and os.path.isdir(place) and not os.path.islink(place)
+            self._folders[path] = known
+            if known and os.path.lexists(os.path.join(place, ".git")):
+                self.refused.append(
+                    Refused(f"{path}/.git", "a nested repository: its files are taken, not its history")
+                )
+        return known
+
+    def _expand(self, path: str) -> Iterator[str]:
+        if not path.endswith("/"):
+            yield path
+        elif not self._everything:
+            self.refused.append(Refused(path.rstrip("/"), "a nested repository"))
+        else:
+            yield from self._files_below(path.rstrip("/"))
+
+    def _files_below(self, path: str) -> Iterator[str]:
+        for folder, folders, files in os.walk(self._place(path)):
+            inside = path + folder[len(self._place(path)) :]
+            folders[:] = sorted(name for name in folders if name != ".git")
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            yield from (f"{inside}/{name}" for name in sorted(files) + links if name != ".git")
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._root, path)
+
+
+def _is_git_name(name: str) -> bool:
+    plain = _IGNORED.sub("", unicodedata.normalize("NFC", name)).casefold()
+    return plain.split(":", 1)[0].rstrip(" .") in _GIT_NAMES

@@ -1,0 +1,169 @@
+"""One repository: where it is, its refs, its checkouts. Objects: see `ObjectStore`."""
+
+import re
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
+from branchline.errors import GitError, InvalidInput
+from branchline.git import checkout as checkouts
+from branchline.git.command import Git, discover, quarantine, version, words
+from branchline.git.objects import ObjectStore, fields
+
+_STORAGE = re.compile(
+    r"(?P<section>core|extensions)\.(?P<key>autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|objectformat)"
+)
+
+
+class NotARepository(InvalidInput):
+    """The path is not inside the work tree of a git repository."""
+
+
+class BareRepository(InvalidInput):
+    """The repository has no work tree."""
+
+
+class NoCommits(InvalidInput):
+    """The repository has no commit to start from."""
+
+
+class RefMoved(GitError):
+    """A ref was not where the caller last saw it; nothing was changed."""
+
+
+class Repo(ObjectStore):
+    """A repository, seen from one of its work trees.
+
+    `root` is that work tree, `git_dir` its git directory, `common_dir` the one that all work trees share.
+    """
+
+    def __init__(self, root: Path, git_dir: Path, common_dir: Path, *, marker: str = "") -> None:
+        """Use `open`. `marker` is put into the environment of every git (see process.spawn.sweep)."""
+        self.root = root
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.refs = Git(git_dir, marker=marker)
+        home = Path(tempfile.mkdtemp(prefix="branchline-git-"))
+        weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+        super().__init__(quarantine(home, common_dir, _storage_settings(self.refs)).marked(marker))
+
+    @classmethod
+    def open(cls, path: Path, *, marker: str = "") -> "Repo":
+        """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
+        version()
+        root = _find_root(path)
+        git_dir = Path(_one_line(root, "--absolute-git-dir"))
+        common = git_dir / "commondir"
+        shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
+        repo = cls(root, git_dir, shared, marker=marker)
+        if repo.resolve("HEAD") is None:
+            message = f"{root} has no commit to start from"
+            raise NoCommits(message, hint="git add -A && git commit -m 'first commit'")
+        return repo
+
+    def resolve(self, revision: str) -> str | None:
+        """Return the id of the commit that `revision` names, or None."""
+        asked = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        done = self.refs.status_of("rev-parse", *asked)
+        return done.stdout.decode().strip() if done.code == 0 else None
+
+    def head_branch(self) -> str | None:
+        """Return the name of the branch that is checked out (`main`), or None: HEAD is detached."""
+        done = self.refs.status_of("symbolic-ref", "--quiet", "HEAD")
+        ref = next(fields(done.stdout.replace(b"\n", b"\0")), "")
+        return ref.removeprefix("refs/heads/") or None
+
+    def head_commit(self) -> str:
+        """Return the commit that is checked out."""
+        return self.refs.text("rev-parse", "--verify", "HEAD^{commit}")
+
+    def is_shallow(self) -> bool:
+        """Whether history is cut off (`git clone --depth`)."""
+        return (self.common_dir / "shallow").exists()
+
+    def is_dirty(self, work_tree: Path | None = None) -> bool:
+        """Whether a checkout (by default our own) has a change to a tracked file, staged or not."""
+        return checkouts.is_dirty(self, work_tree or self.root)
+
+    def read_ref(self, ref: str) -> str | None:
+        """Return the object that a full ref name (`refs/...`) points at, or None."""
+        done = self.refs.status_of("show-ref", "--verify", "--hash", "--", ref)
+        return done.stdout.decode().strip() if done.code == 0 else None
+
+    def list_refs(self, prefix: str) -> dict[str, str]:
+        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted."""
+        form = "--format=%(refname)%00%(objectname)%00"
+        listing = self.refs.call("for-each-ref", form, "--", prefix.rstrip("/"))
+        flat = fields(listing.replace(b"\0\n", b"\0"))
+        return dict(zip(flat, flat, strict=True))
+
+    def move_ref(self, ref: str, new: str | None, expected: str | None) -> None:
+        """Point `ref` at `new` (None: delete it) if it is at `expected` (None: it must not exist).
+
+        A ref that is at `new` already is left alone, so a move may be repeated. Raises RefMoved, else GitError.
+        """
+        nothing = "0" * len(new or expected or "")
+        if new == expected and self.read_ref(ref) == new:
+            return
+        order = f"update {ref}\0{new or nothing}\0{expected or nothing}\0"
+        done = self.refs.status_of(
+            "update-ref", "--no-deref", "-z", "--stdin", stdin=order.encode(errors="surrogateescape")
+        )
+        if done.code == 0:
+            return
+        found = self.read_ref(ref)
+        if found == new:
+            return
+        if found != expected:
+            message = f"{ref} is at {found or 'nothing'}, not at {expected or 'nothing'}: something else moved it"
+            raise RefMoved(message)
+        raise GitError(f"cannot move {ref}: {words(done)}")
+
+    def checked_out_at(self, branch: str) -> list[Path]:
+        """Return the work trees in which a branch (`main`) is checked out."""
+        found, place = [], ""
+        for line in fields(self.refs.call("worktree", "list", "--porcelain", "-z")):
+            if line.startswith("worktree "):
+                place = line.removeprefix("worktree ")
+            elif line == f"branch refs/heads/{branch}":
+                found.append(Path(place))
+        return found
+
+    def fast_forward(self, checkout: Path, branch: str, old: str, new: str) -> None:
+        """Move a checked-out branch and its files from `old` to `new`; see `checkout.fast_forward`."""
+        checkouts.fast_forward(self, checkout, branch, old, new)
+
+
+def _find_root(path: Path) -> Path:
+    if not path.is_dir():
+        message = f"{path} is not a folder"
+        raise NotARepository(message)
+    done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup")
+    answers = done.stdout.decode(errors="surrogateescape").split("\n")
+    if answers[0] == "true":
+        message = f"{path} is a bare repository: it has no files to work on"
+        raise BareRepository(message, hint=f"git clone {path} work && cd work")
+    if done.code != 0 or answers[1] != "true":
+        message = f"{path} is not in the work tree of a git repository"
+        raise NotARepository(message, hint="git init")
+    return (path / answers[2]).resolve()
+
+
+def _one_line(path: Path, question: str) -> str:
+    done = discover(path, question)
+    if done.code != 0:
+        raise GitError(f"git cannot read the repository at {path}: {words(done)}")
+    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def _storage_settings(git: Git) -> dict[str, dict[str, str]]:
+    """Return the repository's settings that change how content is stored; none of them can start a program."""
+    listing = git.call("config", "--local", "--null", "--list")
+    kept: dict[str, dict[str, str]] = {"core": {}, "extensions": {}}
+    for setting in fields(listing):
+        name, _, value = setting.partition("\n")
+        known = _STORAGE.fullmatch(name)
+        if known and value.isalnum():
+            kept[known["section"]][known["key"]] = value
+    return kept

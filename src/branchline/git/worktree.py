@@ -1,0 +1,304 @@
+"""Worktrees of a run: made, found again, put back to a tree, removed - and healed after a kill at any moment.
+
+Who edits `worktrees/` at the same time as another breaks both (measured: one in seven), so one writer at a time:
+a lock between threads and one between processes. Only the checkout of files runs in parallel.
+An agent may rewrite its worktree's `.git`, so nothing here ever trusts it: the git directory is looked up by path.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.errors import GitError
+from branchline.git.command import Git
+from branchline.git.objects import fields
+from branchline.git.repo import Repo
+
+_READY = "branchline"  # in a worktree's git directory: its checkout is complete; holds the branch, or nothing
+_TRIES = 4
+_LOCKS = ("index.lock", "HEAD.lock", "config.worktree.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a worktree's HEAD is: the full name of its branch's ref (None: detached) and the commit."""
+
+    ref: str | None
+    commit: str | None
+
+
+class Worktrees:
+    """The worktrees that runs make in one repository. Safe to share between threads.
+
+    `lock_file` is the lock between processes: one file for a repository, never deleted.
+    """
+
+    def __init__(self, repo: Repo, lock_file: Path) -> None:
+        self._repo = repo
+        self._lock_file = lock_file
+        self._writer = threading.Lock()
+        self._checkouts = threading.Semaphore(os.cpu_count() or 1)
+        self._admins = repo.common_dir / "worktrees"
+
+    def add(self, path: Path, commit: str, branch: str | None) -> Path:
+        """Make a worktree at `path` with `commit` checked out, on the new `branch` (`feature/x`) or detached.
+
+        A worktree that was made completely before is returned as it is, whatever happened in it since; one that was
+        half made is made again. The last component of `path` must be unique in the repository. Raises RefMoved if
+        the branch exists elsewhere, GitError if something that is not ours is at `path`.
+        """
+        path = _absolute(path)
+        admin = self._find(path)
+        if admin is not None and (admin / _READY).exists():
+            return path
+        with self._one_writer():
+            self._forget_half_made(path)
+            if branch is not None:
+                self._repo.move_ref(f"refs/heads/{branch}", commit, None)
+            self._register(path, branch or commit, detached=branch is None)
+        with self._checkouts:
+            self.git_for(path).call("read-tree", "--reset", "-u", commit)
+        (self._admin(path) / _READY).write_text(f"refs/heads/{branch}" if branch else "")
+        return path
+
+    def remove(self, path: Path) -> None:
+        """Remove a worktree, its files and its registration, but no ref. The caller has saved what is in it.
+
+        A path that is no worktree any more is left alone. Raises GitError if `path` was never one of ours.
+        """
+        path = _absolute(path)
+        trash = path.with_name(f".removed-{path.name}")
+        with self._one_writer():
+            admin = self._find(path)
+            if admin is None and os.path.lexists(path):
+                raise GitError(f"{path} is not a worktree of {self._repo.root}: not removed")
+            if os.path.lexists(path):
+                delete_tree(trash)
+                path.rename(trash)
+            if admin is not None:
+                self._unregister(admin)
+        delete_tree(trash)
+
+    def git_for(self, path: Path) -> Git:
+        """Return a git for the content of a worktree, with the worktree's index and no configuration in force."""
+        path = _absolute(path)
+        return self._repo.content.at(path, self._admin(path) / "index")
+
+    def head(self, path: Path) -> Head:
+        """Return where the HEAD of a worktree is, whatever the agent made of it."""
+        git = self._refs(path)
+        ref = os.fsdecode(git.status_of("symbolic-ref", "--quiet", "HEAD").stdout).strip() or None
+        commit = git.status_of("rev-parse", "--verify", "--quiet", "HEAD^{commit}").stdout.decode().strip()
+        return Head(ref, commit or None)
+
+    def reflog(self, path: Path) -> list[str]:
+        """Return the commits that the HEAD of a worktree has ever been at, oldest first, each once."""
+        log = self._admin(path) / "logs" / "HEAD"
+        lines = log.read_bytes().splitlines() if log.is_file() else []
+        ids = (line.split(b" ", 2)[1].decode(errors="replace") for line in lines if line.count(b" ") > 1)
+        return list(dict.fromkeys(one for one in ids if one.strip("0") and one.isalnum()))
+
+    def repair_pointer(self, path: Path) -> None:
+        """Write the `.git` file of a worktree again, whatever an agent put in its place."""
+        path = _absolute(path)
+        pointer, right = path / ".git", os.fsencode(f"gitdir: {self._admin(path)}\n")
+        if not pointer.is_symlink() and pointer.is_file() and pointer.read_bytes() == right:
+            return
+        delete_tree(pointer)
+        pointer.write_bytes(right)
+
+    def reset(self, path: Path, target: str, *, head: str | None = None, keep: Iterable[str] = ()) -> None:
+        """Make a worktree exactly the tree of `target` (a commit or a tree), and put its HEAD back on its branch.
+
+        Untracked files go, except ignored ones and the paths in `keep`. The branch is put at `head`; without it, at
+        `target` where that is a commit, else it stays. The caller has saved what is in the worktree.
+        """
+        path, admin = _absolute(path), self._admin(path)
+        _unlock(admin)
+        self.repair_pointer(path)
+        self._reset_head(path, head or self._repo.resolve(target))
+        (admin / "index").unlink(missing_ok=True)  # an agent can hide its edits with flags in the index
+        git = self.git_for(path)
+        git.call("read-tree", target)
+        git.call("update-index", "-q", "--refresh", ok=(0, 1))
+        keeping = tuple(keep)
+        kept = [f"--exclude=/{_literal(one)}" for one in keeping]
+        with self._checkouts:
+            git.call("checkout-index", "--all", "--force", "--quiet", "--index")
+            _judge_by_the_tree(git, path, keeping)
+            if git.status_of("clean", "-ffdq", *kept).code != 0:
+                _make_writable(path)
+                git.call("clean", "-ffdq", *kept)
+
+    def heal(self, under: Path) -> list[str]:
+        """Repair what a kill left behind of our worktrees below the folder `under`; return what was done.
+
+        Only under the run's lock, with no process of the run alive. Half-made registrations go (one that is damaged
+        stops every git in the repository), stale locks go, removals are finished.
+        """
+        under = _absolute(under)
+        done = []
+        with self._one_writer():
+            for admin in self._registered():
+                path = _pointed_at(admin)
+                ours = path is not None and path.is_relative_to(under)
+                orphan = path is None and any(under.glob(f"**/{_glob_literal(admin.name)}"))
+                if (ours and _damaged(admin)) or orphan:
+                    self._unregister(admin)
+                    done.append(f"removed the damaged registration {admin.name}")
+                elif ours:
+                    done += [f"removed the stale {name} of {admin.name}" for name in _unlock(admin)]
+            for leftover in self._repo.common_dir.glob("branchline-removed-*"):
+                delete_tree(leftover)
+                done.append(f"finished the removal of {leftover.name}")
+        return done
+
+    def _register(self, path: Path, what: str, *, detached: bool) -> None:
+        """`git worktree add`, again if a git that is not ours was in the way."""
+        how = ("--detach",) if detached else ()
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._repo.refs.call(
+                    "worktree", "add", "--quiet", "--lock", "--no-checkout", *how, "--", str(path), what
+                )
+            except GitError:
+                if not tries_left:
+                    raise
+                self._forget_half_made(path)
+                time.sleep(0.05)
+            else:
+                return
+
+    def _forget_half_made(self, path: Path) -> None:
+        """Remove what a killed `add` left at `path`: nobody was given it, so nothing in it is anybody's work."""
+        admin = self._find(path)
+        if admin is not None:
+            delete_tree(path)
+            self._unregister(admin)
+        elif os.path.lexists(path) and (not path.is_dir() or any(path.iterdir())):
+            raise GitError(f"{path} is in the way of a new worktree, and is not ours")
+
+    def _reset_head(self, path: Path, commit: str | None) -> None:
+        git, ref = self._refs(path), (self._admin(path) / _READY).read_text()
+        if commit is None:
+            commit = self._repo.read_ref(ref) if ref else self.head(path).commit
+        if commit is None:
+            raise GitError(f"the branch {ref} of the worktree {path} is gone")
+        if not ref:
+            git.call("update-ref", "--no-deref", "HEAD", commit)
+            return
+        self._repo.move_ref(ref, commit, self._repo.read_ref(ref))
+        git.call("symbolic-ref", "HEAD", ref)
+
+    def _refs(self, path: Path) -> Git:
+        return Git(self._admin(path), marker=self._repo.refs.marker)
+
+    def _unregister(self, admin: Path) -> None:
+        """Take a registration away in one step: git trips over one that is half there."""
+        gone = self._repo.common_dir / f"branchline-removed-{admin.name}"
+        delete_tree(gone)
+        admin.rename(gone)
+        delete_tree(gone)
+
+    def _admin(self, path: Path) -> Path:
+        admin = self._find(_absolute(path))
+        if admin is None:
+            raise GitError(f"{path} is not a worktree of {self._repo.root}")
+        return admin
+
+    def _find(self, path: Path) -> Path | None:
+        """Return the git directory of the worktree at `path`: by what it says, or where it cannot say, by its name."""
+        named = self._admins / path.name
+        if named.is_dir() and _pointed_at(named) in (path, None):
+            return named
+        return next((admin for admin in self._registered() if _pointed_at(admin) == path), None)
+
+    def _registered(self) -> list[Path]:
+        return sorted(self._admins.iterdir()) if self._admins.is_dir() else []
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        with self._writer:
+            self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._lock_file, "ab") as file:  # closing it gives the lock up
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+
+
+def delete_tree(path: Path) -> None:
+    """Delete a file or a folder with all that is in it, never following a link; nothing there is fine."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            _make_writable(path)
+            shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _judge_by_the_tree(git: Git, root: Path, keep: tuple[str, ...]) -> None:
+    """Delete untracked ignore files: only those of the tree say what is ignored. One that they ignore stays."""
+    found = fields(git.call("ls-files", "-z", "--others", "--", ":(glob)**/.gitignore"))
+    loose = [path for path in found if not any(path == one or path.startswith(f"{one}/") for one in keep)]
+    content = {path: (root / path).read_bytes() for path in loose if not (root / path).is_symlink()}
+    for path in content:
+        (root / path).unlink()
+    asked = os.fsencode("".join(f"{path}\0" for path in content))
+    ignored = git.call("check-ignore", "-z", "--stdin", stdin=asked, ok=(0, 1)) if asked else b""
+    for path in fields(ignored):
+        (root / path).write_bytes(content[path])
+
+
+def _make_writable(root: Path) -> None:
+    """Let us into every folder below `root`; an agent's tools lock some of theirs (a Go module cache does)."""
+    for folder, _, _ in os.walk(root, onerror=None):
+        with suppress(OSError):
+            Path(folder).chmod(stat.S_IRWXU)
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                Path(entry.path).chmod(stat.S_IRWXU)
+
+
+def _pointed_at(admin: Path) -> Path | None:
+    """Return the worktree that a git directory says it is of; None where it does not say."""
+    try:
+        said = (admin / "gitdir").read_bytes().removesuffix(b"\n")
+    except OSError:
+        return None
+    return Path(os.fsdecode(said)).parent if said.endswith(b"/.git") else None
+
+
+def _damaged(admin: Path) -> bool:
+    needed = (admin / "commondir", admin / "gitdir", admin / "HEAD")
+    return not all(file.is_file() and file.stat().st_size for file in needed)
+
+
+def _unlock(admin: Path) -> list[str]:
+    stale = [name for name in _LOCKS if (admin / name).exists()]
+    for name in stale:
+        (admin / name).unlink(missing_ok=True)
+    return stale
+
+
+def _absolute(path: Path) -> Path:
+    """Resolve the folder that holds the worktree, not the worktree: an agent may have put a link in its place."""
+    return path.parent.resolve() / path.name
+
+
+def _literal(path: str) -> str:
+    """Quote a path for git's exclude patterns."""
+    return "".join(f"\\{letter}" if letter in "\\*?[ !#" else letter for letter in path)
+
+
+def _glob_literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,0 +1,59 @@
+"""One coordinator a run: an flock on a file that is never deleted. The owner's file is for messages only.
+
+flock, because it ends with its process and is not lost when the file is opened and closed elsewhere; close-on-exec,
+because a child that inherited it would keep it.
+"""
+
+import fcntl
+import json
+import os
+import socket
+
+from branchline.errors import RunBusy
+from branchline.ledger.codec import timestamp
+from branchline.ledger.paths import RunPaths
+
+
+class Lease:
+    """The right to write a run's ledger, held until `release` or the end of the process. Raises RunBusy."""
+
+    def __init__(self, paths: RunPaths, *, now: int) -> None:
+        self._file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            owner = _owner(paths)
+            raise RunBusy(
+                f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}"
+            ) from None
+        owner_data = {"pid": os.getpid(), "host": socket.gethostname(), "since": timestamp(now)}
+        paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
+
+    def release(self) -> None:
+        """Give the run up."""
+        os.close(self._file)
+
+
+def is_held(paths: RunPaths) -> bool:
+    """Whether some live process holds the run. Leaves no file behind; two who ask at once do not see each other."""
+    try:
+        file = os.open(paths.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)
+
+
+def _owner(paths: RunPaths) -> str:
+    try:
+        owner = json.loads(paths.owner.read_text("utf-8"))
+        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,192 @@
+"""The ledger on disk: append-only, synced before anything acts on it, refused when it does not verify.
+
+Only a tail without a newline, or one of NUL bytes, is taken for a torn write and cut; every other fault is named with
+its offset and left alone.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.core.events import AnyEvent
+from branchline.core.ids import ulid
+from branchline.core.run_state import RunState
+from branchline.errors import BranchlineError, InvalidInput, LedgerError
+from branchline.ledger.codec import GENESIS, BadRecord, Record, decode, encode
+from branchline.ledger.paths import RunPaths
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The first thing wrong with a ledger. `offset` is in bytes from its start, `seq` the record's number."""
+
+    seq: int
+    offset: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"record {self.seq} at byte {self.offset}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A ledger as it was read: the records before the first fault, and a torn tail's size in bytes."""
+
+    records: tuple[Record, ...]
+    size: int
+    torn: int
+    fault: Fault | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every record verifies."""
+        return self.fault is None
+
+
+class Ledger:
+    """The one writer of a run's ledger. Held by whoever holds the lease."""
+
+    def __init__(self, paths: RunPaths, *, epoch: int, clock: Callable[[], int]) -> None:
+        self.paths, self.epoch, self.clock = paths, epoch, clock
+        self.seq, self.sha, self.size = 0, GENESIS, 0
+        self._file = os.open(paths.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._head = os.open(paths.head, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        sync_folder(paths.ledger.parent)
+
+    def continue_from(self, reading: Reading) -> None:
+        """Go on after the records read; a torn tail is cut off first."""
+        self.size = reading.size
+        if reading.torn:
+            os.ftruncate(self._file, reading.size)
+            os.fsync(self._file)
+        if reading.records:
+            self.seq, self.sha = reading.records[-1].seq + 1, reading.records[-1].sha
+
+    def append(self, events: Iterable[AnyEvent]) -> list[Record]:
+        """Make the events, at least one, durable: one write, one sync.
+
+        Raises LedgerError, with nothing half-written left behind.
+        """
+        at, seq, sha = self.clock(), self.seq, self.sha
+        records, lines = [], []
+        for event in events:
+            unique = ulid(at, secrets.randbits(80))
+            record = Record(seq=seq, epoch=self.epoch, id=unique, at=at, run_id=self.paths.run_id, event=event)
+            line, sha = encode(record, sha)
+            lines.append(line)
+            records.append(record)
+            seq += 1
+        self._write(b"".join(lines))
+        self.seq, self.sha = seq, sha
+        # Written after the sync, never before: it may lag behind the ledger, it must not run ahead of it.
+        os.pwrite(self._head, b"%020d %s\n" % (seq - 1, sha.encode("ascii")), 0)
+        return records
+
+    def _write(self, data: bytes) -> None:
+        try:
+            written = os.write(self._file, data)
+            if written != len(data):
+                raise OSError(28, "the disk is full")
+            _datasync(self._file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.size)
+                os.fsync(self._file)
+            raise LedgerError(
+                f"cannot write the ledger {self.paths.ledger}: {error.strerror}",
+                hint=f"make room, then: branchline resume {self.paths.run_id}",
+            ) from error
+        self.size += len(data)
+
+    def close(self) -> None:
+        """Close the files."""
+        os.close(self._file)
+        os.close(self._head)
+
+
+_datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(paths: RunPaths) -> Reading:
+    """Read and verify a run's ledger, its chain and its high-water mark. Raises InvalidInput if there is none."""
+    mark = _head(paths)  # first: whoever writes the ledger meanwhile only moves it further
+    try:
+        data = paths.ledger.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {paths.ledger}: {error.strerror}", hint="branchline list") from error
+    kept = data.rstrip(b"\0")
+    kept = kept[: kept.rfind(b"\n") + 1]
+    records, fault = _records(kept, paths.run_id)
+    if fault is None and mark is not None:
+        fault = behind(records, len(kept), *mark)
+    return Reading(records=tuple(records), size=len(kept), torn=len(data) - len(kept), fault=fault)
+
+
+def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:
+    records: list[Record] = []
+    offset, prev, epoch, seq = 0, GENESIS, 0, 0
+    while (end := data.find(b"\n", offset)) >= 0:
+        try:
+            record = decode(data[offset:end], seq=seq, prev=prev, offset=offset)
+            if record.run_id != run_id:
+                raise BadRecord(f"it belongs to run {record.run_id}")
+            if record.epoch < epoch:
+                raise BadRecord(f"its epoch {record.epoch} comes after epoch {epoch}: two processes wrote this ledger")
+        except BadRecord as error:
+            return records, Fault(seq, offset, error.message)
+        records.append(record)
+        offset, prev, epoch, seq = end + 1, record.sha, record.epoch, seq + 1
+    return records, None
+
+
+def _head(paths: RunPaths) -> tuple[int, str] | None:
+    """The high-water mark, if there is a readable one."""
+    try:
+        number, _, sha = paths.head.read_text("ascii").strip().partition(" ")
+        return int(number), sha
+    except (OSError, ValueError):
+        return None
+
+
+def behind(records: Sequence[Record], size: int, seq: int, sha: str) -> Fault | None:
+    """The fault of a ledger that does not reach a mark known from elsewhere, or reached it with another record.
+
+    A ledger may be ahead of its mark, never behind it.
+    """
+    if seq >= len(records):
+        return Fault(len(records), size, f"it ends here, but record {seq} had been written: its end was cut off")
+    if records[seq].sha != sha:
+        return Fault(seq, records[seq].offset, "it is not the record that had been written: the ledger was rewritten")
+    return None
+
+
+def require(reading: Reading, paths: RunPaths) -> RunState:
+    """The state of a ledger that verifies. Raises LedgerError naming the first bad record."""
+    if reading.fault is not None:
+        raise LedgerError(
+            f"the ledger {paths.ledger} does not verify: {reading.fault}", hint=f"branchline verify {paths.run_id}"
+        )
+    if not reading.records:
+        raise LedgerError(
+            f"the ledger {paths.ledger} holds no complete record: the run never began",
+            hint="start it again: branchline run",
+        )
+    state = RunState()
+    for record in reading.records:
+        try:
+            state.apply(record.event)
+        except (BranchlineError, KeyError) as error:
+            raise LedgerError(f"the ledger {paths.ledger} does not make sense: record {record.seq}: {error}") from error
+    return state

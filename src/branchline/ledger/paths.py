@@ -1,0 +1,143 @@
+"""Where a run keeps its files: everything under `<root>/.runs/<run_id>/`."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.errors import InvalidInput
+
+RUNS = ".runs"
+RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The files of one run. `root` holds `.runs`: a repository's top folder, or any folder for a plain graph."""
+
+    root: Path
+    run_id: str
+
+    def __post_init__(self) -> None:
+        if not RUN_ID.fullmatch(self.run_id):
+            raise InvalidInput(f"{self.run_id!r} is not a run id: letters, digits, '_', '.' and '-' only")
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        return self.root / RUNS
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's own folder."""
+        return self.runs / self.run_id
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger: the truth."""
+        return self.run_dir / "logs" / "run.jsonl"
+
+    @property
+    def head(self) -> Path:
+        """The high-water mark: how far the ledger is known to have come."""
+        return self.run_dir / "logs" / "run.head"
+
+    @property
+    def lock(self) -> Path:
+        """The lease's file; never deleted."""
+        return self.run_dir / "run.lock"
+
+    @property
+    def owner(self) -> Path:
+        """Who holds the lease: for messages only."""
+        return self.run_dir / "owner.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One file a completed task."""
+        return self.run_dir / "checkpoints"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The whole run at its last checkpoint."""
+        return self.run_dir / "checkpoint.json"
+
+    @property
+    def artifacts(self) -> Path:
+        """Plan, reports, diffs, requests."""
+        return self.run_dir / "artifacts"
+
+    @property
+    def inbox(self) -> Path:
+        """Intents that people drop for the live run."""
+        return self.run_dir / "inbox"
+
+    @property
+    def worktrees(self) -> Path:
+        """One worktree a workstream."""
+        return self.run_dir / "worktrees"
+
+    @property
+    def scratch(self) -> Path:
+        """Clean checkouts for gates, temporary indexes: nothing here is anybody's work."""
+        return self.run_dir / "scratch"
+
+    @property
+    def prompt(self) -> Path:
+        """What was asked."""
+        return self.run_dir / "prompt.md"
+
+    def attempt(self, task_id: str, attempt: int) -> Path:
+        """The folder of one attempt's own files."""
+        return self.run_dir / "attempts" / task_id / str(attempt)
+
+    def make(self) -> None:
+        """Create the folders, and keep `.runs` out of every `git status` by a `.gitignore` of its own.
+
+        Raises InvalidInput when the place cannot be written.
+        """
+        try:
+            for folder in (self.ledger.parent, self.checkpoints, self.artifacts, self.inbox, self.scratch):
+                folder.mkdir(parents=True, exist_ok=True)
+            ignore = self.runs / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            where = error.filename or self.run_dir
+            raise InvalidInput(
+                f"cannot write {where}: {error.strerror}", hint=f"make {self.root} writable, or choose another --repo"
+            ) from error
+
+
+def run_ids(root: Path) -> list[str]:
+    """All runs below a root, the latest started last."""
+    return [name for _, name in sorted(_started(root))]
+
+
+def _started(root: Path) -> Iterator[tuple[str, str]]:
+    folder = root / RUNS
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        try:
+            with (entry / "logs" / "run.jsonl").open("rb") as file:
+                yield str(json.loads(file.readline(1 << 26))["timestamp"]), entry.name
+        except (OSError, ValueError, KeyError, TypeError):
+            if (entry / "logs" / "run.jsonl").exists():  # damaged, but there: `verify` must be able to name it
+                yield "", entry.name
+
+
+def find_run(root: Path, name: str | None) -> RunPaths:
+    """The run of that id or unique prefix; the latest without a name. Raises InvalidInput."""
+    known = run_ids(root)
+    if not known:
+        raise InvalidInput(f"there are no runs in {root / RUNS}", hint="branchline run --plan FILE")
+    if name is None:
+        return RunPaths(root, known[-1])
+    found = [run_id for run_id in known if run_id == name] or [r for r in known if r.startswith(name.upper())]
+    found = found or [r for r in known if r.startswith(name)]
+    if len(found) == 1:
+        return RunPaths(root, found[0])
+    problem = f"{name!r} begins {len(found)} runs: {', '.join(found[:5])}" if found else f"there is no run {name!r}"
+    raise InvalidInput(problem, hint="branchline list")

@@ -1,0 +1,135 @@
+"""What a step is given: the run's fixed parts, its own task, what earlier steps handed on."""
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from branchline.agents.base import Agent
+from branchline.config.settings import Settings
+from branchline.core.graph import Task
+from branchline.core.plan import Plan, Workstream
+from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.states import TERMINAL, State
+from branchline.core.verdict import Gate
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from branchline.ledger.codec import Record
+from branchline.ledger.log import read, require
+from branchline.ledger.paths import RunPaths
+from branchline.process.spawn import KillSwitch
+
+ENDED = TERMINAL | {State.FAILED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached)."""
+
+    paths: RunPaths
+    repo: Repo
+    worktrees: Worktrees
+    settings: Settings
+    gates: tuple[Gate, ...]
+    plan: Plan
+    agents: Mapping[str, Agent]
+    base: str
+    target: str
+    started_at: int
+    pins: Mapping[str, Any]
+    environ: Mapping[str, str]
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.paths.run_id
+
+    @property
+    def commit_time(self) -> int:
+        """Unix seconds that every commit of the run bears, so that its ids can be made again."""
+        return self.started_at // 1000
+
+    def branch(self, workstream: str) -> str:
+        """A workstream's branch."""
+        return f"feature/{workstream}-{self.run_id}"
+
+    @property
+    def integration(self) -> str:
+        """The integration branch."""
+        return f"integration/{self.run_id}"
+
+    def history(self) -> tuple[tuple[Record, ...], RunState]:
+        """The ledger as it stands, for views."""
+        reading = read(self.paths)
+        return reading.records, require(reading, self.paths)
+
+    def ref(self, name: str) -> str:
+        """One of the run's own refs."""
+        return f"refs/branchline/{self.run_id}/{name}"
+
+    def worktree(self, workstream: str) -> Path:
+        """Where a workstream's agent works."""
+        return self.paths.worktrees / workstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """One attempt of one step. `records` are the latest rounds' tasks as they stood when the attempt began."""
+
+    run: Run
+    task: Task
+    attempt: int
+    records: Mapping[tuple[str, str], TaskRecord]
+    kill: KillSwitch
+    say: Callable[[str], None]
+
+    @property
+    def workstream(self) -> Workstream:
+        """The workstream of a step that fans out."""
+        return self.run.plan.workstream(self.task.workstream)
+
+    @property
+    def folder(self) -> Path:
+        """The attempt's own folder, made on first use."""
+        folder = self.run.paths.attempt(self.task.id, self.attempt)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def marker(self) -> str:
+        """The name that the attempt's processes carry."""
+        return f"{self.run.run_id}/{self.task.id}/{self.attempt}"
+
+    def outputs(self, step: str, workstream: str | None = None) -> Mapping[str, Any]:
+        """What the latest round of a step handed on; empty if it has not ended."""
+        record = self.records.get((step, self.task.workstream if workstream is None else workstream))
+        return record.outputs if record else {}
+
+    def completed(self, step: str, workstream: str) -> bool:
+        """Whether the latest round of a step is COMPLETED."""
+        record = self.records.get((step, workstream))
+        return record is not None and record.state == State.COMPLETED
+
+    def checkpoint(self, name: str, commit: str, *, workstream: str = "") -> str:
+        """Make the git commit `checkpoint(<name>): <run_id>` on top of `commit`, under a ref of the run."""
+        run = self.run
+        message = f"checkpoint({name}): {run.run_id}\n"
+        made = run.repo.commit(run.repo.tree_of(commit), [commit], message, run.commit_time)
+        set_ref(run.repo, run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
+        return made
+
+
+def latest_records(state: RunState) -> dict[tuple[str, str], TaskRecord]:
+    """Every pipeline task by step and workstream: the latest round that came to an end, else the latest."""
+    found: dict[tuple[str, str], TaskRecord] = {}
+    for record in state.records.values():
+        key = record.task.step, record.task.workstream
+        if key not in found or record.state in ENDED:
+            found[key] = copy(record)
+    return found
+
+
+def set_ref(repo: Repo, ref: str, commit: str) -> None:
+    """Point one of the run's own refs at a commit, wherever it was."""
+    repo.move_ref(ref, commit, repo.read_ref(ref))

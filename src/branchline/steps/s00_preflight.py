@@ -1,0 +1,62 @@
+"""Step 0: is everything there that the run will need? Nothing else runs until it is."""
+
+import json
+import shutil
+from typing import Any
+
+from branchline.core.result import Failure, Result, Success
+from branchline.git.command import version
+from branchline.steps.context import Run, StepContext
+
+LEAST_FREE_MB = 200
+
+
+def run(ctx: StepContext) -> Result:
+    """Write `preflight.json`; fail if something is missing that the plan cannot do without."""
+    found = _survey(ctx.run)
+    path = ctx.run.paths.artifacts / "preflight.json"
+    path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if found["missing"]:
+        return Failure("; ".join(found["missing"]), error_class="preflight", retryable=False)
+    ctx.checkpoint("preflight", ctx.run.base)
+    return Success({"report": str(path), "warnings": found["warnings"]})
+
+
+def _survey(run: Run) -> dict[str, Any]:
+    names = sorted({w.agent or run.settings.agent for w in run.plan.workstreams})
+    probes = {name: run.agents[name].probe() for name in names}
+    tools = {gate.id: shutil.which(gate.verify[0]) for gate in run.gates}
+    missing = [f"agent {name} cannot run here: {probe.hint}" for name, probe in probes.items() if not probe.available]
+    missing += [
+        f"gate {gate.id} is required, and {gate.verify[0]} is not installed"
+        for gate in run.gates
+        if gate.required and not tools[gate.id] and "/" not in gate.verify[0]
+    ]
+    free_mb = shutil.disk_usage(run.paths.root).free // 2**20
+    if free_mb < LEAST_FREE_MB:
+        missing.append(f"only {free_mb} MB are free on the disk of {run.paths.root}")
+    return {
+        "versions": {**run.pins["versions"], "git": ".".join(map(str, version()))},
+        "paths": {"repository": str(run.repo.root), "git": str(run.repo.common_dir), "run": str(run.paths.run_dir)},
+        "base": run.base,
+        "target": run.target,
+        "dirty": run.pins["dirty"],
+        "agents": {name: {"path": probe.path, "version": probe.version} for name, probe in probes.items()},
+        "gates": tools,
+        "free_mb": free_mb,
+        "missing": missing,
+        "warnings": _warnings(run, tools),
+    }
+
+
+def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
+    warnings = [f"gate {name} will be skipped: its tool is not installed" for name, path in tools.items() if not path]
+    if not run.gates:
+        warnings.append("there are no gates: nothing will be verified")
+    if run.repo.is_shallow():
+        warnings.append("the repository is a shallow clone: history before its cut is not there to merge with")
+    if run.repo.has_submodules(run.base):
+        warnings.append("the repository has submodules: they stay empty in worktrees and must not be changed")
+    if run.pins["dirty"]:
+        warnings.append("the checkout has uncommitted changes: they are not part of the run")
+    return warnings

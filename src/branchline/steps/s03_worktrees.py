@@ -1,0 +1,40 @@
+"""Step 3: a worktree and a branch for a workstream, set up before its agent starts."""
+
+from collections.abc import Sequence
+
+from branchline.core.events import WorktreesReady
+from branchline.core.pipeline import merge_order
+from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.steps.context import StepContext, set_ref
+from branchline.steps.merging import combine
+from branchline.steps.setup import set_up
+
+
+def run(ctx: StepContext) -> Result:
+    """Add the worktree at the run's base, or at the merged result of the workstreams that this one depends on."""
+    run, name = ctx.run, ctx.task.workstream
+    base = _base(ctx, ctx.workstream.depends_on)
+    set_ref(run.repo, run.ref(f"base/{name}"), base)
+    path, branch = run.worktree(name), run.branch(name)
+    ctx.say("checking out")
+    run.worktrees.add(path, base, branch)
+    made = set_up(ctx, path, run.repo.tree_of(base))
+    fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=str(path), branch=branch, base=base)
+    return Success({"path": str(path), "branch": branch, "base": base, "setup": made}, (fact,))
+
+
+def _base(ctx: StepContext, depends_on: Sequence[str]) -> str:
+    """The commit to start from. Two dependencies that conflict fail the workstream: there is no base for it."""
+    if not depends_on:
+        return ctx.run.base
+    order = [name for name in merge_order(ctx.run.plan) if name in depends_on]
+    commits = {name: str(ctx.outputs("consume", name)["commit"]) for name in order}
+    base = commits[order[0]]
+    for name in order[1:]:
+        merged = combine(ctx.run, base, commits[name], f"Merge workstream {name} as a base for {ctx.task.workstream}")
+        if not isinstance(merged, str):
+            paths = ", ".join(merged.paths)
+            reason = f"the workstreams it depends on conflict with each other: {name} in {paths}"
+            raise StepFailed(Failure(reason, error_class="conflict", retryable=False))
+        base = merged
+    return base

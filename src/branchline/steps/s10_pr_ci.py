@@ -1,0 +1,43 @@
+"""Step 10: the request to take the change in, and what CI says of the very commit that would land."""
+
+from branchline.core.events import CiStatus, PrOpened
+from branchline.core.result import Failure, Result, Success
+from branchline.core.verdict import Outcome
+from branchline.forge.base import ChangeRequest
+from branchline.forge.local import LocalForge
+from branchline.steps.checking import check_commit, summary
+from branchline.steps.context import StepContext
+from branchline.views.pull_request import Evidence, body, title
+
+
+def run(ctx: StepContext) -> Result:
+    """Write the request; run the gates of phase `integration` on the integration commit. Red never ships."""
+    run = ctx.run
+    merged = ctx.outputs("merge", "")
+    commit = str(merged["commit"])
+    ctx.say("CI on the integration commit")
+    report = check_commit(ctx, commit, base=run.base, phase="integration", name="ci")
+    verdict = str(report.outcome)
+    changed = [c.path for c in run.repo.changes(run.repo.tree_of(run.base), run.repo.tree_of(commit))]
+    records, state = run.history()
+    evidence = Evidence(reports={"integration": report}, files=changed)
+    location = LocalForge(run.paths.artifacts).open_request(
+        ChangeRequest(
+            title=title(run.run_id, run.plan),
+            body=body(run.run_id, records, state, run.plan, evidence),
+            branch=run.integration,
+            target=run.target,
+            commit=commit,
+            labels=("branchline",),
+            reviewers=(),
+        )
+    )
+    opened = PrOpened(task_id=ctx.task.id, forge="local", location=location)
+    where = str(run.paths.artifacts / "ci" / "report.md")
+    status = CiStatus(task_id=ctx.task.id, commit=commit, verdict=verdict, report=where)
+    outputs = {"commit": commit, "verdict": verdict, "request": location, "gates": summary(report)}
+    if report.outcome == Outcome.PASSED:
+        return Success(outputs, (opened, status))
+    reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
+    kind = "ci_red" if report.outcome == Outcome.FAILED else "gate_error"
+    return Failure(f"CI: {reason}", kind, retryable=kind == "gate_error", outputs=outputs, facts=(opened, status))

@@ -1,0 +1,100 @@
+"""Step 11: what was tested lands, by compare-and-swap; the worktrees are saved and go."""
+
+from branchline.core.events import ShipComplete
+from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.core.verdict import Outcome
+from branchline.git.checkout import CheckoutDirty
+from branchline.git.repo import RefMoved
+from branchline.steps.checking import check_commit
+from branchline.steps.context import StepContext, set_ref
+from branchline.steps.merging import Integration, prove, queue_of
+from branchline.steps.saving import remove_worktree
+
+SWAPS = 5
+
+
+def run(ctx: StepContext) -> Result:
+    """Leave the integration branch (mode `branch`), or move the target to the tested commit (mode `merge`)."""
+    run, merged = ctx.run, ctx.outputs("merge", "")
+    result = Integration(str(merged["commit"]), list(merged["merged"]), dict(merged["dropped"]))
+    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+        return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
+    target, tag = "", ""
+    if run.settings.ship.mode == "merge":
+        target = run.target
+        result = _land(ctx, result)
+        tag = run.settings.ship.tag.replace("{run_id}", run.run_id)
+        if tag:
+            run.repo.move_ref(f"refs/tags/{tag}", result.commit, run.repo.read_ref(f"refs/tags/{tag}"))
+    ctx.checkpoint("ship-complete", result.commit)
+    ctx.say("saving and removing worktrees")
+    saved = {w.id: ref for w in run.plan.workstreams if (ref := remove_worktree(run, w.id))}
+    fact = ShipComplete(task_id=ctx.task.id, target=target, commit=result.commit, tag=tag)
+    outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration, "saved": saved}
+    return Success(outputs, (fact,))
+
+
+def _land(ctx: StepContext, result: Integration) -> Integration:
+    """Swap the target from the tested commit's base to the tested commit; if it moved, integrate and test anew."""
+    run, base = ctx.run, ctx.run.base
+    for _ in range(SWAPS):
+        tip = run.repo.read_ref(f"refs/heads/{run.target}")
+        if tip is None:
+            raise StepFailed(Failure(f"the target branch {run.target} is gone", "ship", retryable=False))
+        if tip != base and not run.repo.is_ancestor(result.commit, tip):
+            base, result = tip, _integrate_anew(ctx, tip)
+        try:
+            _swap(ctx, base, result.commit, landed=run.repo.is_ancestor(result.commit, tip))
+        except RefMoved:
+            continue
+        except CheckoutDirty as error:
+            raise StepFailed(_dirty(ctx, error)) from error
+        return result
+    raise StepFailed(Failure(f"{run.target} kept moving while it was tested against", error_class="target_moved"))
+
+
+def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
+    run = ctx.run
+    checkouts = run.repo.checked_out_at(run.target)
+    if landed and run.repo.read_ref(f"refs/heads/{run.target}") != commit:
+        return  # shipped by a lost attempt, and others went on from there
+    _reserve_tag(ctx, commit)
+    if checkouts:
+        run.repo.fast_forward(checkouts[0], run.target, base, commit)
+    else:
+        run.repo.move_ref(f"refs/heads/{run.target}", commit, base)
+
+
+def _reserve_tag(ctx: StepContext, commit: str) -> None:
+    """A tag that stands elsewhere is found before the target moves, not after."""
+    tag = ctx.run.settings.ship.tag.replace("{run_id}", ctx.run.run_id)
+    there = ctx.run.repo.read_ref(f"refs/tags/{tag}") if tag else None
+    if there not in {None, commit}:
+        raise StepFailed(Failure(f"the tag {tag} exists already, at {there}", error_class="ship", retryable=False))
+
+
+def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
+    """The same queue in the same order on the target's new tip, tested like the first."""
+    run = ctx.run
+    ctx.say(f"{run.target} moved: integrating anew")
+    result = prove(
+        ctx,
+        tip,
+        queue_of(ctx.outputs("merge_prep", "")),
+        lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
+        repair=False,
+    )
+    if not result.merged:
+        reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
+        reason = f"{run.target} moved, and nothing merges with it: {reasons}"
+        raise StepFailed(Failure(reason, error_class="no_merges", retryable=False))
+    report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
+    if report.outcome != Outcome.PASSED:
+        raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
+    set_ref(run.repo, f"refs/heads/{run.integration}", result.commit)
+    return result
+
+
+def _dirty(ctx: StepContext, error: CheckoutDirty) -> Failure:
+    reason = f"{error.message}; nothing was shipped, {ctx.run.integration} holds the result"
+    return Failure(reason, error_class="dirty", retryable=False, outputs={"hint": error.hint})

@@ -1,0 +1,44 @@
+"""Step 12: the run's record, complete, also after an abort. It only writes."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from branchline.core.result import Result, Success
+from branchline.steps.context import Run, StepContext
+from branchline.views.report import report
+
+LEFT_OUT = {"worktrees", "scratch", "inbox"}
+
+
+def run(ctx: StepContext) -> Result:
+    """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref."""
+    run = ctx.run
+    records, state = run.history()
+    text = report(run.run_id, records, state, run.plan)
+    (run.paths.artifacts / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
+    if commit := ctx.outputs("merge", "").get("commit"):
+        patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(str(commit)))
+        (run.paths.artifacts / "change.patch").write_bytes(patch)
+    inventory = run.paths.artifacts / "archive.json"
+    refs = {**run.repo.list_refs(run.ref("")), **_branches(run)}
+    made = {"run_id": run.run_id, "records": len(records), "refs": refs, "files": _hashes(run.paths.run_dir)}
+    inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)})
+
+
+def _branches(run: Run) -> dict[str, str]:
+    names = [run.integration, *(run.branch(w.id) for w in run.plan.workstreams)]
+    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := f"refs/heads/{name}"))}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every file of the run that will not change any more."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if parts[0] in LEFT_OUT | {"logs", "run.lock", "owner.json"} or path.is_symlink() or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            found["/".join(parts)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

@@ -1,0 +1,115 @@
+"""The ledger for people: one line a record."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from branchline.core import events as e
+from branchline.core.states import State
+from branchline.views.record import Timed
+from branchline.views.text import clock, count, duration, plain
+
+SHORT = 12
+
+
+def line(record: Timed) -> str:
+    """Time of day in UTC, then what happened; always one line."""
+    return f"{clock(record.at)} {plain(_sentence(record.event, record.at))}"
+
+
+def lines(records: Iterable[Timed]) -> list[str]:
+    """One line a record."""
+    return [line(record) for record in records]
+
+
+def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentence an event
+    match event:
+        case e.Transition():
+            return _transition(event, at)
+        case e.RunStarted():
+            tasks = count(len(event.tasks), "task")
+            return f"run started: {event.kind} of {tasks}, at most {event.policy.max_parallel} at once"
+        case e.RunResumed():
+            return _with_reason(f"run taken over by {event.by}", event.reason)
+        case e.RunEnded():
+            return _with_reason(f"run ended: {event.status} (exit code {event.exit_code})", event.reason)
+        case e.GaveUp():
+            return _with_reason(f"{event.task_id} gets no further attempt", event.reason)
+        case e.TasksAdded():
+            return f"new round ({event.reason}): {', '.join(task.id for task in event.tasks)}"
+        case e.AttemptInterrupted():
+            return f"{event.task_id} attempt {event.attempt} was interrupted"
+        case e.AttemptResumed():
+            return f"{event.task_id} attempt {event.attempt} is taken up again"
+        case e.IntentReceived():
+            wanted = f"{event.by} asked to {event.kind} {event.task_id or 'the run'}"
+            return f"{wanted}; refused: {event.refused}" if event.refused else wanted
+    return f"{event.task_id} {_fact(event)}"
+
+
+def _transition(event: e.Transition, at: int) -> str:
+    text = f"{event.task_id} {event.old_state} -> {event.new_state}"
+    if event.new_state == State.RUNNING:
+        return f"{text} (attempt {event.attempt})"
+    if event.retry_at is not None:
+        text = f"{text}, retry in {duration(event.retry_at - at)}"
+    return _with_reason(text, event.reason)
+
+
+def _fact(event: e.Fact) -> str:  # noqa: PLR0911 - one sentence an event
+    match event:
+        case e.PlanComplete():
+            return f"plan accepted: {', '.join(event.workstreams)}"
+        case e.WorktreesReady():
+            return f"worktree of {event.workstream} ready at {event.path}, branch {event.branch}"
+        case e.ExecuteWsComplete():
+            usage = _usage(event.usage)
+            return f"{event.agent} ended {event.status}, {count(len(event.files), 'file')} changed{usage}"
+        case e.Codegate():
+            return _with_reason(f"batch of {event.workstream} {event.verdict}: {event.batch}", event.reason)
+        case e.WsCheckpoint():
+            return f"batch of {event.workstream} committed as {event.commit[:SHORT]}"
+        case e.ValidateWsPass():
+            return f"{event.workstream} validated at {event.commit[:SHORT]}"
+        case e.ValidateWsFail():
+            return _with_reason(f"{event.workstream} did not validate at {event.commit[:SHORT]}", event.reason)
+        case e.MergeQueue():
+            return _queue(event)
+        case e.IntegrationComplete():
+            return _integration(event)
+        case e.PrOpened():
+            return f"request opened with {event.forge}: {event.location}"
+        case e.CiStatus():
+            return f"CI says {event.verdict} of {event.commit[:SHORT]}"
+    return _ship(event)
+
+
+def _queue(event: e.MergeQueue) -> str:
+    text = f"will merge {', '.join(event.order) or 'nothing'}"
+    if event.conflicts:
+        text += f"; {count(len(event.conflicts), 'conflict')} expected"
+    return text + _left_out(event.excluded)
+
+
+def _integration(event: e.IntegrationComplete) -> str:
+    merged = ", ".join(event.merged) or "nothing"
+    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}"
+
+
+def _ship(event: e.ShipComplete) -> str:
+    tag = f", tag {event.tag}" if event.tag else ""
+    if not event.target:
+        return f"left {event.commit[:SHORT]} on its integration branch{tag}"
+    return f"shipped {event.commit[:SHORT]} to {event.target}{tag}"
+
+
+def _left_out(reasons: dict[str, str]) -> str:
+    return "".join(f"; without {name}: {reason}" for name, reason in reasons.items())
+
+
+def _usage(usage: dict[str, Any]) -> str:
+    known = [f"{key} {value}" for key, value in sorted(usage.items()) if value is not None]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _with_reason(text: str, reason: str) -> str:
+    return f"{text}: {reason}" if reason else text

@@ -1,0 +1,113 @@
+"""What a run is doing now: one row a workstream, and one for every other task that runs, failed or will be retried."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from branchline.core.outcome import WorkstreamOutcome, workstream_outcomes
+from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.states import State
+from branchline.views.attempts import Attempts
+from branchline.views.text import duration
+
+GOOD = frozenset({State.COMPLETED, State.SKIPPED})
+NAMED = 3
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a workstream (or, with no `workstream`, a task) stands. Times in milliseconds.
+
+    `attempt_ms` is the length of the last attempt of `task_id`, `elapsed_ms` that of the whole workstream so far.
+    A workstream is COMPLETED once it landed.
+    """
+
+    workstream: str
+    task_id: str
+    step: str
+    state: State
+    attempt: int
+    round: int
+    reason: str = ""
+    attempt_ms: int = 0
+    elapsed_ms: int = 0
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the workstream, the step, or the task of a plain graph."""
+        return self.workstream or self.step or self.task_id
+
+
+def progress(state: RunState, attempts: Attempts, now: int) -> tuple[Row, ...]:
+    """The rows at `now` (Unix milliseconds): workstreams in the order of the plan, then tasks outside them."""
+    families, current = _by_workstream(state.records.values()), _by_workstream(state.current().values())
+    rows = []
+    for outcome in workstream_outcomes(state):
+        row = _workstream(state, outcome, current[outcome.id], now)
+        rows.append(_timed(row, families[outcome.id], attempts, now))
+    for record in current.get("", ()):
+        waits = record.state == State.PENDING and record.attempt > 0
+        if waits or record.state in {State.RUNNING, State.FAILED}:
+            rows.append(_timed(_row(record, _reason(state, record, now)), [record], attempts, now))
+    return tuple(rows)
+
+
+def _by_workstream(records: Iterable[TaskRecord]) -> dict[str, list[TaskRecord]]:
+    groups: dict[str, list[TaskRecord]] = {}
+    for record in records:
+        groups.setdefault(record.task.workstream, []).append(record)
+    return groups
+
+
+def _workstream(state: RunState, outcome: WorkstreamOutcome, current: list[TaskRecord], now: int) -> Row:
+    focus = next((record for record in current if record.state not in GOOD), None)
+    settled = outcome.state not in {State.PENDING, State.RUNNING}
+    if focus is not None and not settled:
+        row = _row(focus, _reason(state, focus, now))
+    else:
+        own = next((record for record in current if record.task.step == outcome.step), None)
+        row = _row(own or state.find(outcome.step) or current[-1], outcome.reason)
+        row = msgspec.structs.replace(row, workstream=outcome.id, step=outcome.step, state=outcome.state)
+        if not settled:  # through with its own steps
+            reason = "merged" if outcome.step == "merge" else "validated, waits for the merge"
+            row = msgspec.structs.replace(row, state=State.PENDING, reason=reason)
+    return msgspec.structs.replace(row, round=max(record.task.round for record in current))
+
+
+def _row(record: TaskRecord, reason: str) -> Row:
+    return Row(
+        workstream=record.task.workstream,
+        task_id=record.task.id,
+        step=record.task.step,
+        state=record.state,
+        attempt=record.attempt,
+        round=record.task.round,
+        reason=reason,
+    )
+
+
+def _timed(row: Row, family: list[TaskRecord], attempts: Attempts, now: int) -> Row:
+    tries = [attempt for record in family for attempt in attempts.of.get(record.task.id, ())]
+    last = attempts.of.get(row.task_id)
+    start = min((attempt.started_at for attempt in tries), default=now)
+    end = max((attempt.started_at + attempt.elapsed(now) for attempt in tries), default=now)
+    return msgspec.structs.replace(row, attempt_ms=last[-1].elapsed(now) if last else 0, elapsed_ms=end - start)
+
+
+def _reason(state: RunState, record: TaskRecord, now: int) -> str:
+    """Why it stands where it does, as far as that needs saying."""
+    if record.state != State.PENDING:
+        return record.reason
+    if record.retry_at is not None:
+        wait = record.retry_at - now
+        return f"{f'retry in {duration(wait)}' if wait > 0 else 'retry is due'} ({record.reason})"
+    others = [state.records[name] for name in record.task.dependencies if not state.records[name].ended]
+    names = list(dict.fromkeys(_called(other, record) for other in others))
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"waits for {', '.join(names[:NAMED])}{more}"
+
+
+def _called(other: TaskRecord, waiting: TaskRecord) -> str:
+    workstream = other.task.workstream
+    return (workstream if workstream != waiting.task.workstream else "") or other.task.step or other.task.id

@@ -1,0 +1,79 @@
+"""The title and the body of a pull request: what it brings, what it leaves out, what checked it, what it cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from branchline.core.events import IntegrationComplete, MergeQueue
+from branchline.core.plan import Plan
+from branchline.core.run_state import RunState
+from branchline.core.verdict import Outcome, QualityReport
+from branchline.views import costs
+from branchline.views.markdown import code, escaped, section, table
+from branchline.views.record import Timed
+from branchline.views.text import count, cut, plain
+
+TITLE_COLUMNS = 72
+LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of the change: gate reports by what they looked at (a workstream, `integration`), its files."""
+
+    reports: Mapping[str, QualityReport]
+    files: Sequence[str]
+
+
+def title(run_id: str, plan: Plan) -> str:
+    """One line of at most 72 columns: the plan's goal."""
+    return cut(plain(plan.goal), TITLE_COLUMNS) or f"Branchline run {run_id}"
+
+
+def body(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan, evidence: Evidence) -> str:
+    """The body in Markdown, for a run that has merged."""
+    out = [f"Goal: {escaped(plan.goal)}", ""] if plan.goal else []
+    out += section("Workstreams", _workstreams(records, plan))
+    out += section("Gates", _gates(evidence.reports))
+    out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
+    out += section(f"Files ({len(evidence.files)})", _files(evidence.files))
+    return "\n".join([*out, f"Made by Branchline, run {code(run_id)}."]) + "\n"
+
+
+def _workstreams(records: Sequence[Timed], plan: Plan) -> list[str]:
+    fate = {}
+    for record in records:
+        match record.event:
+            case MergeQueue(excluded=excluded):
+                fate = {name: f"left out: {reason}" for name, reason in excluded.items()}
+            case IntegrationComplete(merged=merged, dropped=dropped):
+                fate |= dict.fromkeys(merged, "merged")
+                fate |= {name: f"left out: {reason}" for name, reason in dropped.items()}
+            case _:
+                pass
+    return table(
+        ("workstream", "title", "outcome"),
+        ((escaped(w.id), escaped(w.title), escaped(fate.get(w.id, "left out"))) for w in plan.workstreams),
+    )
+
+
+def _gates(reports: Mapping[str, QualityReport]) -> list[str]:
+    """One row a gate and outcome; a gate that checked nothing says so in bold."""
+    found: dict[tuple[str, Outcome, str], list[str]] = {}
+    for where, report in reports.items():
+        for result in report.results:
+            if result.outcome is not Outcome.NOT_APPLICABLE:
+                found.setdefault((result.gate, result.outcome, result.reason), []).append(where)
+    shown = {Outcome.SKIPPED: "**not checked**", Outcome.ERROR: "**could not check**", Outcome.FAILED: "**failed**"}
+    return table(
+        ("gate", "outcome", "where", "reason"),
+        (
+            (escaped(gate), shown.get(outcome, outcome.value), escaped(", ".join(where)), escaped(reason))
+            for (gate, outcome, reason), where in found.items()
+        ),
+    )
+
+
+def _files(files: Sequence[str]) -> list[str]:
+    names = [f"- {code(name)}" for name in files[:LISTED]]
+    more = len(files) - LISTED
+    return [*names, *([f"- and {count(more, 'file')} more"] if more > 0 else []), ""]

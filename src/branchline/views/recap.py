@@ -1,0 +1,164 @@
+"""What a run came to: what landed, what did not and why, what nobody checked, where things are, what to type next."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from branchline.core.events import IntegrationComplete, ShipComplete
+from branchline.core.outcome import workstream_outcomes
+from branchline.core.plan import Plan
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.core.verdict import Outcome
+from branchline.views.next_command import next_commands
+from branchline.views.record import Timed
+from branchline.views.status import Word, status_word
+from branchline.views.text import count, duration, plain, table, wrapped
+
+EXIT_INTERRUPTED = 130
+SHORT = 12
+
+
+class Integration(msgspec.Struct, frozen=True, kw_only=True):
+    """The branch with the merge result."""
+
+    branch: str
+    commit: str
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
+    """The branch that moved and where to; `tag` is empty where none was asked for."""
+
+    target: str
+    commit: str
+    tag: str
+
+
+class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a workstream ended; COMPLETED: it landed."""
+
+    id: str
+    state: State
+    reason: str
+
+
+class Recap(msgspec.Struct, frozen=True, kw_only=True):
+    """What `run --json` and `resume --json` print."""
+
+    run_id: str
+    status: Word
+    exit_code: int
+    run_dir: str
+    integration: Integration | None
+    shipped: Shipped | None
+    workstreams: tuple[WorkstreamEnd, ...]
+
+
+def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
+    """The recap of a run that nobody drives any more; one that has not ended counts as interrupted."""
+    return Recap(
+        run_id=run_id,
+        status=status_word(state, live=False),
+        exit_code=EXIT_INTERRUPTED if state.end is None else state.end.exit_code,
+        run_dir=run_dir,
+        integration=integration(records),
+        shipped=shipped(records),
+        workstreams=tuple(WorkstreamEnd(id=w.id, state=w.state, reason=w.reason) for w in workstream_outcomes(state)),
+    )
+
+
+def integration(records: Iterable[Timed]) -> Integration | None:
+    """The merge result that stands; where the target had moved, the ship step made it anew."""
+    found = None
+    for record in records:
+        match record.event:
+            case IntegrationComplete(branch=branch, commit=commit):
+                found = Integration(branch=branch, commit=commit)
+            case ShipComplete(commit=commit) if found:
+                found = Integration(branch=found.branch, commit=commit)
+            case _:
+                pass
+    return found
+
+
+def shipped(records: Iterable[Timed]) -> Shipped | None:
+    """Where the change went; None where only the integration branch was asked for."""
+    found = None
+    for record in records:
+        match record.event:
+            case ShipComplete(target=target, commit=commit, tag=tag) if target:
+                found = Shipped(target=target, commit=commit, tag=tag)
+            case _:
+                pass
+    return found
+
+
+def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
+    """(gate, where, reason) of every gate that checked nothing, as the outputs of the latest tasks tell."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for record in state.current().values() if state.kind == "pipeline" else ():  # a graph's outputs are its user's own
+        told = [gate for gate in record.outputs.get("gates", ()) if gate["outcome"] == Outcome.SKIPPED]
+        for gate in [*told, *record.outputs.get("skipped", ())]:
+            found.setdefault((gate["gate"], gate["reason"]), {})[record.task.workstream or record.task.step] = None
+    return [(gate, ", ".join(where), reason) for (gate, reason), where in found.items()]
+
+
+def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> list[str]:
+    """The recap as text; a plan adds the titles of the workstreams."""
+    elapsed = duration(max(0, records[-1].at - records[0].at))
+    out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
+    for title, body in _sections(recap, state, plan):
+        out += ["", title, *body]
+    return out
+
+
+def _sections(recap: Recap, state: RunState, plan: Plan | None) -> Iterator[tuple[str, list[str]]]:
+    titles = {w.id: w.title for w in plan.workstreams} if plan else {}
+    good = [w for w in recap.workstreams if w.state == State.COMPLETED]
+    bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
+    if good:
+        yield f"Landed {_where(recap)}".rstrip(), table([(w.id, titles.get(w.id, "")) for w in good])
+    if bad:
+        yield "Not landed", table([(w.id, _why(w)) for w in bad])
+    if state.kind == "graph":
+        yield from _tasks(state)
+    elif state.end and (state.stopped_by or state.cancel_requested):
+        yield "Why", wrapped(state.end.reason, indent="  ")
+    if skipped := skipped_gates(state):
+        yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
+    yield "Where things are", table(_places(recap))
+    commands = [*next_commands(recap.run_id, recap.status, state)]
+    if good and recap.integration and not recap.shipped:
+        commands.append(f"git merge {recap.integration.branch}")
+    yield "Next", [f"  {plain(command)}" for command in commands]
+
+
+def _where(recap: Recap) -> str:
+    if recap.shipped:
+        tag = f", tag {plain(recap.shipped.tag)}" if recap.shipped.tag else ""
+        return f"on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
+    if recap.integration:
+        return f"on {plain(recap.integration.branch)} as {recap.integration.commit[:SHORT]}"
+    return ""
+
+
+def _why(end: WorkstreamEnd) -> str:
+    return f"{end.state.lower()}: {end.reason}" if end.reason else end.state.lower()
+
+
+def _tasks(state: RunState) -> Iterator[tuple[str, list[str]]]:
+    records = list(state.current().values())
+    done = sum(record.state == State.COMPLETED for record in records)
+    yield f"{done} of {count(len(records), 'task')} completed", []
+    bad = [r for r in records if r.state not in {State.COMPLETED, State.SKIPPED}]
+    if bad:
+        yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in bad])
+
+
+def _places(recap: Recap) -> list[tuple[str, str]]:
+    places = [("run folder", recap.run_dir)]
+    if recap.integration:
+        places.append(("integration", f"{recap.integration.branch} at {recap.integration.commit[:SHORT]}"))
+    if recap.workstreams:
+        places.append(("saved work", f"branchline restore {recap.run_id}"))
+    return places

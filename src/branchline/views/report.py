@@ -1,0 +1,87 @@
+"""A run as a Markdown report: what was asked, what came of it, how it went."""
+
+from collections.abc import Sequence
+
+from branchline.core.events import Codegate, MergeQueue
+from branchline.core.plan import Plan
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.views import costs, timeline
+from branchline.views.attempts import attempts
+from branchline.views.markdown import code, escaped, section, table
+from branchline.views.progress import progress
+from branchline.views.recap import Integration, integration, shipped, skipped_gates
+from branchline.views.record import Timed
+from branchline.views.status import shown_state
+from branchline.views.text import duration, moment
+
+
+def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> str:
+    """The report of a run, ended or about to end; a plan adds its goal and the titles of the workstreams."""
+    elapsed = duration(max(0, records[-1].at - records[0].at))
+    out = [f"# Run {run_id}", "", f"Started {moment(state.started_at)}, took {elapsed}. {_outcome(records, state)}", ""]
+    if plan and plan.goal:
+        out += [f"Goal: {escaped(plan.goal)}", ""]
+    out += section("Workstreams", _workstreams(records, state, plan))
+    out += section("Gates", _gates(records))
+    skipped = [tuple(map(escaped, row)) for row in skipped_gates(state)]
+    out += section("Not checked", table(("gate", "where", "reason"), skipped))
+    out += section("Merge", _merge(records, state))
+    out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
+    chart = timeline.lines(timeline.timeline(run_id, records), columns=100)
+    out += section("Timeline", ["```text", *chart, "```"])
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _outcome(records: Sequence[Timed], state: RunState) -> str:
+    end = f"Ended {state.end.status} (exit code {state.end.exit_code}). " if state.end else ""
+    if ship := shipped(records):
+        tag = f", tag {code(ship.tag)}" if ship.tag else ""
+        return f"{end}Shipped to {code(ship.target)} as {code(ship.commit)}{tag}."
+    if merged := integration(records):
+        return f"{end}Not shipped; {_kept(merged)}."
+    return f"{end}Nothing was shipped."
+
+
+def _kept(merged: Integration) -> str:
+    return f"the merge result is {code(merged.branch)} at {code(merged.commit)}"
+
+
+def _workstreams(records: Sequence[Timed], state: RunState, plan: Plan | None) -> list[str]:
+    titles = {w.id: w.title for w in plan.workstreams} if plan else {}
+    rows = (
+        (
+            escaped(row.workstream),
+            escaped(titles.get(row.workstream, "")),
+            shown_state(row, "running"),
+            row.step,
+            str(row.round),
+            duration(row.elapsed_ms),
+            escaped(row.reason),
+        )
+        for row in progress(state, attempts(records), records[-1].at)
+        if row.workstream
+    )
+    return table(("workstream", "title", "state", "at", "rounds", "time", "reason"), rows)
+
+
+def _gates(records: Sequence[Timed]) -> list[str]:
+    verdicts = [record.event for record in records if isinstance(record.event, Codegate)]
+    rows = ((escaped(v.workstream), v.verdict, code(v.batch), code(v.report), escaped(v.reason)) for v in verdicts)
+    return table(("workstream", "verdict", "batch", "report", "reason"), rows)
+
+
+def _merge(records: Sequence[Timed], state: RunState) -> list[str]:
+    """The order fixed beforehand, and what became of each workstream in it."""
+    queue = next((r.event for r in reversed(records) if isinstance(r.event, MergeQueue)), None)
+    if queue is None:
+        return []
+    last = next((r for step in ("ship", "merge") if (r := state.find(step)) and r.state == State.COMPLETED), None)
+    outputs = last.outputs if last else {}
+    dropped, merged = outputs.get("dropped", {}), outputs.get("merged", ())
+    rows = []
+    for number, name in enumerate(queue.order, start=1):
+        word = "merged" if name in merged else "dropped" if name in dropped else "not merged"
+        rows.append((str(number), escaped(name), word, escaped(dropped.get(name, ""))))
+    rows += [("", escaped(name), "excluded", escaped(reason)) for name, reason in queue.excluded.items()]
+    return table(("order", "workstream", "outcome", "reason"), rows)

@@ -1,0 +1,250 @@
+"""The trace of a run: spans of the run, its steps, tasks, attempts and transitions, made from its ledger at any time.
+
+    run > step > task > attempt > transition     (a plain graph has no steps; PENDING -> SKIPPED belongs to the task)
+
+Ids come from names, so every reader of a ledger makes the same spans. Of a longer ledger come the same spans and more:
+ids, parents, names and starts never change, an attempt, a task or a transition that has ended never changes. The end
+of a step is known when the run ends, because until then a new round may go on with it; a run that is resumed goes on.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from branchline.core import events as e
+from branchline.core.graph import Task
+from branchline.core.ids import is_ulid, ulid_hex
+from branchline.core.states import TERMINAL, State
+from branchline.views.record import Timed
+from branchline.views.text import encodable
+
+Value = str | int | float | bool
+StatusCode = Literal["ok", "error", "unset"]
+
+CODES: dict[State, StatusCode] = {State.COMPLETED: "ok", State.FAILED: "error"}
+RUN_CODES: dict[str, StatusCode] = {"succeeded": "ok", "cancelled": "unset"}
+SUPERSEDED = "branchline.superseded_by"
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SpanEvent:
+    """Something that happened within a span, at `at_ns` (Unix nanoseconds)."""
+
+    name: str
+    at_ns: int
+    attributes: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span as OpenTelemetry knows it. Ids in hexadecimal, times in Unix nanoseconds; `end_ns` is None while open."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_ns: int
+    end_ns: int | None
+    attributes: Mapping[str, Value]
+    status: StatusCode
+    message: str
+    events: tuple[SpanEvent, ...]
+
+
+def trace_id(run_id: str) -> str:
+    """The trace id of a run: the 16 bytes of its ULID, or of a hash where somebody else named the run."""
+    return ulid_hex(run_id) if is_ulid(run_id) else hashlib.sha256(run_id.encode()).hexdigest()[:32]
+
+
+def span_id(run_id: str, kind: str, name: str) -> str:
+    """The id of a span of a run, from its kind and its name within the run."""
+    return hashlib.sha256(f"{run_id}/{kind}/{name}".encode()).hexdigest()[:16]
+
+
+def spans(run_id: str, records: Iterable[Timed]) -> tuple[Span, ...]:
+    """The spans of a ledger, parents before their children."""
+    tracer = _Tracer(run_id)
+    for record in records:
+        tracer.take(record)
+    return tuple(draft.span for draft in tracer.drafts.values())
+
+
+def finished(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The same spans, the open ones ended at the last moment that any of them knows and marked as unfinished."""
+    last = max((at for span in spans for at in _moments(span)), default=0)
+    return tuple(
+        span
+        if span.end_ns is not None
+        else replace(span, end_ns=last, attributes={**span.attributes, "branchline.unfinished": True})
+        for span in spans
+    )
+
+
+def _moments(span: Span) -> Iterable[int]:
+    return span.start_ns, span.end_ns or 0, *(event.at_ns for event in span.events)
+
+
+def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
+
+
+Key = tuple[str, str]
+RUN: Key = ("run", "")
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A span that may still change."""
+
+    identity: tuple[str, str, str | None, str]
+    start_ns: int
+    attributes: dict[str, Value]
+    end_ns: int | None = None
+    status: StatusCode = "unset"
+    message: str = ""
+    events: list[SpanEvent] = field(default_factory=list)
+
+    @property
+    def span(self) -> Span:
+        trace, own, parent, name = self.identity
+        return Span(
+            trace_id=trace,
+            span_id=own,
+            parent_id=parent,
+            name=name,
+            start_ns=self.start_ns,
+            end_ns=self.end_ns,
+            attributes=_encodable(self.attributes),
+            status=self.status,
+            message=encodable(self.message),
+            events=tuple(self.events),
+        )
+
+    def close(self, at_ns: int, status: StatusCode, message: str = "") -> None:
+        self.end_ns, self.status, self.message = at_ns, status, message if status == "error" else ""
+
+
+class _Tracer:
+    """The fold: one draft a span, by kind and name, in the order in which they begin."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id, self.trace_id = run_id, trace_id(run_id)
+        self.at_ns = 0
+        self.drafts: dict[Key, _Draft] = {}
+        self.tasks: dict[str, Task] = {}
+        self.attempt: dict[str, Key] = {}
+
+    def take(self, record: Timed) -> None:
+        # A clock may be set back; a child must not begin before its parent.
+        self.at_ns = max(self.at_ns, record.at * MILLION)
+        match record.event:
+            case e.RunStarted() as event:
+                self.begin(RUN, None, "run", {"branchline.graph": event.kind})
+                self.tasks.update((task.id, task) for task in event.tasks)
+            case e.Transition() as event:
+                self.move(event, record.seq)
+            case e.GaveUp() as event:
+                self.end_task(event.task_id, "error", event.reason)
+            case e.TasksAdded() as event:
+                self.add(event)
+            case e.RunResumed() as event:
+                self.reopen()
+                self.note(RUN, event, {"branchline.by": event.by})
+            case e.RunEnded() as event:
+                self.end_run(event)
+            case e.IntentReceived() as event:
+                told = {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
+                self.note(RUN, event, told)
+            case event:
+                self.note(self.innermost(event.task_id), event, {"task.id": event.task_id})
+
+    def begin(self, key: Key, parent: Key | None, name: str, attributes: Mapping[str, Value]) -> _Draft:
+        above = span_id(self.run_id, *parent) if parent else None
+        told: dict[str, Value] = {"trace.id": self.run_id, "branchline.kind": key[0], **attributes}
+        identity = (self.trace_id, span_id(self.run_id, *key), above, name)
+        self.drafts[key] = _Draft(identity, self.at_ns, told)
+        return self.drafts[key]
+
+    def note(self, key: Key, event: e.AnyEvent, attributes: Mapping[str, Value]) -> None:
+        name = str(event.__struct_config__.tag)
+        told = {key: value for key, value in attributes.items() if value != ""}
+        self.drafts[key].events.append(SpanEvent(name, self.at_ns, _encodable(told)))
+
+    def innermost(self, task_id: str) -> Key:
+        """The attempt under way, else the task, else the run: what has ended stays as it is."""
+        for key in (self.attempt.get(task_id), ("task", task_id)):
+            if key in self.drafts and self.drafts[key].end_ns is None:
+                return key
+        return RUN
+
+    def task(self, task_id: str) -> Key:
+        """The task's span, begun with its step's where need be."""
+        key = ("task", task_id)
+        if key in self.drafts:
+            return key
+        task = self.tasks[task_id]
+        parent = RUN
+        if task.step:
+            parent = ("step", task.step)
+            if parent not in self.drafts:
+                self.begin(parent, RUN, task.step, {"branchline.step": task.step})
+        self.begin(key, parent, task_id, self.about(task))
+        return key
+
+    def about(self, task: Task) -> dict[str, Value]:
+        told = {"task.id": task.id, "branchline.step": task.step, "branchline.workstream": task.workstream}
+        return {**{k: v for k, v in told.items() if v}, "branchline.round": task.round}
+
+    def move(self, event: e.Transition, seq: int) -> None:
+        parent = self.task(event.task_id)
+        numbered: dict[str, Value] = {**self.about(self.tasks[event.task_id]), "branchline.attempt": event.attempt}
+        if event.new_state == State.RUNNING:
+            key = ("attempt", f"{event.task_id}/{event.attempt}")
+            self.attempt[event.task_id] = key
+            self.begin(key, parent, f"{event.task_id} attempt {event.attempt}", numbered)
+        if State.RUNNING in {event.old_state, event.new_state}:
+            parent = self.attempt[event.task_id]
+        told = {"transition.from": str(event.old_state), "transition.to": str(event.new_state), **numbered}
+        if event.reason:
+            told["branchline.reason"] = event.reason
+        point = self.begin(("transition", str(seq)), parent, f"{event.old_state} -> {event.new_state}", told)
+        code = CODES.get(event.new_state, "unset")
+        point.close(self.at_ns, code, event.reason)
+        if event.old_state == State.RUNNING:
+            self.drafts[parent].close(self.at_ns, code, event.reason)
+        if event.new_state in TERMINAL:
+            self.end_task(event.task_id, code, event.reason)
+
+    def end_task(self, task_id: str, status: StatusCode, reason: str) -> None:
+        self.drafts[self.task(task_id)].close(self.at_ns, status, reason)
+
+    def add(self, event: e.TasksAdded) -> None:
+        self.tasks.update((task.id, task) for task in event.tasks)
+        self.note(RUN, event, {"branchline.reason": event.reason})
+        for new, old in event.replaces.items():
+            draft = self.drafts.get(("task", old))
+            if draft and draft.end_ns is None:  # it failed, and its failure leads to the new round
+                draft.attributes[SUPERSEDED] = new
+                draft.close(self.at_ns, "error", event.reason)
+
+    def end_run(self, event: e.RunEnded) -> None:
+        for (kind, name), draft in self.drafts.items():
+            if kind == "step":
+                self.end_step(name, draft)
+        run = self.drafts[RUN]
+        run.attributes |= {"branchline.status": event.status, "branchline.exit_code": event.exit_code}
+        run.close(self.at_ns, RUN_CODES.get(event.status, "error"), event.reason)
+
+    def end_step(self, step: str, draft: _Draft) -> None:
+        """End a step with the last of its tasks; it failed if a task did that no later round made good."""
+        own = [self.drafts[key] for key in self.drafts if key[0] == "task" and self.tasks[key[1]].step == step]
+        bad = [task for task in own if task.status == "error" and SUPERSEDED not in task.attributes]
+        last = max(self.at_ns if task.end_ns is None else task.end_ns for task in own)
+        draft.close(last, "error" if bad else "ok", bad[0].message if bad else "")
+
+    def reopen(self) -> None:
+        for (kind, _), draft in self.drafts.items():
+            if kind in {"run", "step"}:
+                draft.end_ns, draft.status, draft.message = None, "unset", ""

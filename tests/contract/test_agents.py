@@ -1,0 +1,180 @@
+"""What every agent must do under the supervisor. Each behaviour is a piece of shell that each agent runs in its way."""
+
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from branchline.agents.base import Agent, AgentMissing, attempt
+from branchline.agents.command import CommandAgent
+from branchline.agents.scripted import ScriptedAgent
+from branchline.core.agent import AgentRequest, AgentResult, AgentSpec, AgentStatus
+from branchline.core.plan import Action
+from branchline.process.spawn import KillSwitch
+
+GRACE = 0.3
+LONG = 30.0
+
+
+@dataclass
+class Subject:
+    """An agent with a folder of its own to work in."""
+
+    agent: Agent
+    worktree: Path
+    folder: Path
+
+    def do(
+        self,
+        shell: str,
+        *,
+        timeout: float = LONG,
+        kill: KillSwitch | None = None,
+        environ: Mapping[str, str] | None = None,
+        pass_env: tuple[str, ...] = (),
+    ) -> AgentResult:
+        """Have the agent run a piece of shell."""
+        request = AgentRequest(
+            run_id=uuid.uuid4().hex,  # the sweep finds processes by it, those of other tests too
+            workstream="ws",
+            round=1,
+            attempt=1,
+            prompt=shell,
+            worktree=str(self.worktree),
+            folder=str(self.folder),
+            script=(Action(run=("sh", "-c", shell)),),
+        )
+        switch = kill or KillSwitch(grace=GRACE)
+        known = dict(os.environ) if environ is None else environ
+        return attempt(self.agent, request, environ=known, kill=switch, timeout=timeout, pass_env=pass_env)
+
+
+@pytest.fixture(params=["scripted", "command"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+    shell = AgentSpec(id="shell", command=("sh", "-c", "{prompt}"))
+    agent: Agent = ScriptedAgent() if request.param == "scripted" else CommandAgent(shell)
+    worktree = tmp_path / "work tree"
+    worktree.mkdir()
+    return Subject(agent, worktree, tmp_path / "attempts" / "1")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+def test_success_is_ok_and_recorded(subject: Subject) -> None:
+    result = subject.do("echo hello")
+    assert result.status is AgentStatus.OK
+    recorded = msgspec.json.decode((subject.folder / "result.json").read_bytes(), type=AgentResult)
+    assert recorded == result
+    assert json.loads((subject.folder / "request.json").read_text())["prompt"] == "echo hello"
+    argv = json.loads((subject.folder / "argv.json").read_text())
+    assert argv["argv"][0]
+    assert "PATH" in argv["environment"]
+
+
+def test_it_edits_the_worktree_and_leaves_nothing_else_there(subject: Subject) -> None:
+    (subject.worktree / "x.txt").write_text("one\n")
+    assert subject.do("echo two >> x.txt").status is AgentStatus.OK
+    assert (subject.worktree / "x.txt").read_text() == "one\ntwo\n"
+    assert [entry.name for entry in subject.worktree.iterdir()] == ["x.txt"]
+
+
+def test_failure_says_why(subject: Subject) -> None:
+    result = subject.do("exit 3")
+    assert result.status is AgentStatus.MODEL_ERROR
+    assert "exit code 3" in result.message
+
+
+@pytest.mark.parametrize("shell", ["sleep 60", "trap '' TERM; while :; do sleep 0.2; done"])
+def test_what_hangs_is_stopped_within_time_out_and_grace(subject: Subject, shell: str) -> None:
+    began = time.monotonic()
+    result = subject.do(shell, timeout=0.4)
+    assert result.status is AgentStatus.TIMEOUT
+    assert result.message == "stopped after 0.4 s"
+    assert time.monotonic() - began < 0.4 + 2.0 + 1.5  # run()'s own grace is 2 s
+
+
+def test_a_daemon_in_a_session_of_its_own_does_not_survive(subject: Subject) -> None:
+    result = subject.do(
+        "setsid sh -c 'echo $$ > pid; trap \"\" TERM; sleep 60; sleep 60' & while [ ! -s pid ]; do :; done"
+    )
+    assert result.status is AgentStatus.OK
+    daemon = int((subject.worktree / "pid").read_text())
+    assert eventually(lambda: not alive(daemon))
+
+
+def test_cancelled_from_another_thread(subject: Subject) -> None:
+    kill = KillSwitch(grace=GRACE)
+    results: list[AgentResult] = []
+    thread = threading.Thread(target=lambda: results.append(subject.do("touch started; sleep 60", kill=kill)))
+    thread.start()
+    assert eventually((subject.worktree / "started").exists)
+    kill.pull("cancelled")
+    thread.join(timeout=10)
+    assert [result.status for result in results] == [AgentStatus.CANCELLED]
+
+
+def test_ended_by_a_signal_is_not_success(subject: Subject) -> None:
+    # Of the scripted agent it is the child of the action that dies; of a command the agent itself.
+    result = subject.do(f"kill -{signal.SIGSEGV.value} $$")
+    assert result.status in {AgentStatus.CRASHED, AgentStatus.MODEL_ERROR}
+    assert "11" in result.message
+
+
+def test_ten_megabytes_that_are_no_text(subject: Subject) -> None:
+    result = subject.do("yes $(printf '\\377\\033[31m') | head -c 10000000; printf '\\377\\376' >&2")
+    assert result.status is AgentStatus.OK
+    assert "\x1b" not in result.notes
+    logs = (subject.folder / "stdout.log", subject.folder / "stderr.log")
+    assert sum(log.stat().st_size for log in logs) > 10_000_000
+
+
+def test_secrets_stay_out_unless_passed(subject: Subject) -> None:
+    environ = {**os.environ, "MY_SECRET": "hush", "MY_KEY": "key", "GIT_DIR": "/elsewhere"}
+    assert subject.do("env > seen", environ=environ, pass_env=("MY_KEY", "GIT_DIR")).status is AgentStatus.OK
+    seen = (subject.worktree / "seen").read_text()
+    assert "MY_KEY=key" in seen
+    assert "hush" not in seen
+    assert "GIT_DIR" not in seen
+    assert "key" not in json.loads((subject.folder / "argv.json").read_text())["environment"]
+
+
+def test_home_and_temporary_folder_are_private(subject: Subject) -> None:
+    assert subject.do("touch $HOME/a $TMPDIR/b").status is AgentStatus.OK
+    assert (subject.folder / "home/a").exists()
+    assert (subject.folder / "tmp/b").exists()
+
+
+def test_an_agent_that_wrecks_its_own_folder_still_has_a_result(subject: Subject) -> None:
+    logs = f"cd '{subject.folder}'; rm -f stdout.log result.json; mkfifo stdout.log result.json; mkfifo result.json.new"
+    result = subject.do(logs)
+    assert result.status in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT}
+    assert msgspec.json.decode((subject.folder / "result.json").read_bytes(), type=AgentResult) == result
+    assert subject.do(f"rm -rf '{subject.folder}'").status in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT}
+
+
+def test_a_missing_program_is_not_worth_a_retry(tmp_path: Path) -> None:
+    agent = CommandAgent(AgentSpec(id="ghost", command=("no-such-agent-anywhere", "{prompt}")))
+    with pytest.raises(AgentMissing, match=r"ghost.*no-such-agent-anywhere") as caught:
+        Subject(agent, tmp_path, tmp_path / "attempt").do("x")
+    assert caught.value.exit_code == 2
+    assert "install no-such-agent-anywhere" in caught.value.hint

@@ -1,0 +1,56 @@
+"""The documents name every field, no other, with its true default; their examples load."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from branchline.config.load import load_graph, load_plan, load_settings
+from branchline.config.settings import Merge, Resources, Settings, Setup, Ship
+from branchline.core.agent import AgentSpec
+from branchline.core.graph import Task, TaskFile
+from branchline.core.plan import Action, Plan, Scope, Workstream
+from branchline.core.retry import RetryPolicy
+from branchline.core.verdict import Gate
+
+DOCS = Path(__file__).parents[3] / "docs"
+CONFIGURATION, PLAN_FORMAT = (DOCS / "configuration.md").read_text(), (DOCS / "plan-format.md").read_text()
+ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
+SECTIONS: list[tuple[str, str, type[msgspec.Struct]]] = [
+    (CONFIGURATION, "Settings", Settings), (CONFIGURATION, "gates", Gate), (CONFIGURATION, "agents", AgentSpec),
+    (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources),
+    (CONFIGURATION, "merge", Merge), (CONFIGURATION, "ship", Ship), (PLAN_FORMAT, "Plan", Plan),
+    (PLAN_FORMAT, "Workstream", Workstream), (PLAN_FORMAT, "Scope", Scope), (PLAN_FORMAT, "Action", Action),
+    (PLAN_FORMAT, "TaskFile", TaskFile), (PLAN_FORMAT, "Task", Task),
+]  # fmt: skip
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    if value is msgspec.UNSET:
+        return "absent"
+    text = msgspec.json.encode(value).decode().replace(",", ", ")
+    return "see below" if field.name == "protect" and value else f"`{text}`"
+
+
+@pytest.mark.parametrize(("document", "heading", "model"), SECTIONS, ids=[heading for _, heading, _ in SECTIONS])
+def test_a_table_tells_the_fields_and_their_defaults(document: str, heading: str, model: type[msgspec.Struct]) -> None:
+    section = re.split(r"^#", document.split(f"\n## {heading}\n")[1], flags=re.MULTILINE)[0]
+    told = {key: default for key, default, _ in ROW.findall(section)}
+    assert told == {field.name: default_of(field) for field in msgspec.structs.fields(model)}
+
+
+def test_every_protected_glob_is_told() -> None:
+    assert [glob for glob in Settings(version=1).protect if f"`{glob}`" not in CONFIGURATION] == []
+
+
+def test_the_examples_load(tmp_path: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", CONFIGURATION + PLAN_FORMAT, re.DOTALL)
+    for name, text in zip(("branchline.yaml", "plan.yaml", "graph.yaml"), examples, strict=True):
+        (tmp_path / name).write_text(text)
+    assert load_settings(None, root=tmp_path).ship.mode == "merge"
+    assert load_plan(tmp_path / "plan.yaml").goal == "Add greetings"
+    assert len(load_graph(tmp_path / "graph.yaml").tasks) == 3

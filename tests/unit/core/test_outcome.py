@@ -1,0 +1,161 @@
+from typing import Any
+
+import pytest
+
+from branchline.core.commands import CancelTask, Command, GiveUp, SkipTask, StartAttempt
+from branchline.core.events import GaveUp, IntentReceived, Transition
+from branchline.core.graph import Task
+from branchline.core.outcome import EXIT_CODES, run_status, workstream_outcomes
+from branchline.core.pipeline import task_graph
+from branchline.core.run_state import RunState, replay
+from branchline.core.scheduler import decide
+from branchline.core.states import State
+from tests.strategies import plan, started
+
+Ends = dict[str, dict[str, Any]]
+
+
+def carried_out(ends: Ends, *, until: str = "", cancel_after: str = "") -> RunState:
+    """A run of workstreams a and b; `ends` names what comes of a task, which completes without outputs otherwise."""
+    state = replay([started(*task_graph(plan("a", "b")), kind="pipeline")])
+    while commands := decide(state, 0):
+        for command in commands:
+            perform(state, command, ends)
+        if until and state.records[until].state != State.PENDING:
+            return state
+        if cancel_after and state.records[cancel_after].ended:
+            state.apply(IntentReceived(kind="cancel", by="me"))
+            cancel_after = ""
+        if state.open == 0:
+            return state
+    pytest.fail("it hangs")
+
+
+def perform(state: RunState, command: Command, ends: Ends) -> None:
+    match command:
+        case StartAttempt(name):
+            move(state, name, State.RUNNING)
+            fields: dict[str, Any] = {"new": State.COMPLETED, **ends.get(name, {})}
+            move(state, name, retryable=False, **fields)
+        case GiveUp(name, reason):
+            state.apply(GaveUp(task_id=name, reason=reason))
+        case SkipTask(name, reason):
+            move(state, name, State.SKIPPED, reason=reason)
+        case CancelTask(name, reason):
+            move(state, name, State.CANCELLED, reason=reason)
+        case _:
+            pytest.fail(f"not expected here: {command}")
+
+
+def move(state: RunState, name: str, new: State, **fields: Any) -> None:
+    old = state.records[name].state
+    state.apply(Transition(task_id=name, old_state=old, new_state=new, attempt=1, **fields))
+
+
+def failed(reason: str) -> dict[str, Any]:
+    return {"new": State.FAILED, "reason": reason}
+
+
+def landed(*merged: str, **dropped: str) -> Ends:
+    outputs = {"merged": list(merged), "dropped": dropped}
+    return {"task_015_merge": {"outputs": outputs}, "task_017_ship": {"outputs": outputs}}
+
+
+def outcomes(state: RunState) -> list[tuple[str, str, str, str]]:
+    return [(w.id, str(w.state), w.step, w.reason) for w in workstream_outcomes(state)]
+
+
+def test_everything_shipped() -> None:
+    state = carried_out(landed("a", "b"))
+    assert outcomes(state) == [("a", "COMPLETED", "ship", ""), ("b", "COMPLETED", "ship", "")]
+    assert run_status(state) == ("succeeded", "")
+
+
+def test_one_dropped_at_the_merge() -> None:
+    state = carried_out(landed("a", b="conflicts with a in x.py"))
+    assert outcomes(state)[1] == ("b", "FAILED", "merge", "conflicts with a in x.py")
+    assert run_status(state) == ("partial", "b: conflicts with a in x.py")
+
+
+def test_one_dropped_when_the_ship_merged_again() -> None:
+    again = {"outputs": {"merged": ["a"], "dropped": {"b": "conflicts with the new tip"}}}
+    state = carried_out({**landed("a", "b"), "task_017_ship": again})
+    assert run_status(state) == ("partial", "b: conflicts with the new tip")
+
+
+def test_one_rejected_at_the_gate() -> None:
+    state = carried_out({**landed("a"), "task_009_gate_b": failed("tests failed")})
+    assert outcomes(state) == [("a", "COMPLETED", "ship", ""), ("b", "FAILED", "code_gate", "tests failed")]
+    assert run_status(state) == ("partial", "b: tests failed")
+    assert EXIT_CODES[run_status(state)[0]] == 5
+
+
+def test_nothing_eligible_ends_with_no_merges() -> None:
+    broken: Ends = {name: failed("broken") for name in ("task_006_execute_a", "task_007_execute_b")}
+    state = carried_out({**broken, "task_014_merge_prep": {"outputs": {"eligible": 0}}})
+    assert state.records["task_015_merge"].state == State.SKIPPED
+    assert state.records["task_018_archive"].state == State.COMPLETED
+    assert outcomes(state) == [("a", "FAILED", "execute", "broken"), ("b", "FAILED", "execute", "broken")]
+    assert run_status(state) == ("failed", "a: broken; b: broken")
+
+
+def test_a_merge_that_failed_lands_nothing() -> None:
+    state = carried_out({"task_015_merge": failed("aborted")})
+    assert outcomes(state) == [("a", "FAILED", "validate", "not merged"), ("b", "FAILED", "validate", "not merged")]
+    assert run_status(state)[0] == "failed"
+
+
+def test_a_workstream_that_the_merge_does_not_name_did_not_land() -> None:
+    assert outcomes(carried_out(landed("a")))[1] == ("b", "FAILED", "validate", "not merged")
+
+
+def test_a_ship_that_failed_keeps_what_was_merged_and_says_so() -> None:
+    state = carried_out({**landed("a", "b"), "task_017_ship": failed("the target is dirty")})
+    assert outcomes(state)[0] == ("a", "FAILED", "ship", "merged, not shipped: the target is dirty")
+    status, reason = run_status(state)
+    assert (status, EXIT_CODES[status]) == ("failed", 1)
+    assert "the target is dirty" in reason
+
+
+def test_stopped_at_preflight() -> None:
+    state = carried_out({"task_001_preflight": failed("git is missing")})
+    assert run_status(state) == ("failed", "git is missing")
+    assert state.records["task_002_run_init"].state == State.CANCELLED
+    assert state.records["task_018_archive"].state == State.COMPLETED
+
+
+def test_cancelled() -> None:
+    state = carried_out({}, cancel_after="task_006_execute_a")
+    assert run_status(state) == ("cancelled", "cancelled by me")
+    assert {state for _, state, _, _ in outcomes(state)} == {"CANCELLED"}
+
+
+def test_a_run_under_way() -> None:
+    assert outcomes(carried_out({}, until="task_002_run_init")) == [("a", "PENDING", "", ""), ("b", "PENDING", "", "")]
+    validated = carried_out({}, until="task_014_merge_prep")
+    assert outcomes(validated)[0] == ("a", "RUNNING", "validate", "not merged")
+    merged = carried_out(landed("a", "b"), until="task_015_merge")
+    assert outcomes(merged)[0] == ("a", "RUNNING", "merge", "merged, not shipped yet")
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ({}, ("succeeded", "")),
+        ({"b": State.SKIPPED}, ("succeeded", "")),
+        ({"a": State.CANCELLED}, ("failed", "why")),
+        ({"a": State.CANCELLED, "b": State.FAILED}, ("failed", "why b")),
+    ],
+)
+def test_a_plain_graph(ends: dict[str, State], expected: tuple[str, str]) -> None:
+    state = replay([started(Task(id="a"), Task(id="b"))])
+    for name, record in state.records.items():
+        record.state = ends.get(name, State.COMPLETED)
+        record.reason = "why b" if record.state == State.FAILED else "why"
+    assert run_status(state) == expected
+
+
+def test_a_workstream_that_is_running() -> None:
+    state = replay([started(*task_graph(plan("a")), kind="pipeline")])
+    state.records["task_004_worktree_a"].state = State.RUNNING
+    assert outcomes(state) == [("a", "RUNNING", "worktrees", "")]

@@ -1,0 +1,176 @@
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from branchline.core.events import RunPolicy, Transition
+from branchline.core.graph import topo_sort
+from branchline.core.pipeline import BY_NAME, CHAIN, STEPS, merge_order, repair_round, task_graph
+from branchline.core.plan import Plan
+from branchline.core.run_state import RunState, replay
+from branchline.core.states import State
+from tests.strategies import plan, plans, started, workstream
+
+EIGHTEEN = {
+    "task_001_preflight": [],
+    "task_002_run_init": ["task_001_preflight"],
+    "task_003_planning": ["task_002_run_init"],
+    "task_004_worktree_a": ["task_003_planning"],
+    "task_005_worktree_b": ["task_003_planning"],
+    "task_006_execute_a": ["task_004_worktree_a"],
+    "task_007_execute_b": ["task_005_worktree_b"],
+    "task_008_gate_a": ["task_006_execute_a"],
+    "task_009_gate_b": ["task_007_execute_b"],
+    "task_010_consume_a": ["task_008_gate_a"],
+    "task_011_consume_b": ["task_009_gate_b"],
+    "task_012_validate_a": ["task_010_consume_a"],
+    "task_013_validate_b": ["task_011_consume_b"],
+    "task_014_merge_prep": ["task_012_validate_a", "task_013_validate_b"],
+    "task_015_merge": ["task_014_merge_prep"],
+    "task_016_pr_ci": ["task_015_merge"],
+    "task_017_ship": ["task_016_pr_ci"],
+    "task_018_archive": ["task_017_ship"],
+}
+
+
+def test_thirteen_steps_numbered_from_zero() -> None:
+    assert [step.number for step in STEPS] == list(range(13))
+    assert len(BY_NAME) == 13
+    assert CHAIN == ("worktrees", "execute", "code_gate", "consume", "validate")
+    assert {step.name: step.checkpoint for step in STEPS if step.checkpoint} == {
+        "preflight": "preflight",
+        "run_init": "run-init",
+        "planning": "plan-complete",
+        "consume": "codegate",
+        "validate": "validate-pass",
+        "merge": "integration-complete",
+        "ship": "ship-complete",
+    }
+
+
+def test_two_workstreams_make_exactly_the_eighteen_tasks_of_the_contract() -> None:
+    tasks = task_graph(plan("a", "b"))
+    assert {task.id: list(task.dependencies) for task in tasks} == EIGHTEEN
+    assert [task.id for task in tasks] == sorted(EIGHTEEN)
+    assert {task.id for task in tasks if task.on_failure == "stop"} == {
+        "task_001_preflight",
+        "task_002_run_init",
+        "task_003_planning",
+    }
+    assert {task.id: task.trigger for task in tasks if task.trigger != "completed"} == {
+        "task_014_merge_prep": "ended",
+        "task_018_archive": "always",
+    }
+
+
+def test_a_worktree_waits_for_the_workstreams_it_builds_on() -> None:
+    tasks = {task.id: task for task in task_graph(plan("a", workstream("b", "a", priority=3)))}
+    assert tasks["task_005_worktree_b"].dependencies == ("task_003_planning", "task_012_validate_a")
+    assert tasks["task_004_worktree_a"].dependencies == ("task_003_planning",)
+    assert tasks["task_007_execute_b"].dependencies == ("task_005_worktree_b",)
+    assert tasks["task_005_worktree_b"].priority == 3
+
+
+@settings(deadline=None, max_examples=40)
+@given(plans(6), st.randoms(use_true_random=False))
+def test_n_workstreams_make_5n_and_8_tasks_and_merge_in_an_order_of_their_own(
+    made: Plan, chance: random.Random
+) -> None:
+    tasks = task_graph(made)
+    assert len(tasks) == 5 * len(made.workstreams) + 8
+    assert len(topo_sort(tasks)) == len(tasks)
+    order = merge_order(made)
+    shuffled = plan(*chance.sample(made.workstreams, len(made.workstreams)))
+    assert merge_order(shuffled) == order
+    place = {name: number for number, name in enumerate(order)}
+    assert all(place[wanted] < place[w.id] for w in made.workstreams for wanted in w.depends_on)
+
+
+def test_merge_order_is_priority_then_id() -> None:
+    assert merge_order(plan("c", "b", workstream("a", "c"), workstream("d", priority=1))) == ("d", "b", "c", "a")
+
+
+def until(state: RunState, last: str, **fields: Any) -> RunState:
+    """The state once `last` has failed and everything before it is completed."""
+    for name in topo_sort([record.task for record in state.records.values()]):
+        record = state.records[name]
+        if record.ended:
+            continue
+        state.apply(Transition(task_id=name, attempt=1, old_state=State.PENDING, new_state=State.RUNNING))
+        new, more = (State.FAILED, fields) if name == last else (State.COMPLETED, {})
+        state.apply(
+            Transition(task_id=name, attempt=1, old_state=State.RUNNING, new_state=new, retryable=False, **more)
+        )
+        if name == last:
+            return state
+    pytest.fail(f"there is no {last}")
+
+
+def fresh(repair_rounds: int = 2) -> RunState:
+    tasks = task_graph(plan("a", "b"))
+    return replay([started(*tasks, policy=RunPolicy(repair_rounds=repair_rounds), kind="pipeline")])
+
+
+def test_a_rejected_batch_goes_back_to_its_agent_in_a_new_round() -> None:
+    state = until(fresh(), "task_008_gate_a", error_class="rejected", reason="ruff: 3 errors")
+    added = repair_round(state, state.records["task_008_gate_a"])
+    assert added is not None
+    assert added.reason == "repair of a: ruff: 3 errors"
+    assert added.replaces == {
+        "task_006_execute_a_r2": "task_006_execute_a",
+        "task_008_gate_a_r2": "task_008_gate_a",
+    }
+    assert [(t.id, t.dependencies, t.round, t.origin) for t in added.tasks] == [
+        ("task_006_execute_a_r2", ("task_004_worktree_a",), 2, "task_006_execute_a"),
+        ("task_008_gate_a_r2", ("task_006_execute_a_r2",), 2, "task_008_gate_a"),
+    ]
+    assert added.rewired == {"task_010_consume_a": ("task_008_gate_a_r2",)}
+    state.apply(added)
+    assert state.ready == {"task_006_execute_a_r2", "task_009_gate_b"}
+    assert state.records["task_008_gate_a"].ended
+    assert state.find("code_gate", "a") is state.records["task_008_gate_a_r2"]
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_no_more_rounds_than_allowed(allowed: int) -> None:
+    state = until(fresh(allowed), "task_008_gate_a", error_class="rejected")
+    last, rounds = "task_008_gate_a", 0
+    while added := repair_round(state, state.records[last]):
+        rounds += 1
+        state.apply(added)
+        last = f"task_008_gate_a_r{rounds + 1}"
+        until(state, last, error_class="rejected")
+    assert rounds == allowed
+
+
+def test_a_conflict_redoes_the_workstream_and_the_merge() -> None:
+    state = until(fresh(), "task_015_merge", error_class="conflict", reason="x.py", outputs={"repair": "b"})
+    added = repair_round(state, state.records["task_015_merge"])
+    assert added is not None
+    assert {old: (new, t.round) for (new, old), t in zip(added.replaces.items(), added.tasks, strict=True)} == {
+        "task_007_execute_b": ("task_007_execute_b_r2", 2),
+        "task_009_gate_b": ("task_009_gate_b_r2", 2),
+        "task_011_consume_b": ("task_011_consume_b_r2", 2),
+        "task_013_validate_b": ("task_013_validate_b_r2", 2),
+        "task_014_merge_prep": ("task_014_merge_prep_r2", 1),
+        "task_015_merge": ("task_015_merge_r2", 1),
+    }
+    wanted = {task.id: task.dependencies for task in added.tasks}
+    assert wanted["task_014_merge_prep_r2"] == ("task_012_validate_a", "task_013_validate_b_r2")
+    assert added.rewired == {"task_016_pr_ci": ("task_015_merge_r2",)}
+
+
+@pytest.mark.parametrize(
+    ("last", "fields"),
+    [
+        ("task_008_gate_a", {"error_class": "error"}),
+        ("task_012_validate_a", {"error_class": "rejected"}),
+        ("task_015_merge", {"error_class": "conflict"}),
+        ("task_015_merge", {"error_class": "rejected"}),
+    ],
+)
+def test_nothing_else_is_repaired(last: str, fields: dict[str, str]) -> None:
+    state = until(fresh(), last, **fields)
+    assert repair_round(state, state.records[last]) is None

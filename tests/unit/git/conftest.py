@@ -1,0 +1,34 @@
+"""Real repositories to work on."""
+
+from pathlib import Path
+
+import pytest
+
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from tests.unit.git.sandbox import Sandbox
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    """A repository whose `main` holds a.txt, src/b.py and link (to a.txt)."""
+    root, scratch = tmp_path / "repo", tmp_path / "scratch"
+    root.mkdir()
+    scratch.mkdir()
+    sandbox = Sandbox(root, scratch)
+    sandbox.git("init", "-q", "-b", "main")
+    (root / "link").symlink_to("a.txt")
+    sandbox.commit({"a.txt": "one\ntwo\nthree\n", "src/b.py": "b = 1\n"})
+    return sandbox
+
+
+@pytest.fixture
+def repo(box: Sandbox) -> Repo:
+    """The repository of `box`, opened."""
+    return Repo.open(box.root)
+
+
+@pytest.fixture
+def worktrees(repo: Repo, box: Sandbox) -> Worktrees:
+    """The worktrees of `repo`."""
+    return Worktrees(repo, box.scratch / "lock")

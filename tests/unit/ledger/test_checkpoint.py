@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from branchline.core.events import RunEnded, Transition
+from branchline.core.graph import Task
+from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.states import State
+from branchline.ledger.checkpoint import restore_missing, write_run, write_task
+from branchline.ledger.paths import RunPaths
+from tests.strategies import started
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    made = RunPaths(tmp_path, "R")
+    made.make()
+    return made
+
+
+def state() -> RunState:
+    """Tasks `run` and `a.b` are completed, `f` has failed, `p` waits."""
+    made = replay([started(Task(id="run"), Task(id="a.b"), Task(id="f"), Task(id="p"))])
+    for name, end in {"run": State.COMPLETED, "a.b": State.COMPLETED, "f": State.FAILED}.items():
+        made.apply(Transition(task_id=name, old_state=State.PENDING, new_state=State.RUNNING, attempt=1))
+        outputs = {"file": "x\udcff"}
+        made.apply(Transition(task_id=name, old_state=State.RUNNING, new_state=end, attempt=1, outputs=outputs))
+    return made
+
+
+def load(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return data
+
+
+def test_the_file_of_a_completed_task(paths: RunPaths) -> None:
+    write_task(paths, state(), "a.b", 1)
+    assert load(paths.checkpoints / "a.b.json") == {
+        "task_id": "a.b",
+        "run_id": "R",
+        "trace_id": "R",
+        "state": "COMPLETED",
+        "attempt": 1,
+        "timestamp": "1970-01-01T00:00:00.001Z",
+        "outputs": {"file": "x\udcff"},
+    }
+    assert [path.name for path in paths.checkpoints.iterdir()] == ["a.b.json"]
+
+
+@pytest.mark.parametrize(("status", "can_resume"), [(None, True), ("failed", True), ("succeeded", False)])
+def test_the_file_of_the_run(paths: RunPaths, status: Any, *, can_resume: bool) -> None:
+    made = state() if status is None else evolve(state(), RunEnded(status=status, exit_code=0))
+    write_run(paths, made, checkpoint_id="7", last_completed="a.b", at=0)
+    assert load(paths.checkpoint) == {
+        "checkpoint_id": "7",
+        "run_id": "R",
+        "trace_id": "R",
+        "timestamp": "1970-01-01T00:00:00.000Z",
+        "last_completed_task": "a.b",
+        "pending_tasks": ["p"],
+        "failed_tasks": ["f"],
+        "task_states": {"run": "COMPLETED", "a.b": "COMPLETED", "f": "FAILED", "p": "PENDING"},
+        "can_resume": can_resume,
+    }
+
+
+def test_files_that_a_crash_kept_from_being_written_are_written(paths: RunPaths) -> None:
+    write_task(paths, state(), "run", 0)
+    write_run(paths, state(), checkpoint_id="7", last_completed="run", at=0)
+    before = (paths.checkpoints / "run.json").read_bytes()
+    restore_missing(paths, state(), 5)
+    assert sorted(path.name for path in paths.checkpoints.iterdir()) == ["a.b.json", "run.json"]
+    assert (paths.checkpoints / "run.json").read_bytes() == before
+    assert load(paths.checkpoints / "a.b.json")["timestamp"] == "1970-01-01T00:00:00.005Z"

@@ -1,0 +1,221 @@
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from branchline.telemetry.errors import TelemetryError
+from branchline.telemetry.otlp_http import BATCH, send, traces_url
+from branchline.views.spans import Span, SpanEvent
+
+SPAN = """
+import sys
+from branchline.views.spans import Span
+span = Span(trace_id="a" * 32, span_id="b" * 16, parent_id=None, name="run", start_ns=1, end_ns=2, attributes={},
+            status="ok", message="", events=())
+"""
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def span(number: int, parent: int | None = None) -> Span:
+    return Span(
+        trace_id=TRACE,
+        span_id=f"{number:016x}",
+        parent_id=None if parent is None else f"{parent:016x}",
+        name=f"span {number}",
+        start_ns=1_795_000_000_000_000_000,
+        end_ns=1_795_000_000_000_000_000 + number,
+        attributes={"task.id": "t", "branchline.attempt": number, "flag": True},
+        status="error" if number % 2 else "ok",
+        message="boom" if number % 2 else "",
+        events=(SpanEvent("codegate", 1_795_000_000_000_000_000, {"task.id": "t"}),),
+    )
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes OTLP in on the loopback interface, or answers with `status`."""
+
+    def __init__(self, status: int = 200) -> None:
+        super().__init__(("127.0.0.1", 0), Intake)
+        self.status = status
+        self.paths: list[str] = []
+        self.requests: list[ExportTraceServiceRequest] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Intake(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Collector)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.paths.append(self.path)
+        self.server.requests.append(ExportTraceServiceRequest.FromString(body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@contextmanager
+def collector(status: int = 200) -> Iterator[Collector]:
+    with Collector(status) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_collector_gets_the_spans_as_they_are() -> None:
+    with collector() as server:
+        assert send((span(2), span(3, parent=2)), server.url) == 2
+    assert server.paths == ["/v1/traces"]
+    (resource,) = server.requests[0].resource_spans
+    assert resource.resource.attributes[0].value.string_value == "branchline"
+    (scope,) = resource.scope_spans
+    assert scope.scope.name == "branchline"
+    parent, child = scope.spans
+    assert (parent.trace_id.hex(), parent.span_id.hex(), parent.parent_span_id) == (TRACE, f"{2:016x}", b"")
+    assert child.parent_span_id == parent.span_id
+    assert (child.name, child.end_time_unix_nano - child.start_time_unix_nano) == ("span 3", 3)
+    assert {one.key: one.value.WhichOneof("value") for one in child.attributes} == {
+        "task.id": "string_value",
+        "branchline.attempt": "int_value",
+        "flag": "bool_value",
+    }
+    assert (parent.status.code, child.status.code, child.status.message) == (1, 2, "boom")
+    assert child.events[0].name == "codegate"
+
+
+def test_many_spans_go_in_batches() -> None:
+    with collector() as server:
+        assert send([span(number) for number in range(1, BATCH + 2)], f"{server.url}/v1/traces") == BATCH + 1
+    sizes = [len(request.resource_spans[0].scope_spans[0].spans) for request in server.requests]
+    assert sizes == [BATCH, 1]
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_a_collector_that_refuses_is_an_error_at_once(status: int, capfd: pytest.CaptureFixture[str]) -> None:
+    begun = time.monotonic()
+    with collector(status) as server, pytest.raises(TelemetryError, match="cannot send the trace"):
+        send((span(2),), server.url)
+    assert time.monotonic() - begun < 3
+    assert len(server.requests) == 1
+    assert capfd.readouterr().err == ""
+
+
+def test_a_dead_port_is_an_error_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))
+        port = placeholder.getsockname()[1]
+    begun = time.monotonic()
+    with pytest.raises(TelemetryError, match="connection refused") as caught:
+        send((span(2),), f"http://127.0.0.1:{port}")
+    assert time.monotonic() - begun < 2
+    assert "--file" in caught.value.hint
+    assert capfd.readouterr().err == ""
+
+
+def test_a_port_that_never_answers_holds_nobody_up() -> None:
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        begun = time.monotonic()
+        with pytest.raises(TelemetryError, match=r"did not answer within 0\.3 s"):
+            send((span(2),), f"http://127.0.0.1:{hole.getsockname()[1]}", timeout=0.3)
+        assert time.monotonic() - begun < 1
+
+
+def test_a_process_may_end_while_the_sdk_still_waits() -> None:
+    program = f"""
+from branchline.telemetry.errors import TelemetryError
+from branchline.telemetry.otlp_http import send
+{SPAN}
+try:
+    send([span], sys.argv[1], timeout=0.2)
+except TelemetryError:
+    pass
+"""
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        url = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        begun = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, check=True, timeout=30)
+        assert time.monotonic() - begun < 10
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "", "http://[", "grpc://localhost:4317"])
+def test_an_endpoint_must_be_http(endpoint: str) -> None:
+    with pytest.raises(TelemetryError, match="is not an HTTP URL"):
+        send((), endpoint)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("http://h:1", "http://h:1/v1/traces"),
+        ("http://h:1/", "http://h:1/v1/traces"),
+        ("https://h/api/otlp?key=1", "https://h/api/otlp?key=1"),
+    ],
+)
+def test_the_path_is_added_where_there_is_none(endpoint: str, url: str) -> None:
+    assert traces_url(endpoint) == url
+
+
+def test_what_the_sdk_thinks_of_the_environment_stays_off_the_terminal() -> None:
+    program = f"""
+from branchline.telemetry.otlp_http import send
+{SPAN}
+send([span], sys.argv[1])
+"""
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_COMPRESSION": "sponge", "OTEL_EXPORTER_OTLP_HEADERS": "nonsense"}
+    with collector() as server:
+        command = [sys.executable, "-c", program, server.url]
+        done = subprocess.run(command, capture_output=True, check=True, timeout=30, env=environ)
+    assert (len(server.requests), done.stderr) == (1, b"")
+
+
+def test_without_opentelemetry_the_error_says_what_to_install() -> None:
+    program = """
+import sys
+sys.modules["opentelemetry"] = None
+from branchline.errors import BranchlineError
+from branchline.telemetry.otlp_http import send
+try:
+    send([], "http://127.0.0.1:9")
+except BranchlineError as error:
+    print(error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
+    assert done.stdout == "pip install 'branchline[otel]'\n"
+
+
+def test_importing_the_module_imports_no_opentelemetry() -> None:
+    program = "import sys, branchline.telemetry.otlp_http; print('opentelemetry' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
+    assert done.stdout == "False\n"
+
+
+@pytest.fixture(autouse=True)
+def sdk_log() -> Iterator[None]:
+    """Give the SDK's logger back as it was."""
+    logger = logging.getLogger("opentelemetry")
+    before = logger.handlers, logger.propagate
+    yield
+    logger.handlers, logger.propagate = before

@@ -1,0 +1,114 @@
+from dataclasses import dataclass
+
+import pytest
+
+from branchline.core import events as e
+from branchline.core.graph import Task
+from branchline.core.states import State
+from branchline.ledger.codec import Record
+from branchline.views.log import line, lines
+
+AT = 1_795_000_000_123
+PENDING, RUNNING, FAILED = State.PENDING, State.RUNNING, State.FAILED
+
+
+@dataclass(frozen=True)
+class Told:
+    event: e.AnyEvent
+    seq: int = 0
+    at: int = AT
+
+
+def move(old: State, new: State, reason: str = "", retry_at: int | None = None) -> e.Transition:
+    return e.Transition(task_id="t", old_state=old, new_state=new, attempt=1, reason=reason, retry_at=retry_at)
+
+
+CASES: list[tuple[e.AnyEvent, str]] = [
+    (move(PENDING, RUNNING), "t PENDING -> RUNNING (attempt 1)"),
+    (move(RUNNING, State.COMPLETED), "t RUNNING -> COMPLETED"),
+    (move(RUNNING, FAILED, "exit code 3"), "t RUNNING -> FAILED: exit code 3"),
+    (
+        move(FAILED, PENDING, "attempt 1 of 3: x", AT + 60_000),
+        "t FAILED -> PENDING, retry in 1m 00s: attempt 1 of 3: x",
+    ),
+    (
+        e.RunStarted(kind="graph", started_at=AT, tasks=(Task(id="t"),), policy=e.RunPolicy()),
+        "run started: graph of 1 task, at most 4 at once",
+    ),
+    (e.RunResumed(by="process 7"), "run taken over by process 7"),
+    (e.RunEnded(status="failed", exit_code=1, reason="x"), "run ended: failed (exit code 1): x"),
+    (e.GaveUp(task_id="t", reason="x"), "t gets no further attempt: x"),
+    (
+        e.TasksAdded(reason="repair of a", tasks=(Task(id="t_r2"),), replaces={"t_r2": "t"}),
+        "new round (repair of a): t_r2",
+    ),
+    (e.AttemptInterrupted(task_id="t", attempt=1), "t attempt 1 was interrupted"),
+    (e.AttemptResumed(task_id="t", attempt=1), "t attempt 1 is taken up again"),
+    (e.IntentReceived(kind="cancel", by="me"), "me asked to cancel the run"),
+    (
+        e.IntentReceived(kind="retry", by="me", task_id="t", refused="it runs"),
+        "me asked to retry t; refused: it runs",
+    ),
+    (e.PlanComplete(task_id="t", workstreams=("a", "b"), digest="d"), "t plan accepted: a, b"),
+    (
+        e.WorktreesReady(task_id="t", workstream="a", path="w\n/a", branch="feature/a", base="b"),
+        "t worktree of a ready at w /a, branch feature/a",
+    ),
+    (
+        e.ExecuteWsComplete(task_id="t", workstream="a", agent="x", status="ok", tree="7", files=("f",)),
+        "t x ended ok, 1 file changed",
+    ),
+    (
+        e.ExecuteWsComplete(
+            task_id="t", workstream="a", agent="x", status="ok", tree="7", files=(), usage={"cost_usd": 0.5, "z": None}
+        ),
+        "t x ended ok, 0 files changed (cost_usd 0.5)",
+    ),
+    (
+        e.Codegate(task_id="t", workstream="a", verdict="rejected", batch="a-1", tree="7", report="r", reason="tests"),
+        "t batch of a rejected: a-1: tests",
+    ),
+    (
+        e.WsCheckpoint(task_id="t", workstream="a", commit="c" * 40, tree="7"),
+        "t batch of a committed as cccccccccccc",
+    ),
+    (
+        e.ValidateWsPass(task_id="t", workstream="a", commit="c" * 40, report="r"),
+        "t a validated at cccccccccccc",
+    ),
+    (
+        e.ValidateWsFail(task_id="t", workstream="a", commit="c" * 40, report="r", reason="x"),
+        "t a did not validate at cccccccccccc: x",
+    ),
+    (e.MergeQueue(task_id="t", order=(), excluded={"b": "failed"}), "t will merge nothing; without b: failed"),
+    (
+        e.MergeQueue(task_id="t", order=("a", "b"), excluded={}, conflicts=({"pair": ["a", "b"]},)),
+        "t will merge a, b; 1 conflict expected",
+    ),
+    (
+        e.IntegrationComplete(task_id="t", branch="i", commit="c" * 40, merged=("a",), dropped={"b": "conflict"}),
+        "t merged a into i as cccccccccccc; without b: conflict",
+    ),
+    (e.PrOpened(task_id="t", forge="local", location="f.md"), "t request opened with local: f.md"),
+    (e.CiStatus(task_id="t", commit="c" * 40, verdict="passed", report="r"), "t CI says passed of cccccccccccc"),
+    (
+        e.ShipComplete(task_id="t", target="main", commit="c" * 40, tag="v1"),
+        "t shipped cccccccccccc to main, tag v1",
+    ),
+    (e.ShipComplete(task_id="t", target="", commit="c" * 40), "t left cccccccccccc on its integration branch"),
+]
+
+
+@pytest.mark.parametrize(("event", "sentence"), CASES)
+def test_sentences(event: e.AnyEvent, sentence: str) -> None:
+    assert line(Told(event)) == f"11:06:40.123 {sentence}"
+
+
+def test_every_event_has_a_sentence() -> None:
+    assert {type(event).__struct_config__.tag for event, _ in CASES} == e.NAMES
+
+
+def test_one_line_a_record(pipeline_run: list[Record]) -> None:
+    text = lines(pipeline_run)
+    assert len(text) == len(pipeline_run)
+    assert all(one.isprintable() for one in text)

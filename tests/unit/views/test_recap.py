@@ -1,0 +1,140 @@
+import json
+from collections.abc import Callable
+
+import msgspec
+
+from branchline.core.events import IntegrationComplete, ShipComplete
+from branchline.core.graph import Task
+from branchline.core.plan import Plan
+from branchline.core.run_state import replay
+from branchline.core.states import State
+from branchline.ledger.codec import Record
+from branchline.views.recap import Integration, Recap, Shipped, lines, recap, skipped_gates
+
+Drive = Callable[..., list[Record]]
+
+
+def recap_of(records: list[Record]) -> Recap:
+    return recap("RUN", records, replay(record.event for record in records), "/repo/.runs/RUN")
+
+
+def text_of(records: list[Record], plan: Plan | None = None) -> str:
+    state = replay(record.event for record in records)
+    return "\n".join(lines(recap("RUN", records, state, "/repo/.runs/RUN"), records, state, plan))
+
+
+def test_json_has_exactly_the_agreed_members(pipeline_run: list[Record]) -> None:
+    found = json.loads(msgspec.json.encode(recap_of(pipeline_run)))
+    branch = found["integration"]["branch"]
+    tag = found["shipped"]["tag"]
+    assert found == {
+        "run_id": "RUN",
+        "status": "partial",
+        "exit_code": 5,
+        "run_dir": "/repo/.runs/RUN",
+        "integration": {"branch": branch, "commit": "c" * 40},
+        "shipped": {"target": "main", "commit": "c" * 40, "tag": tag},
+        "workstreams": [
+            {"id": "a", "state": "COMPLETED", "reason": ""},
+            {"id": "b", "state": "FAILED", "reason": "conflict with a in greetings.txt"},
+            {"id": "docs", "state": "COMPLETED", "reason": ""},
+        ],
+    }
+    assert branch.startswith("integration/")
+    assert tag.startswith("release/")
+
+
+def test_text_says_what_landed_what_did_not_and_what_nobody_checked(pipeline_run: list[Record], plan: Plan) -> None:
+    text = text_of(pipeline_run, plan)
+    assert text.startswith("Run RUN: partial, 1m 25s, exit code 5\n\nLanded on main as cccccccccccc, tag release/")
+    assert "\n  a     Say hello\n  docs  Describe the greetings\n" in text
+    assert "\nNot landed\n  b  failed: conflict with a in greetings.txt\n" in text
+    assert "\nNOT CHECKED: 1 gate skipped\n  mypy  a  mypy is not installed\n" in text
+    assert "\n  saved work   branchline restore RUN\n" in text
+    assert text.endswith("\nNext\n  branchline show RUN task_020_merge\n  branchline retry RUN task_020_merge")
+
+
+def test_branch_mode_ships_nothing_and_names_the_merge(drive_pipeline: Drive) -> None:
+    kept = ShipComplete(task_id="task_022_ship", target="", commit="c" * 40)
+    outputs = {"merged": ["a", "b", "docs"], "dropped": {}}
+    records = drive_pipeline(
+        {
+            "task_020_merge": [{"outputs": outputs, "facts": (_merged("integration/X", "c" * 40),)}],
+            "task_022_ship": [{"outputs": outputs, "facts": (kept,)}],
+        }
+    )
+    found = recap_of(records)
+    assert (found.status, found.shipped) == ("succeeded", None)
+    text = text_of(records)
+    assert "Landed on integration/X as cccccccccccc\n" in text
+    assert text.endswith("Next\n  branchline diff RUN\n  git merge integration/X")
+
+
+def _merged(branch: str, commit: str) -> IntegrationComplete:
+    return IntegrationComplete(task_id="task_020_merge", branch=branch, commit=commit, merged=("a",), dropped={})
+
+
+def test_a_target_that_moved_leaves_the_commit_that_shipped(drive_pipeline: Drive) -> None:
+    anew = ShipComplete(task_id="task_022_ship", target="main", commit="d" * 40)
+    outputs = {"merged": ["a", "b", "docs"], "dropped": {}}
+    found = recap_of(drive_pipeline({"task_022_ship": [{"outputs": outputs, "facts": (anew,)}]}))
+    assert found.shipped == Shipped(target="main", commit="d" * 40, tag="")
+    assert found.integration
+    assert found.integration.commit == "d" * 40
+
+
+def test_a_ship_that_failed_gives_the_way_out(drive_pipeline: Drive) -> None:
+    end = {"state": State.FAILED, "reason": "the checkout is dirty", "error_class": "rejected"}
+    records = drive_pipeline({"task_022_ship": [{**end, "outputs": {"hint": "git merge --ff-only abc"}}]})
+    found = recap_of(records)
+    assert (found.status, found.shipped, found.exit_code) == ("failed", None, 1)
+    assert isinstance(found.integration, Integration)
+    assert found.workstreams[0].reason == "merged, not shipped: the checkout is dirty"
+    assert "Next\n  git merge --ff-only abc\n  branchline show RUN task_022_ship\n" in text_of(records)
+
+
+def test_stopped_at_once(drive_pipeline: Drive) -> None:
+    end = {"state": State.FAILED, "reason": "git is missing", "error_class": "rejected"}
+    records = drive_pipeline({"task_001_preflight": [end]})
+    found, text = recap_of(records), text_of(records)
+    assert (found.status, found.integration, found.shipped) == ("failed", None, None)
+    assert "Landed" not in text
+    assert "\nWhy\n  git is missing\n" in text
+    assert "integration" not in text
+
+
+def test_facts_that_a_ledger_lacks_are_not_made_up(drive_pipeline: Drive) -> None:
+    outputs = {"merged": ["a", "b", "docs"], "dropped": {}}
+    records = drive_pipeline({name: [{"outputs": outputs}] for name in ("task_020_merge", "task_022_ship")})
+    assert "\nLanded\n  a\n  b\n  docs\n" in text_of(records)
+
+
+def test_a_run_cut_off_is_interrupted(pipeline_run: list[Record]) -> None:
+    found = recap_of(pipeline_run[:20])
+    assert (found.status, found.exit_code) == ("interrupted", 130)
+    assert text_of(pipeline_run[:20]).endswith("Next\n  branchline resume RUN")
+
+
+def test_a_plain_graph_may_use_any_outputs(drive_graph: Drive) -> None:
+    tasks = (Task(id="x"), Task(id="y"), Task(id="z", dependencies=("y",)))
+    told = {
+        "x": [{"outputs": {"gates": 1, "skipped": True}}],
+        "y": [{"state": State.FAILED, "reason": "boom", "outputs": {"hint": 3}}],
+    }
+    text = text_of(drive_graph(tasks, told))
+    assert "\n1 of 3 tasks completed\n" in text
+    assert "\nNot completed\n  y  failed     boom\n  z  cancelled  upstream y failed\n" in text
+    assert "restore" not in text
+    good = text_of(drive_graph(tasks, {}))
+    assert "Not completed" not in good
+    assert good.endswith("Next\n  branchline log RUN")
+
+
+def test_skipped_gates_are_told_once_for_all_places(drive_pipeline: Drive) -> None:
+    mypy = {"gate": "mypy", "outcome": "skipped", "reason": "not installed"}
+    ran = {"gate": "tests", "outcome": "passed", "reason": ""}
+    outputs = {"gates": [mypy, ran], "skipped": [{"gate": "mypy", "reason": "not installed"}]}
+    ends = {name: [{"outputs": outputs}] for name in ("task_010_gate_a", "task_011_gate_b", "task_021_pr_ci")}
+    records = drive_pipeline(ends)
+    state = replay(record.event for record in records)
+    assert skipped_gates(state) == [("mypy", "a, b, pr_ci", "not installed")]
