@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
         from importlib import import_module
 
         command = import_module(f"branchline.cli.commands.{cmd_name}").command
-        assert isinstance(command, click.Command)  # noqa: S101 - true of every module there; for the type checker
+        assert isinstance(command, click.Command)
         return command
 
     def resolve_command(

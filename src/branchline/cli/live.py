@@ -10,8 +10,7 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from branchline.cli.watch import is_news
-from branchline.core import events as e
+from branchline.cli.watch import is_bad, news
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -66,7 +65,8 @@ class Live:
         """Take the rows from the state now: it changes under the hands of the coordinator later."""
         for record in records:
             self._attempts.take(record)
-            if _is_bad_news(record, state):
+        for record in news(state, records):
+            if is_bad(record.event):
                 self._console.print(Text(encodable(line(record)), style="red"))
         at = records[-1].at
         rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)
@@ -130,10 +130,3 @@ class Live:
             Text(duration(elapsed) if elapsed else "", style="dim"),
             Text(encodable(doing), style="default" if running else "dim"),
         )
-
-
-def _is_bad_news(record: Record, state: RunState) -> bool:
-    event = record.event
-    if isinstance(event, e.Transition):
-        return event.new_state == State.FAILED
-    return isinstance(event, e.IntentReceived | e.ValidateWsFail) and is_news(record, state)

@@ -1,7 +1,7 @@
 """Options and arguments that many commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,14 +19,14 @@ def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list
     return [CompletionItem(name) for name in reversed(known) if name.startswith(incomplete.upper())]
 
 
-repo_option: Any = click.option(
+repo_option = click.option(
     "--repo",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=".",
     metavar="DIR",
     help="The repository, or any folder in it. [default: .]",
 )
-json_option: Any = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-run_argument: Any = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)
-run_needed: Any = click.argument("run", metavar="RUN", shell_complete=_runs)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)
+run_needed = click.argument("run", metavar="RUN", shell_complete=_runs)
 file_type = click.Path(dir_okay=False, path_type=Path)

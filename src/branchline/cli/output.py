@@ -58,11 +58,10 @@ def is_live(stream: TextIO) -> bool:
 
 
 def painted(line: str) -> str:
-    """A line of a view with its headings bold and its states coloured."""
-    if line[:1].strip() and not line[:1].isdigit():
-        line = f"{BOLD}{line}{PLAIN}"
-        return _STATES.sub(lambda m: f"{_COLOUR_OF[m[1]]}{m[1]}{PLAIN}{BOLD}", line)
-    return _STATES.sub(lambda m: f"{_COLOUR_OF[m[1]]}{m[1]}{PLAIN}", line)
+    """A line of a view with its states coloured, and bold if it is a heading: no cells, no indent, no time of day."""
+    if "  " in line or not line[:1].isalpha():
+        return _STATES.sub(lambda m: f"{_COLOUR_OF[m[1]]}{m[1]}{PLAIN}", line)
+    return BOLD + _STATES.sub(lambda m: f"{_COLOUR_OF[m[1]]}{m[1]}{PLAIN}{BOLD}", line) + PLAIN
 
 
 def _write(stream: TextIO, lines: Iterable[str]) -> None:
@@ -71,3 +70,29 @@ def _write(stream: TextIO, lines: Iterable[str]) -> None:
     for line in lines:
         text = degraded(line) if ascii_only else line
         stream.write((painted(text) if coloured else text) + "\n")
+
+
+def page(patch: bytes) -> None:
+    """Show a patch on a terminal, coloured if it wants that, through the user's pager if it is long."""
+    import shutil
+
+    import click
+
+    text = "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
+        for c in patch.decode("utf-8", "backslashreplace")
+    )
+    lines = text.splitlines()
+    if is_coloured(sys.stdout):
+        lines = [_patch_line(line) for line in lines]
+    if len(lines) < shutil.get_terminal_size().lines:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    else:
+        click.echo_via_pager("\n".join(lines) + "\n", color=is_coloured(sys.stdout))
+
+
+def _patch_line(line: str) -> str:
+    for start, colour in (("diff ", BOLD), ("+++", BOLD), ("---", BOLD), ("+", GREEN), ("-", RED), ("@@", CYAN)):
+        if line.startswith(start):
+            return f"{colour}{line}{PLAIN}"
+    return line

@@ -47,7 +47,9 @@ def agreed(plan: Plan, settings: Settings, request: "Request") -> bool:
         return True
     base = request.base or settings.base or "the branch that is checked out"
     where = f"and ships to {base}" if settings.ship.mode == "merge" else "and leaves an integration branch"
-    return click.confirm(f"It starts from {base} {where}. Go on?", default=True, err=True)
+    answer = click.confirm(f"It starts from {base} {where}. Go on?", default=True, err=True)
+    say("")
+    return answer
 
 
 def lines(plan: Plan, settings: Settings) -> list[str]:

@@ -46,18 +46,36 @@ class Lines:
 
     def observe(self, state: RunState, records: Sequence[Record]) -> None:
         """Print the records that matter."""
-        say(*(line(record) for record in records if is_news(record, state)))
+        say(*map(line, news(state, records)))
 
     def say(self, task_id: str, text: str) -> None:
         """What a step is about is for the live table only."""
 
 
-def is_news(record: Record, state: RunState) -> bool:
-    """Whether a record is worth a line: facts, failures, retries; the start of an agent, both ends of a plain task."""
-    event = record.event
-    if not isinstance(event, e.Transition):
-        return not isinstance(event, QUIET_FACTS)
-    if state.kind == "graph":
-        return True
-    task = state.records[event.task_id].task
-    return event.new_state not in QUIET_STATES or (event.new_state == State.RUNNING and task.step == "execute")
+def news(state: RunState, records: Sequence[Record]) -> Iterator[Record]:
+    """The records of a batch that are worth a line.
+
+    Facts, failures, retries; the start of an agent; of a plain graph's tasks every move. A rejected batch is told once.
+    """
+    judged = {r.event.task_id for r in records if isinstance(r.event, e.Codegate)}
+    for record in records:
+        event = record.event
+        if not isinstance(event, e.Transition):
+            worth = not isinstance(event, QUIET_FACTS)
+        elif state.kind == "graph":
+            worth = True
+        else:
+            begins = event.new_state == State.RUNNING and state.records[event.task_id].task.step == "execute"
+            worth = begins or (event.new_state not in QUIET_STATES and event.task_id not in judged)
+        if worth:
+            yield record
+
+
+def is_bad(event: e.AnyEvent) -> bool:
+    """Whether an event is something that one would rather not have happened."""
+    match event:
+        case e.Transition(new_state=State.FAILED) | e.ValidateWsFail():
+            return True
+        case e.Codegate(verdict=verdict):
+            return verdict != "approved"
+    return False

@@ -38,7 +38,7 @@ def _compiled(glob: str) -> re.Pattern[str]:
 
 def _set(text: str) -> str:
     negated = text[1] in "!^"
-    members = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", text[2 if negated else 1 : -1])
+    members = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", text[2 if negated else 1 : -1]).replace("--", r"-\-")
     pattern = f"(?!/)[{'^' if negated else ''}{members}]"
     try:
         re.compile(pattern)

@@ -211,7 +211,6 @@ class RunState:
                 self.failed.discard(old)
                 self.records[old].ended = True
                 self.open -= 1
-            self.doomed.discard(old)
         self._enter(event.tasks)
         for name, dependencies in event.rewired.items():
             record = self.records[name]

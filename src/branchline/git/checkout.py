@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +29,11 @@ class CheckoutDirty(GitError):
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """From which commit to which, what that changes, and whether a killed call had begun it."""
+    """From which commit to which, and what that changes."""
 
     old: str
     new: str
     changes: list[Change]
-    resumed: bool
 
 
 def is_dirty(repo: "Repo", work_tree: Path) -> bool:
@@ -61,55 +60,79 @@ def fast_forward(repo: "Repo", checkout: Path, branch: str, old: str, new: str) 
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     if Git(git_dir).status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{ref}\n"):
         raise CheckoutDirty(f"{checkout} is not on {branch} any more")
-    with _index_lock(git_dir, old, new) as resumed:
-        if repo.read_ref(ref) == old:
-            _advance(repo, checkout, git_dir, _Move(old, new, repo.changes(old, new), resumed))
-        repo.move_ref(ref, new, old)
-
-
-def _advance(repo: "Repo", checkout: Path, git_dir: Path, move: _Move) -> None:
-    index = git_dir / "branchline-index"
-    shutil.copy2(git_dir / "index", index)  # with its time: git compares it with those of the files
-    git = repo.content.at(checkout, index)
-    if _same(git, "diff-index", "--cached", "--quiet", move.new):
+    at = repo.read_ref(ref)
+    if at == new and not _begun(git_dir, old, new):
         return
-    if move.resumed:
+    if at not in (old, new):
+        repo.move_ref(ref, new, old)  # raises RefMoved
+    with _index_lock(git_dir, old, new) as claim:
+        index = git_dir / "branchline-index"
+        index.with_name("branchline-index.lock").unlink(missing_ok=True)
+        shutil.copy2(git_dir / "index", index)  # with its time: git compares it with those of the files
+        git = repo.content.at(checkout, index)
+        if not _same(git, "diff-index", "--cached", "--quiet", new):
+            _advance(repo, ref, git, _Move(old, new, repo.changes(old, new)), claim)
+            index.replace(git_dir / "index")
+        repo.move_ref(ref, new, old)
+        claim.halfway = False
+
+
+def _advance(repo: "Repo", ref: str, git: Git, move: _Move, claim: "_Claim") -> None:
+    """Move the ref, then the files."""
+    if claim.halfway:
         _clear_our_own(git, move.changes)
     _require_clean(git, move)
     _require_plain(git, move)
+    repo.move_ref(ref, move.new, move.old)
+    claim.halfway = True
     done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
-    if done.code != 0:
-        _require_clean(git, move)  # still clean: git changed nothing, and says why
-        raise CheckoutDirty(f"{checkout} cannot be fast-forwarded: {words(done)}")
-    index.replace(git_dir / "index")
+    if done.code == 0:
+        return
+    message = f"{git.work_tree} could not be fast-forwarded: {words(done)}"
+    try:
+        _require_clean(git, move)
+    except CheckoutDirty as halfway:
+        raise GitError(f"{message}; it is halfway", hint="once that is put right: branchline resume") from halfway
+    repo.move_ref(ref, move.old, move.new)
+    claim.halfway = False
+    raise CheckoutDirty(message)
+
+
+@dataclass(slots=True)
+class _Claim:
+    """Our hold on the index. `halfway`: the files may be in between, so it must outlive us if we fail."""
+
+    halfway: bool
 
 
 @contextmanager
-def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[bool]:
-    """Hold git's lock of the index; yield whether a killed call for the same move held it before us.
-
-    It stays behind when the block fails halfway: then the files are in between, and the user's git must not run.
-    """
-    lock, ours = git_dir / "index.lock", f"branchline fast-forward {old} {new}\n"
-    draft = git_dir / "branchline-lock"
-    draft.write_text(ours)
+def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[_Claim]:
+    """Hold git's lock of the index, or take up that of a killed call for the same move."""
+    lock, draft = git_dir / "index.lock", git_dir / "branchline-lock"
+    draft.write_text(_claim_text(old, new))
+    claim = _Claim(halfway=_begun(git_dir, old, new))
     try:
-        os.link(draft, lock)
-        resumed = False
+        if not claim.halfway:
+            os.link(draft, lock)
     except FileExistsError as taken:
-        resumed = lock.read_bytes() == ours.encode()
-        if not resumed:
-            message = f"another git is at work in this checkout: {lock} exists"
-            raise CheckoutDirty(message, hint=f"wait for it to end, or if none runs: rm {lock}") from taken
+        message = f"another git is at work in this checkout: {lock} exists"
+        raise CheckoutDirty(message, hint=f"wait for it to end, or if none runs: rm {lock}") from taken
     finally:
         draft.unlink()
     try:
-        yield resumed
-    except CheckoutDirty:
-        if not resumed:
+        yield claim
+    finally:
+        if not claim.halfway:
             lock.unlink()
-        raise
-    lock.unlink()
+
+
+def _begun(git_dir: Path, old: str, new: str) -> bool:
+    lock = git_dir / "index.lock"
+    return lock.is_file() and lock.read_bytes() == _claim_text(old, new).encode()
+
+
+def _claim_text(old: str, new: str) -> str:
+    return f"branchline fast-forward {old} {new}\n"
 
 
 def _require_clean(git: Git, move: _Move) -> None:
@@ -173,6 +196,15 @@ def _clear_our_own(git: Git, changes: list[Change]) -> None:
             continue
         if git.call("cat-file", "--filters", f"--path={change.path}", change.new_oid).startswith(found):
             os.unlink(place)
+            _prune(git, os.path.dirname(change.path))
+
+
+def _prune(git: Git, folder: str) -> None:
+    """Remove the folders that are empty now: one may stand where the move begins with a file."""
+    with suppress(OSError):
+        while folder:
+            os.rmdir(_in(git, folder))
+            folder = os.path.dirname(folder)
 
 
 def _behind_a_link(git: Git, path: str) -> bool:

@@ -34,6 +34,7 @@ _SETTINGS = (
     "maintenance.auto=false",
     "protocol.allow=never",
     "advice.detachedHead=false",
+    "advice.graftFileDeprecated=false",
     "safe.directory=*",  # the check of the owner protects from configuration; see `quarantine`
 )
 _CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]

@@ -7,10 +7,11 @@ fresh (flags set in the agent's own hide edits), and what cannot be taken is lef
 import os
 import re
 import stat
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from branchline.errors import GitError
 from branchline.git.command import Git, words
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.worktree import Worktrees, let_us_in
 
 MAX_FILE_BYTES = 50_000_000
 MAX_FILES = 100_000
@@ -57,7 +58,7 @@ class Saved:
     refused: tuple[Refused, ...]
 
 
-def snapshot(
+def snapshot(  # noqa: PLR0913 - keyword-only data
     git: Git,
     work_tree: Path,
     base_tree: str,
@@ -73,14 +74,17 @@ def snapshot(
     `max_file_bytes`, files past `max_files` new ones, nested repositories and submodules, links that leave the tree,
     names that git cannot hold. With `include_ignored` (to save) ignored files, the files of nested repositories, and
     links wherever they lead are taken too. `git`: see Worktrees.git_for; `scratch`: a folder for the index.
+    Raises GitError if the folder is gone, or an agent put a link in its place.
     """
+    if not _is_folder(work_tree):
+        raise GitError(f"{work_tree} is no folder any more: there is nothing to take")
     with TemporaryDirectory(dir=scratch, prefix="index-") as folder:
         fresh = git.at(work_tree, Path(folder) / "index")
         fresh.call("read-tree", base_tree)
         screen = _Screen(work_tree, max_file_bytes, everything=include_ignored)
         screen.tracked(fields(fresh.call("ls-files", "-z", "--stage")), fresh)
         standard = () if include_ignored else ("--exclude-standard",)
-        screen.untracked(fields(fresh.call("ls-files", "-z", "--others", *standard)), max_files)
+        screen.untracked(_others(fresh, work_tree, *standard), max_files)
         if screen.gone:
             gone = b"".join(os.fsencode(f"0 {'0' * len(base_tree)}\t{path}\0") for path in screen.gone)
             fresh.call("update-index", "-z", "--index-info", stdin=gone)
@@ -89,22 +93,15 @@ def snapshot(
     return Snapshot(tree, tuple(sorted(screen.refused, key=lambda one: os.fsencode(one.path))))
 
 
-def save(repo: Repo, worktrees: Worktrees, path: Path, *, ref: str, base: str, when: int, scratch: Path) -> Saved:
+def save(  # noqa: PLR0913 - keyword-only data
+    repo: Repo, worktrees: Worktrees, path: Path, *, ref: str, base: str, when: int, scratch: Path
+) -> Saved:
     """Keep everything that is in a worktree, ignored files too, as a commit at `ref`, and return it.
 
     Its parents are `base` and every commit that the worktree's HEAD has been at and `base` does not hold. A ref that
     holds something else is never overwritten: `-2`, `-3` is appended. Saving the same again gives the same ref.
     """
-    began = repo.tree_of(base)
-    taken = snapshot(
-        worktrees.git_for(path),
-        path,
-        began,
-        scratch=scratch,
-        max_file_bytes=None,
-        max_files=10**9,
-        include_ignored=True,
-    )
+    taken = _everything(worktrees.git_for(path), path, repo.tree_of(base), scratch)
     parents = [base, *_own_commits(repo, worktrees, path, base)]
     commit = repo.commit(taken.tree, parents, f"saved: {path.name}\n", when)
     content = (taken.tree, tuple(parents))
@@ -116,6 +113,13 @@ def save(repo: Repo, worktrees: Worktrees, path: Path, *, ref: str, base: str, w
         if (repo.tree_of(there), repo.parents(there)) == content:
             return Saved(name, there, taken.tree, taken.refused)
     raise AssertionError("the numbers ended")
+
+
+def _everything(git: Git, path: Path, base_tree: str, scratch: Path) -> Snapshot:
+    if not _is_folder(path):
+        return Snapshot(base_tree, (Refused("", "the worktree's folder is gone"),))
+    most = sys.maxsize
+    return snapshot(git, path, base_tree, scratch=scratch, max_file_bytes=None, max_files=most, include_ignored=True)
 
 
 def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:
@@ -138,6 +142,17 @@ def _numbered(ref: str) -> Iterator[str]:
     return chain((ref,), (f"{ref}-{number}" for number in count(2)))
 
 
+def _others(git: Git, work_tree: Path, *standard: str) -> Iterator[str]:
+    """List untracked files; git passes over a folder that it may not enter, so let us in and look again."""
+    done = git.status_of("ls-files", "-z", "--others", *standard)
+    if b"could not open directory" in done.stderr:
+        let_us_in(work_tree)
+        done = git.status_of("ls-files", "-z", "--others", *standard)
+    if done.code != 0:
+        raise GitError(f"git cannot list the files of {work_tree}: {words(done)}")
+    return fields(done.stdout)
+
+
 def _add(git: Git, paths: list[str]) -> list[Refused]:
     """Add paths to the index, and return those that git will not have: it fails for all when it fails for one."""
     refused: list[Refused] = []
@@ -146,7 +161,7 @@ def _add(git: Git, paths: list[str]) -> list[Refused]:
         some = waiting.pop()
         listed = b"".join(os.fsencode(f"{path}\0") for path in some)
         done = git.status_of("update-index", "--add", "--replace", "-z", "--stdin", stdin=listed)
-        if done.code == 0:
+        if done.code == 0 and b"Ignoring path" not in done.stderr:  # git leaves some out and reports success
             continue
         if len(some) == 1:
             refused.append(Refused(some[0], words(done)))
@@ -187,18 +202,19 @@ class _Screen:
 
     def untracked(self, paths: Iterable[str], most: int) -> None:
         """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""
-        left_out = 0
-        for path in chain.from_iterable(map(self._expand, paths)):
+        new = chain.from_iterable(map(self._expand, paths))
+        for path in islice(new, most):
             found = self._look(path)
-            if len(self.taken) >= most:
-                left_out += 1
-            elif found is not None:
+            if found is not None:
                 self._sort(path, found)
+        left_out = sum(1 for _ in new)
         if left_out:
             self.refused.append(Refused("", f"{left_out} files past the first {most}"))
 
     def _sort(self, path: str, found: os.stat_result) -> None:
         reason = self._objection(path, found)
+        if reason is None and self._everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
+            os.chmod(self._place(path), found.st_mode | stat.S_IRUSR)
         if reason is None:
             self.taken.append(path)
         else:
@@ -265,6 +281,10 @@ class _Screen:
 
     def _place(self, path: str) -> str:
         return os.path.join(self._root, path)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _is_git_name(name: str) -> bool:

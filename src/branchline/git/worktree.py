@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,8 +106,11 @@ class Worktrees:
         return list(dict.fromkeys(one for one in ids if one.strip("0") and one.isalnum()))
 
     def repair_pointer(self, path: Path) -> None:
-        """Write the `.git` file of a worktree again, whatever an agent put in its place."""
+        """Write the folder and the `.git` file of a worktree again, whatever an agent put in their place."""
         path = _absolute(path)
+        if path.is_symlink() or not path.is_dir():
+            delete_tree(path)
+            path.mkdir(parents=True)
         pointer, right = path / ".git", os.fsencode(f"gitdir: {self._admin(path)}\n")
         if not pointer.is_symlink() and pointer.is_file() and pointer.read_bytes() == right:
             return
@@ -134,7 +137,7 @@ class Worktrees:
             git.call("checkout-index", "--all", "--force", "--quiet", "--index")
             _judge_by_the_tree(git, path, keeping)
             if git.status_of("clean", "-ffdq", *kept).code != 0:
-                _make_writable(path)
+                let_us_in(path)
                 git.call("clean", "-ffdq", *kept)
 
     def heal(self, under: Path) -> list[str]:
@@ -240,7 +243,7 @@ def delete_tree(path: Path) -> None:
         try:
             shutil.rmtree(path)
         except PermissionError:
-            _make_writable(path)
+            let_us_in(path)
             shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -259,14 +262,14 @@ def _judge_by_the_tree(git: Git, root: Path, keep: tuple[str, ...]) -> None:
         (root / path).write_bytes(content[path])
 
 
-def _make_writable(root: Path) -> None:
+def let_us_in(root: Path) -> None:
     """Let us into every folder below `root`; an agent's tools lock some of theirs (a Go module cache does)."""
-    for folder, _, _ in os.walk(root, onerror=None):
-        with suppress(OSError):
-            Path(folder).chmod(stat.S_IRWXU)
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                Path(entry.path).chmod(stat.S_IRWXU)
+    root.chmod(stat.S_IRWXU)
+    for folder, folders, _ in os.walk(root):
+        for name in folders:
+            place = Path(folder, name)
+            if not place.is_symlink():
+                place.chmod(stat.S_IRWXU)
 
 
 def _pointed_at(admin: Path) -> Path | None:

@@ -9,7 +9,7 @@ import math
 import os
 import select
 import signal
-import subprocess
+import subprocess  # noqa: TID251 - this is the module that may
 import sys
 import threading
 import time
@@ -109,7 +109,7 @@ class KillSwitch:
             _signal_group(group, number)
 
 
-def run(
+def run(  # noqa: PLR0913 - keyword-only data
     argv: Sequence[str],
     *,
     cwd: Path,

@@ -12,6 +12,7 @@ from branchline.steps.checking import without_setup
 from branchline.steps.context import StepContext, set_ref
 from branchline.steps.prompting import prompt_for
 from branchline.steps.saving import save_worktree
+from branchline.steps.setup import set_up
 
 
 def run(ctx: StepContext) -> Result:
@@ -51,7 +52,7 @@ def run(ctx: StepContext) -> Result:
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
         return Failure(reason, str(result.status), retryable=result.status in RETRYABLE, facts=(fact,))
-    refused = [f"{one.path!r}: {one.reason}" for one in taken.refused]
+    refused = [f"{one.path!r}: {one.reason}" for one in taken.refused if one.path not in ready["setup"]]
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
     return Success({**outputs, "agent": name, "usage": fact.usage}, (fact,))
 
@@ -71,10 +72,16 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
     """Make the worktree the round's starting point. What a lost attempt left in it is saved first."""
     run, path = ctx.run, ctx.run.worktree(ctx.task.workstream)
     setup = ctx.outputs("worktrees")["setup"]
+    if not path.is_dir():  # saved and removed since: the run had shipped, or `gc` came by
+        branch = run.branch(ctx.task.workstream)
+        set_ref(run.repo, f"refs/heads/{branch}", head)
+        run.worktrees.add(path, head, branch)
+        set_up(ctx, path, run.repo.tree_of(head))
     run.worktrees.repair_pointer(path)
     found = snapshot(run.worktrees.git_for(path), path, start, scratch=run.paths.scratch)
     moved = run.worktrees.head(path).commit != head
-    if moved or found.refused or without_setup(ctx, start, found.tree, setup) != start:
+    strange = any(one.path not in setup for one in found.refused)
+    if moved or strange or without_setup(ctx, start, found.tree, setup) != start:
         save_worktree(run, ctx.task.workstream)
         run.worktrees.reset(path, start, head=head, keep=setup)
 

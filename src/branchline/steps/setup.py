@@ -14,9 +14,8 @@ from branchline.steps.context import StepContext
 
 
 def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None]:
-    """Carry `setup` out in `path`. Returns what it left: path -> blob id, None for what it deleted.
-
-    Raises StepFailed when a command fails.
+    """Carry `setup` out in `path`. Returns what it left: path -> blob id, None for what it deleted or what cannot be
+    in a tree, such as a link out of it. Raises StepFailed when a command fails.
     """
     setup = ctx.run.settings.setup
     if not (setup.copy or setup.symlink or setup.run):
@@ -32,7 +31,10 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None
         _command(ctx, argv, path, ctx.folder / f"setup{number}.log", seconds(setup.timeout))
     git = ctx.run.worktrees.git_for(path)
     taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch)
-    return {c.path: None if c.status == "D" else c.new_oid for c in ctx.run.repo.changes(base_tree, taken.tree)}
+    made: dict[str, str | None] = {one.path: None for one in taken.refused}
+    for change in ctx.run.repo.changes(base_tree, taken.tree):
+        made[change.path] = None if change.status == "D" else change.new_oid
+    return made
 
 
 def _link(source: Path, link: Path) -> None:

@@ -46,7 +46,7 @@ def graph(state: RunState) -> Graph:
     tasks = {}
     for record in state.current().values():
         dependencies = tuple(dict.fromkeys(_latest(state, name) for name in record.task.dependencies))
-        tasks[record.task.id] = msgspec.structs.replace(record.task, dependencies=dependencies)
+        tasks[record.task.id] = msgspec.structs.replace(record.task, dependencies=dependencies, when=None)
     plan = execution_plan(tasks.values())
     nodes = []
     for wave, names in enumerate(plan.waves, start=1):

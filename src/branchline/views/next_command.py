@@ -9,8 +9,10 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     match status:
         case "running":
             return f"branchline log -f {run_id}", f"branchline cancel {run_id}"
-        case "interrupted" | "cancelled":
+        case "interrupted":
             return (f"branchline resume {run_id}",)
+        case "cancelled":
+            return (f"branchline show {run_id}",)
         case "succeeded":
             return (f"branchline diff {run_id}",) if state.kind == "pipeline" else (f"branchline log {run_id}",)
     task = _culprit(state)

@@ -46,6 +46,8 @@ from tests.strategies import PATHS
         ("[\\]", "\\", True),
         ("[&&x]", "&", True),
         ("[z-a]", "z", False),
+        ("[*--]", "+", True),
+        ("[*--]", "-", True),
         ("[]", "[]", True),
         ("[!]", "[!]", True),
         ("[a", "[a", True),
@@ -88,7 +90,7 @@ def test_folded_matching_still_tells_names_apart() -> None:
     assert not matches_folded(["*.toml", ".github/**"], "github/x.yml")
 
 
-GLOBS = st.lists(st.sampled_from(["*", "**", "/", "?", "[", "]", "!", "^", "-", "a", "Z", "\\", "\n", "℀", "."])).map(
+GLOBS = st.lists(st.sampled_from(["*", "**", "/", "?", "[", "]", "!", "^", "-", "--", "a", "Z", "\\", "\n", "℀", "."])).map(
     "".join
 )
 

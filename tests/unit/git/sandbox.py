@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-
 @dataclass(frozen=True)
 class Sandbox:
     """A repository with one commit on `main`, and an empty folder beside it."""

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.unit.git.sandbox import Sandbox
 
+from branchline.errors import GitError
 from branchline.git.commit import Refused, Snapshot, save, snapshot
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
-from tests.unit.git.sandbox import Sandbox
 
 REF = "refs/branchline/r/saved/a"
 
@@ -36,7 +37,7 @@ def test_nothing_changed(box: Sandbox, repo: Repo, worktrees: Worktrees, path: P
 
 
 def test_every_kind_of_change_is_taken(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
-    odd = os.fsdecode(b"n\new \"dir\"/\xff\t'")
+    odd = os.fsdecode(b'n\new "dir"/\xff\t\'')
     box.write({"a.txt": "x\n", odd: "odd", "src/b.py": None, "exe": "x", "back\\slash": "x", " ": "x"}, at=path)
     (path / "exe").chmod(0o755)
     (path / "link").unlink()
@@ -86,7 +87,16 @@ def test_ignored_files_are_left_out_unless_asked_for(
     assert changed(repo, everything) == {".gitignore": "A", "cache/x": "A", "y": "A"}
 
 
-HOSTILE = [".Git/x", "GIT~1", "git~1/x", ".git /x", ".git.", ".g\u200cit/x", ".git::$INDEX_ALLOCATION", "sub/.GIT/config"]
+HOSTILE = [
+    ".Git/x",
+    "GIT~1",
+    "git~1/x",
+    ".git /x",
+    ".git.",
+    ".g\u200cit/x",
+    ".git::$INDEX_ALLOCATION",
+    "sub/.GIT/config",
+]
 
 
 def test_hostile_names_are_refused_and_the_rest_is_taken(
@@ -147,9 +157,7 @@ def test_pipes_and_sockets_are_never_opened(box: Sandbox, repo: Repo, worktrees:
     assert taken.refused == (Refused("a.txt", "it is a device, a pipe or a socket"),)
 
 
-def test_a_huge_file_is_refused_without_reading_it(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
-) -> None:
+def test_a_huge_file_is_refused_without_reading_it(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
     for name in ("huge", "a.txt"):
         with open(path / name, "r+b" if name == "a.txt" else "wb") as file:
             file.truncate(1 << 40)
@@ -159,9 +167,7 @@ def test_a_huge_file_is_refused_without_reading_it(
     assert "1099511627776 bytes" in taken.refused[0].reason
 
 
-def test_a_file_that_was_large_before_is_no_reason(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
-) -> None:
+def test_a_file_that_was_large_before_is_no_reason(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
     (path / "a.txt").write_text("ONE\ntwo\nthree\n")
     taken = take(repo, worktrees, path, box.scratch, max_file_bytes=10)
     assert changed(repo, taken) == {"a.txt": "M"}
@@ -213,9 +219,7 @@ def test_line_endings_are_stored_as_the_attributes_say(
     assert changed(repo, take(repo, worktrees, path, box.scratch)) == {".gitattributes": "A"}
 
 
-def test_the_index_of_the_worktree_is_left_alone(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
-) -> None:
+def test_the_index_of_the_worktree_is_left_alone(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
     box.write({"a.txt": "x", "new": "n"}, at=path)
     index = repo.common_dir / "worktrees" / "a-1" / "index"
     before = index.read_bytes()
@@ -226,17 +230,17 @@ def test_the_index_of_the_worktree_is_left_alone(
 
 def test_save_keeps_files_and_commits(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
     base = repo.head_commit()
-    for message in ("dropped", "amended"):
+    commits = set()
+    for message in ("dropped", "kept"):
+        box.git("reset", "-q", "--hard", base, cwd=path)
         box.git("commit", "-q", "--allow-empty", "-m", message, cwd=path)
-        last = box.git("rev-parse", "HEAD", cwd=path).strip()
-        box.git("reset", "-q", "--hard", base, cwd=path) if message == "dropped" else None
-        dropped = last if message == "dropped" else dropped  # noqa: F821
+        commits.add(box.git("rev-parse", "HEAD", cwd=path).strip())
     box.write({".gitignore": "*\n", "secret.log": "all of it"}, at=path)
     saved = save(repo, worktrees, path, ref=REF, base=base, when=7, scratch=box.scratch)
     assert saved.ref == REF
     assert repo.read_ref(REF) == saved.commit
     assert repo.parents(saved.commit)[0] == base
-    assert set(repo.parents(saved.commit)[1:]) == {dropped, last}
+    assert set(repo.parents(saved.commit)[1:]) == commits
     assert {"secret.log", ".gitignore"} <= {one.path for one in repo.entries(saved.tree)}
 
 
@@ -265,19 +269,42 @@ def test_save_survives_a_broken_head(box: Sandbox, repo: Repo, worktrees: Worktr
     assert repo.parents(saved.commit) == (repo.head_commit(),)
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["gone", "a-link"])
+def test_a_worktree_whose_folder_is_gone(
+    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path, *, replaced: bool
+) -> None:
+    base = repo.head_commit()
+    box.git("commit", "-q", "--allow-empty", "-m", "work", cwd=path)
+    work = worktrees.head(path).commit
+    path.rename(box.scratch / "moved")
+    if replaced:
+        path.symlink_to(box.scratch)
+    with pytest.raises(GitError, match="no folder"):
+        take(repo, worktrees, path, box.scratch)
+    saved = save(repo, worktrees, path, ref=REF, base=base, when=1, scratch=box.scratch)
+    assert repo.parents(saved.commit) == (base, work)
+    assert saved.refused == (Refused("", "the worktree's folder is gone"),)
+    worktrees.reset(path, base)
+    assert (path / "a.txt").exists()
+    assert not path.is_symlink()
+
+
 LOCKED = """
 import os, sys
 from pathlib import Path
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
+from branchline.errors import GitError
 from branchline.git.commit import save
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
 root, scratch = map(Path, sys.argv[1:])
 repo = Repo.open(root)
 worktrees = Worktrees(repo, scratch / "lock")
 path = worktrees.add(root / ".runs" / "b-1", repo.head_commit(), "feature/b-1")
 (path / "cache").mkdir()
 (path / "cache" / "module").write_text("m")
+(path / "unreadable").write_text("u")
+(path / "unreadable").chmod(0)
 (path / "cache").chmod(0)
 saved = save(repo, worktrees, path, ref="refs/branchline/r/saved/b", base=repo.head_commit(), when=1, scratch=scratch)
 print([entry.path for entry in repo.entries(saved.tree)])
@@ -299,4 +326,4 @@ def test_folders_that_an_agent_locked_are_saved_and_removed(box: Sandbox) -> Non
         above.chmod(0o755)
     done = subprocess.run([sys.executable, "-c", LOCKED, box.root, box.scratch], capture_output=True, check=False)
     assert done.stderr.decode() == ""
-    assert done.stdout.decode().splitlines() == ["['a.txt', 'cache/module', 'link', 'src/b.py']", "False"]
+    assert done.stdout.decode().splitlines() == ["['a.txt', 'cache/module', 'link', 'src/b.py', 'unreadable']", "False"]

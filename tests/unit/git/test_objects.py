@@ -4,13 +4,13 @@ import os
 import subprocess
 
 import pytest
+from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.objects import Change
 from branchline.git.repo import Repo
-from tests.unit.git.sandbox import Sandbox
 
-ODD = os.fsdecode(b"dir/new\nline \"quote\" \xff\t")
+ODD = os.fsdecode(b'dir/new\nline "quote" \xff\t')
 
 
 def test_a_commit_id_depends_on_its_arguments_alone(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:

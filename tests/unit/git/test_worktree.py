@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.repo import RefMoved, Repo
 from branchline.git.worktree import Head, Worktrees
 from branchline.process.spawn import sweep
-from tests.unit.git.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_reset_undoes_whatever_an_agent_did(box: Sandbox, repo: Repo, worktrees:
     path = worktrees.add(runs / "a-1", head, "feature/a-1")
     box.git("config", "core.excludesFile", "/dev/null")
     box.git("update-index", "--assume-unchanged", "a.txt", cwd=path)
-    box.write({"a.txt": "hidden edit", "new/file": "x", "n\n\"ew\udcff": "x", ".gitignore": "*\n"}, at=path)
+    box.write({"a.txt": "hidden edit", "new/file": "x", 'n\n"ew\udcff': "x", ".gitignore": "*\n"}, at=path)
     (path / "src" / "b.py").unlink()
     (path / "src").rmdir()
     (path / "src").symlink_to(box.scratch)
@@ -204,9 +204,7 @@ def test_reset_undoes_whatever_an_agent_did(box: Sandbox, repo: Repo, worktrees:
     assert list(box.scratch.glob("b.py")) == []
 
 
-def test_reset_keeps_ignored_files_and_those_named(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, runs: Path
-) -> None:
+def test_reset_keeps_ignored_files_and_those_named(box: Sandbox, repo: Repo, worktrees: Worktrees, runs: Path) -> None:
     head = box.commit({".gitignore": "cache/\n"})
     path = worktrees.add(runs / "a-1", head, "feature/a-1")
     odd = "set[up]\\ *.txt "

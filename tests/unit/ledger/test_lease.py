@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import signal
@@ -80,6 +81,13 @@ def test_an_unreadable_owner_is_another_process(paths: RunPaths, owner: str | No
 def test_asking_leaves_no_file_behind(paths: RunPaths) -> None:
     assert not is_held(paths)
     assert not paths.lock.exists()
+
+
+def test_two_who_ask_at_once_do_not_see_each_other(paths: RunPaths) -> None:
+    Lease(paths, now=0).release()
+    with paths.lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not is_held(paths)
 
 
 def test_the_lease_ends_with_its_process_however_that_ends(paths: RunPaths) -> None:

@@ -71,7 +71,7 @@ def test_a_plain_graph_lists_tasks_and_says_why_it_failed(drive_graph: Drive) ->
     assert found.next == "branchline show RUN x"
 
 
-@pytest.mark.parametrize(("word", "command"), [("succeeded", "diff"), ("cancelled", "resume")])
+@pytest.mark.parametrize(("word", "command"), [("succeeded", "diff"), ("cancelled", "show")])
 def test_next_command(pipeline_run: list[Record], word: str, command: str) -> None:
     end = msgspec.convert({"event": "run_end", "status": word, "exit_code": 0}, RunEnded)
     last = msgspec.structs.replace(pipeline_run[-1], event=end)

@@ -18,9 +18,7 @@ from branchline.views.graph import graph, lines, mermaid
 @click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text", show_default=True)
 @repo_option
 @json_option
-def command(  # noqa: PLR0913 - one parameter an option
-    *, run: str | None, plan: Path | None, file: Path | None, form: str, repo: Path, as_json: bool
-) -> None:
+def command(*, run: str | None, plan: Path | None, file: Path | None, form: str, repo: Path, as_json: bool) -> None:
     """Draw the task graph of a run or of a plan."""
     if sum(x is not None for x in (run, plan, file)) > 1:
         raise click.UsageError("choose one: RUN, --plan or --graph")
@@ -50,5 +48,5 @@ def _state(run: str | None, plan: Path | None, file: Path | None, repo: Path) ->
         agents = [agent.id for agent in settings.agents]
         tasks = task_graph(load_plan(plan, agents=agents, default_agent=settings.agent))
         return replay([RunStarted(kind="pipeline", started_at=0, tasks=tasks, policy=RunPolicy())])
-    assert file is not None  # noqa: S101 - one of the two is there
+    assert file is not None
     return replay([RunStarted(kind="graph", started_at=0, tasks=load_graph(file).tasks, policy=RunPolicy())])

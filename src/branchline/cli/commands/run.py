@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from branchline.cli.driving import driven
 from branchline.cli.options import file_type, json_option, repo_option
-from branchline.errors import InvalidInput, Interrupted
+from branchline.errors import Interrupted, InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +73,7 @@ def command(**options: Any) -> int:
 
 
 def _pipeline(given: Given, file: Path) -> int:
+    from branchline.cli.driving import driven
     from branchline.cli.plans import agreed, settings_for
     from branchline.config.load import load_plan
     from branchline.engine.pipeline import Request, start
@@ -102,6 +102,7 @@ def _pipeline(given: Given, file: Path) -> int:
 
 
 def _graph(given: Given, file: Path) -> int:
+    from branchline.cli.driving import driven
     from branchline.cli.plans import settings_for
     from branchline.config.load import load_graph
     from branchline.engine.library import run_graph

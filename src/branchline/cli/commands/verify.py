@@ -1,4 +1,4 @@
-"""`branchline verify`: is the ledger whole, and does it make sense?"""
+"""`branchline verify`: whether a ledger is whole and makes sense."""
 
 from pathlib import Path
 

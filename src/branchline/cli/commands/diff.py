@@ -1,0 +1,74 @@
+"""`branchline diff`: the change that a run or one of its workstreams made."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from branchline.cli.history import History, load
+from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.output import emit, page
+from branchline.core.events import ExecuteWsComplete, WorktreesReady, WsCheckpoint
+from branchline.errors import InvalidInput
+from branchline.git.repo import Repo
+from branchline.views.recap import integration
+
+
+@click.command("diff")
+@run_argument
+@click.argument("workstream", required=False, metavar="[WS]")
+@repo_option
+@json_option
+def command(*, run: str | None, workstream: str | None, repo: Path, as_json: bool) -> None:
+    """Print the change that a run or a workstream made.
+
+    Without WS: the merge result against the base. With it: the workstream's last commit, or where it has none, what
+    its agent left last, against what it started from. `git apply` takes the patch; --json prints its size by file.
+    """
+    history = load(repo, run)
+    if history.state.kind != "pipeline":
+        raise InvalidInput(f"run {history.run_id} is a plain graph: it changed no repository")
+    store = Repo.open(history.paths.root)
+    old, new = _of_workstream(history, workstream) if workstream else _of_run(history)
+    trees = store.tree_of(old), store.tree_of(new)
+    if as_json:
+        files = [{"path": path, "added": added, "deleted": gone} for path, added, gone in store.diffstat(*trees)]
+        emit({"run_id": history.run_id, "old": old, "new": new, "files": files})
+        return
+    patch = store.patch(*trees)
+    if sys.stdout.isatty():
+        page(patch)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(patch)
+
+
+def _of_run(history: History) -> tuple[str, str]:
+    merged = integration(history.records)
+    if merged is None:
+        raise InvalidInput(
+            f"run {history.run_id} has merged nothing yet", hint=f"branchline diff {history.run_id} WORKSTREAM"
+        )
+    return str(history.state.pins["base"]), merged.commit
+
+
+def _of_workstream(history: History, name: str) -> tuple[str, str]:
+    """What a workstream started from, and the last thing that it came to."""
+    names = [str(w["id"]) for w in history.state.pins["plan"]["workstreams"]]
+    if name not in names:
+        raise InvalidInput(f"run {history.run_id} has no workstream {name!r}", hint=f"it has {', '.join(names)}")
+    base, made = "", ""
+    for record in history.records:
+        match record.event:
+            case WorktreesReady(workstream=found, base=commit) if found == name:
+                base = commit
+            case WsCheckpoint(workstream=found, commit=commit) if found == name:
+                made = commit
+            case ExecuteWsComplete(workstream=found, tree=tree) if found == name:
+                made = tree
+    if not (base and made):
+        raise InvalidInput(
+            f"workstream {name} of run {history.run_id} has made nothing yet",
+            hint=f"branchline status {history.run_id}",
+        )
+    return base, made

@@ -1,0 +1,97 @@
+"""`branchline restore`: saved work, back in a new folder or on a new branch; nothing is ever overwritten."""
+
+from pathlib import Path
+
+import click
+
+from branchline.cli.history import locate
+from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.output import emit, say, show
+from branchline.errors import InvalidInput
+from branchline.git.export import export
+from branchline.git.repo import RefMoved, Repo
+from branchline.views.text import table
+
+KINDS = {
+    "saved": "everything that was in a worktree",
+    "attempts": "what one attempt of an agent left",
+    "gate": "a batch as the gates judged it",
+    "checkpoint": "a checkpoint",
+}
+SHORT = 12
+
+
+@click.command("restore")
+@run_argument
+@click.argument("what", required=False, metavar="[WHAT]")
+@click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Put its files into a new folder.")
+@click.option("--branch", metavar="NAME", help="Make a new branch at it.")
+@repo_option
+@json_option
+def command(
+    *, run: str | None, what: str | None, to: Path | None, branch: str | None, repo: Path, as_json: bool
+) -> None:
+    """Bring work back that a run has saved.
+
+    WHAT is a workstream or one of the names that are listed without it. Nothing is overwritten.
+    """
+    paths = locate(repo, run)
+    store = Repo.open(paths.root)
+    saved = _saved(store, paths.run_id)
+    if what is None or (to is None and branch is None):
+        found = saved if what is None else {name: saved[name] for name in _matching(saved, what, paths.run_id)}
+        _list(paths.run_id, found, as_json=as_json)
+        return
+    name = _matching(saved, what, paths.run_id)[-1]
+    if to is not None:
+        export(store, saved[name], to)
+        say(f"{name} is in {to}")
+    if branch is not None:
+        _make_branch(store, branch, saved[name])
+        say(f"{name} is on the branch {branch}")
+    if as_json:
+        emit({"name": name, "commit": saved[name], "to": to and str(to), "branch": branch})
+
+
+def _saved(store: Repo, run_id: str) -> dict[str, str]:
+    """{name: commit}, in the order of KINDS, the latest of a kind last."""
+    prefix = f"refs/branchline/{run_id}/"
+    refs = {ref.removeprefix(prefix): oid for ref, oid in store.list_refs(prefix).items()}
+    return {name: oid for kind in KINDS for name, oid in refs.items() if name.startswith(f"{kind}/")}
+
+
+def _matching(saved: dict[str, str], what: str, run_id: str) -> list[str]:
+    """The names that `what` means, the latest last: one itself, else the worktrees that were saved of a workstream."""
+    if what in saved:
+        return [what]
+    folder = f"saved/{what}"
+    numbered = {int(n): name for name in saved if (n := name.removeprefix(f"{folder}-")).isdecimal()}
+    found = [name for name in (folder,) if name in saved] + [numbered[n] for n in sorted(numbered)]
+    found = found or [name for name in saved if name.endswith((f"_{what}/1", f"/{what}"))]
+    if not found:
+        raise InvalidInput(f"run {run_id} has saved nothing named {what!r}", hint=f"branchline restore {run_id}")
+    return found
+
+
+def _list(run_id: str, found: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        emit([{"name": name, "commit": commit} for name, commit in found.items()])
+        return
+    for kind, words in KINDS.items():
+        rows = [(name, commit[:SHORT]) for name, commit in found.items() if name.startswith(f"{kind}/")]
+        if rows:
+            show([f"{kind}: {words}", *table(rows), ""])
+    if found:
+        show([f"  branchline restore {run_id} NAME --to DIR"])
+    else:
+        say(f"run {run_id} has saved nothing yet")
+
+
+def _make_branch(store: Repo, name: str, commit: str) -> None:
+    ref = f"refs/heads/{name}"
+    if store.refs.status_of("check-ref-format", ref).code != 0:
+        raise InvalidInput(f"{name!r} cannot name a branch")
+    try:
+        store.move_ref(ref, commit, None)
+    except RefMoved as error:
+        raise InvalidInput(f"the branch {name} exists already; it was not moved", hint="--branch OTHER") from error

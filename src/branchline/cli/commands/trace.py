@@ -1,0 +1,40 @@
+"""`branchline trace`: a run as OpenTelemetry spans, made from its ledger."""
+
+from pathlib import Path
+
+import click
+
+from branchline.cli.options import file_type, json_option, repo_option, run_argument
+
+
+@click.command("trace")
+@run_argument
+@click.option("--otlp", metavar="URL", help="Send it to a collector, e.g. http://localhost:4318.")
+@click.option("--file", type=file_type, metavar="FILE", help="Write it as OTLP JSON.")
+@repo_option
+@json_option
+def command(*, run: str | None, otlp: str | None, file: Path | None, repo: Path, as_json: bool) -> None:
+    """Send the trace of a run to a collector, or write it to a file.
+
+    It works while the run goes on and after it has ended; the same ledger gives the same trace.
+    """
+    if (otlp is None) == (file is None):
+        raise click.UsageError("choose one: --otlp URL or --file FILE")
+    from branchline.cli.history import load
+    from branchline.cli.output import emit, say
+    from branchline.views.spans import spans, trace_id
+    from branchline.views.text import count
+
+    history = load(repo, run)
+    made = spans(history.run_id, history.records)
+    if file is not None:
+        from branchline.telemetry.otlp_file import write
+
+        number, where = write(made, file), str(file)
+    else:
+        from branchline.telemetry.otlp_http import send
+
+        number, where = send(made, otlp or ""), otlp or ""
+    say(f"{count(number, 'span')} of trace {trace_id(history.run_id)} -> {where}")
+    if as_json:
+        emit({"run_id": history.run_id, "trace_id": trace_id(history.run_id), "spans": number, "to": where})

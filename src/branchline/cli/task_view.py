@@ -1,0 +1,157 @@
+"""One task of a run: its rounds, its attempts, and what is on disk of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from branchline.agents.output import readable, tail
+from branchline.cli.history import History
+from branchline.core.states import State
+from branchline.errors import InvalidInput
+from branchline.views.attempts import attempts
+from branchline.views.text import clock, duration, plain, table
+
+TAIL_BYTES = 4000
+TAIL_LINES = 15
+MOST_FILES = 40
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a log, without what a terminal would act on."""
+
+    path: str
+    tail: str
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt. Times in Unix milliseconds; `files` maps the paths in its folder to their sizes in bytes."""
+
+    attempt: int
+    state: State
+    reason: str
+    started_at: int
+    ended_at: int | None
+    folder: str
+    files: dict[str, int]
+    logs: tuple[Log, ...]
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of a task: a node of the graph."""
+
+    task_id: str
+    step: str
+    workstream: str
+    round: int
+    state: State
+    reason: str
+    dependencies: tuple[str, ...]
+    attempts: tuple[Try, ...]
+    outputs: dict[str, Any]
+
+
+class TaskView(msgspec.Struct, frozen=True, kw_only=True):
+    """A task with all its rounds, the latest last."""
+
+    run_id: str
+    task_id: str
+    rounds: tuple[Round, ...]
+
+
+def task_view(history: History, name: str) -> TaskView:
+    """The task of that id, of whichever round. Raises InvalidInput with the nearest id."""
+    records = history.state.records
+    if name not in records:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, records, n=1, cutoff=0.3)
+        hint = f"branchline show {history.run_id} {near[0]}" if near else f"branchline graph {history.run_id}"
+        raise InvalidInput(f"run {history.run_id} has no task {name!r}", hint=hint)
+    origin = records[name].task.origin or name
+    family = [r for r in records.values() if (r.task.origin or r.task.id) == origin]
+    tries = attempts(history.records)
+    rounds = []
+    for record in family:
+        task = record.task
+        made = tuple(_try(history, attempt) for attempt in tries.of.get(task.id, ()))
+        rounds.append(
+            Round(
+                task_id=task.id,
+                step=task.step,
+                workstream=task.workstream,
+                round=task.round,
+                state=record.state,
+                reason=record.reason,
+                dependencies=task.dependencies,
+                attempts=made,
+                outputs=record.outputs,
+            )
+        )
+    return TaskView(run_id=history.run_id, task_id=origin, rounds=tuple(rounds))
+
+
+def _try(history: History, attempt: Any) -> Try:
+    folder = history.paths.attempt(attempt.task_id, attempt.attempt)
+    files = _files(folder)
+    return Try(
+        attempt=attempt.attempt,
+        state=attempt.state,
+        reason=attempt.reason,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        folder=str(folder),
+        files=files,
+        logs=tuple(
+            Log(path=name, tail=readable(tail(folder / name, TAIL_BYTES)))
+            for name, size in files.items()
+            if size and name.endswith((".log", "error.txt", "crash.txt"))
+        ),
+    )
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The regular files of an attempt's folder, the agent's private home apart."""
+    if not folder.is_dir():
+        return {}
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    named = {str(path.relative_to(folder)): path.stat().st_size for path in found}
+    own = {name: size for name, size in named.items() if not name.startswith(("home/", "tmp/"))}
+    return dict(list(own.items())[:MOST_FILES])
+
+
+def task_lines(view: TaskView) -> list[str]:
+    """The task as text; logs of the last attempt of the last round only."""
+    out: list[str] = []
+    for round_ in view.rounds:
+        where = f" of workstream {round_.workstream}" if round_.workstream else ""
+        step = f", step {round_.step}{where}" if round_.step else ""
+        out += [f"Task {round_.task_id}: {round_.state.lower()}{step}"]
+        if round_.dependencies:
+            out += table([("after", ", ".join(round_.dependencies))])
+        rows = [_cells(one) for one in round_.attempts]
+        out += [*table(rows), *([] if rows else table([("", plain(round_.reason))] if round_.reason else [])), ""]
+    last = view.rounds[-1]
+    if last.outputs:
+        out += ["Handed on", *_outputs(last.outputs), ""]
+    if last.attempts:
+        out += _on_disk(last.attempts[-1])
+    return [*out, f"  again  branchline retry {view.run_id} {last.task_id}"]
+
+
+def _cells(one: Try) -> tuple[str, ...]:
+    spent = duration(one.ended_at - one.started_at) if one.ended_at else ""
+    return f"attempt {one.attempt}", one.state.lower(), clock(one.started_at), spent, one.reason
+
+
+def _outputs(outputs: dict[str, Any]) -> list[str]:
+    return table([(key, value if isinstance(value, str) else json.dumps(value)) for key, value in outputs.items()])
+
+
+def _on_disk(one: Try) -> list[str]:
+    out = [f"Files in {plain(one.folder)}", *table([(name, f"{size} bytes") for name, size in one.files.items()]), ""]
+    for log in one.logs:
+        ends = log.tail.rstrip("\n").split("\n")[-TAIL_LINES:]
+        out += [f"The end of {plain(log.path)}", *(f"  {plain(text)}" for text in ends), ""]
+    return out if one.files else []

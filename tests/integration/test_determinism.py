@@ -1,0 +1,47 @@
+"""The same plan gives the same tree; with run id and start time held fixed, the same commit."""
+
+import random
+from pathlib import Path
+
+import pytest
+from support import SEAM, Json, Project, gate, workstream, write
+
+CASES = [(1, 0), (2, 1), (8, 2), (8, 3)]
+
+
+def plan(seed: int) -> Json:
+    """Six workstreams that take turns in finishing first; two of them conflict."""
+    chance = random.Random(seed)
+    names = ["a", "b", "c", "d", "e", "f"]
+    made = []
+    for name in names:
+        script: list[Json] = [{"sleep": round(chance.random() * 0.3, 3)}, write(f"{name}.txt", f"{name}\n")]
+        if name in "be":
+            script.append(write("shared.txt", f"{name}\n"))
+        made.append(workstream(name, *script, depends_on=["c"] if name == "a" else []))
+    return {"goal": "Order does not matter", "workstreams": made}
+
+
+def shipped(folder: Path, parallel: int, seed: int, **env: str) -> tuple[str, str]:
+    project = Project.make(folder)
+    settings = {"ship": {"mode": "merge"}, "gates": [gate("readme", "test -f README.md")]}
+    ran = project.run(plan(seed), settings, "--max-parallel", str(parallel), **env)
+    assert ran.code == 5, ran.err
+    assert [w["id"] for w in ran.json["workstreams"] if w["state"] != "COMPLETED"] == ["e"]
+    return project.git("rev-parse", "main"), project.tree("main")
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    return shipped(tmp_path_factory.mktemp("first") / "p", 4, 99, **SEAM)
+
+
+@pytest.mark.parametrize(("parallel", "seed"), CASES)
+def test_one_commit_whoever_finishes_first(parallel: int, seed: int, first: tuple[str, str], tmp_path: Path) -> None:
+    assert shipped(tmp_path / "p", parallel, seed, **SEAM) == first
+
+
+def test_one_tree_between_runs(first: tuple[str, str], tmp_path: Path) -> None:
+    commit, tree = shipped(tmp_path / "p", 3, 5, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
+    assert tree == first[1]
+    assert commit != first[0]
