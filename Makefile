@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.synced
 
-.PHONY: help demo test quick check fix bench schemas clean
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
+SDIST := pygments-2.19.2
+
+.PHONY: help demo fixtures test quick check fix bench schemas clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,7 +21,12 @@ $(ENV): pyproject.toml uv.lock
 demo: $(ENV)     ## the whole pipeline on a small repository: no key, no network
 	@$(BIN)/branchline demo
 
-test: $(ENV)     ## the whole test suite
+fixtures: $(ENV) ## a public project to test on, kept outside the repository; without it its test is skipped
+	@mkdir -p $(CACHE)
+	@test -f $(CACHE)/$(SDIST).tar.gz || $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --no-binary :all: --dest $(CACHE) $(subst -,==,$(SDIST)) || true
+
+test: fixtures   ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 -q tests
 
 quick: $(ENV)    ## unit and contract tests only

@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from _measuring import RUNNERS, child, interleaved, options, show, verdict
+
 from branchline.core.pipeline import task_graph
 from branchline.core.plan import Plan, Scope, Workstream
-from measuring import RUNNERS, child, interleaved, options, show, verdict
 
 GOAL = 1.5
 Graph = dict[str, tuple[str, ...]]

@@ -7,8 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from _measuring import RUNNERS, child, interleaved, options, show, verdict
+
 from branchline.ledger.paths import RunPaths
-from measuring import RUNNERS, child, interleaved, options, show, verdict
 
 RECORDS = 100_000
 GOAL_SECONDS = 5
@@ -26,7 +27,7 @@ def main() -> None:
             1 if given.quick else 5, {"resume": lambda: resume(paths), "json": lambda: parse(paths.ledger)}
         )
         size = paths.ledger.stat().st_size
-    row = {
+    row: dict[str, str | float] = {
         "records": median["records"],
         "completed": median["completed"],
         "ledger, MB": size / 1e6,

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from _measuring import interleaved, options, show, verdict
+
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
-from measuring import interleaved, options, show, verdict
 
 FILES, FOLDERS, COUNT, GOAL = 5_100, 120, 8, 1.0
 
@@ -26,11 +27,9 @@ def main() -> None:
         root = Path(folder) / "repo"
         generate(root, files)
         contest = Contest(root, files)
-        median = interleaved(
-            1 if given.quick else 3, {"branchline": contest.ours, "git": contest.sequential}
-        )
+        median = interleaved(1 if given.quick else 3, {"branchline": contest.ours, "git": contest.sequential})
     ratio = median["branchline"] / median["git"]
-    row = {
+    row: dict[str, str | float] = {
         "files": files,
         "worktrees": COUNT,
         "git worktree add, s": median["git"],
@@ -46,8 +45,8 @@ def generate(root: Path, files: int) -> None:
     for number in range(files):
         path = root / f"pkg{number % FOLDERS:03d}" / f"module_{number:05d}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [f"def function_{number}_{line}(x: int) -> int:\n    return x + {line}\n" for line in range(8 + number % 120)]
-        path.write_text("\n\n".join(lines))
+        functions = [f"def function_{number}_{one}(x):\n    return x + {one}\n" for one in range(8 + number % 120)]
+        path.write_text("\n\n".join(functions))
     git(root, "init", "-q", "-b", "main")
     git(root, "add", "-A")
     git(root, "-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "-q", "-m", "files")

@@ -81,10 +81,12 @@ def _configuration(repo: Repo) -> Iterator[Finding]:
     except BranchlineError as error:
         yield Finding(name="configuration", state="missing", detail=error.message, next=error.hint)
         return
-    if settings == Settings(version=1) and not (repo.root / SETTINGS_FILE).exists():
-        yield Finding(name="configuration", state="warning", detail="there is none: no gates", next="branchline init")
-    else:
+    if gates:
         yield Finding(name="configuration", state="ok", detail=count(len(gates), "gate"))
+    else:
+        there = (repo.root / SETTINGS_FILE).exists()
+        again = f"add gates to {SETTINGS_FILE}" if there else "branchline init"
+        yield Finding(name="configuration", state="warning", detail="no gates: nothing will be checked", next=again)
     yield from _agents(settings)
     for gate in gates:
         yield _gate(gate)

@@ -21,7 +21,7 @@ def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list
 
 repo_option = click.option(
     "--repo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     default=".",
     metavar="DIR",
     help="The repository, or any folder in it. [default: .]",

@@ -56,18 +56,22 @@ def _merged(name: str, ship: TaskRecord | None) -> WorkstreamOutcome:
 
 
 def run_status(state: RunState) -> tuple[RunStatus, str]:
-    """The status of an ended run, and the reason in one sentence."""
-    if state.cancel_requested:
-        return "cancelled", f"cancelled by {state.cancel_requested}"
-    if state.stopped_by:
-        return "failed", state.records[state.stopped_by].reason
+    """The status of an ended run, and the reason in one sentence. What landed before a cancel has landed."""
     if state.kind == "graph":
-        bad = [r for r in state.current().values() if r.state not in {State.COMPLETED, State.SKIPPED}]
-        failed = [r for r in bad if r.state == State.FAILED]
-        return ("failed", (failed or bad)[0].reason) if bad else ("succeeded", "")
-    outcomes = workstream_outcomes(state)
-    missing = [w for w in outcomes if w.state != State.COMPLETED]
-    if not missing:
-        return "succeeded", ""
-    reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
-    return ("partial" if len(missing) < len(outcomes) else "failed"), reason
+        status, reason = _graph_status(state)
+    else:
+        outcomes = workstream_outcomes(state)
+        missing = [w for w in outcomes if w.state != State.COMPLETED]
+        status = "succeeded" if not missing else "partial" if len(missing) < len(outcomes) else "failed"
+        reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
+    if status != "succeeded" and state.cancel_requested:
+        return "cancelled", f"cancelled by {state.cancel_requested}"
+    if status != "succeeded" and state.stopped_by:
+        return "failed", state.records[state.stopped_by].reason
+    return status, reason
+
+
+def _graph_status(state: RunState) -> tuple[RunStatus, str]:
+    bad = [r for r in state.current().values() if r.state not in {State.COMPLETED, State.SKIPPED}]
+    failed = [r for r in bad if r.state == State.FAILED]
+    return ("failed", (failed or bad)[0].reason) if bad else ("succeeded", "")

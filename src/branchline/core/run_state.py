@@ -97,9 +97,7 @@ class RunState:
                 if event.kind == "cancel" and not event.refused:
                     self.cancel_requested = event.by
             case RunResumed():
-                if self.end is not None:  # what ended the run is over; a crash in the middle of it is not
-                    self.cancel_requested = self.stopped_by = ""
-                self.end = None
+                self._reopen()
             case RunEnded():
                 self.end = event
             case _:
@@ -125,6 +123,11 @@ class RunState:
             if record.task.step == step and record.task.workstream == workstream:
                 return record
         return None
+
+    def _reopen(self) -> None:
+        if self.end is not None:  # what ended the run is over; a crash in the middle of it is not
+            self.cancel_requested = self.stopped_by = ""
+        self.end = None
 
     def _start(self, event: RunStarted) -> None:
         self.kind, self.started_at, self.policy, self.pins = event.kind, event.started_at, event.policy, event.pins

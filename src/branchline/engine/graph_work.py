@@ -48,7 +48,6 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
 def _call(paths: RunPaths, task: Task, attempt: int, implementation: Implementation) -> Result:
     try:
         outputs = dict(implementation(paths.run_id, task.origin or task.id) or {})
-        json.dumps(outputs)
     except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
         folder = paths.attempt(task.id, attempt)
         folder.mkdir(parents=True, exist_ok=True)

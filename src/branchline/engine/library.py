@@ -142,7 +142,8 @@ def _drive(
             inbox=Inbox(paths),
             observers=observers,
         )
-        if held.ledger.epoch > 1 and (added := reopen_round(held.state)):
+        coordinator.note(*held.resumed)
+        if not held.state.open and (added := reopen_round(held.state)):
             coordinator.note(added)
         for name in skip:
             coordinator.skip(name)

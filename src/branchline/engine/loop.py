@@ -4,8 +4,9 @@ Order is everything here: what `decide` wants is applied and written to the ledg
 turn's records share one write and one sync.
 """
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from branchline.core.commands import (
@@ -30,7 +31,7 @@ from branchline.core.events import (
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status
 from branchline.core.result import Failure, Success
-from branchline.core.rounds import retry_round
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
@@ -86,6 +87,13 @@ class Coordinator:
         for event in events:
             self.state.apply(event)
         self._unwritten += events
+
+    def rewind(self, completed: Sequence[str]) -> None:
+        """Go back to a checkpoint: everything is done again but the tasks (first rounds' ids) completed there."""
+        for name in sorted(self.state.running):
+            self.note(self._move(name, State.FAILED, reason="the run went back to a checkpoint", retryable=False))
+        if added := reopen_round(self.state, completed):
+            self.note(added)
 
     def skip(self, task_id: str) -> None:
         """Leave a task out at a person's word, whatever became of it so far. Raises InvalidInput if it has ended."""
@@ -211,7 +219,14 @@ class Coordinator:
 
 
 def _checked(task: Task, result: Success | Failure) -> Success | Failure:
-    """A success that lacks an output it promised is none."""
+    """A success whose outputs are not JSON, or lack one that was promised, is none.
+
+    Outputs pass through JSON, so that the state of a live run is the one that its ledger replays to.
+    """
+    try:
+        result = replace(result, outputs=json.loads(json.dumps(dict(result.outputs), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        return Failure(f"its outputs are not JSON: {error}", error_class="invalid_output")
     if isinstance(result, Failure):
         return result
     kinds: dict[str, type | tuple[type, ...]] = {

@@ -12,7 +12,7 @@ import msgspec
 from branchline.agents.registry import agents
 from branchline.config.canonical import digest
 from branchline.config.settings import Settings
-from branchline.core.events import RunPolicy, RunStarted, TasksAdded
+from branchline.core.events import RunPolicy, RunStarted
 from branchline.core.graph import Task
 from branchline.core.pipeline import task_graph
 from branchline.core.plan import Plan
@@ -104,25 +104,29 @@ def resume(
     to leave out. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
     """
     held = take_up(paths, vouch=lambda reading: _vouch(Repo.open(paths.root), paths, reading))
-    try:
-        added = _reopened(held, retry, checkpoint)
-    except BranchlineError:
-        held.release()
-        raise
-    return _drive(held, session, added=added, skip=skip)
+    ended = held.state.end
 
+    def reopen(coordinator: Coordinator) -> None:
+        added = None
+        if retry is not None:
+            added = retry_round(held.state, retry)
+            if isinstance(added, str):
+                raise InvalidInput(added, hint=f"branchline status {paths.run_id}")
+        elif checkpoint is not None:
+            coordinator.rewind(_completed_at(paths, checkpoint))
+        elif not held.state.open:
+            added = reopen_round(held.state)
+        if added is not None:
+            coordinator.note(added)
+        for name in skip:
+            coordinator.skip(name)
+        if not held.state.open:
+            how = f"has ended ({ended.status})" if ended else "has ended"
+            raise InvalidInput(
+                f"run {paths.run_id} {how}: nothing to resume", hint=f"branchline retry {paths.run_id} TASK"
+            )
 
-def _reopened(held: Held, retry: str | None, checkpoint: int | None) -> TasksAdded | None:
-    """The new round that a resume begins with, if any."""
-    paths = held.ledger.paths
-    if retry is not None:
-        added = retry_round(held.state, retry)
-        if isinstance(added, str):
-            raise InvalidInput(added, hint=f"branchline status {paths.run_id}")
-        return added
-    if checkpoint is not None:
-        return reopen_round(held.state, _completed_at(paths, checkpoint))
-    return None if held.state.open else reopen_round(held.state)
+    return _drive(held, session, reopen)
 
 
 def open_run(paths: RunPaths, state: RunState) -> Run:
@@ -214,30 +218,23 @@ def _policy(settings: Settings) -> RunPolicy:
     )
 
 
-def _drive(held: Held, session: Session, *, added: TasksAdded | None = None, skip: tuple[str, ...] = ()) -> RunState:
-    paths, state = held.ledger.paths, held.state
+def _drive(held: Held, session: Session, reopen: Callable[[Coordinator], None] = lambda _: None) -> RunState:
+    paths = held.ledger.paths
     try:
-        if added is None and not state.open:
-            raise InvalidInput(
-                f"run {paths.run_id} has ended ({state.end.status if state.end else '?'}): nothing to resume",
-                hint=f"branchline retry {paths.run_id} TASK",
-            )
-        run = open_run(paths, state)
-        if held.ledger.epoch > 1:
-            _tidy(run)
+        run = open_run(paths, held.state)
         coordinator = Coordinator(
             ledger=held.ledger,
-            state=state,
+            state=held.state,
             driver=session.driver,
             job=step_jobs(run, session.say),
             inbox=Inbox(paths),
             observers=session.observers,
             on_checkpoint=lambda ledger: _mark(run, ledger),
         )
-        if added is not None:
-            coordinator.note(added)
-        for name in skip:
-            coordinator.skip(name)
+        coordinator.note(*held.resumed)
+        reopen(coordinator)
+        if held.resumed:
+            _tidy(run)
         return coordinator.run()
     finally:
         held.release()

@@ -24,11 +24,15 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run that this process may write: its lease, its ledger, its state."""
+    """A run that this process may write: its lease, its ledger, its state.
+
+    `resumed`: what a resume has to note before it goes on; nothing is written before it is clear that it can.
+    """
 
     lease: Lease
     ledger: Ledger
     state: RunState
+    resumed: tuple[AnyEvent, ...] = ()
 
     def release(self) -> None:
         """Give it up."""
@@ -81,14 +85,11 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
         sweep(paths.run_id)
         ledger = Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=now)
         ledger.continue_from(reading)
-        events: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {socket.gethostname()}", reason=reason)]
-        for name in sorted(state.running):
-            events.append(AttemptInterrupted(task_id=name, attempt=state.records[name].attempt))
-        for event in events:
-            state.apply(event)
-        ledger.append(events)
         checkpoint.restore_missing(paths, state, now())
     except BaseException:
         lease.release()
         raise
-    return Held(lease, ledger, state)
+    resumed: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {socket.gethostname()}", reason=reason)]
+    for name in sorted(state.running):
+        resumed.append(AttemptInterrupted(task_id=name, attempt=state.records[name].attempt))
+    return Held(lease, ledger, state, tuple(resumed))

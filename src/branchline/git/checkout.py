@@ -138,19 +138,19 @@ def _claim_text(old: str, new: str) -> str:
 def _require_clean(git: Git, move: _Move) -> None:
     """Raise CheckoutDirty unless only files that we may write are in the way of the move."""
     if not _same(git, "diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
-        raise _dirty(git, "it has staged changes", move)
+        raise _dirty(git, "it has staged changes")
     git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
     moving = {change.path for change in move.changes}
     for path in fields(git.call("diff-files", "-z", "--name-only", "--ignore-submodules=dirty")):
         if path not in moving or os.path.lexists(_in(git, path)):
-            raise _dirty(git, f"{path} is changed", move)
+            raise _dirty(git, f"{path} is changed")
     for line in fields(git.call("ls-files", "-z", "-v")):
         if not line.startswith("H ") and line[2:] in moving:
-            raise _dirty(git, f"{line[2:]} is hidden from git (assume-unchanged or skip-worktree)", move)
+            raise _dirty(git, f"{line[2:]} is hidden from git (assume-unchanged or skip-worktree)")
     deleted = {change.path for change in move.changes if change.status == "D"}
     for change in move.changes:
         if change.status == "A" and _in_the_way(git, change.path, deleted):
-            raise _dirty(git, f"the untracked file {change.path} is in the way", move)
+            raise _dirty(git, f"the untracked file {change.path} is in the way")
 
 
 def _require_plain(git: Git, move: _Move) -> None:
@@ -159,7 +159,7 @@ def _require_plain(git: Git, move: _Move) -> None:
     answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(written)))
     for path, _, value in zip(answers, answers, answers, strict=True):
         if value not in _UNFILTERED:
-            raise _dirty(git, f"{path} is stored through the filter {value}", move)
+            raise _dirty(git, f"{path} is stored through the filter {value}")
 
 
 def _in_the_way(git: Git, path: str, deleted: set[str]) -> bool:
@@ -216,9 +216,9 @@ def _in(git: Git, path: str) -> str:
     return os.path.join(git.work_tree or "", path)
 
 
-def _dirty(git: Git, why: str, move: _Move) -> CheckoutDirty:
+def _dirty(git: Git, why: str) -> CheckoutDirty:
     message = f"{git.work_tree} cannot be fast-forwarded: {why}"
-    return CheckoutDirty(message, hint=f"commit or stash your changes, then: git merge --ff-only {move.new[:12]}")
+    return CheckoutDirty(message, hint="commit, stash or move away what is in the way")
 
 
 def _same(git: Git, *question: str) -> bool:

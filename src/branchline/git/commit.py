@@ -191,14 +191,26 @@ class _Screen:
             mode, oid, _ = meta.split()
             found = self._look(path)
             if mode == _GITLINK:
-                if found is not None and not stat.S_ISDIR(found.st_mode):
-                    self.refused.append(Refused(path, "it replaces a submodule"))
+                self._submodule(path, found)
             elif found is None or stat.S_ISDIR(found.st_mode):
                 self.gone.append(path)
             elif self._too_large(found) and int(git.text("cat-file", "-s", oid)) == found.st_size:
                 self.taken.append(path)  # it was this large before
             else:
                 self._sort(path, found)
+
+    def _submodule(self, path: str, found: os.stat_result | None) -> None:
+        """Refuse what was put where a submodule is, empty as it is in a worktree; to save, take it in its place."""
+        is_folder = found is not None and stat.S_ISDIR(found.st_mode)
+        if found is None or (is_folder and not os.listdir(self._place(path))):
+            return
+        if not self._everything:
+            what = "it holds files, but is a submodule" if is_folder else "it replaces a submodule"
+            self.refused.append(Refused(path, what))
+            return
+        self.gone.append(path)
+        for inside in self._files_below(path) if is_folder else (path,):
+            self._sort(inside, os.lstat(self._place(inside)))
 
     def untracked(self, paths: Iterable[str], most: int) -> None:
         """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""

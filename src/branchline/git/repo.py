@@ -52,7 +52,7 @@ class Repo(ObjectStore):
     def open(cls, path: Path, *, marker: str = "") -> "Repo":
         """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
         version()
-        root = _find_root(path)
+        root = _find_root(path.absolute())
         git_dir = Path(_one_line(root, "--absolute-git-dir"))
         common = git_dir / "commondir"
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
@@ -119,6 +119,18 @@ class Repo(ObjectStore):
             message = f"{ref} is at {found or 'nothing'}, not at {expected or 'nothing'}: something else moved it"
             raise RefMoved(message)
         raise GitError(f"cannot move {ref}: {words(done)}")
+
+    def unlock_refs(self, mark: str) -> list[str]:
+        """Remove the locks of refs whose name holds `mark` (a run's id), and return the refs.
+
+        Only when no process of that run is alive: its git was killed, and every move of the ref fails until then.
+        """
+        locks = [
+            lock for lock in self.common_dir.glob("refs/**/*.lock") if mark in str(lock.relative_to(self.common_dir))
+        ]
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+        return sorted(str(lock.relative_to(self.common_dir)).removesuffix(".lock") for lock in locks)
 
     def checked_out_at(self, branch: str) -> list[Path]:
         """Return the work trees in which a branch (`main`) is checked out."""

@@ -21,7 +21,7 @@ from branchline.git.command import Git
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 
-_READY = "branchline"  # in a worktree's git directory: its checkout is complete; holds the branch, or nothing
+_READY = "branchline"  # in a worktree's git directory: its checkout is complete; holds the branch's ref, or the commit
 _TRIES = 4
 _LOCKS = ("index.lock", "HEAD.lock", "config.worktree.lock")
 
@@ -65,7 +65,7 @@ class Worktrees:
             self._register(path, branch or commit, detached=branch is None)
         with self._checkouts:
             self.git_for(path).call("read-tree", "--reset", "-u", commit)
-        (self._admin(path) / _READY).write_text(f"refs/heads/{branch}" if branch else "")
+        (self._admin(path) / _READY).write_text(f"refs/heads/{branch}" if branch else commit)
         return path
 
     def remove(self, path: Path) -> None:
@@ -135,6 +135,7 @@ class Worktrees:
         kept = [f"--exclude=/{_literal(one)}" for one in keeping]
         with self._checkouts:
             git.call("checkout-index", "--all", "--force", "--quiet", "--index")
+            _empty_submodules(git, path, keeping)
             _judge_by_the_tree(git, path, keeping)
             if git.status_of("clean", "-ffdq", *kept).code != 0:
                 let_us_in(path)
@@ -144,24 +145,34 @@ class Worktrees:
         """Repair what a kill left behind of our worktrees below the folder `under`; return what was done.
 
         Only under the run's lock, with no process of the run alive. Half-made registrations go (one that is damaged
-        stops every git in the repository), stale locks go, removals are finished.
+        stops every git in the repository), stale locks go, also those of the run's refs, removals are finished.
         """
         under = _absolute(under)
         done = []
         with self._one_writer():
             for admin in self._registered():
-                path = _pointed_at(admin)
-                ours = path is not None and path.is_relative_to(under)
-                orphan = path is None and any(under.glob(f"**/{_glob_literal(admin.name)}"))
-                if (ours and _damaged(admin)) or orphan:
-                    self._unregister(admin)
-                    done.append(f"removed the damaged registration {admin.name}")
-                elif ours:
-                    done += [f"removed the stale {name} of {admin.name}" for name in _unlock(admin)]
+                path = _pointed_at(admin) or next(under.glob(f"**/{_glob_literal(admin.name)}"), None)
+                if path is not None and path.is_relative_to(under):
+                    done += self._heal_one(admin, path)
+            if self._repo.refs.marker:
+                done += [f"removed the stale lock of {ref}" for ref in self._repo.unlock_refs(self._repo.refs.marker)]
             for leftover in self._repo.common_dir.glob("branchline-removed-*"):
                 delete_tree(leftover)
                 done.append(f"finished the removal of {leftover.name}")
         return done
+
+    def _heal_one(self, admin: Path, path: Path) -> list[str]:
+        if not _damaged(admin):
+            return [f"removed the stale {name} of {admin.name}" for name in _unlock(admin)]
+        if not (admin / _READY).exists():
+            self._unregister(admin)
+            return [f"removed the damaged registration {admin.name}"]
+        on = (admin / _READY).read_text()
+        _unlock(admin)
+        (admin / "HEAD").write_text(f"ref: {on}\n" if on.startswith("refs/") else f"{on}\n")
+        (admin / "commondir").write_text("../..\n")
+        (admin / "gitdir").write_bytes(os.fsencode(path / ".git") + b"\n")
+        return [f"repaired the registration {admin.name}"]
 
     def _register(self, path: Path, what: str, *, detached: bool) -> None:
         """`git worktree add`, again if a git that is not ours was in the way."""
@@ -183,18 +194,20 @@ class Worktrees:
         """Remove what a killed `add` left at `path`: nobody was given it, so nothing in it is anybody's work."""
         admin = self._find(path)
         if admin is not None:
-            delete_tree(path)
+            delete_tree(path)  # first: without the registration it would be nobody's
             self._unregister(admin)
-        elif os.path.lexists(path) and (not path.is_dir() or any(path.iterdir())):
+        elif os.path.lexists(path) and not _is_bare_start(path):
             raise GitError(f"{path} is in the way of a new worktree, and is not ours")
+        delete_tree(path)
 
     def _reset_head(self, path: Path, commit: str | None) -> None:
         git, ref = self._refs(path), (self._admin(path) / _READY).read_text()
+        on_branch = ref.startswith("refs/")
         if commit is None:
-            commit = self._repo.read_ref(ref) if ref else self.head(path).commit
+            commit = self._repo.read_ref(ref) if on_branch else self.head(path).commit
         if commit is None:
             raise GitError(f"the branch {ref} of the worktree {path} is gone")
-        if not ref:
+        if not on_branch:
             git.call("update-ref", "--no-deref", "HEAD", commit)
             return
         self._repo.move_ref(ref, commit, self._repo.read_ref(ref))
@@ -249,6 +262,16 @@ def delete_tree(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:
+    """Empty the folders of submodules, reached through real folders: `git clean` never looks into them."""
+    for line in fields(git.call("ls-files", "-z", "--stage")):
+        path = line.partition("\t")[2]
+        place = root / path
+        if line.startswith("160000 ") and path not in keep and os.path.realpath(place.parent) == str(place.parent):
+            delete_tree(place)
+            place.mkdir(exist_ok=True)
+
+
 def _judge_by_the_tree(git: Git, root: Path, keep: tuple[str, ...]) -> None:
     """Delete untracked ignore files: only those of the tree say what is ignored. One that they ignore stays."""
     found = fields(git.call("ls-files", "-z", "--others", "--", ":(glob)**/.gitignore"))
@@ -279,6 +302,12 @@ def _pointed_at(admin: Path) -> Path | None:
     except OSError:
         return None
     return Path(os.fsdecode(said)).parent if said.endswith(b"/.git") else None
+
+
+def _is_bare_start(path: Path) -> bool:
+    """Whether there is nothing at `path` but what a killed `git worktree add --no-checkout` makes."""
+    inside = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else [path]
+    return all(one.name == ".git" and one.is_file() for one in inside)
 
 
 def _damaged(admin: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from branchline.core.rounds import reopen_round
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import timestamp
@@ -42,7 +43,7 @@ def write_run(paths: RunPaths, state: RunState, *, checkpoint_id: str, last_comp
             "pending_tasks": [name for name, state_ in states.items() if state_ == State.PENDING],
             "failed_tasks": [name for name, state_ in states.items() if state_ == State.FAILED],
             "task_states": states,
-            "can_resume": state.end is None or state.end.status == "failed",
+            "can_resume": state.end is None or reopen_round(state) is not None,
         },
     )
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 
 from branchline.errors import RunBusy
 from branchline.ledger.codec import timestamp
@@ -19,16 +20,25 @@ class Lease:
 
     def __init__(self, paths: RunPaths, *, now: int) -> None:
         self._file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._locked():
             os.close(self._file)
             owner = _owner(paths)
             raise RunBusy(
                 f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}"
-            ) from None
+            )
         owner_data = {"pid": os.getpid(), "host": socket.gethostname(), "since": timestamp(now)}
         paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
+
+    def _locked(self) -> bool:
+        """Take the lock. One who only asks whether it is held (`is_held`) may have it for a moment: try again."""
+        for wait in (0.0, 0.01, 0.02, 0.04):
+            time.sleep(wait)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            return True
+        return False
 
     def release(self) -> None:
         """Give the run up."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from branchline.errors import InvalidInput
 
 RUNS = ".runs"
-RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
 
 
 @dataclass(frozen=True, slots=True)

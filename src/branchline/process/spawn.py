@@ -23,7 +23,8 @@ from branchline.errors import BranchlineError
 MARKER = "BRANCHLINE_ATTEMPT"
 _NOT_RUNNABLE = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR})
 _LOOK_EVERY = 0.2  # seconds between two looks at the size of the output
-_SWEEPS = 50  # a fork bomb may outrun us: give up rather than loop for ever
+_SWEEP_GRACE = 1.0  # seconds for an orphan to end when asked; a git may be waiting for the disk
+_SWEEP_LIMIT = 5.0  # seconds; a fork bomb may outrun us: give up rather than loop for ever
 
 
 class CannotStart(BranchlineError):
@@ -168,31 +169,33 @@ def capture(
 
 
 def sweep(marker: str) -> int:
-    """Kill every process of ours whose environment says that it belongs to `marker`, and return how many.
+    """End every process of ours whose environment says that it belongs to `marker`, and return how many.
 
     `marker` is a whole marker or the first components of one: a run's id sweeps all attempts of that run.
-    It reads /proc; a system without one finds nothing.
+    They are asked first, because a git that is killed leaves its locks behind; a second later they are
+    killed. It reads /proc; a system without one finds nothing.
     """
-    killed: set[int] = set()
-    for _ in range(_SWEEPS):
-        found = _marked(marker)
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        killed.update(found)
-        if not found:
+    seen: set[int] = set()
+    began = time.monotonic()
+    while found := _marked(marker):
+        waited = time.monotonic() - began
+        if waited > _SWEEP_LIMIT:
             break
-        time.sleep(0.002)
-    return len(killed)
+        for pid in found.difference(seen) if waited < _SWEEP_GRACE else found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if waited < _SWEEP_GRACE else signal.SIGKILL)
+        seen |= found
+        time.sleep(0.005)
+    return len(seen)
 
 
-def _marked(marker: str) -> list[int]:
+def _marked(marker: str) -> set[int]:
     prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
-    return [
+    return {
         int(entry)
         for entry in (os.listdir("/proc") if os.path.isdir("/proc/self") else ())
         if entry.isdigit() and int(entry) != os.getpid() and _carries(entry, prefix)
-    ]
+    }
 
 
 def _carries(pid: str, prefix: bytes) -> bool:

@@ -97,19 +97,25 @@ def prove(
         result.dropped.update(broken)
         if result.conflict or not result.merged or _seen(ctx, base, result):
             return result
-        report = check(result.commit)
+        report = _checked(check, result.commit)
         if report.outcome == Outcome.PASSED:
             return result
-        if report.outcome == Outcome.ERROR:
-            raise StepFailed(Failure("the merge result could not be checked", error_class="gate_error"))
         culprit = _culprit(ctx, base, result.merged, check)
         failing = ", ".join(r.gate for r in report.of(Outcome.FAILED))
         broken[culprit] = f"together with what is merged before it, it fails {failing}"
         left = [name for name in left if name not in broken]
         for name in list(left):
-            if any(d in broken for d in ctx.run.plan.workstream(name).depends_on):
-                broken[name] = "it builds on a workstream that was dropped"
+            if lost := [d for d in ctx.run.plan.workstream(name).depends_on if d in broken]:
+                broken[name] = f"it builds on {lost[0]}, which was dropped"
                 left.remove(name)
+
+
+def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityReport:
+    """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
+    report = check(commit)
+    if report.outcome == Outcome.ERROR:
+        raise StepFailed(Failure("the merge result could not be checked", error_class="gate_error"))
+    return report
 
 
 def _seen(ctx: StepContext, base: str, result: Integration) -> bool:
@@ -125,7 +131,7 @@ def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable
     while bad - good > 1:
         middle = (good + bad) // 2
         prefix = merge_queue(ctx, base, merged[:middle], repair=False)
-        if check(prefix.commit).outcome == Outcome.PASSED:
+        if _checked(check, prefix.commit).outcome == Outcome.PASSED:
             good = middle
         else:
             bad = middle

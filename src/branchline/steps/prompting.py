@@ -1,5 +1,7 @@
 """What an agent is told: the task, its limits, and in a later round what was wrong with the one before."""
 
+from collections.abc import Iterator
+
 from branchline.steps.context import StepContext
 
 
@@ -13,13 +15,15 @@ def prompt_for(ctx: StepContext) -> str:
     if gates := ", ".join(gate.id for gate in ctx.run.gates):
         parts.append(f"Your changes must pass these checks: {gates}. Do not commit.")
     if ctx.task.round > 1:
-        parts.append(_report(ctx))
+        parts += _reports(ctx)
     return "\n\n".join(parts) + "\n"
 
 
-def _report(ctx: StepContext) -> str:
+def _reports(ctx: StepContext) -> Iterator[str]:
     conflict = ctx.outputs("merge", "")
     if conflict.get("repair") == ctx.task.workstream:
         paths = ", ".join(conflict["paths"])
-        return f"Your change conflicts with others in {paths}. The conflict markers are in the files: resolve them."
-    return "Your last attempt was rejected. Correct it:\n\n" + str(ctx.outputs("code_gate").get("feedback", ""))
+        yield f"Your change conflicts with others in {paths}. Resolve it: text that both changed holds conflict markers."
+    if not ctx.completed("code_gate", ctx.task.workstream):
+        yield "Your last attempt was rejected. Correct it:"
+        yield str(ctx.outputs("code_gate").get("feedback", ""))

@@ -65,6 +65,7 @@ def _scope_report(ctx: StepContext, tree: str, refused: Sequence[str]) -> Qualit
     repo = ctx.run.repo
     problems = [f"{text} (refused)" for text in refused]
     problems += [f"{c.path!r}: {why}" for c in _own_changes(ctx, tree) if (why := _violation(ctx, c.path))]
+    problems += [f"{path!r}: it still holds conflict markers" for path in _unresolved(ctx, tree)]
     deleted = [c for c in repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree) if c.status == "D"]
     limit = ctx.run.settings.merge.max_deleted_files
     if len(deleted) > limit:
@@ -83,6 +84,18 @@ def _own_changes(ctx: StepContext, tree: str) -> list[Change]:
     if conflict.get("repair") == ctx.task.workstream:
         return repo.changes(str(conflict["tree"]), tree)
     return repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree)
+
+
+def _unresolved(ctx: StepContext, tree: str) -> list[str]:
+    """Files with a marker of the very conflict that this round is to repair; gates would often let one pass."""
+    conflict, repo = ctx.outputs("merge", ""), ctx.run.repo
+    if conflict.get("repair") != ctx.task.workstream:
+        return []
+    marks = f"<<<<<<< {conflict['tip']}\n".encode(), f">>>>>>> {conflict['commit_of']}\n".encode()
+    suspects = {*conflict["paths"], *(change.path for change in _own_changes(ctx, tree))}
+    changes = repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree)
+    files = {c.new_oid: c.path for c in changes if c.path in suspects and c.new_mode.startswith("100")}
+    return [files[oid] for oid, data in repo.read_blobs(files) if any(mark in data for mark in marks)]
 
 
 def _route(ctx: StepContext, batch: str, report: QualityReport, work: Path) -> Result:

@@ -97,4 +97,6 @@ def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
 
 def _dirty(ctx: StepContext, error: CheckoutDirty) -> Failure:
     reason = f"{error.message}; nothing was shipped, {ctx.run.integration} holds the result"
-    return Failure(reason, error_class="dirty", retryable=False, outputs={"hint": error.hint})
+    again = f"branchline retry {ctx.run.run_id} {ctx.task.id}"
+    hint = f"{error.hint}, then: {again}" if error.hint else again
+    return Failure(reason, error_class="dirty", retryable=False, outputs={"hint": hint})

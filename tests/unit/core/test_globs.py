@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core.globs import matches, matches_any, matches_folded
-from tests.strategies import PATHS
+from strategies import PATHS
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_folded_matching_still_tells_names_apart() -> None:
     assert not matches_folded(["*.toml", ".github/**"], "github/x.yml")
 
 
-GLOBS = st.lists(st.sampled_from(["*", "**", "/", "?", "[", "]", "!", "^", "-", "--", "a", "Z", "\\", "\n", "℀", "."])).map(
-    "".join
-)
+GLOBS = st.lists(
+    st.sampled_from(["*", "**", "/", "?", "[", "]", "!", "^", "-", "--", "a", "Z", "\\", "\n", "℀", "."])
+).map("".join)
 
 
 @settings(deadline=None, max_examples=200)

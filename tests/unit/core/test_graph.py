@@ -18,7 +18,7 @@ from branchline.core.graph import (
     topo_sort,
 )
 from branchline.errors import InvalidInput
-from tests.strategies import changed, task_graphs
+from strategies import changed, task_graphs
 
 
 def by_hand(tasks: Sequence[Task]) -> list[str]:

@@ -10,7 +10,7 @@ from branchline.core.pipeline import task_graph
 from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from tests.strategies import plan, started
+from strategies import plan, started
 
 Ends = dict[str, dict[str, Any]]
 

@@ -11,7 +11,7 @@ from branchline.core.pipeline import BY_NAME, CHAIN, STEPS, merge_order, repair_
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
-from tests.strategies import plan, plans, started, workstream
+from strategies import plan, plans, started, workstream
 
 EIGHTEEN = {
     "task_001_preflight": [],

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from branchline.core.plan import Plan
-from tests.strategies import plan
+from strategies import plan
 
 SMALL: dict[str, Any] = {"version": 1, "workstreams": [{"id": "a", "scope": {"write": ["**"]}}]}
 

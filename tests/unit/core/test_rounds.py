@@ -3,7 +3,7 @@ from branchline.core.graph import Task
 from branchline.core.rounds import new_round, next_id, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
-from tests.strategies import started
+from strategies import started
 
 
 def walked(state: RunState, name: str, *states: State) -> None:

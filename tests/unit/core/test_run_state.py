@@ -5,7 +5,7 @@ from branchline.core.graph import CycleError, DuplicateTask, Task
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.states import IllegalTransition, State
 from branchline.errors import InvalidInput
-from tests.strategies import started
+from strategies import started
 
 
 def to(name: str, old: State, new: State, attempt: int = 1) -> Transition:

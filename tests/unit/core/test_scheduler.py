@@ -38,7 +38,7 @@ from branchline.core.retry import RetryOverride, RetryPolicy, effective
 from branchline.core.run_state import GOOD_ENDS, RunState, TaskRecord, evolve, replay
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
-from tests.strategies import POLICIES, changed, plans, started, task_graphs
+from strategies import POLICIES, changed, plans, started, task_graphs
 
 CLASSES = ("error", "flaky", "timeout")
 STEPS = 5_000

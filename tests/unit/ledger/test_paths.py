@@ -6,7 +6,7 @@ from branchline.core.graph import Task
 from branchline.errors import InvalidInput
 from branchline.ledger.log import Ledger
 from branchline.ledger.paths import RunPaths, find_run, run_ids
-from tests.strategies import started
+from strategies import started
 
 
 def begun(root: Path, run_id: str, at: int) -> None:

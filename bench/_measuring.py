@@ -18,7 +18,7 @@ RUNNERS = Path(__file__).with_name("runners")
 class Cost:
     """What a child process took: wall and CPU (user + system) seconds, peak memory in MB, and what it printed.
 
-    Memory is the largest single process of the child and its descendants, as the kernel keeps it.
+    Memory is that of the largest process among the child and its descendants, and never less than our own at the fork.
     """
 
     wall: float
@@ -32,7 +32,8 @@ def child(argv: Sequence[str], *, cwd: Path | None = None, codes: tuple[int, ...
     began = time.perf_counter()
     process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out, err = process.stdout, process.stderr
-    assert out is not None and err is not None
+    assert out is not None
+    assert err is not None
     printed, said = out.read(), err.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
@@ -75,8 +76,8 @@ def show(title: str, rows: Sequence[Mapping[str, str | float]], *, as_json: bool
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print(title)
     for line in cells:
-        first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        print("  " + "  ".join([first, *rest]).rstrip())
+        aligned = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        print("  " + "  ".join([line[0].ljust(widths[0]), *aligned]).rstrip())
     print()
 
 
@@ -86,4 +87,4 @@ def verdict(value: float, goal: float) -> str:
 
 
 def _shown(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
+    return value if isinstance(value, str) else f"{value:.3g}" if value < 100 else f"{value:,.0f}"

@@ -1,0 +1,50 @@
+"""Where the demo plays: a small repository with a plan of five workstreams, made from the files in `project`."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from branchline.config.load import load_plan, load_settings
+from branchline.config.settings import Settings
+from branchline.engine.pipeline import Request
+from branchline.engine.recover import clock, new_run_id
+from branchline.errors import InvalidInput
+from branchline.git.command import Git
+
+PROJECT = Path(__file__).with_name("project")
+
+
+def stage(folder: Path) -> Request:
+    """Make the repository in the new or empty folder `folder`; what the demo will ask of a run, its id fixed.
+
+    Raises InvalidInput if something is in the folder, or if it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInput(f"{folder} is not empty", hint="branchline demo --keep NEW_FOLDER")
+        shutil.copytree(PROJECT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot write {folder}: {error.strerror}", hint="branchline demo --keep NEW_FOLDER"
+        ) from error
+    git = Git(folder / ".git", folder)
+    git.call("init", "--quiet", "--initial-branch=main")
+    git.call("add", "--all", "--", ".")
+    git.call("commit", "--quiet", "--message", "Count words")
+    settings = _with_our_python(load_settings(None, root=folder))
+    plan = load_plan(folder / "plan.yaml", default_agent=settings.agent)
+    now = clock()
+    return Request(repo=folder, plan=plan, settings=settings, run_id=new_run_id(now), started_at=now)
+
+
+def _with_our_python(settings: Settings) -> Settings:
+    """The gates on the Python that runs us: there may be no other, or one behind a shim slower than the gate."""
+
+    def ours(argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return argv and tuple(sys.executable if word == "python3" else word for word in argv)
+
+    gates = tuple(replace(gate, fix=ours(gate.fix), verify=ours(gate.verify)) for gate in settings.gates)
+    return replace(settings, gates=gates)

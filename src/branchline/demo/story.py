@@ -1,0 +1,137 @@
+"""The demo's story: how it must end, whether it did, and what that shows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from branchline.core.events import CiStatus, Codegate, IntegrationComplete, ShipComplete
+from branchline.core.outcome import workstream_outcomes
+from branchline.core.pipeline import STEPS
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.engine.pipeline import git_fault
+from branchline.git.repo import Repo
+from branchline.ledger.codec import Record
+from branchline.ledger.log import read, require
+from branchline.ledger.paths import RunPaths
+from branchline.views.text import wrapped
+
+LANDED = ("lines", "summary", "longest", "heading-plain")
+REPAIRED = "longest"
+FIXED = "lines"
+QUARANTINED = "heading-upper"
+SHORT = 12
+
+OPENING = (
+    "Five workstreams, thirteen steps, agents that follow a script: no key, no network.",
+    "One builds on another. One fails its tests and repairs its work. Two want the",
+    "same line, and one of these is left out; nothing it made is lost.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is there once the run has ended: its verified ledger and its repository, each read anew."""
+
+    paths: RunPaths
+    repo: Repo
+    records: tuple[Record, ...]
+    state: RunState
+
+    @classmethod
+    def of(cls, paths: RunPaths) -> "Ending":
+        """Read it. Raises LedgerError if the ledger does not verify."""
+        reading = read(paths)
+        return cls(paths, Repo.open(paths.root), reading.records, require(reading, paths))
+
+    @property
+    def kept(self) -> str:
+        """The ref that keeps the quarantined work."""
+        return f"refs/branchline/{self.paths.run_id}/gate/{QUARANTINED}-1"
+
+    def commits(self) -> dict[str, str | None]:
+        """The commit that each witness names; in this story it is the same for all."""
+        events = [record.event for record in self.records]
+        merged = next((e.commit for e in reversed(events) if isinstance(e, IntegrationComplete)), None)
+        checked = next((e.commit for e in reversed(events) if isinstance(e, CiStatus) and e.verdict == "passed"), None)
+        shipped = next((e.commit for e in reversed(events) if isinstance(e, ShipComplete)), None)
+        return {
+            "the merge result": merged,
+            "the commit that CI passed": checked,
+            "the commit that shipped": shipped,
+            "main": self.repo.read_ref("refs/heads/main"),
+            "the release tag": self.repo.read_ref(f"refs/tags/release/{self.paths.run_id}"),
+            "HEAD of the checkout": self.repo.head_commit(),
+        }
+
+
+def differences(ending: Ending) -> list[str]:
+    """What did not come out as told, a sentence each; empty if the story is true."""
+    return [*_in_the_run(ending.state), *_in_the_repository(ending)]
+
+
+def _in_the_run(state: RunState) -> Iterator[str]:
+    for step in STEPS:
+        record = state.find(step.name, QUARANTINED if step.fans_out else "")
+        if record is None or record.state != State.COMPLETED:
+            yield f"step {step.number}, {step.name}, did not complete"
+    for outcome in workstream_outcomes(state):
+        wanted = State.COMPLETED if outcome.id in LANDED else State.FAILED
+        if outcome.state != wanted:
+            yield f"workstream {outcome.id} is {outcome.state} ({outcome.reason}), not {wanted}"
+        rounds = 2 if outcome.id == REPAIRED else 1
+        executed = state.find("execute", outcome.id)
+        if executed is None or executed.task.round != rounds:
+            yield f"workstream {outcome.id} took {executed.task.round if executed else 0} rounds, not {rounds}"
+        if outcome.id == QUARANTINED and "conflict" not in outcome.reason:
+            yield f"workstream {outcome.id} was not left out for a conflict, but: {outcome.reason}"
+    if state.end is None or state.end.status != "partial":
+        yield f"the run ended {state.end.status if state.end else 'not at all'}, not partial"
+
+
+def _in_the_repository(ending: Ending) -> Iterator[str]:
+    commits, repo = ending.commits(), ending.repo
+    if None in commits.values() or len(set(commits.values())) > 1:
+        yield "these are not one commit: " + ", ".join(f"{who} {commit}" for who, commit in commits.items())
+    if repo.is_dirty():
+        yield "the checkout is not clean"
+    if repo.read_ref(ending.kept) is None:
+        yield f"the quarantined work is not kept: there is no {ending.kept}"
+    if fault := git_fault(repo, ending.paths, read(ending.paths)):
+        yield f"the ledger does not agree with the mark in git: {fault}"
+    tidied = [r.event for r in ending.records if isinstance(r.event, Codegate) and r.event.workstream == FIXED]
+    executed = ending.state.find("execute", FIXED)
+    if executed is None or not tidied or tidied[-1].tree == executed.outputs.get("tree"):
+        yield f"no fixer changed the batch of {FIXED}"
+
+
+def moral(ending: Ending) -> list[str]:
+    """What the run has shown, with the commands to look for oneself."""
+    run, commit = ending.paths.run_id, str(ending.commits()["main"])[:SHORT]
+    told = {
+        "What was tested is what landed.": (
+            f"The merge result, the commit that CI passed, main, the release tag and the checkout are one: {commit}.",
+            f"git show --stat release/{run}",
+        ),
+        "A failed gate is a report, not an end.": (
+            f"{REPAIRED} failed its tests; its agent got the report and repaired it in a second round.",
+            f"branchline show {run} {_first_gate(ending.state)}",
+        ),
+        "Nothing is lost.": (
+            f"{QUARANTINED} conflicts with what was merged before it, so it was left out, whole. Its work is kept.",
+            f"branchline diff {run} {QUARANTINED}",
+        ),
+        "The record is whole.": (
+            f"All {len(ending.records)} records verify, each by the hash of those before it, and against git.",
+            f"branchline verify {run}",
+        ),
+    }
+    lines = ["What this has shown"]
+    for title, (text, command) in told.items():
+        lines += ["", f"  {title}", *wrapped(text, indent="  "), f"    {command}"]
+    lines += ["", "Look for yourself", f"  cd {ending.paths.root}", ""]
+    return [*lines, "The story came out as told: exit code 0. (A run that leaves a workstream out ends with 5.)"]
+
+
+def _first_gate(state: RunState) -> str:
+    gates = (r.task.id for r in state.records.values() if r.task.step == "code_gate" and r.task.workstream == REPAIRED)
+    return next(gates)
