@@ -99,7 +99,9 @@ class Project:
     def run(self, plan: Json, settings: Json | None = None, *args: str, **env: str) -> Ran:
         """`branchline run --plan ... --json`; plan and configuration lie outside the checkout."""
         plan_file, config = self.request(plan, settings)
-        return self.branchline("run", "--plan", str(plan_file), "--config", str(config), "--yes", "--json", *args, **env)
+        return self.branchline(
+            "run", "--plan", str(plan_file), "--config", str(config), "--yes", "--json", *args, **env
+        )
 
     def request(self, plan: Json, settings: Json | None = None) -> tuple[Path, Path]:
         folder = self.root.parent / f"{self.root.name}-request"

@@ -41,6 +41,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - the point of this function is to import late
+    from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)

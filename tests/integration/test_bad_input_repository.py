@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import IDENTITY, Json, Project, fate, gate, sh, workstream, write
+
+from support import IDENTITY, Json, Project, sh, workstream, write
 from witness import assert_refused, assert_untouched, files_below, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}
@@ -20,7 +21,9 @@ def one(*script: Json, **fields: object) -> Json:
 
 def git(folder: Path, *args: str) -> None:
     options = ("-c", "protocol.file.allow=always")
-    subprocess.run(["git", *options, *args], cwd=folder, env={**os.environ, **IDENTITY}, capture_output=True, check=True)
+    subprocess.run(
+        ["git", *options, *args], cwd=folder, env={**os.environ, **IDENTITY}, capture_output=True, check=True
+    )
 
 
 def test_not_a_repository(tmp_path: Path) -> None:
@@ -160,9 +163,7 @@ def _on_a_read_only_disk(root: Path, command: list[str]) -> "subprocess.Complete
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
         pytest.skip("root may write everywhere, and there is no mount namespace to take that away in")
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
-    return subprocess.run(
-        [*apart, "sh", "-c", mount, str(root), *command], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([*apart, "sh", "-c", mount, str(root), *command], capture_output=True, text=True, check=False)
 
 
 def test_git_is_missing(tmp_path: Path) -> None:

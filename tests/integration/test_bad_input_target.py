@@ -1,9 +1,8 @@
 """A target that moves while the run goes, or that is checked out where files are in the way."""
 
-import subprocess
 from pathlib import Path
 
-from support import Json, Project, Ran, fate, gate, sh, workstream, write
+from support import Json, Project, Ran, fate, gate, workstream, write
 from witness import assert_only_our_worktrees, assert_refused, assert_untouched, files_below, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from support import Json, Project, Ran, gate, sh, workstream, write
 
 ODD = "new\nline 'quoted' \"twice\".txt"
@@ -24,7 +25,9 @@ def plan() -> Json:
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
     """A repository with a run of which one workstream landed and one did not."""
-    project = Project.make(tmp_path_factory.mktemp("ended") / "p", {"README.md": "# A project\n", ".gitignore": "*.tmp\n"})
+    project = Project.make(
+        tmp_path_factory.mktemp("ended") / "p", {"README.md": "# A project\n", ".gitignore": "*.tmp\n"}
+    )
     ran = project.run(plan(), {"gates": [gate("clean", "! grep -q BAD *.txt")], "repair_rounds": 0})
     assert ran.code == 5, ran.err
     return project, ran
@@ -61,7 +64,7 @@ def test_show_tells_what_is_pinned_and_what_became_of_it(ended: tuple[Project, R
 def test_what_is_saved_is_listed_and_comes_back_in_a_new_folder(ended: tuple[Project, Ran], tmp_path: Path) -> None:
     project, ran = ended
     run = ran.json["run_id"]
-    names = [one["name"] for one in project.branchline("restore", "--json").json]
+    names = [one["name"] for one in json.loads(project.branchline("restore", "--json").out)]
     assert {"saved/a", "saved/b", "gate/b-1", "attempts/task_007_execute_b/1"} <= set(names)
     assert "saved/b" in project.branchline("restore").out
     back = tmp_path / "back"
@@ -94,14 +97,19 @@ def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     for command in (["status"], ["show"], ["diff"], ["log"], ["diff", "--json"], ["log", "--json"]):
         assert project.branchline(*command).code == 0, command
-    assert os.fsencode("caf\udce9") in [os.fsencode(one["path"]) for one in project.branchline("diff", "--json").json["files"]]
+    assert os.fsencode("caf\udce9") in [
+        os.fsencode(one["path"]) for one in project.branchline("diff", "--json").json["files"]
+    ]
     assert project.branchline("restore", ran.json["run_id"], "a", "--to", str(tmp_path / "back")).code == 0
     assert b"caf\xe9" in os.listdir(os.fsencode(tmp_path / "back"))
 
 
 def test_gc_saves_and_removes_what_an_ended_run_left(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p", {"README.md": "# A project\n", ".gitignore": "*.tmp\n"})
-    failing = {"goal": "x", "workstreams": [workstream("b", write("b.txt", "BAD\n"), sh("echo precious > ignored.tmp"))]}
+    failing = {
+        "goal": "x",
+        "workstreams": [workstream("b", write("b.txt", "BAD\n"), sh("echo precious > ignored.tmp"))],
+    }
     ran = project.run(failing, {"gates": [gate("no", "false")], "repair_rounds": 0})
     assert ran.code == 1
     worktree = Path(ran.json["run_dir"]) / "worktrees" / "b"
@@ -117,7 +125,7 @@ def test_gc_saves_and_removes_what_an_ended_run_left(tmp_path: Path) -> None:
     assert (tmp_path / "back" / "later.txt").read_text() == "even later\n"
     assert project.branchline("gc", "--json").json["removed"] == []
     assert project.branchline("resume").code == 1  # it makes its worktree anew, and its gate still says no
-    assert "batch of b rejected" in project.branchline("log").out.splitlines()[-20:].__str__()
+    assert any("batch of b rejected: b-2" in line for line in project.branchline("log").out.splitlines())
 
 
 def test_gc_leaves_a_run_alone_that_can_go_on(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import IDENTITY, SEAM, Json, Project, fate, gate, workstream, write
 
 Process = subprocess.Popen[bytes]

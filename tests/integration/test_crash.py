@@ -9,11 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support import SEAM, Json, Project, edit, gate, workstream, write
 
 MOMENTS = 25
 SETTINGS: Json = {
-    "gates": [gate("clean", "! grep -rn BAD *.txt"), {"id": "tidy", "kind": "format", "verify": ["true"], "fix": ["true"]}],
+    "gates": [
+        gate("clean", "! grep -rn BAD *.txt"),
+        {"id": "tidy", "kind": "format", "verify": ["true"], "fix": ["true"]},
+    ],
     "ship": {"mode": "merge"},
 }
 

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from support import SEAM, Json, Project, gate, workstream, write
 
 CASES = [(1, 0), (2, 1), (8, 2), (8, 3)]

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Project
 
 import branchline
 from branchline import BranchlineError, resume, run_graph, verify
+from support import Project
+
+Tasks = list[dict[str, Any]]
 
 QUICK = {"backoff": "fixed", "base_seconds": 0.05}
 
@@ -25,7 +27,7 @@ def named(_run: str, task: str) -> dict[str, str]:
 
 
 def test_three_tasks_leave_a_ledger_and_three_checkpoints(tmp_path: Path) -> None:
-    tasks = [{"id": "a"}, {"id": "b", "dependencies": ["a"]}, {"id": "c", "dependencies": ["b"]}]
+    tasks: Tasks = [{"id": "a"}, {"id": "b", "dependencies": ["a"]}, {"id": "c", "dependencies": ["b"]}]
     made = run_graph(tasks, dict.fromkeys("abc", named), root=tmp_path)
     assert made.ok
     assert made.states == dict.fromkeys("abc", "COMPLETED")
@@ -42,7 +44,7 @@ def test_tasks_without_a_path_between_them_run_at_the_same_time(tmp_path: Path) 
     def meet(_run: str, _task: str) -> None:
         together.wait()
 
-    tasks = [{"id": name} for name in "abcd"]
+    tasks: Tasks = [{"id": name} for name in "abcd"]
     assert run_graph(tasks, dict.fromkeys("abcd", meet), root=tmp_path, max_parallel=4).ok
 
 
@@ -59,7 +61,7 @@ def test_never_more_at_once_than_allowed(limit: int, tmp_path: Path) -> None:
         with lock:
             running -= 1
 
-    tasks = [{"id": f"t{n}", "parallel_group": "g"} for n in range(9)]
+    tasks: Tasks = [{"id": f"t{n}", "parallel_group": "g"} for n in range(9)]
     work_all = {f"t{n}": work for n in range(9)}
     groups = {"parallel_groups": {"g": {"max_concurrency": limit}}}
     assert run_graph(tasks, work_all, root=tmp_path, max_parallel=8, scheduling=groups).ok
@@ -92,7 +94,7 @@ def test_no_attempt_beyond_the_limit_and_no_dependant_after_a_failure(tmp_path: 
         calls.append(task)
         raise OSError("gone")
 
-    tasks = [{"id": "a"}, {"id": "b", "dependencies": ["a"]}, {"id": "c"}]
+    tasks: Tasks = [{"id": "a"}, {"id": "b", "dependencies": ["a"]}, {"id": "c"}]
     made = run_graph(tasks, {"a": broken, "b": named, "c": named}, root=tmp_path, retry={**QUICK, "max_attempts": 2})
     assert not made.ok
     assert calls == ["a", "a"]
@@ -109,7 +111,7 @@ def test_a_resumed_run_keeps_what_is_done_and_does_the_rest_again(tmp_path: Path
     def broken(_run: str, _task: str) -> None:
         raise ValueError("no")
 
-    tasks = [{"id": "a"}, {"id": "b", "dependencies": ["a"]}, {"id": "c", "dependencies": ["b"]}]
+    tasks: Tasks = [{"id": "a"}, {"id": "b", "dependencies": ["a"]}, {"id": "c", "dependencies": ["b"]}]
     first = run_graph(tasks, {"a": note, "b": broken, "c": note}, root=tmp_path, retry={"max_attempts": 1})
     assert not first.ok
     again = resume(first.run_id, {"a": note, "b": note, "c": note}, root=tmp_path)
@@ -126,7 +128,7 @@ def test_a_callable_that_overruns_its_time_fails_and_its_late_result_is_ignored(
         release.wait(20)
         return {"late": "yes"}
 
-    tasks = [{"id": "a", "timeout_seconds": 0.2}, {"id": "b"}]
+    tasks: Tasks = [{"id": "a", "timeout_seconds": 0.2}, {"id": "b"}]
     started = time.monotonic()
     made = run_graph(tasks, {"a": late, "b": named}, root=tmp_path, retry={"max_attempts": 1})
     assert time.monotonic() - started < 10
@@ -141,7 +143,7 @@ def test_a_task_without_an_implementation_fails_clearly(tmp_path: Path) -> None:
 
 
 def test_a_promised_output_must_come(tmp_path: Path) -> None:
-    tasks = [{"id": "a", "outputs": [{"name": "size", "type": "integer"}]}]
+    tasks: Tasks = [{"id": "a", "outputs": [{"name": "size", "type": "integer"}]}]
     made = run_graph(tasks, {"a": lambda _run, _task: {"size": "big"}}, root=tmp_path, retry={"max_attempts": 1})
     assert "its output 'size' is no integer" in made.reason
 

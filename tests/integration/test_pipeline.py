@@ -9,7 +9,15 @@ STEP_EVENTS = {
     "run_start", "plan_complete", "worktrees_ready", "execute_ws_complete", "codegate", "ws_checkpoint",
     "validate_ws_pass", "merge_queue", "integration_complete", "pr_opened", "ci_status", "ship_complete", "run_end",
 }  # fmt: skip
-CHECKPOINTS = {"preflight", "run-init", "plan-complete", "codegate", "validate-pass", "integration-complete", "ship-complete"}
+CHECKPOINTS = {
+    "preflight",
+    "run-init",
+    "plan-complete",
+    "codegate",
+    "validate-pass",
+    "integration-complete",
+    "ship-complete",
+}
 
 
 def two() -> dict[str, object]:

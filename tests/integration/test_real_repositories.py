@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+
 from support import IDENTITY, Json, Project, edit, fate, sh, workstream, write
 
 HERE = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def test_a_public_project_of_many_files(tmp_path: Path) -> None:
     with tarfile.open(CACHE / SDIST) as archive:
         archive.extractall(tmp_path, filter="data")
     folder = next(path for path in tmp_path.iterdir() if path.name.startswith("pygments"))
-    project = Project(shutil.move(folder, tmp_path / "p"))
+    project = Project(folder.rename(tmp_path / "p"))
     project.git("init", "--quiet", "--initial-branch=main")
     project.git("add", "--all", "--force", ".")
     project.git("commit", "--quiet", "--message", "as released")
@@ -89,7 +89,12 @@ def test_a_public_project_of_many_files(tmp_path: Path) -> None:
     lexes = "from pygments import highlight, lexers, formatters as f; print(highlight('x = 1', lexers.get_lexer_by_name('python'), f.NullFormatter()))"
     gates = [
         {"id": "compile", "verify": [sys.executable, "-m", "compileall", "-q", "pygments"]},
-        {"id": "lexes", "kind": "test", "verify": [sys.executable, "-c", lexes], "env": {"PYTHONDONTWRITEBYTECODE": "1"}},
+        {
+            "id": "lexes",
+            "kind": "test",
+            "verify": [sys.executable, "-c", lexes],
+            "env": {"PYTHONDONTWRITEBYTECODE": "1"},
+        },
     ]
     plan: Json = {
         "workstreams": [

@@ -52,7 +52,7 @@ class Agent(Protocol):
         """What the end of its output and its exit mean. Pure; takes any bytes, also cut off ones."""
 
 
-def attempt(  # noqa: PLR0913 - keyword-only data
+def attempt(
     agent: Agent,
     request: AgentRequest,
     *,

@@ -63,7 +63,7 @@ def delete(path: str) -> None:
 
 def run(argv: list[str]) -> None:
     """Run a command; what it prints goes to stderr, so that stdout stays a stream of events."""
-    import subprocess  # noqa: PLC0415 - half of the start-up time, and few scripts need it
+    import subprocess
 
     ended = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=2, check=False)
     if ended.returncode:

@@ -32,7 +32,6 @@ COMMANDS = {
     "gc": Entry("Repair", "Save and remove what ended runs left in the way."),
     "doctor": Entry("Repair", "Check that everything needed is here."),
     "demo": Entry("Set up", "Show the whole job on a small repository of its own."),
-    "demo": Entry("Set up", "Watch all of it on a small repository: no key, no network."),
     "init": Entry("Set up", "Write a configuration and an example plan."),
     "schema": Entry("Set up", "Print the JSON Schema of a kind of file."),
     "completion": Entry("Set up", "Print the completion script of a shell."),

@@ -54,7 +54,7 @@ class Node:
                 yield item.data, item.place
 
 
-class Unreadable(Exception):  # noqa: N818 - never leaves this package: a reader turns it into a finding
+class Unreadable(Exception):
     """Reading cannot go on past this finding: broken syntax, too many values or levels."""
 
     def __init__(self, place: Place, message: str, hint: str = "") -> None:

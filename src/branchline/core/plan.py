@@ -52,7 +52,7 @@ class Action(Model, frozen=True, kw_only=True):
     run: Argv | msgspec.UnsetType = msgspec.UNSET
     sleep: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     fail: str | msgspec.UnsetType = msgspec.UNSET
-    hang: bool | None | msgspec.UnsetType = msgspec.UNSET
+    hang: bool | msgspec.UnsetType | None = msgspec.UNSET
 
 
 Script = tuple[Action | Literal["hang"], ...]

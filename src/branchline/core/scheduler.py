@@ -96,7 +96,7 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
 
 def _holds(state: RunState, record: TaskRecord) -> bool:
     condition = record.task.when
-    assert condition is not None  # noqa: S101 - narrowed by the caller
+    assert condition is not None
     origin = state.records[condition.task].task.origin or condition.task
     return condition.holds(state.records[state.latest[origin]].outputs)
 

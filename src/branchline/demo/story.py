@@ -129,7 +129,8 @@ def moral(ending: Ending) -> list[str]:
     for title, (text, command) in told.items():
         lines += ["", f"  {title}", *wrapped(text, indent="  "), f"    {command}"]
     lines += ["", "Look for yourself", f"  cd {ending.paths.root}", ""]
-    return [*lines, "The story came out as told: exit code 0. (A run that leaves a workstream out ends with 5.)"]
+    lines += ["The story came out as told: exit code 0."]
+    return [*lines, "A run of your own that leaves a workstream out ends with exit code 5."]
 
 
 def _first_gate(state: RunState) -> str:

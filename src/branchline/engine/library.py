@@ -72,7 +72,7 @@ def run_graph(  # noqa: PLR0913 - keyword-only options of the public call
     return _drive(begin(paths, started), implementations or {}, driver, observers)
 
 
-def resume(  # noqa: PLR0913 - keyword-only options of the public call
+def resume(
     run_id: str | None = None,
     implementations: Mapping[str, Implementation] | None = None,
     *,

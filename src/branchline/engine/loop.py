@@ -49,8 +49,11 @@ Observer = Callable[[RunState, Sequence[Record]], None]
 
 @dataclass(slots=True)
 class Coordinator:
-    """Drives one run to its end. `job` makes the work of a task's attempt; observers see every batch of new records;
-    `on_checkpoint` is told when a task with a named checkpoint has completed."""
+    """Drives one run to its end.
+
+    `job` makes the work of a task's attempt; observers see every batch of new records; `on_checkpoint` is told when a
+    task with a named checkpoint has completed.
+    """
 
     ledger: Ledger
     state: RunState
@@ -124,7 +127,7 @@ class Coordinator:
             if not progress:
                 return effects
 
-    def _events(self, command: Command) -> Sequence[AnyEvent]:
+    def _events(self, command: Command) -> Sequence[AnyEvent]:  # noqa: PLR0911 - one line a command
         match command:
             case StartAttempt(task_id, attempt, again=True):
                 return [AttemptResumed(task_id=task_id, attempt=attempt)]

@@ -109,9 +109,10 @@ def resume(
     def reopen(coordinator: Coordinator) -> None:
         added = None
         if retry is not None:
-            added = retry_round(held.state, retry)
-            if isinstance(added, str):
-                raise InvalidInput(added, hint=f"branchline status {paths.run_id}")
+            answer = retry_round(held.state, retry)
+            if isinstance(answer, str):
+                raise InvalidInput(answer, hint=f"branchline status {paths.run_id}")
+            added = answer
         elif checkpoint is not None:
             coordinator.rewind(_completed_at(paths, checkpoint))
         elif not held.state.open:

@@ -90,6 +90,6 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
         lease.release()
         raise
     resumed: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {socket.gethostname()}", reason=reason)]
-    for name in sorted(state.running):
-        resumed.append(AttemptInterrupted(task_id=name, attempt=state.records[name].attempt))
+    running = sorted(state.running)
+    resumed += [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
     return Held(lease, ledger, state, tuple(resumed))

@@ -159,7 +159,8 @@ def _require_plain(git: Git, move: _Move) -> None:
     answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(written)))
     for path, _, value in zip(answers, answers, answers, strict=True):
         if value not in _UNFILTERED:
-            raise _dirty(git, f"{path} is stored through the filter {value}")
+            own = f"git merge --ff-only {move.new[:12]}"
+            raise _dirty(git, f"{path} is stored through the filter {value}", hint=own)
 
 
 def _in_the_way(git: Git, path: str, deleted: set[str]) -> bool:
@@ -216,9 +217,8 @@ def _in(git: Git, path: str) -> str:
     return os.path.join(git.work_tree or "", path)
 
 
-def _dirty(git: Git, why: str) -> CheckoutDirty:
-    message = f"{git.work_tree} cannot be fast-forwarded: {why}"
-    return CheckoutDirty(message, hint="commit, stash or move away what is in the way")
+def _dirty(git: Git, why: str, *, hint: str = "commit, stash or move away what is in the way") -> CheckoutDirty:
+    return CheckoutDirty(f"{git.work_tree} cannot be fast-forwarded: {why}", hint=hint)
 
 
 def _same(git: Git, *question: str) -> bool:

@@ -23,9 +23,7 @@ class Lease:
         if not self._locked():
             os.close(self._file)
             owner = _owner(paths)
-            raise RunBusy(
-                f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}"
-            )
+            raise RunBusy(f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}")
         owner_data = {"pid": os.getpid(), "host": socket.gethostname(), "since": timestamp(now)}
         paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
 

@@ -5,6 +5,7 @@ its offset and left alone.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -87,9 +88,7 @@ class Ledger:
 
     def _write(self, data: bytes) -> None:
         try:
-            written = os.write(self._file, data)
-            if written != len(data):
-                raise OSError(28, "the disk is full")
+            _write_whole(self._file, data)
             _datasync(self._file)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -105,6 +104,11 @@ class Ledger:
         """Close the files."""
         os.close(self._file)
         os.close(self._head)
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    if os.write(file, data) != len(data):  # a short write is how a full disk shows itself first
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
@@ -140,15 +144,19 @@ def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:
     while (end := data.find(b"\n", offset)) >= 0:
         try:
             record = decode(data[offset:end], seq=seq, prev=prev, offset=offset)
-            if record.run_id != run_id:
-                raise BadRecord(f"it belongs to run {record.run_id}")
-            if record.epoch < epoch:
-                raise BadRecord(f"its epoch {record.epoch} comes after epoch {epoch}: two processes wrote this ledger")
+            _check_owner(record, run_id, epoch)
         except BadRecord as error:
             return records, Fault(seq, offset, error.message)
         records.append(record)
         offset, prev, epoch, seq = end + 1, record.sha, record.epoch, seq + 1
     return records, None
+
+
+def _check_owner(record: Record, run_id: str, epoch: int) -> None:
+    if record.run_id != run_id:
+        raise BadRecord(f"it belongs to run {record.run_id}")
+    if record.epoch < epoch:
+        raise BadRecord(f"its epoch {record.epoch} comes after epoch {epoch}: two processes wrote this ledger")
 
 
 def _head(paths: RunPaths) -> tuple[int, str] | None:

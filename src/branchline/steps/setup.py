@@ -14,8 +14,10 @@ from branchline.steps.context import StepContext
 
 
 def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None]:
-    """Carry `setup` out in `path`. Returns what it left: path -> blob id, None for what it deleted or what cannot be
-    in a tree, such as a link out of it. Raises StepFailed when a command fails.
+    """Carry `setup` out in `path`; what it left: path -> blob id.
+
+    None stands for what it deleted or what cannot be in a tree, such as a link out of it. Raises StepFailed when a
+    command fails.
     """
     setup = ctx.run.settings.setup
     if not (setup.copy or setup.symlink or setup.run):

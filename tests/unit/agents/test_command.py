@@ -11,7 +11,7 @@ from branchline.process.spawn import Exit
 DONE = Exit(0, None, None, 0.1)
 
 
-def spec(*command: str, **more: Any) -> AgentSpec:  # noqa: ANN401 - the fields of AgentSpec
+def spec(*command: str, **more: Any) -> AgentSpec:
     return AgentSpec(id="mine", command=command or ("tool",), **more)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Place:
     def bad(run_id: str, task_id: str) -> None:
         raise ValueError("no such luck")
 
-    tasks = [{"id": "good"}, {"id": "bad"}, {"id": "after", "dependencies": ["bad"]}]
+    tasks: list[Mapping[str, Any]] = [{"id": "good"}, {"id": "bad"}, {"id": "after", "dependencies": ["bad"]}]
     run_graph(
         tasks, {"good": good, "bad": bad}, root=tmp_path, run_id=RUN_ID, retry={"max_attempts": 2, "base_seconds": 0}
     )

@@ -17,7 +17,9 @@ HEAVY = {
 
 def modules_after(*args: str, cwd: Any = None, env: dict[str, str] | None = None) -> set[str]:
     """The modules that a process has imported once it has run a command."""
-    program = f"import sys; from branchline.cli import main; main({args!r}); print(sorted(sys.modules), file=sys.stderr)"
+    program = (
+        f"import sys; from branchline.cli import main; main({args!r}); print(sorted(sys.modules), file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=cwd, env=env)
     found: set[str] = set(ast.literal_eval(done.stderr.splitlines()[-1]))
     return found
@@ -43,7 +45,9 @@ def test_help_imports_no_command() -> None:
 def test_status_starts_no_process_and_imports_no_engine(place: Any) -> None:
     modules = modules_after("status", cwd=place.root)
     assert not modules & (HEAVY - {"msgspec", "typing_extensions", "branchline.core", "branchline.views"})
-    assert not {name for name in modules if name.startswith(("branchline.engine", "branchline.git", "branchline.steps"))}
+    assert not {
+        name for name in modules if name.startswith(("branchline.engine", "branchline.git", "branchline.steps"))
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -74,7 +78,8 @@ def test_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("statsu", "branchline status"), ("verfy", "branchline verify"), ("xyzzy", "branchline --help")]
+    ("typed", "meant"),
+    [("statsu", "branchline status"), ("verfy", "branchline verify"), ("xyzzy", "branchline --help")],
 )
 def test_an_unknown_command_is_answered_with_the_nearest(
     typed: str, meant: str, capsys: pytest.CaptureFixture[str]
@@ -90,7 +95,9 @@ def test_an_unknown_command_is_answered_with_the_nearest(
 def completions(words: str, number: int, cwd: Any) -> list[str]:
     environ = {"_BRANCHLINE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
     program = "from branchline.cli import main; main([])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, cwd=cwd, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environ, cwd=cwd, check=True
+    )
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
 

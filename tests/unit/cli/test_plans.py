@@ -44,7 +44,9 @@ def test_the_plan_is_shown_in_the_order_of_merging() -> None:
         return Workstream(id=name, scope=Scope(write=(f"{name}/**",)), **fields)
 
     plan = Plan(
-        version=1, goal="Do it", workstreams=(make("a", depends_on=("z",)), make("b", priority=5), make("z", agent="me"))
+        version=1,
+        goal="Do it",
+        workstreams=(make("a", depends_on=("z",)), make("b", priority=5), make("z", agent="me")),
     )
     shown = lines(plan, Settings(version=1))
     assert shown[0] == "Do it"

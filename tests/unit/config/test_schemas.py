@@ -68,7 +68,7 @@ def test_the_command_of_the_contract(tmp_path: Path) -> None:
     broken.write_text(json.dumps({"initial_state": "PENDING", "states": states}))
     for path, expected in ((CONTRACTS / "execution_state_machine.example.json", 0), (broken, 1)):
         command = [sys.executable, "-m", "jsonschema", "-i", str(path), str(schema)]
-        assert subprocess.run(command, check=False, capture_output=True).returncode == expected  # noqa: S603 - our own
+        assert subprocess.run(command, check=False, capture_output=True).returncode == expected
 
 
 def as_json(value: object) -> Any:
@@ -104,7 +104,7 @@ def test_a_state_transition_names_its_task() -> None:
     ("action", "valid"),
     [({"sleep": 1}, True), ("hang", True), ({}, False), ({"sleep": 1, "fail": "x"}, False), ({"slep": 1}, False)],
 )
-def test_an_action_has_exactly_one_member(action: object, valid: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_an_action_has_exactly_one_member(action: object, valid: bool) -> None:
     workstream = {"id": "a", "scope": {"write": ["a"]}, "script": [action]}
     assert is_valid("execution_plan", {"version": 1, "workstreams": [workstream]}) == valid
 
@@ -113,7 +113,7 @@ def test_an_action_has_exactly_one_member(action: object, valid: bool) -> None: 
     ("time", "valid"),
     [("10m", True), ("1h30m", True), (0.5, True), ("0s", False), (0, False), ("10", False), ("", False)],
 )
-def test_a_time_is_above_zero(time: object, valid: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_time_is_above_zero(time: object, valid: bool) -> None:
     schema = content(ROOT / "config.schema.json")
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid({"version": 1, "agent_timeout": time}) == valid

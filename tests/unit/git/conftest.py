@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
+from unit.git.sandbox import Sandbox
 
 
 @pytest.fixture

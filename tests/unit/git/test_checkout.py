@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.checkout import CheckoutDirty
 from branchline.git.repo import RefMoved, Repo
 from branchline.process.spawn import sweep
+from unit.git.sandbox import Sandbox
 
 
 def picture(box: Sandbox) -> dict[str, object]:

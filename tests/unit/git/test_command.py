@@ -5,13 +5,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.git.command import UnsupportedGit, find_git, version
 from branchline.git.commit import save, snapshot
 from branchline.git.merge import merge_trees
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
+from unit.git.sandbox import Sandbox
 
 HOOKS = (
     "pre-commit post-commit post-checkout post-index-change reference-transaction post-merge pre-merge-commit"

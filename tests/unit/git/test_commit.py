@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.commit import Refused, Snapshot, save, snapshot
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
+from unit.git.sandbox import Sandbox
 
 REF = "refs/branchline/r/saved/a"
 

@@ -4,12 +4,12 @@ import os
 from fnmatch import fnmatchcase
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.merge import Conflicted, Merged, Strategy, forecast, merge_trees
 from branchline.git.objects import Entry
 from branchline.git.repo import Repo
+from unit.git.sandbox import Sandbox
 
 
 def merge(repo: Repo, ours: str, theirs: str, *strategies: tuple[str, Strategy]) -> Merged | Conflicted:

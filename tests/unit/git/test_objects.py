@@ -4,11 +4,11 @@ import os
 import subprocess
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.objects import Change
 from branchline.git.repo import Repo
+from unit.git.sandbox import Sandbox
 
 ODD = os.fsdecode(b'dir/new\nline "quote" \xff\t')
 

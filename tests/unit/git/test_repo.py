@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.repo import BareRepository, NoCommits, NotARepository, RefMoved, Repo
+from unit.git.sandbox import Sandbox
 
 
 def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.unit.git.sandbox import Sandbox
 
 from branchline.errors import GitError
 from branchline.git.repo import RefMoved, Repo
 from branchline.git.worktree import Head, Worktrees
 from branchline.process.spawn import sweep
+from unit.git.sandbox import Sandbox
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def test_a_run_with_nothing_left_to_do_cannot_be_resumed(paths: RunPaths) -> Non
     made = replay([started(Task(id="a"))])
     for old, new in ((State.PENDING, State.RUNNING), (State.RUNNING, State.COMPLETED)):
         made.apply(Transition(task_id="a", old_state=old, new_state=new, attempt=1))
-    write_run(paths, evolve(made, RunEnded(status="succeeded", exit_code=0)), checkpoint_id="7", last_completed="a", at=0)
+    write_run(
+        paths, evolve(made, RunEnded(status="succeeded", exit_code=0)), checkpoint_id="7", last_completed="a", at=0
+    )
     assert load(paths.checkpoint)["can_resume"] is False
 
 

@@ -21,9 +21,9 @@ EXIT_OTHERWISE = 1
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Play it in a new folder of your choice.")
 @json_option
 def command(*, keep: Path | None, as_json: bool) -> int:
-    """Watch all of it on a small repository: no key, no network.
+    """Show the whole job on a small repository of its own.
 
-    Exits 0 if the story came out as told, the workstream that is left out included.
+    It needs no key and no network. Exits 0 if the story came out as told, the workstream that is left out included.
     """
     request = stage(keep or Path(tempfile.mkdtemp(prefix="branchline-demo-")))
     paths = RunPaths(request.repo.resolve(), request.run_id or "")

@@ -21,8 +21,10 @@ class _Active:
 
 
 class LocalDriver:
-    """Really parallel. A Python callable that overruns its time cannot be killed: it is left behind and its late
-    result ignored."""
+    """Really parallel.
+
+    A Python callable that overruns its time cannot be killed: it is left behind and its late result ignored.
+    """
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Active] = queue.SimpleQueue()

@@ -45,7 +45,8 @@ def test_records_that_verify_but_make_no_sense(place: Any) -> None:
     """Whoever can hash can forge a chain; the moves must still be legal."""
     from branchline.ledger.codec import GENESIS, decode, encode
 
-    prev, sha, forged = GENESIS, GENESIS, []
+    prev, sha = GENESIS, GENESIS
+    forged: list[bytes] = []
     for seq, line in enumerate(place.paths.ledger.read_bytes().splitlines()):
         record = decode(line, seq=seq, prev=prev)
         prev = record.sha

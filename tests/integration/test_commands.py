@@ -1,0 +1,189 @@
+"""The commands that go on with a run, end it, or bring its work back."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from support import Json, Project, Ran, fate, sh, workstream, write
+
+MERGE = {"ship": {"mode": "merge"}}
+
+
+def task(project: Project, name: str) -> str:
+    """The id of a task: `ship` is `task_017_ship`."""
+    ids = {r["task_id"] for r in project.records() if r["event"] == "state_transition"}
+    return next(one for one in ids if one.split("_", 2)[2] == name)
+
+
+def started(project: Project, since: int) -> list[str]:
+    """The tasks that began after a record, without their numbers, sorted."""
+    return sorted(r["task_id"].split("_", 2)[2] for r in project.records()[since:] if r.get("new_state") == "RUNNING")
+
+
+def refs(project: Project, prefix: str = "refs/branchline") -> dict[str, str]:
+    listing = project.git("for-each-ref", "--format=%(refname) %(objectname)", prefix)
+    return dict(line.split() for line in listing.splitlines())
+
+
+@contextlib.contextmanager
+def live(project: Project, plan: Json, settings: Json, *until: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run in the background, once all those lines are in its ledger or files are there; never left behind."""
+    files = project.request(plan, settings)
+    argv = ["run", "--plan", str(files[0]), "--config", str(files[1]), "--yes", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "branchline", *argv],
+        cwd=project.root,
+        env={**os.environ, "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not all(_seen(project, text) for text in until):
+            assert process.poll() is None, "the run ended by itself"
+            assert time.monotonic() < deadline, f"{until} never came"
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _seen(project: Project, text: str) -> bool:
+    if text.startswith("/"):
+        return Path(text).exists()
+    return any(text in ledger.read_text() for ledger in project.root.glob(".runs/*/logs/run.jsonl"))
+
+
+def ended(process: "subprocess.Popen[bytes]") -> Ran:
+    out, _ = process.communicate(timeout=60)
+    return Ran(process.returncode, out.decode(), "")
+
+
+def hanging(marker: Path) -> Json:
+    """One workstream that is done soon, and one that leaves three kinds of files and then hangs."""
+    leave = f"echo half > half.txt; mkdir ignored; echo i > ignored/i.txt; echo y >> README.md; touch {marker}"
+    return {"workstreams": [workstream("a", write("a.txt", "a\n")), workstream("b", sh(leave), "hang")]}
+
+
+def project_with_ignored(tmp_path: Path) -> Project:
+    return Project.make(tmp_path / "p", {"README.md": "# A project\n", ".gitignore": "ignored/\n"})
+
+
+def test_cancel_keeps_everything_and_gc_loses_nothing(tmp_path: Path) -> None:
+    project, marker = project_with_ignored(tmp_path), tmp_path / "left"
+    with live(project, hanging(marker), MERGE, str(marker), "validate_ws_pass") as process:
+        asked = project.branchline("cancel", "--json")
+        assert (asked.code, asked.json["status"]) == (0, "cancelling")
+        ran = ended(process)
+    assert (ran.code, ran.json["status"]) == (1, "cancelled")
+    assert fate(ran, "b")["state"] == "CANCELLED"
+    records = project.records()
+    assert records[-1]["event"] == "run_end"
+    assert records[-1]["context"]["status"] == "cancelled"
+    assert [r["new_state"] for r in records if r["task_id"] == task(project, "archive")] == ["RUNNING", "COMPLETED"]
+    run_dir = Path(ran.json["run_dir"])
+    assert (run_dir / "artifacts" / "report.md").exists()
+    assert {path.name for path in (run_dir / "worktrees").iterdir()} == {"a", "b"}
+    assert (run_dir / "worktrees/b/ignored/i.txt").read_text() == "i\n"
+    _diff_shows_a_workstream(project)
+    before = refs(project)
+    told = project.branchline("gc", "--dry-run", "--json").json
+    assert (run_dir / "worktrees/b/half.txt").exists()
+    done = project.branchline("gc", "--json").json
+    assert [entry["name"] for entry in told["removed"]] == ["a", "b"]
+    assert told["removed"] == done["removed"]
+    assert not any((run_dir / "worktrees").iterdir())
+    assert before.items() <= refs(project).items()
+    _restore_brings_back(project, tmp_path / "back")
+    assert project.branchline("gc", "--dry-run", "--json").json["removed"] == []
+    assert project.branchline("verify").code == 0
+
+
+def _diff_shows_a_workstream(project: Project) -> None:
+    assert project.branchline("diff", "--json").code == 2, "nothing was merged"
+    whole = [path.name for path in (project.root / ".runs").iterdir() if (path / "logs").is_dir()][0]
+    patch = project.branchline("diff", whole, "a")
+    assert patch.code == 0
+    assert "+a\n" in patch.out
+    sizes = project.branchline("diff", whole[:20], "a", "--json").json
+    assert sizes["files"] == [{"path": "a.txt", "added": 1, "deleted": 0}]
+
+
+def _restore_brings_back(project: Project, folder: Path) -> None:
+    run_id = [path.name for path in (project.root / ".runs").iterdir() if (path / "logs").is_dir()][0]
+    restored = project.branchline("restore", run_id, "b", "--to", str(folder), "--branch", "back")
+    assert restored.code == 0, restored.err
+    found = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert found == {
+        "README.md": "# A project\ny\n", ".gitignore": "ignored/\n", "half.txt": "half\n", "ignored/i.txt": "i\n"
+    }  # fmt: skip
+    assert project.show("back", "ignored/i.txt") == "i\n"
+    assert project.branchline("restore", run_id, "b", "--to", str(folder)).code == 2, "nothing is overwritten"
+
+
+def test_resume_leaves_out_what_it_is_told_to(tmp_path: Path) -> None:
+    project, marker = project_with_ignored(tmp_path), tmp_path / "left"
+    with live(project, hanging(marker), MERGE, str(marker), "validate_ws_pass") as process:
+        process.send_signal(signal.SIGINT)
+        ran = ended(process)
+    assert (ran.code, ran.json["status"]) == (130, "interrupted")
+    since = len(project.records())
+    again = project.branchline("resume", "--skip", task(project, "execute_b"), "--json")
+    assert again.code == 5, again.err
+    assert fate(again, "b") == {"id": "b", "state": "SKIPPED", "reason": "skipped by the user"}
+    assert started(project, since) == ["archive", "merge", "merge_prep", "pr_ci", "ship"]
+    assert project.files("main") == [".gitignore", "README.md", "a.txt"]
+    assert any("/saved/b" in ref for ref in refs(project))
+
+
+def test_resume_redoes_only_what_failed(tmp_path: Path) -> None:
+    """Everything failed, for a reason that is gone; what had completed before stays."""
+    project, cause = Project.make(tmp_path / "p"), tmp_path / "cause"
+    cause.touch()
+    plan = {"workstreams": [workstream("a", sh(f"! test -e {cause}"), write("a.txt", "a\n"))]}
+    ran = project.run(plan, MERGE)
+    assert (ran.code, ran.json["status"]) == (1, "failed")
+    cause.unlink()
+    since = len(project.records())
+    again = project.branchline("resume", "--json")
+    assert again.code == 0, again.err + again.out
+    redone = started(project, since)
+    assert "execute_a_r2" in redone
+    assert not {"preflight", "run_init", "planning", "worktree_a"} & {name.removesuffix("_r2") for name in redone}
+    assert project.show("main", "a.txt") == "a\n"
+    assert project.branchline("resume").code == 2, "there is nothing left to resume"
+
+
+def test_back_to_a_checkpoint_and_a_workstream_from_its_start(tmp_path: Path) -> None:
+    """What came after the checkpoint is done again, to the same commit; then one workstream, from its worktree on."""
+    project = Project.make(tmp_path / "p")
+    plan = {"workstreams": [workstream(n, write(f"{n}.txt", f"{n}\n")) for n in ("a", "b")]}
+    ran = project.run(plan)
+    assert ran.code == 0, ran.err
+    commit = ran.json["integration"]["commit"]
+    records = project.records()
+    prepared = next(
+        r["seq"] for r in records if r["task_id"] == task(project, "merge_prep") and r.get("new_state") == "COMPLETED"
+    )
+    since = len(records)
+    again = project.branchline("resume", "--checkpoint", str(prepared), "--json")
+    assert again.code == 0, again.err
+    assert started(project, since) == ["archive_r2", "merge_r2", "pr_ci_r2", "ship_r2"]
+    assert again.json["integration"]["commit"] == commit
+    last = json.loads((Path(ran.json["run_dir"]) / "checkpoint.json").read_text())
+    assert last["checkpoint_id"] == str(len(project.records()) - 1)
+    since = len(project.records())
+    retried = project.branchline("retry", ran.json["run_id"], task(project, "worktree_a"), "--json")
+    assert retried.code == 0, retried.err
+    assert {"worktree_a_r2", "execute_a_r2", "validate_a_r2", "ship_r3"} <= set(started(project, since))
+    assert not any("_b" in name for name in started(project, since))
+    assert retried.json["integration"]["commit"] == commit
+    assert project.branchline("resume", "--checkpoint", "99999").code == 2
+    assert project.branchline("verify").code == 0
