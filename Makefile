@@ -6,7 +6,7 @@ ENV := .venv/.synced
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
 
-.PHONY: help demo fixtures test quick check fix bench schemas clean
+.PHONY: help demo fixtures test quick check fix bench schemas reference clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ bench: $(ENV)    ## measure; prints tables
 
 schemas: $(ENV)  ## write schemas/ again after a change of the models
 	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'
+
+reference: $(ENV) ## write docs/reference/cli.md again after a change of a command
+	@$(BIN)/python -m branchline.cli.reference > docs/reference/cli.md
 
 clean:           ## remove what the other targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist

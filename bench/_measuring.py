@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,17 +30,15 @@ class Cost:
 
 def child(argv: Sequence[str], *, cwd: Path | None = None, codes: tuple[int, ...] = (0,)) -> Cost:
     """Run a command to its end. Raises RuntimeError on any other exit code: a failed run has no time."""
-    began = time.perf_counter()
-    process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, err = process.stdout, process.stderr
-    assert out is not None
-    assert err is not None
-    printed, said = out.read(), err.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    out.close()
-    err.close()
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # pipes can fill up
+        began = time.perf_counter()
+        process = subprocess.Popen(argv, cwd=cwd, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        printed, said = out.read(), err.read()
     if process.returncode not in codes:
         raise RuntimeError(f"{' '.join(argv)} ended with {process.returncode}: {said[-2000:]}")
     unit = 2**20 if sys.platform == "darwin" else 2**10

@@ -118,7 +118,7 @@ def test_names_of_runs_and_tasks_that_do_not_exist(tmp_path: Path) -> None:
     before = see(project)
     again = project.run(plan, BRANCHLINE_RUN_ID=one)
     assert_refused(again, 2, f"run {one} exists already", hint=f"branchline resume {one}")
-    for command in ("status", "show", "log", "diff", "verify", "graph", "resume", "cancel"):
+    for command in ("log", "diff", "resume", "cancel"):
         assert_refused(project.branchline(command, "01zz"), 2, "there is no run '01zz'", hint="branchline list")
     ambiguous = project.branchline("status", "01HF")
     assert_refused(ambiguous, 2, "'01HF' begins 2 runs", one, other, hint="branchline list")

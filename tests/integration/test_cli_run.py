@@ -1,5 +1,6 @@
 """`run`, `resume`, `retry`, `cancel`: driving runs from the command line, in real processes."""
 
+import contextlib
 import json
 import os
 import pty
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support import IDENTITY, SEAM, Json, Project, fate, gate, workstream, write
+from support import IDENTITY, SEAM, Json, Project, fate, gate, sh, workstream, write
 
 Process = subprocess.Popen[bytes]
 
@@ -46,6 +47,16 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
             pass
         time.sleep(0.02)
     raise AssertionError("it did not come to that in time")
+
+
+def running(command: str) -> bool:
+    """Whether a process with this command line is alive."""
+    wanted = command.replace(" ", "\0").encode() + b"\0"
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == wanted:
+                return True
+    return False
 
 
 def ended(process: Process) -> tuple[int, str, str]:
@@ -142,14 +153,18 @@ def test_a_graph_runs_fails_is_skipped_past_and_is_done(project: Project, tmp_pa
     assert "there is nothing to resume" in done.err
 
 
-def test_ctrl_c_stops_the_run_and_says_how_to_go_on(project: Project) -> None:
-    process = started(project, one(write("a.txt", "a\n"), {"sleep": 60}))
-    process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_run_and_its_agents_and_says_how_to_go_on(project: Project, number: signal.Signals) -> None:
+    token = f"sleep 60.0{os.getpid()}"
+    process = started(project, one(write("a.txt", "a\n"), sh(f"exec {token}")))
+    wait_for(lambda: running(token))
+    process.send_signal(number)
     code, out, _ = ended(process)
     assert (code, json.loads(out)["status"]) == (130, "interrupted")
     status = project.branchline("status")
     assert "interrupted" in status.out
     assert f"branchline resume {SEAM['BRANCHLINE_RUN_ID']}" in status.out
+    assert not running(token)
 
 
 def test_a_live_run_is_cancelled_by_asking_it(project: Project) -> None:

@@ -81,9 +81,9 @@ def hang(_: object) -> None:
         time.sleep(3600)
 
 
-def perform(action: "dict[str, Any]") -> None:
-    """Do one action: a mapping of its only member."""
-    ((name, value),) = action.items()
+def perform(action: "dict[str, Any] | str") -> None:
+    """Do one action: a mapping of its only member, or the bare word `hang`."""
+    ((name, value),) = action.items() if isinstance(action, dict) else ((action, None),)
     actions: dict[str, Callable[..., None]] = {
         "write": write,
         "edit": edit,

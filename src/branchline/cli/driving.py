@@ -1,6 +1,8 @@
 """Driving a run to its end before somebody's eyes, and saying what came of it."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,7 +23,7 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
     from branchline.cli.watch import watching
 
     try:
-        with watching(paths.run_id) as watch:
+        with _told_to_stop(), watching(paths.run_id) as watch:
             drive(Session(observers=(watch.observe,), say=watch.say))
     except Interrupted:
         if not paths.ledger.exists():
@@ -29,6 +31,20 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
         finish(paths, as_json=as_json)
         return EXIT_INTERRUPTED
     return finish(paths, as_json=as_json)
+
+
+@contextmanager
+def _told_to_stop() -> Generator[None]:
+    """Take SIGTERM and a closed terminal for a Ctrl-C: else the agents, in sessions of their own, would outlive us."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # what `nohup` ignores stays ignored
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def finish(paths: "RunPaths", *, as_json: bool) -> int:

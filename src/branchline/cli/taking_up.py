@@ -1,6 +1,7 @@
 """Taking an existing run up, whichever kind it is; and asking something of a run that somebody else drives."""
 
 import os
+from typing import Literal
 
 from branchline.cli.history import History
 from branchline.core.rounds import retry_round
@@ -33,9 +34,9 @@ def take_up(
     )
 
 
-def ask(history: History, kind: str, task_id: str = "") -> None:
+def ask(history: History, kind: Literal["cancel", "retry"], task_id: str = "") -> None:
     """Leave an intent for whoever drives the run, or for whoever takes it up next."""
-    drop(history.paths, Intent(kind=kind, by=os.environ.get("USER") or "the user", task_id=task_id))  # type: ignore[arg-type]
+    drop(history.paths, Intent(kind=kind, by=os.environ.get("USER") or "the user", task_id=task_id))
 
 
 def require_retryable(history: History, task_id: str) -> None:

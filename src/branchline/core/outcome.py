@@ -64,7 +64,7 @@ def run_status(state: RunState) -> tuple[RunStatus, str]:
         missing = [w for w in outcomes if w.state != State.COMPLETED]
         status = "succeeded" if not missing else "partial" if len(missing) < len(outcomes) else "failed"
         reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
-    if status != "succeeded" and state.cancel_requested:
+    if status == "failed" and state.cancel_requested:
         return "cancelled", f"cancelled by {state.cancel_requested}"
     if status != "succeeded" and state.stopped_by:
         return "failed", state.records[state.stopped_by].reason

@@ -17,7 +17,7 @@ from branchline.core.graph import Task
 from branchline.core.pipeline import task_graph
 from branchline.core.plan import Plan
 from branchline.core.result import Failure, Result, StepFailed
-from branchline.core.rounds import reopen_round, retry_round
+from branchline.core.rounds import new_round, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.core.verdict import Gate
@@ -236,6 +236,7 @@ def _drive(held: Held, session: Session, reopen: Callable[[Coordinator], None] =
         reopen(coordinator)
         if held.resumed:
             _tidy(run)
+            _redo_lost_worktrees(run, coordinator)
         return coordinator.run()
     finally:
         held.release()
@@ -247,6 +248,19 @@ def _tidy(run: Run) -> None:
     for path in run.paths.scratch.iterdir():
         if (path / ".git").exists():
             run.worktrees.remove(path)
+
+
+def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
+    """Shipping and `gc` remove worktrees; those in which an agent may have to work again are made again."""
+    state = coordinator.state
+    waiting = [record.task for record in state.current().values() if record.state == State.PENDING]
+    wanted = {task.workstream for task in waiting if task.step in {"execute", "code_gate"}}
+    if run.settings.merge.on_conflict == "repair" and any(task.step == "merge" for task in waiting):
+        wanted = {workstream.id for workstream in run.plan.workstreams}
+    made = [record for name in sorted(wanted) if (record := state.find("worktrees", name))]
+    lost = [r for r in made if r.state == State.COMPLETED and not run.worktree(r.task.workstream).is_dir()]
+    if lost:
+        coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
 
 
 def _mark(run: Run, ledger: Ledger) -> None:

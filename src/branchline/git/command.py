@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
-from branchline.process.spawn import MARKER, Captured, capture
+from branchline.process.spawn import MARKER, OWN, Captured, capture
 
 OLDEST = (2, 38)
 NAME = "Branchline"
@@ -103,7 +103,7 @@ class Git:
         if self.work_tree is not None:
             place.append(f"--work-tree={self.work_tree}")
         own = {"GIT_INDEX_FILE": str(self.index)} if self.index is not None else {}
-        mark = {MARKER: self.marker} if self.marker else {}
+        mark = {MARKER: self.marker + OWN} if self.marker else {}
         return _run(
             [*place, *_CONFIGURED, *args],
             cwd=self.work_tree or self.git_dir,

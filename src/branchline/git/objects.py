@@ -38,10 +38,14 @@ class ObjectStore:
     def __init__(self, content: Git) -> None:
         """`content`: git on a quarantined git directory (see `command.quarantine`)."""
         self.content = content
+        self._trees: dict[str, str] = {}  # what a commit holds never changes, and is asked again and again
 
     def tree_of(self, commit: str) -> str:
         """Return the tree of a commit."""
-        return self.content.text("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
+        if commit not in self._trees:
+            wanted = f"{commit}^{{tree}}"
+            self._trees[commit] = self.content.text("rev-parse", "--verify", "--end-of-options", wanted)
+        return self._trees[commit]
 
     def parents(self, commit: str) -> tuple[str, ...]:
         """Return the parents of a commit, first parent first."""

@@ -7,7 +7,6 @@ because a child that inherited it would keep it.
 import fcntl
 import json
 import os
-import socket
 import time
 
 from branchline.errors import RunBusy
@@ -24,7 +23,7 @@ class Lease:
             os.close(self._file)
             owner = _owner(paths)
             raise RunBusy(f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}")
-        owner_data = {"pid": os.getpid(), "host": socket.gethostname(), "since": timestamp(now)}
+        owner_data = {"pid": os.getpid(), "host": os.uname().nodename, "since": timestamp(now)}
         paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
 
     def _locked(self) -> bool:

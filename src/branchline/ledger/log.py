@@ -7,7 +7,6 @@ its offset and left alone.
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +73,7 @@ class Ledger:
         at, seq, sha = self.clock(), self.seq, self.sha
         records, lines = [], []
         for event in events:
-            unique = ulid(at, secrets.randbits(80))
+            unique = ulid(at, int.from_bytes(os.urandom(10), "big"))
             record = Record(seq=seq, epoch=self.epoch, id=unique, at=at, run_id=self.paths.run_id, event=event)
             line, sha = encode(record, sha)
             lines.append(line)

@@ -21,9 +21,11 @@ from pathlib import Path
 from branchline.errors import BranchlineError
 
 MARKER = "BRANCHLINE_ATTEMPT"
+OWN = "/git"  # ends the marker of a short command that we wait for
 _NOT_RUNNABLE = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR})
 _LOOK_EVERY = 0.2  # seconds between two looks at the size of the output
-_SWEEP_GRACE = 1.0  # seconds for an orphan to end when asked; a git may be waiting for the disk
+_SWEEP_GRACE = 1.0  # seconds for an orphan to end when asked
+_OWN_GRACE = 2.0  # seconds for a short command of ours to finish before it is asked
 _SWEEP_LIMIT = 5.0  # seconds; a fork bomb may outrun us: give up rather than loop for ever
 
 
@@ -172,39 +174,46 @@ def sweep(marker: str) -> int:
     """End every process of ours whose environment says that it belongs to `marker`, and return how many.
 
     `marker` is a whole marker or the first components of one: a run's id sweeps all attempts of that run.
-    They are asked first, because a git that is killed leaves its locks behind; a second later they are
-    killed. It reads /proc; a system without one finds nothing.
+    They are asked, and killed a second later. A short command of ours (its marker ends in OWN) may finish first,
+    because a git that is stopped in the wrong moment leaves its locks behind.
+    It reads /proc; a system without one finds nothing.
     """
     seen: set[int] = set()
+    asked: set[int] = set()
     began = time.monotonic()
     while found := _marked(marker):
         waited = time.monotonic() - began
         if waited > _SWEEP_LIMIT:
             break
-        for pid in found.difference(seen) if waited < _SWEEP_GRACE else found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM if waited < _SWEEP_GRACE else signal.SIGKILL)
-        seen |= found
+        for pid, own in found.items():
+            overdue = waited - (_OWN_GRACE if own else 0.0)
+            if overdue >= _SWEEP_GRACE or (overdue >= 0 and pid not in asked):
+                asked.add(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if overdue >= _SWEEP_GRACE else signal.SIGTERM)
+        seen.update(found)
         time.sleep(0.005)
     return len(seen)
 
 
-def _marked(marker: str) -> set[int]:
+def _marked(marker: str) -> dict[int, bool]:
+    """Return the processes that belong to `marker`, and whether each is a short command of our own."""
     prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
-    return {
-        int(entry)
-        for entry in (os.listdir("/proc") if os.path.isdir("/proc/self") else ())
-        if entry.isdigit() and int(entry) != os.getpid() and _carries(entry, prefix)
-    }
+    found = {}
+    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        mark = _mark_of(entry, prefix) if entry.isdigit() and int(entry) != os.getpid() else None
+        if mark is not None:
+            found[int(entry)] = mark.endswith(OWN.encode())
+    return found
 
 
-def _carries(pid: str, prefix: bytes) -> bool:
+def _mark_of(pid: str, prefix: bytes) -> bytes | None:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read().split(b"\0")
     except OSError:  # gone, a zombie, or another user's
-        return False
-    return any(variable == prefix or variable.startswith(prefix + b"/") for variable in variables)
+        return None
+    return next((one for one in variables if one == prefix or one.startswith(prefix + b"/")), None)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def latest_records(state: RunState) -> dict[tuple[str, str], TaskRecord]:
     for record in state.records.values():
         key = record.task.step, record.task.workstream
         if key not in found or record.state in ENDED:
-            found[key] = copy(record)
+            found[key] = record if record.state in TERMINAL else copy(record)  # terminal ones change no more
     return found
 
 

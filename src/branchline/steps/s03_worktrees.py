@@ -7,6 +7,7 @@ from branchline.core.pipeline import merge_order
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.steps.context import StepContext, set_ref
 from branchline.steps.merging import combine
+from branchline.steps.saving import remove_worktree
 from branchline.steps.setup import set_up
 
 
@@ -16,9 +17,13 @@ def run(ctx: StepContext) -> Result:
     base = _base(ctx, ctx.workstream.depends_on)
     set_ref(run.repo, run.ref(f"base/{name}"), base)
     path, branch = run.worktree(name), run.branch(name)
+    start = base
+    if ctx.task.origin:  # done again: what is there is saved first, and the branch keeps its commits
+        remove_worktree(run, name)
+        start = run.repo.read_ref(f"refs/heads/{branch}") or base
     ctx.say("checking out")
-    run.worktrees.add(path, base, branch)
-    made = set_up(ctx, path, run.repo.tree_of(base))
+    run.worktrees.add(path, start, branch)
+    made = set_up(ctx, path, run.repo.tree_of(start))
     fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=str(path), branch=branch, base=base)
     return Success({"path": str(path), "branch": branch, "base": base, "setup": made}, (fact,))
 

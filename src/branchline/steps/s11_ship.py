@@ -23,8 +23,7 @@ def run(ctx: StepContext) -> Result:
     if run.settings.ship.mode == "merge":
         target = run.target
         result = _land(ctx, result)
-        tag = run.settings.ship.tag.replace("{run_id}", run.run_id)
-        if tag:
+        if tag := _tag(ctx, result.commit):
             run.repo.move_ref(f"refs/tags/{tag}", result.commit, run.repo.read_ref(f"refs/tags/{tag}"))
     ctx.checkpoint("ship-complete", result.commit)
     ctx.say("saving and removing worktrees")
@@ -67,10 +66,21 @@ def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
 
 def _reserve_tag(ctx: StepContext, commit: str) -> None:
     """A tag that stands elsewhere is found before the target moves, not after."""
-    tag = ctx.run.settings.ship.tag.replace("{run_id}", ctx.run.run_id)
+    tag = _tag(ctx, commit)
     there = ctx.run.repo.read_ref(f"refs/tags/{tag}") if tag else None
     if there not in {None, commit}:
         raise StepFailed(Failure(f"the tag {tag} exists already, at {there}", error_class="ship", retryable=False))
+
+
+def _tag(ctx: StepContext, commit: str) -> str:
+    """The tag's name, empty for none. A run that ships again after a retry numbers its tags: no tag ever moves."""
+    name = ctx.run.settings.ship.tag.replace("{run_id}", ctx.run.run_id)
+    made = {r.event.tag: r.event.commit for r in ctx.run.history()[0] if isinstance(r.event, ShipComplete)}
+    tag, number = name, 1
+    while name and made.get(tag, commit) != commit:
+        number += 1
+        tag = f"{name}-{number}"
+    return tag
 
 
 def _integrate_anew(ctx: StepContext, tip: str) -> Integration:

@@ -126,6 +126,8 @@ def _sections(recap: Recap, state: RunState, plan: Plan | None) -> Iterator[tupl
         yield "Why", wrapped(state.end.reason, indent="  ")
     if skipped := skipped_gates(state):
         yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
+    if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
+        yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield "Where things are", table(_places(recap))
     commands = [*next_commands(recap.run_id, recap.status, state)]
     if good and recap.integration and not recap.shipped:

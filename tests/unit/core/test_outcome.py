@@ -130,6 +130,11 @@ def test_cancelled() -> None:
     assert {state for _, state, _, _ in outcomes(state)} == {"CANCELLED"}
 
 
+def test_what_landed_before_a_cancel_has_landed() -> None:
+    state = carried_out(landed("a", b="it conflicts"), cancel_after="task_017_ship")
+    assert run_status(state) == ("partial", "b: it conflicts")
+
+
 def test_a_run_under_way() -> None:
     assert outcomes(carried_out({}, until="task_002_run_init")) == [("a", "PENDING", "", ""), ("b", "PENDING", "", "")]
     validated = carried_out({}, until="task_014_merge_prep")

@@ -202,6 +202,13 @@ def test_sweep_knows_whole_components_only(sh: Sh, tmp_path: Path) -> None:
     assert sweep("sweep-ab") == 0
 
 
+@linux
+def test_sweep_lets_a_short_command_of_ours_finish(sh: Sh, tmp_path: Path) -> None:
+    assert sh("setsid sh -c 'sleep 0.5; echo $$ > finished' & sleep 0.1", marker="sweep-own/git").ok
+    assert sweep("sweep-own") >= 1
+    assert number(tmp_path / "finished") > 0
+
+
 def test_capture_returns_bytes_and_takes_input(tmp_path: Path) -> None:
     data = bytes(range(256)) * 4096
     done = capture(["cat"], cwd=tmp_path, env={"PATH": os.environ["PATH"]}, stdin=data)

@@ -8,6 +8,7 @@ import msgspec
 from branchline.cli.history import locate
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, show
+from branchline.core.events import RunStarted
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError
 from branchline.ledger.log import Fault, Reading, read
@@ -63,7 +64,8 @@ def _senseless(reading: Reading) -> Fault | None:
 
 def _cut_off(paths: RunPaths, reading: Reading) -> Fault | None:
     """What git's mark says against a pipeline's ledger."""
-    if reading.records[0].event.kind != "pipeline":  # type: ignore[union-attr]
+    first = reading.records[0].event
+    if not (isinstance(first, RunStarted) and first.kind == "pipeline"):
         return None
     from branchline.engine.pipeline import git_fault
     from branchline.git.repo import Repo

@@ -58,7 +58,8 @@ class LocalDriver:
         """The jobs that ended; jobs past their time are ended on the way."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            found = self._expired() + self._collect(self._patience(until))
+            expired = self._expired()
+            found = expired + self._collect(0.0 if expired else self._patience(until))
             if found or (until is not None and time.monotonic() >= until):
                 return found
 
