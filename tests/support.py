@@ -43,6 +43,7 @@ class Project:
     """A repository in a temporary folder, with main checked out."""
 
     root: Path
+    patience: float = 100  # seconds that a command may take
     env: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -85,13 +86,13 @@ class Project:
     def tree(self, revision: str) -> str:
         return self.git("rev-parse", f"{revision}^{{tree}}")
 
-    def branchline(self, *args: str, timeout: float = 100, **env: str) -> Ran:
+    def branchline(self, *args: str, **env: str) -> Ran:
         done = subprocess.run(
             [sys.executable, "-m", "branchline", *args],
             cwd=self.root,
             env={**os.environ, "NO_COLOR": "1", **self.env, **env},
             capture_output=True,
-            timeout=timeout,
+            timeout=self.patience,
             check=False,
         )
         return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
@@ -100,7 +101,8 @@ class Project:
         """`branchline run --plan ... --json`; plan and configuration lie outside the checkout."""
         plan_file, config = self.request(plan, settings)
         return self.branchline(
-            "run", "--plan", str(plan_file), "--config", str(config), "--yes", "--json", *args, **env
+            *("run", "--plan", str(plan_file), "--config", str(config), "--yes", "--json", *args),
+            **env,
         )
 
     def request(self, plan: Json, settings: Json | None = None) -> tuple[Path, Path]:

@@ -91,7 +91,9 @@ def test_what_no_tree_can_hold_is_refused_with_its_reason(tmp_path: Path) -> Non
         "folder": ("rm -r src; ln -s / src", "'src': it is a link to an absolute path"),
         "dotgit": ("mkdir -p sub/.GIT; echo x > sub/.GIT/config", "its name means git's own folder"),
     }
-    plan = {"workstreams": [workstream(name, write("ok.txt", "o\n"), sh(script)) for name, (script, _) in scripts.items()]}
+    plan = {
+        "workstreams": [workstream(name, write("ok.txt", "o\n"), sh(script)) for name, (script, _) in scripts.items()]
+    }
     ran = project.run(plan, ONCE)
     assert ran.code == 1, ran.err
     assert ran.json["integration"] is None

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from support import Json, Project, fate, sh, workstream, write
 from witness import assert_only_our_worktrees
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from support import Project, workstream, write
 from witness import assert_refused, assert_untouched, see
 
@@ -61,7 +62,9 @@ def spliced(lines: Lines) -> Lines:
 
 def newer(lines: Lines) -> Lines:
     """A last record of version 2, with a hash that fits."""
-    text = re.sub(rb',"sha":"[0-9a-f]{64}"}\n$', b"", lines[-1].replace(b'"v":1}', b'"v":2}').replace(b'"v":1,', b'"v":2,'))
+    text = re.sub(
+        rb',"sha":"[0-9a-f]{64}"}\n$', b"", lines[-1].replace(b'"v":1}', b'"v":2}').replace(b'"v":1,', b'"v":2,')
+    )
     return [*lines[:-1], b'%s,"sha":"%s"}\n' % (text, hashlib.sha256(text).hexdigest().encode())]
 
 

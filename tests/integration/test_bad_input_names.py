@@ -36,7 +36,7 @@ def listed(project: Project, revision: str) -> dict[bytes, bytes]:
 def test_any_name_lands_intact(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     plan = {
-        "goal": "Names with \u2603, a \"quote\" and a\nnewline",
+        "goal": 'Names with \u2603, a "quote" and a\nnewline',
         "workstreams": [
             workstream("a", makes(*NAMES)),
             workstream("b", makes(b"out\nside-\xff"), write("inside.txt", "i\n"), write=["inside.txt"]),
@@ -63,7 +63,14 @@ def _every_view_shows_them(project: Project, run_dir: Path) -> None:
     records = [json.loads(line) for line in text.splitlines()]
     made = next(r for r in records if r["event"] == "execute_ws_complete" and r["context"]["workstream"] == "a")
     assert sorted(map(os.fsencode, made["context"]["files"])) == sorted(NAMES)
-    for argv in (("verify",), ("show",), ("show", run_dir.name, "task_006_execute_a"), ("log",), ("status",), ("list",)):
+    for argv in (
+        ("verify",),
+        ("show",),
+        ("show", run_dir.name, "task_006_execute_a"),
+        ("log",),
+        ("status",),
+        ("list",),
+    ):
         for options in ((), ("--json",)):
             shown = project.branchline(*argv, *options)
             assert shown.code == 0, (argv, shown.err)

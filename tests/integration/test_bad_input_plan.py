@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from support import Project, sh, workstream, write
+from support import Json, Project, sh, workstream, write
 from witness import assert_refused, assert_untouched, see
 
 HELLO = write("hello.txt", "hello\n")
-FORMS = {
+FORMS: dict[str, tuple[Json, list[str]]] = {
     "a cycle": (
         {"workstreams": [workstream("a", HELLO, depends_on=["b"]), workstream("b", HELLO, depends_on=["a"])]},
         ["the workstreams wait for each other: a -> b -> a"],
@@ -139,7 +139,8 @@ def test_two_hundred_workstreams_run_through_in_bounded_time(tmp_path: Path) -> 
     plan = {"workstreams": [workstream(f"w{n:03}", sh(f"echo {n} > w{n:03}.txt")) for n in range(count)]}
     began = time.monotonic()
     file, config = project.request(plan, {"max_parallel": 8, "ship": {"mode": "merge"}})
-    ran = project.branchline("run", "--plan", str(file), "--config", str(config), "--json", timeout=380)
+    project.patience = 380
+    ran = project.branchline("run", "--plan", str(file), "--config", str(config), "--json")
     spent = time.monotonic() - began
     assert ran.code == 0, ran.err
     assert [w["state"] for w in ran.json["workstreams"]] == ["COMPLETED"] * count

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from witness import assert_refused, assert_untouched, files_below, see
 MERGE: Json = {"ship": {"mode": "merge"}}
 
 
-def one(*script: Json, **fields: object) -> Json:
+def one(*script: Json, **fields: Any) -> Json:
     return {"workstreams": [workstream("a", *(script or (write("hello.txt", "hello\n"),)), **fields)]}
 
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from support import Json, Project, Ran, fate, sh, workstream, write
+from support import Json, Project, Ran, fate, gate, sh, workstream, write
 
 MERGE = {"ship": {"mode": "merge"}}
 
 
 def task(project: Project, name: str) -> str:
     """The id of a task: `ship` is `task_017_ship`."""
-    ids = {r["task_id"] for r in project.records() if r["event"] == "state_transition"}
+    ids = {str(r["task_id"]) for r in project.records() if r["event"] == "state_transition"}
     return next(one for one in ids if one.split("_", 2)[2] == name)
 
 
@@ -109,16 +109,16 @@ def test_cancel_keeps_everything_and_gc_loses_nothing(tmp_path: Path) -> None:
 
 def _diff_shows_a_workstream(project: Project) -> None:
     assert project.branchline("diff", "--json").code == 2, "nothing was merged"
-    whole = [path.name for path in (project.root / ".runs").iterdir() if (path / "logs").is_dir()][0]
-    patch = project.branchline("diff", whole, "a")
+    run_id = project.records()[0]["run_id"]
+    patch = project.branchline("diff", run_id, "a")
     assert patch.code == 0
     assert "+a\n" in patch.out
-    sizes = project.branchline("diff", whole[:20], "a", "--json").json
+    sizes = project.branchline("diff", run_id[:20], "a", "--json").json
     assert sizes["files"] == [{"path": "a.txt", "added": 1, "deleted": 0}]
 
 
 def _restore_brings_back(project: Project, folder: Path) -> None:
-    run_id = [path.name for path in (project.root / ".runs").iterdir() if (path / "logs").is_dir()][0]
+    run_id = project.records()[0]["run_id"]
     restored = project.branchline("restore", run_id, "b", "--to", str(folder), "--branch", "back")
     assert restored.code == 0, restored.err
     found = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
@@ -162,6 +162,21 @@ def test_resume_redoes_only_what_failed(tmp_path: Path) -> None:
     assert project.branchline("resume").code == 2, "there is nothing left to resume"
 
 
+def test_a_worktree_that_is_made_again_starts_clean(tmp_path: Path) -> None:
+    """What the failed agent left is saved, and is not taken for something that set-up made."""
+    project, cause = Project.make(tmp_path / "p"), tmp_path / "cause"
+    cause.touch()
+    fail_once = f"test ! -e left.txt && echo left > left.txt && echo a > a.txt && ! test -e {cause}"
+    settings = {**MERGE, "setup": {"run": [["sh", "-c", "echo made > made.txt"]]}}
+    ran = project.run({"workstreams": [workstream("a", sh(fail_once))]}, settings)
+    assert ran.code == 1, ran.err
+    cause.unlink()
+    again = project.branchline("retry", ran.json["run_id"], task(project, "worktree_a"), "--json")
+    assert again.code == 0, again.err
+    assert project.files("main") == ["README.md", "a.txt", "left.txt", "old.txt", "src/x.py"]
+    assert any(project.show(ref, "left.txt") == "left\n" for ref in refs(project) if "/saved/a" in ref)
+
+
 def test_a_workstream_that_failed_is_retried_after_the_others_have_shipped(tmp_path: Path) -> None:
     """Shipping removed its worktree; it gets a new one, set up anew, and lands on what is on main by now."""
     project, cause = Project.make(tmp_path / "p"), tmp_path / "cause"
@@ -189,6 +204,30 @@ def test_a_workstream_that_failed_is_retried_after_the_others_have_shipped(tmp_p
     assert before.keys() <= refs(project).keys()
 
 
+def test_a_live_run_is_asked_to_check_again_what_it_rejected(tmp_path: Path) -> None:
+    project, cause, go = Project.make(tmp_path / "p"), tmp_path / "cause", tmp_path / "go"
+    cause.touch()
+    wait = f"for _ in $(seq 600); do test -e {go} && exit 0; sleep 0.05; done; exit 1"
+    plan = {
+        "workstreams": [
+            workstream("a", write("a.txt", "a\n")),
+            workstream("b", sh(wait), write("b.txt", "b\n")),
+        ]
+    }
+    settings = {**MERGE, "gates": [gate("cause", f"! test -e {cause}")], "repair_rounds": 0}
+    with live(project, plan, settings, '"gave_up"') as process:
+        run_id = project.records()[0]["run_id"]
+        cause.unlink()
+        asked = project.branchline("retry", run_id, task(project, "gate_a"), "--json")
+        assert (asked.code, asked.json["asked"]) == (0, "retry")
+        go.touch()
+        ran = ended(process)
+    assert ran.code == 0, ran.out
+    assert "gate_a_r2" in started(project, 0)
+    assert "execute_a_r2" not in started(project, 0)
+    assert project.files("main") == ["README.md", "a.txt", "b.txt", "old.txt", "src/x.py"]
+
+
 def test_back_to_a_checkpoint_and_a_workstream_from_its_start(tmp_path: Path) -> None:
     """What came after the checkpoint is done again, to the same commit; then one workstream, from its worktree on."""
     project = Project.make(tmp_path / "p")
@@ -196,6 +235,8 @@ def test_back_to_a_checkpoint_and_a_workstream_from_its_start(tmp_path: Path) ->
     ran = project.run(plan)
     assert ran.code == 0, ran.err
     commit = ran.json["integration"]["commit"]
+    sizes = project.branchline("diff", "--json").json["files"]
+    assert [(file["path"], file["added"]) for file in sizes] == [("a.txt", 1), ("b.txt", 1)]
     records = project.records()
     prepared = next(
         r["seq"]

@@ -109,11 +109,13 @@ def test_repair_gives_the_conflict_back_to_the_agent(tmp_path: Path) -> None:
                     [edit("shared.txt", "b alone", "a and b"), write("b.txt", "b\n")],
                 ],
             ),
+            workstream("on_b", write("on_b.txt", "b\n"), depends_on=["b"]),
         ]
     }
     ran = project.run(plan, {**MERGE, "merge": {"on_conflict": "repair"}, "gates": [gate("both", both)]})
     assert ran.code == 0, ran.err + ran.out
     assert project.show("main", "shared.txt") == "a and b\n"
+    assert project.show("main", "on_b.txt") == "b\n"
     assert passes(project, both)
     run_dir = Path(ran.json["run_dir"])
     assert (run_dir / "gate/rejected/b-2/report.md").exists()
@@ -209,3 +211,32 @@ def test_two_that_pass_alone_and_fail_together(tmp_path: Path) -> None:
     assert fate(ran, "then")["reason"] == "it builds on two, which was dropped"
     assert merges(project) == ["a", "one", "p", "z"]
     assert passes(project, script)
+
+
+def test_a_gate_that_looks_at_some_files_sees_all_that_changed(tmp_path: Path) -> None:
+    """Its files are changed by one workstream and it breaks by another, built on the first, that has them already."""
+    project = Project.make(tmp_path / "p")
+    script = "! (test -f a.txt && test -f b.txt)"
+    plan = {
+        "workstreams": [
+            workstream("a", write("a.txt", "x\n")),
+            workstream("b", write("b.txt", "x\n"), depends_on=["a"]),
+        ]
+    }
+    phases = ["batch", "validation"]
+    ran = project.run(plan, {**MERGE, "gates": [gate("apart", script, when=["a.txt"], phases=phases)]})
+    assert ran.code == 5, ran.err
+    assert fate(ran, "b")["reason"] == "together with what is merged before it, it fails apart"
+    assert passes(project, script)
+
+
+def test_nobody_is_blamed_for_a_merge_that_could_not_be_checked(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    before = project.git("rev-parse", "main")
+    script = "test -f one.txt && test -f two.txt || exit 0; test -f z.txt && exit 1; exit 7"
+    plan = {"workstreams": [workstream(name, write(f"{name}.txt", "x\n")) for name in ("one", "two", "z")]}
+    ran = project.run(plan, {**MERGE, "gates": [gate("moody", script, error_codes=[7])]})
+    assert (ran.code, ran.json["shipped"]) == (1, None)
+    assert "the merge result could not be checked" in ran.err
+    assert {w["reason"] for w in ran.json["workstreams"]} == {"not merged"}
+    assert project.git("rev-parse", "main") == before

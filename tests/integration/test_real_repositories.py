@@ -29,7 +29,9 @@ USED = '"""One more test."""\n\n\ndef test_sums() -> None:\n    assert sum((1, 2
 def clone(folder: Path) -> Project:
     env = {**os.environ, **IDENTITY}
     subprocess.run(["git", "clone", "--quiet", "--no-local", str(HERE), str(folder)], check=True, env=env)
-    project = Project(folder, env={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"})
+    project = Project(
+        folder, patience=550, env={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    )
     project.git("checkout", "--quiet", "-B", "main")
     return project
 
@@ -64,7 +66,6 @@ def test_four_workstreams_on_this_repository_with_its_own_gates(tmp_path: Path) 
     ran = project.branchline(
         *("run", "--plan", *map(str, project.request(plan, settings)[:1]), "--yes", "--json"),
         *("--config", str(project.request(plan, settings)[1]), "--ship", "merge"),
-        timeout=550,
     )
     assert ran.code == 0, ran.err
     shipped = project.show("main", "src/branchline/core/durations.py") or ""

@@ -16,7 +16,7 @@ def started(project: Project, run_id: str, since: int = 0) -> list[str]:
 
 def task(project: Project, ran: Ran, name: str) -> str:
     """The id of a task: `ship` is `task_017_ship`."""
-    ids = {r["task_id"] for r in project.records(ran.json["run_id"]) if r["event"] == "state_transition"}
+    ids = {str(r["task_id"]) for r in project.records(ran.json["run_id"]) if r["event"] == "state_transition"}
     return next(one for one in ids if one.split("_", 2)[2] == name)
 
 
@@ -29,8 +29,8 @@ def other_branch(project: Project, *names: str) -> list[str]:
     return made
 
 
-def one(*script: Json | str, **fields: object) -> Json:
-    return {"workstreams": [workstream("a", write("a.txt", "a\n"), *script, **fields)]}
+def one(*script: Json) -> Json:
+    return {"workstreams": [workstream("a", write("a.txt", "a\n"), *script)]}
 
 
 def test_a_tag_that_stands_elsewhere_fails_before_the_target_moves(tmp_path: Path) -> None:

@@ -86,6 +86,10 @@ class Worktrees:
                 self._unregister(admin)
         delete_tree(trash)
 
+    def knows(self, path: Path) -> bool:
+        """Whether a worktree is registered at `path`, also where its folder is gone."""
+        return self._find(_absolute(path)) is not None
+
     def git_for(self, path: Path) -> Git:
         """Return a git for the content of a worktree, with the worktree's index and no configuration in force."""
         path = _absolute(path)

@@ -43,9 +43,15 @@ def write_run(paths: RunPaths, state: RunState, *, checkpoint_id: str, last_comp
             "pending_tasks": [name for name, state_ in states.items() if state_ == State.PENDING],
             "failed_tasks": [name for name, state_ in states.items() if state_ == State.FAILED],
             "task_states": states,
-            "can_resume": state.end is None or reopen_round(state) is not None,
+            "can_resume": _can_resume(state),
         },
     )
+
+
+def _can_resume(state: RunState) -> bool:
+    if state.end is None:
+        return True
+    return state.end.status != "cancelled" and reopen_round(state) is not None
 
 
 def restore_missing(paths: RunPaths, state: RunState, at: int) -> None:

@@ -84,6 +84,11 @@ class RunPaths:
         return self.run_dir / "scratch"
 
     @property
+    def kept(self) -> Path:
+        """What agents left that git cannot hold, moved out of worktrees that went."""
+        return self.run_dir / "kept"
+
+    @property
     def prompt(self) -> Path:
         """What was asked."""
         return self.run_dir / "prompt.md"

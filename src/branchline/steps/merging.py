@@ -119,9 +119,11 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
 
 
 def _seen(ctx: StepContext, base: str, result: Integration) -> bool:
-    repo = ctx.run.repo
-    return base == ctx.run.base and any(
-        repo.tree_of(result.commit) == ctx.outputs("consume", name)["tree"] for name in result.merged
+    """Whether a workstream's validation saw this tree, and all that is changed in it: gates go by what is changed."""
+    tree = ctx.run.repo.tree_of(result.commit)
+    return any(
+        ctx.outputs("worktrees", name)["base"] == base and ctx.outputs("consume", name)["tree"] == tree
+        for name in result.merged
     )
 
 

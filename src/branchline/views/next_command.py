@@ -15,17 +15,25 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
             return (f"branchline show {run_id}",)
         case "succeeded":
             return (f"branchline diff {run_id}",) if state.kind == "pipeline" else (f"branchline log {run_id}",)
+    if dropped := _dropped(state):
+        return f"branchline diff {run_id} {dropped}", f"git merge feature/{dropped}-{run_id}"
     task = _culprit(state)
     hint = state.records[task].outputs.get("hint") if state.kind == "pipeline" else None
     return (*([str(hint)] if hint else []), f"branchline show {run_id} {task}", f"branchline retry {run_id} {task}")
 
 
+def _dropped(state: RunState) -> str:
+    """A workstream that was left out of the merge, if that is all that went wrong: merging again would not help."""
+    merge = state.find("merge")
+    failed = any(record.state == State.FAILED for record in state.current().values())
+    return next(iter(merge.outputs.get("dropped", ())), "") if merge and not failed else ""
+
+
 def _culprit(state: RunState) -> str:
-    """The task to look at first: one that failed, else one that was cancelled, else the merge that left work out."""
+    """The task to look at first: one that failed, else one that was cancelled."""
     current = state.current().values()
     for wanted in (State.FAILED, State.CANCELLED):
         for record in current:
             if record.state == wanted:
                 return record.task.id
-    merge = state.find("merge")
-    return merge.task.id if merge else next(iter(state.latest.values()))
+    return next(iter(state.latest.values()))

@@ -51,7 +51,7 @@ def test_text_says_what_landed_what_did_not_and_what_nobody_checked(pipeline_run
     assert "\nNot landed\n  b  failed: conflict with a in greetings.txt\n" in text
     assert "\nNOT CHECKED: 1 gate skipped\n  mypy  a  mypy is not installed\n" in text
     assert "\n  saved work   branchline restore RUN\n" in text
-    assert text.endswith("\nNext\n  branchline show RUN task_020_merge\n  branchline retry RUN task_020_merge")
+    assert text.endswith("\nNext\n  branchline diff RUN b\n  git merge feature/b-RUN")
 
 
 def test_branch_mode_ships_nothing_and_names_the_merge(drive_pipeline: Drive) -> None:

@@ -31,7 +31,7 @@ def test_an_ended_run_needs_nobody(pipeline_run: list[Record]) -> None:
     found = status_of(pipeline_run, live=False)
     assert (found.status, found.reason) == ("partial", "b: conflict with a in greetings.txt")
     assert found.tasks == {State.COMPLETED: 23}
-    assert found.next == "branchline show RUN task_020_merge"
+    assert found.next == "branchline diff RUN b"
 
 
 def test_text(pipeline_run: list[Record]) -> None:
