@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.synced
 
+# Without compiled modules every start of ours would pay for compiling them.
+export PYTHONDONTWRITEBYTECODE :=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
 

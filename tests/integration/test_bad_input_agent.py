@@ -31,7 +31,7 @@ def test_out_of_scope_is_repaired_or_quarantined_and_never_lands(tmp_path: Path)
     plan = {
         "workstreams": [
             workstream("learns", *script("learns"), write=["src/**"], repair_scripts=[[sh("rm stray.txt; git checkout -q old.txt")]]),
-            workstream("insists", *script("insists"), write=["src/**"], repair_scripts=[[write("src/more.py", "z\n")]] * 2),
+            workstream("insists", *script("insists"), write=["src/**"], repair_scripts=[[write("src/m.py", "z\n")], [write("src/n.py", "z\n")]]),
             workstream("protected", write("src/key.py", "k\n"), scope={"write": ["src/**"], "protect": ["src/key.*"]}),
             workstream("guarded", write(".github/workflows/ci.yml", "on: push\n"), write("branchline.yaml", "version: 1\n")),
             workstream("deletes", {"delete": {"path": "README.md"}}, write=["src/**"]),
@@ -79,10 +79,10 @@ def test_what_no_tree_can_hold_is_refused_with_its_reason(tmp_path: Path) -> Non
     project = Project.make(tmp_path / "p")
     (tmp_path / "secret").write_text("s3cret\n")
     before = see(project)
-    device = "mknod device c 1 3" if os.geteuid() == 0 else "mkfifo device"
+    device = "mknod old.txt c 1 3" if os.geteuid() == 0 else "mkfifo old.txt"
     scripts = {
-        "fifo": ("mkfifo pipe", "'pipe': it is a device, a pipe or a socket"),
-        "device": (device, "'device': it is a device, a pipe or a socket"),
+        "fifo": ("rm old.txt; mkfifo old.txt", "'old.txt': it is a device, a pipe or a socket"),
+        "device": (f"rm old.txt; {device}", "'old.txt': it is a device, a pipe or a socket"),
         "sparse": ("truncate -s 60000000 huge", "'huge': it holds 60000000 bytes, more than 50000000"),
         "nested": ("git init -q inner; echo f > inner/f.txt", "'inner': a nested repository"),
         "outward": ("ln -s ../../../../../secret link", "'link': it is a link that leaves the tree"),
@@ -120,6 +120,14 @@ def test_a_file_too_large_to_copy_is_kept_all_the_same(tmp_path: Path) -> None:
     assert "huge.bin" not in project.files("main")
     kept = [path for path in Path(ran.json["run_dir"]).rglob("huge.bin") if path.is_file()]
     assert [path.stat().st_size for path in kept] == [2**40]
+
+
+def test_a_pipe_that_git_does_not_see_does_not_land_and_stops_nothing(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"), sh("mkfifo pipe dir.fifo"))]}, MERGE)
+    assert ran.code == 0, ran.err
+    assert project.files("main") == ["README.md", "a.txt", "old.txt", "src/x.py"]
+    assert project.git("status", "--porcelain") == ""
 
 
 def test_a_gate_sees_neither_what_was_refused_nor_what_is_ignored(tmp_path: Path) -> None:

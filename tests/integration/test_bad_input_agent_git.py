@@ -23,9 +23,9 @@ TRICKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project.make(tmp_path_factory.mktemp("tricks") / "p")
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project.make(tmp_path / "p")
     project.commit("second", {"second.txt": "2\n"})
     return project
 

@@ -10,10 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from branchline.agents.output import tail
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation
 from branchline.errors import InvalidInput
 from branchline.process.environment import allowed
+from branchline.process.output import tail
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
 TAIL_BYTES = 1 << 20

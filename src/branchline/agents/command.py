@@ -1,20 +1,25 @@
 """Any command-line agent, by configuration alone."""
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.agents.base import Probe
-from branchline.agents.output import last_line, readable
-from branchline.core.agent import AgentRequest, AgentResult, AgentSpec, AgentStatus, Invocation
+from branchline.core.agent import (
+    PLACEHOLDERS,
+    AgentRequest,
+    AgentResult,
+    AgentSpec,
+    AgentStatus,
+    Invocation,
+    unknown_placeholders,
+)
 from branchline.errors import InvalidInput
+from branchline.process.output import last_line, readable
 from branchline.process.spawn import Exit
 
-PLACEHOLDERS = frozenset({"{prompt}", "{prompt_file}", "{worktree}", "{model}", "{workstream}", "{round}"})
-PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes; Linux's own limit for one argument
 NOTES_BYTES = 4000
 
@@ -26,9 +31,8 @@ class CommandAgent:
     spec: AgentSpec
 
     def __post_init__(self) -> None:
-        unknown = [part for part in self.spec.command if PLACEHOLDER.fullmatch(part) and part not in PLACEHOLDERS]
-        if unknown:
-            raise self._invalid(f"unknown placeholder {unknown[0]}", f"use one of {' '.join(sorted(PLACEHOLDERS))}")
+        if unknown := unknown_placeholders(self.spec.command):
+            raise self._invalid(f"unknown placeholder {unknown[0]}", f"use one of {' '.join(PLACEHOLDERS)}")
         if "{model}" in self.spec.command and not self.spec.model:
             raise self._invalid("its command has {model}, but no model is set", "set `model:` or drop the argument")
 

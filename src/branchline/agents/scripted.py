@@ -9,8 +9,8 @@ import msgspec
 
 from branchline._version import __version__
 from branchline.agents.base import Probe
-from branchline.agents.output import last_line
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
+from branchline.process.output import last_line
 from branchline.process.spawn import Exit
 
 RUNNER = str(Path(__file__).with_name("scripted_runner.py"))

@@ -10,10 +10,8 @@ from branchline.cli.app import COMMANDS, WIDTH, app
 INTRODUCTION = """\
 # Command reference
 
-Made from the program itself by `make reference`; a test keeps it current.
-Results go to stdout, everything else to stderr. `NO_COLOR` is honoured; without a terminal, progress is plain lines.
-A command that takes `--json` prints one JSON value on stdout, in case of an error `{"error": {...}}`; `log --json`
-prints a record a line. The exit codes are in the [README](../../README.md#exit-codes).
+Made from the program itself by `make reference`; a test keeps it current. What the commands share, their output, exit
+codes and environment variables: [the command line](../command-line.md).
 """
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from branchline.agents.output import readable, tail
 from branchline.cli.history import History
 from branchline.core.states import State
 from branchline.errors import InvalidInput
+from branchline.process.output import readable, tail
 from branchline.views.attempts import attempts
 from branchline.views.text import clock, duration, plain, table
 

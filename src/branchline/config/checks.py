@@ -3,16 +3,14 @@
 Every check reads nodes, not models, so that it can speak up even where the schema has something to say too.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
+from branchline.core.agent import PLACEHOLDERS, unknown_placeholders
 from branchline.core.graph import CycleError, sort_ids
 
 SCRIPTED = "scripted"
-PLACEHOLDERS = ("{prompt}", "{prompt_file}", "{worktree}", "{model}", "{workstream}", "{round}")
-PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 
 def check_plan(root: Node, agents: Collection[str], default_agent: str | None) -> Iterator[Finding]:
@@ -134,7 +132,7 @@ def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:
 def _placeholders(agent: Node) -> Iterator[Finding]:
     """Whole arguments that look like a placeholder but are none, or that nothing would replace."""
     for argument, place in agent.texts("command"):
-        if PLACEHOLDER.fullmatch(argument) and argument not in PLACEHOLDERS:
+        if unknown_placeholders([argument]):
             yield Finding(place, f"{argument} is not a placeholder", suggestion(argument, PLACEHOLDERS))
         elif argument == "{model}" and not agent.text("model"):
             yield Finding(

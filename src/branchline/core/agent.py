@@ -1,5 +1,7 @@
 """Agents as data: what one is asked, what it answers, and how a command becomes one by configuration alone."""
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
@@ -8,9 +10,11 @@ import msgspec
 from branchline.core.durations import Duration
 from branchline.core.plan import Argv, Model, Name, Script
 
+PLACEHOLDERS = ("{prompt}", "{prompt_file}", "{worktree}", "{model}", "{workstream}", "{round}")
+
 
 class AgentSpec(Model, frozen=True, kw_only=True):
-    """An agent that is a command. Placeholders stand for whole arguments: {prompt} {prompt_file} {worktree} {model}."""
+    """An agent that is a command. `PLACEHOLDERS` stand for whole arguments."""
 
     id: Name
     command: Argv
@@ -46,6 +50,11 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     stdin: str | None = None
     private_home: bool = True
+
+
+def unknown_placeholders(argv: Iterable[str]) -> list[str]:
+    """The arguments that have a placeholder's form and are none."""
+    return [argument for argument in argv if re.fullmatch(r"\{[a-z_]+\}", argument) and argument not in PLACEHOLDERS]
 
 
 class AgentStatus(StrEnum):

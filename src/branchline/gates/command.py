@@ -11,7 +11,7 @@ from typing import Literal
 from branchline.core.durations import seconds
 from branchline.core.globs import matches_any
 from branchline.core.verdict import Gate, GateResult, Outcome, applies
-from branchline.gates.output import tail
+from branchline.gates.output import printed
 from branchline.process.environment import allowed
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 
@@ -53,7 +53,7 @@ def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> Gate
         return GateResult(gate=gate.id, outcome=outcome, reason=reason, argv=template)
     except CannotStart as error:
         return GateResult(gate=gate.id, outcome=Outcome.ERROR, reason=error.message, argv=template)
-    output = tail(site.logs / log, OUTPUT_CHARACTERS)
+    output = printed(site.logs / log, OUTPUT_CHARACTERS)
     outcome, reason = _judged(gate, purpose, ended)
     module = _module(argv)
     if (

@@ -22,6 +22,7 @@ from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees, let_us_in
 
 MAX_FILE_BYTES = 50_000_000
+MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
 MAX_FILES = 100_000
 
 _GITLINK = "160000"
@@ -118,8 +119,8 @@ def save(  # noqa: PLR0913 - keyword-only data
 def _everything(git: Git, path: Path, base_tree: str, scratch: Path) -> Snapshot:
     if not _is_folder(path):
         return Snapshot(base_tree, (Refused("", "the worktree's folder is gone"),))
-    most = sys.maxsize
-    return snapshot(git, path, base_tree, scratch=scratch, max_file_bytes=None, max_files=most, include_ignored=True)
+    limits = {"max_file_bytes": MAX_SAVED_BYTES, "max_files": sys.maxsize}
+    return snapshot(git, path, base_tree, scratch=scratch, **limits, include_ignored=True)
 
 
 def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:

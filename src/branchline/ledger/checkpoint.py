@@ -64,5 +64,5 @@ def restore_missing(paths: RunPaths, state: RunState, at: int) -> None:
 def _replace(path: Path, data: dict[str, Any]) -> None:
     """Whole or not at all; unsynced, because the ledger is the truth and these can be made again."""
     aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    aside.write_text(json.dumps(data, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(aside, path)

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from branchline.agents.command import PLACEHOLDERS as REPLACED
-from branchline.config.checks import PLACEHOLDERS
 from branchline.config.load import load_graph, load_settings, plan_from_data
 from branchline.config.problems import InvalidFile
 
@@ -109,10 +107,6 @@ setup: {copy: [../.env], symlink: [/x]}
         (10, 36, "the set-up path '/x' is absolute"),
     ]
     assert caught.value.problems[2].hint == "did you mean '{prompt}'?"
-
-
-def test_the_placeholders_are_those_that_an_agent_replaces() -> None:
-    assert set(PLACEHOLDERS) == REPLACED
 
 
 def test_graph_checks(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from branchline.agents.output import last_line, readable, tail
+from branchline.process.output import last_line, readable, tail
 
 
 def test_tail_of_a_file_and_of_nothing(tmp_path: Path) -> None:

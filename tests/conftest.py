@@ -1,0 +1,5 @@
+"""For every test: programs of ours that tests start may keep their compiled modules, or each start pays for all."""
+
+import os
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
