@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
 
-.PHONY: help demo fixtures test quick check fix bench schemas reference clean
+.PHONY: help demo fixtures test coverage quick check fix bench schemas reference clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ check: $(ENV)    ## linters, types, import contracts
 fix: $(ENV)      ## repair what the linters can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+coverage: $(ENV) ## the core and the ledger are covered whole, branches too
+	@$(BIN)/python -m pytest -q -n 2 tests/unit/core tests/unit/ledger --cov=branchline.core --cov=branchline.ledger \
+	  --cov-report=term-missing --cov-fail-under=100
 
 bench: $(ENV)    ## measure; prints tables
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -112,17 +112,17 @@ def test_submodules_stay_and_a_workstream_that_changes_one_is_rejected(tmp_path:
         "workstreams": [
             workstream("plain", write("hello.txt", "hello\n")),
             workstream("moves", write("moves.txt", "m\n"), sh(own)),
-            workstream("fills", write("sub/inside.txt", "i\n"), write("fills.txt", "f\n")),
+            workstream("fills", write("sub/inside.txt", "i\n"), repair_scripts=[[write("fills.txt", "f\n")]]),
             workstream("replaces", sh("rmdir sub && echo file > sub")),
         ]
     }
-    ran = project.run(plan, {**MERGE, "repair_rounds": 0})
+    ran = project.run(plan, {**MERGE, "repair_rounds": 1})
     assert ran.code == 5, ran.err
     assert {w["id"]: w["state"] for w in ran.json["workstreams"]} == {
-        "plain": "COMPLETED", "moves": "FAILED", "fills": "FAILED", "replaces": "FAILED",
+        "plain": "COMPLETED", "moves": "FAILED", "fills": "COMPLETED", "replaces": "FAILED",
     }  # fmt: skip
     assert project.git("ls-tree", "main", "--", "sub") == link
-    assert project.files("main") == [".gitmodules", "README.md", "hello.txt", "old.txt", "src/x.py", "sub"]
+    assert project.files("main") == [".gitmodules", "README.md", "fills.txt", "hello.txt", "old.txt", "src/x.py", "sub"]
     assert project.git("status", "--porcelain") == ""
     report = Path(ran.json["run_dir"], "gate", "rejected", "moves-1", "report.md").read_text()
     assert "submodule" in report

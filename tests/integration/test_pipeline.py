@@ -127,6 +127,16 @@ def test_set_up_ends_before_the_agent_starts_and_never_enters_the_batch(tmp_path
     assert set(project.files("main")) == {"README.md", "old.txt", "seen.txt", "src/x.py"}
 
 
+def test_agents_set_up_and_gates_see_only_the_variables_that_are_named(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    look = 'test "$NAMED" = yes && test -z "$SECRET_KEY"'
+    settings = {"env": ["NAMED"], "setup": {"run": [["sh", "-c", look]]}, "gates": [gate("env", look)]}
+    plan = {"workstreams": [workstream("a", sh(look), write("a.txt", "a\n"))]}
+    ran = project.run(plan, settings, NAMED="yes", SECRET_KEY="s3cret")
+    assert ran.code == 0, ran.err
+    assert "s3cret" not in json.dumps(project.records())
+
+
 def test_a_failed_workstream_does_not_stop_the_others(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     plan = {

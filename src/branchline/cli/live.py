@@ -10,7 +10,7 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from branchline.cli.watch import is_bad, news
+from branchline.cli.watch import is_bad, news, warnings
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -68,6 +68,8 @@ class Live:
         for record in news(state, records):
             if is_bad(record.event):
                 self._console.print(Text(encodable(line(record)), style="red"))
+        for warning in warnings(state, records):
+            self._console.print(Text(encodable(warning), style="yellow"))
         at = records[-1].at
         rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)
         self._done, self._total = len(state.records) - state.open, len(state.records)

@@ -46,7 +46,7 @@ class Lines:
 
     def observe(self, state: RunState, records: Sequence[Record]) -> None:
         """Print the records that matter."""
-        say(*map(line, news(state, records)))
+        say(*map(line, news(state, records)), *warnings(state, records))
 
     def say(self, task_id: str, text: str) -> None:
         """What a step is about is for the live table only."""
@@ -69,6 +69,13 @@ def news(state: RunState, records: Sequence[Record]) -> Iterator[Record]:
             worth = begins or (event.new_state not in QUIET_STATES and event.task_id not in judged)
         if worth:
             yield record
+
+
+def warnings(state: RunState, records: Sequence[Record]) -> list[str]:
+    """What preflight warns of, when it has just ended."""
+    ends = [e_ for r in records if isinstance(e_ := r.event, e.Transition) and e_.new_state == State.COMPLETED]
+    checked = [end for end in ends if state.records[end.task_id].task.step == "preflight"]
+    return [f"warning: {text}" for end in checked for text in end.outputs["warnings"]]
 
 
 def is_bad(event: e.AnyEvent) -> bool:

@@ -21,6 +21,7 @@ def stage(folder: Path) -> Request:
 
     Raises InvalidInput if something is in the folder, or if it cannot be written.
     """
+    folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

@@ -32,6 +32,7 @@ class Site:
     logs: Path
     environ: Mapping[str, str]
     kill: KillSwitch
+    pass_env: tuple[str, ...] = ()
     marker: str | None = None
 
 
@@ -118,7 +119,7 @@ def _spawn(argv: list[str], gate: Gate, site: Site, log: Path) -> Exit:
     return run(
         argv,
         cwd=(site.tree / gate.cwd).resolve(),
-        env=allowed(site.environ, extra=gate.env),
+        env=allowed(site.environ, pass_=site.pass_env, extra=gate.env),
         stdout=log,
         stderr=log,
         timeout=seconds(gate.timeout),
@@ -157,7 +158,7 @@ def _module_missing(gate: Gate, argv: list[str], site: Site) -> tuple[Outcome, s
     module = _module(argv)
     probe = [*interpreter, "-c", FIND_MODULE, module]
     null = Path(os.devnull)
-    env = allowed(site.environ, extra=gate.env)
+    env = allowed(site.environ, pass_=site.pass_env, extra=gate.env)
     ended = run(probe, cwd=site.logs, env=env, stdout=null, stderr=null, timeout=seconds(gate.timeout), kill=site.kill)
     return _missing(gate, module) if ended.code == 1 else None
 

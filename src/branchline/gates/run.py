@@ -54,15 +54,25 @@ def check(  # noqa: PLR0913 - keyword-only data
     environ: Mapping[str, str],
     kill: KillSwitch,
     on_progress: Callable[[str], None] = lambda _: None,
+    pass_env: tuple[str, ...] = (),
     marker: str | None = None,
 ) -> QualityReport:
     """Run the gates of `phase` over `tree`, one after the other, and report on the tree as sealed.
 
-    Only phase "batch" fixes. `changed` are the changed paths; `on_progress` gets what starts, such as "verify tests".
+    Only phase "batch" fixes. `changed` are the changed paths; `pass_env` names variables that the gates see besides
+    the usual ones; `on_progress` gets what starts, such as "verify tests".
     Writes nothing but `<gate>.fix<pass>.log` and `<gate>.verify.log` into `logs`, which is made if need be.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    site = Site(tree=tree.path, changed=tuple(changed), logs=logs, environ=environ, kill=kill, marker=marker)
+    site = Site(
+        tree=tree.path,
+        changed=tuple(changed),
+        logs=logs,
+        environ=environ,
+        kill=kill,
+        pass_env=pass_env,
+        marker=marker,
+    )
     chosen = in_order(gate for gate in gates if phase in gate.phases)
     fixing = _fix([gate for gate in chosen if gate.fix and phase == "batch"], tree, site, on_progress)
     sealed = tree.seal()

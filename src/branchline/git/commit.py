@@ -119,8 +119,8 @@ def save(  # noqa: PLR0913 - keyword-only data
 def _everything(git: Git, path: Path, base_tree: str, scratch: Path) -> Snapshot:
     if not _is_folder(path):
         return Snapshot(base_tree, (Refused("", "the worktree's folder is gone"),))
-    limits = {"max_file_bytes": MAX_SAVED_BYTES, "max_files": sys.maxsize}
-    return snapshot(git, path, base_tree, scratch=scratch, **limits, include_ignored=True)
+    sizes, most = MAX_SAVED_BYTES, sys.maxsize
+    return snapshot(git, path, base_tree, scratch=scratch, max_file_bytes=sizes, max_files=most, include_ignored=True)
 
 
 def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:

@@ -98,6 +98,7 @@ def run_gates(
         environ=run.environ,
         kill=ctx.kill,
         on_progress=ctx.say,
+        pass_env=run.settings.env,
         marker=ctx.marker,
     )
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))

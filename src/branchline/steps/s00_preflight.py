@@ -32,6 +32,9 @@ def _survey(run: Run) -> dict[str, Any]:
         for gate in run.gates
         if gate.required and not tools[gate.id] and "/" not in gate.verify[0]
     ]
+    tag = run.settings.ship.tag.replace("{run_id}", run.run_id)
+    if tag and run.repo.refs.status_of("check-ref-format", f"refs/tags/{tag}").code != 0:
+        missing.append(f"ship.tag gives {tag!r}, which git does not take as the name of a tag")
     free_mb = shutil.disk_usage(run.paths.root).free // 2**20
     if free_mb < LEAST_FREE_MB:
         missing.append(f"only {free_mb} MB are free on the disk of {run.paths.root}")
@@ -59,4 +62,10 @@ def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
         warnings.append("the repository has submodules: they stay empty in worktrees and must not be changed")
     if run.pins["dirty"]:
         warnings.append("the checkout has uncommitted changes: they are not part of the run")
+    if run.settings.ship.mode == "merge":
+        warnings += [
+            f"{checkout} is on {run.target} and has uncommitted changes: nothing can ship to it before they are committed"
+            for checkout in run.repo.checked_out_at(run.target)
+            if run.repo.is_dirty(checkout)
+        ]
     return warnings

@@ -37,7 +37,8 @@ def run(ctx: StepContext) -> Result:
     tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     set_ref(run.repo, run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
-    if tree == start and result.status == AgentStatus.OK:
+    refused = [f"{one.path!r}: {one.reason}" for one in taken.refused if one.path not in ready["setup"]]
+    if tree == start and not refused and result.status == AgentStatus.OK:
         result = AgentResult(status=AgentStatus.NO_CHANGE, message="the agent changed nothing", usage=result.usage)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
@@ -52,7 +53,6 @@ def run(ctx: StepContext) -> Result:
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
         return Failure(reason, str(result.status), retryable=result.status in RETRYABLE, facts=(fact,))
-    refused = [f"{one.path!r}: {one.reason}" for one in taken.refused if one.path not in ready["setup"]]
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
     return Success({**outputs, "agent": name, "usage": fact.usage}, (fact,))
 

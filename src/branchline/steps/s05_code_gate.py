@@ -72,9 +72,8 @@ def _scope_report(ctx: StepContext, tree: str, refused: Sequence[str]) -> Qualit
         problems.append(f"{len(deleted)} files deleted, more than merge.max_deleted_files ({limit})")
     if not problems:
         return None
-    result = GateResult(
-        gate="scope", outcome=Outcome.FAILED, reason=f"{len(problems)} not allowed", output="\n".join(problems)
-    )
+    reason = problems[0] + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
+    result = GateResult(gate="scope", outcome=Outcome.FAILED, reason=reason, output="\n".join(problems))
     return QualityReport(tree=tree, passes=0, fixed=(), results=(result,))
 
 

@@ -24,4 +24,4 @@ def _message(ctx: StepContext) -> str:
     workstream = ctx.workstream
     lines = [f"checkpoint(codegate): {ctx.run.run_id}", "", workstream.title or workstream.id, ""]
     lines += [f"Branchline-Run: {ctx.run.run_id}", f"Branchline-Workstream: {workstream.id}"]
-    return "\n".join([*lines, f"Branchline-Step: {ctx.task.id}"]) + "\n"
+    return "\n".join([*lines, f"Branchline-Step: {ctx.task.origin or ctx.task.id}"]) + "\n"

@@ -8,7 +8,7 @@ from branchline.core.result import Result, Success
 from branchline.steps.context import Run, StepContext
 from branchline.views.report import report
 
-LEFT_OUT = {"worktrees", "scratch", "inbox"}
+LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
 
 
 def run(ctx: StepContext) -> Result:

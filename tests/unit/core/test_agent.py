@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from branchline.core.agent import RETRYABLE, AgentSpec, AgentStatus, Usage
+from branchline.core.agent import RETRYABLE, AgentSpec, AgentStatus, Usage, unknown_placeholders
 
 
 def test_what_may_pass_by_itself_is_retried_and_what_the_agent_decided_is_not() -> None:
@@ -12,6 +12,10 @@ def test_what_may_pass_by_itself_is_retried_and_what_the_agent_decided_is_not() 
         AgentStatus.LIMIT,
         AgentStatus.CANCELLED,
     }
+
+
+def test_a_placeholder_is_a_whole_argument() -> None:
+    assert unknown_placeholders(["{prompt}", "{promt}", "x{promt}", "{}", "{model}"]) == ["{promt}"]
 
 
 def test_unknown_usage_is_unknown_and_never_zero() -> None:

@@ -28,7 +28,7 @@ def test_everything_of_a_run_is_below_its_folder(tmp_path: Path) -> None:
     assert paths.run_dir == tmp_path / ".runs" / "R"
     assert paths.ledger == paths.run_dir / "logs" / "run.jsonl"
     files = (paths.ledger, paths.head, paths.lock, paths.owner, paths.checkpoints, paths.checkpoint, paths.artifacts)
-    rest = (paths.inbox, paths.worktrees, paths.scratch, paths.prompt, paths.attempt("t", 2))
+    rest = (paths.inbox, paths.worktrees, paths.scratch, paths.kept, paths.prompt, paths.attempt("t", 2))
     assert all(path.is_relative_to(paths.run_dir) for path in (*files, *rest))
     assert len({*files, *rest}) == len(files) + len(rest)
 
