@@ -77,6 +77,17 @@ def test_a_callable_that_overruns_its_time_is_left_behind(driver: Driver) -> Non
     assert driver.wait(0.2) == [], "its late result is ignored"
 
 
+def test_work_that_raises_is_a_failure_with_its_traceback(driver: Driver) -> None:
+    def broken(_kill: KillSwitch) -> Result:
+        raise ZeroDivisionError("ours")
+
+    driver.start(Job("t", 1, broken))
+    (done,) = all_of(driver, 1)
+    assert isinstance(done.result, Failure)
+    assert (done.result.error_class, done.result.retryable) == ("internal", False)
+    assert "in broken" in done.result.outputs["traceback"]
+
+
 def test_a_second_attempt_is_not_taken_for_the_first(driver: Driver) -> None:
     driver.start(Job("t", 1, lambda _kill: Failure("first")))
     (first,) = all_of(driver, 1)

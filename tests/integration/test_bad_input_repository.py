@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support import IDENTITY, Json, Project, sh, workstream, write
+from support import IDENTITY, Json, Project, Ran, sh, workstream, write
 from witness import assert_refused, assert_untouched, files_below, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}
@@ -139,32 +139,40 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert (project.root / ".runs").read_text() == "a file in the way\n"
 
 
-def test_a_read_only_repository(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "code", "words"),
+    [(".", 2, "cannot write {root}"), (".git", 1, "the git directory {root}/.git cannot be written")],
+)
+def test_a_read_only_repository(tmp_path: Path, place: str, code: int, words: str) -> None:
     project = Project.make(tmp_path / "p")
     plan, config = project.request(one())
     before = see(project)
     command = [sys.executable, "-m", "branchline", "run", "--plan", str(plan), "--config", str(config), "--yes"]
-    ran = _on_a_read_only_disk(project.root, command)
-    assert ran.returncode == 2, ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert f"cannot write {project.root}" in ran.stderr
-    assert "hint: make" in ran.stderr
+    ran = _with_read_only(project.root, place, command)
+    assert_refused(ran, code, words.format(root=project.root))
+    assert "hint: make" in ran.err or "branchline retry" in ran.err
+    assert "PENDING, retry" not in ran.err
     assert_untouched(project, before)
 
 
-def _on_a_read_only_disk(root: Path, command: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a command that sees `root` mounted read-only; for a user whom modes bind, a folder without write will do."""
+def _with_read_only(root: Path, place: str, command: list[str]) -> Ran:
+    """Run a command that cannot write below `root/place`: by modes, or for root, whom they do not bind, by a mount."""
     if os.geteuid() != 0:
-        root.chmod(0o555)
-        try:
-            return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-        finally:
-            root.chmod(0o755)
-    apart = ["unshare", "--mount", "--propagation", "private"]
-    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("root may write everywhere, and there is no mount namespace to take that away in")
-    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
-    return subprocess.run([*apart, "sh", "-c", mount, str(root), *command], capture_output=True, text=True, check=False)
+        command = [
+            "sh",
+            "-c",
+            'chmod -R u-w "$0" && { "$@"; code=$?; chmod -R u+w "$0"; exit $code; }',
+            place,
+            *command,
+        ]
+    else:
+        apart = ["unshare", "--mount", "--propagation", "private"]
+        if not shutil.which("unshare") or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("root may write everywhere, and there is no mount namespace to take that away in")
+        mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$PWD" && exec "$@"'
+        command = [*apart, "sh", "-c", mount, str((root / place).resolve()), *command]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def test_git_is_missing(tmp_path: Path) -> None:

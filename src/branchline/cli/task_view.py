@@ -106,7 +106,7 @@ def _try(history: History, attempt: Any) -> Try:
         logs=tuple(
             Log(path=name, tail=readable(tail(folder / name, TAIL_BYTES)))
             for name, size in files.items()
-            if size and name.endswith((".log", "error.txt", "crash.txt"))
+            if size and name.endswith(".log")
         ),
     )
 
@@ -146,7 +146,12 @@ def _cells(one: Try) -> tuple[str, ...]:
 
 
 def _outputs(outputs: dict[str, Any]) -> list[str]:
-    return table([(key, value if isinstance(value, str) else json.dumps(value)) for key, value in outputs.items()])
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in outputs.items()}
+    out = table([(key, text) for key, text in texts.items() if "\n" not in text])
+    for key, text in texts.items():
+        if "\n" in text:
+            out += [f"  {plain(key)}", *(f"    {plain(line)}" for line in text.splitlines()[-TAIL_LINES:])]
+    return out
 
 
 def _on_disk(one: Try) -> list[str]:

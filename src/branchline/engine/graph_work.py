@@ -31,7 +31,7 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
             if (cached := _cached(paths, task)) is not None:
                 return Success(cached)
             if implementation is not None:
-                result = _call(paths, task, attempt, implementation)
+                result = _call(paths, task, implementation)
             elif task.run is not None:
                 result = _command(paths, task, attempt, kill)
             else:
@@ -45,14 +45,12 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
     return job
 
 
-def _call(paths: RunPaths, task: Task, attempt: int, implementation: Implementation) -> Result:
+def _call(paths: RunPaths, task: Task, implementation: Implementation) -> Result:
     try:
         outputs = dict(implementation(paths.run_id, task.origin or task.id) or {})
     except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
-        folder = paths.attempt(task.id, attempt)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
-        return Failure(f"{type(error).__name__}: {error}", error_class=type(error).__name__)
+        told = {"traceback": traceback.format_exc()}
+        return Failure(f"{type(error).__name__}: {error}", error_class=type(error).__name__, outputs=told)
     return Success(outputs)
 
 

@@ -1,7 +1,6 @@
 """A pipeline run from its request: pinned, begun, driven, taken up again."""
 
 import os
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,11 +174,9 @@ def _performed(ctx: StepContext) -> Result:
     except BranchlineError as error:
         kind = type(error).__name__
         result = Failure(error.message, kind, retryable=not isinstance(error, InvalidInput), outputs=_hint(error.hint))
-    except Exception as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
-        report = ctx.folder / "crash.txt"
-        report.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
-        reason = f"internal error in step {ctx.task.step}: {type(error).__name__}: {error}; see {report}"
-        result = Failure(reason, error_class="internal", retryable=False)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        result = Failure(f"{error.strerror or error}{where}", error_class="os_error")
     if ctx.kill.reason is not None and isinstance(result, Failure):
         return Failure(result.reason, error_class=ctx.kill.reason, outputs=result.outputs, facts=result.facts)
     return result

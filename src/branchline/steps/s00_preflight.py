@@ -1,6 +1,7 @@
 """Step 0: is everything there that the run will need? Nothing else runs until it is."""
 
 import json
+import os
 import shutil
 from typing import Any
 
@@ -35,6 +36,8 @@ def _survey(run: Run) -> dict[str, Any]:
     tag = run.settings.ship.tag.replace("{run_id}", run.run_id)
     if tag and run.repo.refs.status_of("check-ref-format", f"refs/tags/{tag}").code != 0:
         missing.append(f"ship.tag gives {tag!r}, which git does not take as the name of a tag")
+    if not os.access(run.repo.common_dir / "objects", os.W_OK):
+        missing.append(f"the git directory {run.repo.common_dir} cannot be written")
     free_mb = shutil.disk_usage(run.paths.root).free // 2**20
     if free_mb < LEAST_FREE_MB:
         missing.append(f"only {free_mb} MB are free on the disk of {run.paths.root}")

@@ -3,9 +3,10 @@
 import queue
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 
-from branchline.core.result import Failure
+from branchline.core.result import Failure, Result
 from branchline.engine.drivers.base import Done, Job
 from branchline.process.spawn import KillSwitch
 
@@ -50,7 +51,7 @@ class LocalDriver:
         while True:
             active = self._jobs.get()
             job = active.job
-            self._done.put(Done(job.task_id, job.attempt, job.work(active.switch)))
+            self._done.put(Done(job.task_id, job.attempt, _carried_out(job, active.switch)))
             with self._lock:
                 self._idle += 1
 
@@ -109,6 +110,15 @@ class LocalDriver:
         while self._active and time.monotonic() < until:
             self._collect(0.1)
         self._active.clear()
+
+
+def _carried_out(job: Job, switch: KillSwitch) -> Result:
+    try:
+        return job.work(switch)
+    except Exception as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
+        reason = f"internal error: {type(error).__name__}: {error}"
+        told = {"traceback": traceback.format_exc()}
+        return Failure(reason, error_class="internal", retryable=False, outputs=told)
 
 
 def _overdue(active: _Active) -> Failure:

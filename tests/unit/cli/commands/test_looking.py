@@ -56,7 +56,7 @@ def test_show_a_task(place: Any) -> None:
     assert "ValueError: no such luck" in said.out
     (round_,) = json.loads(place.call("show", place.paths.run_id, "bad", "--json").out)["rounds"]
     assert [one["state"] for one in round_["attempts"]] == ["FAILED", "FAILED"]
-    assert "no such luck" in round_["attempts"][1]["logs"][0]["tail"]
+    assert round_["outputs"]["traceback"].endswith("ValueError: no such luck\n")
     assert "answer  42" in place.call("show", place.paths.run_id, "good").out
 
 
@@ -67,6 +67,7 @@ def test_show_suggests_the_nearest_task(place: Any) -> None:
 
 
 def test_a_file_name_that_is_no_text_is_shown_all_the_same(place: Any) -> None:
+    place.paths.attempt("bad", 2).mkdir(parents=True)
     folder = os.fsencode(place.paths.attempt("bad", 2))
     Path(os.fsdecode(folder + b"/caf\xe9\n.log")).write_bytes(b"\xff\x1b]0;evil\x07")
     said = place.call("show", place.paths.run_id, "bad")
