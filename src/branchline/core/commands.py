@@ -1,12 +1,11 @@
 """Effects the core wants, in the imperative. The engine performs each and appends what came of it."""
 
-from dataclasses import dataclass
+import msgspec
 
 from branchline.core.events import TasksAdded
 
 
-@dataclass(frozen=True, slots=True)
-class StartAttempt:
+class StartAttempt(msgspec.Struct, frozen=True):
     """Begin attempt number `attempt`; `again` when a lost coordinator had begun it already."""
 
     task_id: str
@@ -14,16 +13,14 @@ class StartAttempt:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KillAttempt:
+class KillAttempt(msgspec.Struct, frozen=True):
     """End the running attempt."""
 
     task_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryLater:
+class RetryLater(msgspec.Struct, frozen=True):
     """Put a failed task back to PENDING, due at `retry_at` (Unix milliseconds)."""
 
     task_id: str
@@ -31,39 +28,34 @@ class RetryLater:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """Accept a failure as final."""
 
     task_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRound:
+class OpenRound(msgspec.Struct, frozen=True):
     """Append the tasks of a new round."""
 
     round: TasksAdded
 
 
-@dataclass(frozen=True, slots=True)
-class SkipTask:
+class SkipTask(msgspec.Struct, frozen=True):
     """A condition, or a skipped dependency, leaves a task nothing to do."""
 
     task_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTask:
+class CancelTask(msgspec.Struct, frozen=True):
     """A waiting task can no longer run."""
 
     task_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndRun:
+class EndRun(msgspec.Struct, frozen=True):
     """Everything has ended."""
 
 

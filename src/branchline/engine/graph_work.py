@@ -5,6 +5,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ def _call(paths: RunPaths, task: Task, implementation: Implementation) -> Result
 def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Result:
     argv = task.run or ()
     folder = paths.attempt(task.id, attempt)
-    folder.mkdir(parents=True, exist_ok=True)
     given = folder / "outputs.json"
-    given.unlink(missing_ok=True)
+    if _made_before(folder):
+        given.unlink(missing_ok=True)
     own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
     marker = f"{paths.run_id}/{task.id}/{attempt}"
     logs = folder / "stdout.log", folder / "stderr.log"
@@ -76,6 +77,17 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
         return Success(json.loads(given.read_bytes()) if given.exists() else {})
     except ValueError as error:
         return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
+
+
+def _made_before(folder: Path) -> bool:
+    """Make an attempt's folder; whether it was there already, from an attempt that was interrupted."""
+    with suppress(FileExistsError):
+        os.mkdir(folder.parent)
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return True
+    return False
 
 
 def _failed(argv: tuple[str, ...], ended: Exit, log: Path) -> Failure:

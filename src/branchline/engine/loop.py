@@ -66,6 +66,7 @@ class Coordinator:
 
     def run(self) -> RunState:
         """Go on until nothing is left to do. Raises Interrupted; the run can then be resumed."""
+        scribe = checkpoint.Scribe(self.ledger.paths)
         try:
             finished: list[Done] = []
             while self.state.end is None:
@@ -76,13 +77,14 @@ class Coordinator:
                 completed = self._flush()
                 for command in starts:
                     self._perform(command)
-                self._write_checkpoints(completed)
+                self._write_checkpoints(scribe, completed)
                 finished = self._wait()
         except KeyboardInterrupt:
             run_id = self.ledger.paths.run_id
             raise Interrupted(f"run {run_id} was interrupted", hint=f"branchline resume {run_id}") from None
         finally:
             self.driver.close()
+            scribe.close()
         return self.state
 
     def note(self, *events: AnyEvent) -> None:
@@ -201,11 +203,11 @@ class Coordinator:
         elif isinstance(command, KillAttempt):
             self.driver.kill(command.task_id, command.reason)
 
-    def _write_checkpoints(self, completed: Sequence[Transition]) -> None:
+    def _write_checkpoints(self, scribe: checkpoint.Scribe, completed: Sequence[Transition]) -> None:
         at, paths = self.ledger.clock(), self.ledger.paths
         named = False
         for move in completed:
-            checkpoint.write_task(paths, self.state, move.task_id, at)
+            scribe.note(self.state, move.task_id, at)
             named = named or self.state.records[move.task_id].task.checkpoint is not None
         if named and self.on_checkpoint is not None:
             self.on_checkpoint(self.ledger)

@@ -263,7 +263,7 @@ def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
 def _mark(run: Run, ledger: Ledger) -> None:
     """Keep the ledger's high-water mark in a git ref, away from the ledger."""
     blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
-    run.repo.move_ref(run.ref("head"), blob, run.repo.read_ref(run.ref("head")))
+    run.repo.put_ref(run.ref("head"), blob)
 
 
 def _vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:

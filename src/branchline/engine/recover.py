@@ -1,9 +1,7 @@
 """Beginning a run, and taking one up again after whatever happened to it."""
 
 import os
-import platform
-import secrets
-import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,12 +45,12 @@ def clock() -> int:
 
 def new_run_id(now: int) -> str:
     """A fresh run id."""
-    return ulid(now, secrets.randbits(80))
+    return ulid(now, int.from_bytes(os.urandom(10), "big"))
 
 
 def versions() -> dict[str, str]:
     """What record 0 pins of the machine."""
-    return {"branchline": __version__, "python": platform.python_version(), "host": socket.gethostname()}
+    return {"branchline": __version__, "python": ".".join(map(str, sys.version_info[:3])), "host": os.uname().nodename}
 
 
 def begin(paths: RunPaths, started: RunStarted, *, now: Clock = clock) -> Held:
@@ -89,7 +87,7 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
     except BaseException:
         lease.release()
         raise
-    resumed: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {socket.gethostname()}", reason=reason)]
+    resumed: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {os.uname().nodename}", reason=reason)]
     running = sorted(state.running)
     resumed += [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
     return Held(lease, ledger, state, tuple(resumed))

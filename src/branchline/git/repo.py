@@ -120,6 +120,11 @@ class Repo(ObjectStore):
             raise RefMoved(message)
         raise GitError(f"cannot move {ref}: {words(done)}")
 
+    def put_ref(self, ref: str, new: str) -> None:
+        """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
+        order = f"update {ref}\0{new}\0\0".encode(errors="surrogateescape")
+        self.refs.call("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
+
     def unlock_refs(self, mark: str) -> list[str]:
         """Remove the locks of refs whose name holds `mark` (a run's id), and return the refs.
 

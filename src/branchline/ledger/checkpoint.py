@@ -2,6 +2,9 @@
 
 import json
 import os
+import queue
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +15,51 @@ from branchline.ledger.codec import timestamp
 from branchline.ledger.paths import RunPaths
 
 
-def write_task(paths: RunPaths, state: RunState, task_id: str, at: int) -> None:
-    """`checkpoints/<task_id>.json` of a completed task; `at` in Unix milliseconds."""
+class Scribe:
+    """Writes the files of completed tasks in a thread of its own: making a file costs more than deciding about a task."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._pages: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def note(self, state: RunState, task_id: str, at: int) -> None:
+        """Have `checkpoints/<task_id>.json` written, as the task is now; `at` in Unix milliseconds."""
+        self._pages.put((f"{self._paths.checkpoints}/{task_id}.json", _page(self._paths, state, task_id, at)))
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._pages.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        while (page := self._pages.get()) is not None:
+            with suppress(OSError):  # a view only: a resume writes what is missing
+                _write_file(*page)
+
+
+def _page(paths: RunPaths, state: RunState, task_id: str, at: int) -> bytes:
     record = state.records[task_id]
-    _replace(
-        paths.checkpoints / f"{task_id}.json",
-        {
-            "task_id": task_id,
-            "run_id": paths.run_id,
-            "trace_id": paths.run_id,
-            "state": record.state,
-            "attempt": record.attempt,
-            "timestamp": timestamp(at),
-            "outputs": record.outputs,
-        },
-    )
+    page = {
+        "task_id": task_id,
+        "run_id": paths.run_id,
+        "trace_id": paths.run_id,
+        "state": record.state,
+        "attempt": record.attempt,
+        "timestamp": timestamp(at),
+        "outputs": record.outputs,
+    }
+    return json.dumps(page, sort_keys=True).encode("ascii") + b"\n"
+
+
+def _write_file(path: str, data: bytes) -> None:
+    """In one write; a file that a kill left empty counts as missing."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(file, data)
+    finally:
+        os.close(file)
 
 
 def write_run(paths: RunPaths, state: RunState, *, checkpoint_id: str, last_completed: str, at: int) -> None:
@@ -57,8 +90,9 @@ def _can_resume(state: RunState) -> bool:
 def restore_missing(paths: RunPaths, state: RunState, at: int) -> None:
     """Write the files of completed tasks that a crash kept from being written."""
     for name, record in state.records.items():
-        if record.state == State.COMPLETED and not (paths.checkpoints / f"{name}.json").exists():
-            write_task(paths, state, name, at)
+        path = paths.checkpoints / f"{name}.json"
+        if record.state == State.COMPLETED and not (path.exists() and path.stat().st_size):
+            _write_file(str(path), _page(paths, state, name, at))
 
 
 def _replace(path: Path, data: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -35,6 +36,7 @@ class BadRecord(LedgerError):
     """A line that is not the record that should stand there; the message says why."""
 
 
+@lru_cache(maxsize=1)  # a turn of the loop stamps all its records alike
 def timestamp(milliseconds: int) -> str:
     """Unix milliseconds as RFC 3339 in UTC, e.g. 2026-11-22T17:25:00.123Z."""
     whole, rest = divmod(milliseconds, 1000)

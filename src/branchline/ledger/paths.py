@@ -93,9 +93,14 @@ class RunPaths:
         """What was asked."""
         return self.run_dir / "prompt.md"
 
+    @property
+    def attempts(self) -> Path:
+        """A folder a task, with a folder an attempt."""
+        return self.run_dir / "attempts"
+
     def attempt(self, task_id: str, attempt: int) -> Path:
         """The folder of one attempt's own files."""
-        return self.run_dir / "attempts" / task_id / str(attempt)
+        return self.attempts / task_id / str(attempt)
 
     def make(self) -> None:
         """Create the folders, and keep `.runs` out of every `git status` by a `.gitignore` of its own.
@@ -103,7 +108,14 @@ class RunPaths:
         Raises InvalidInput when the place cannot be written.
         """
         try:
-            for folder in (self.ledger.parent, self.checkpoints, self.artifacts, self.inbox, self.scratch):
+            for folder in (
+                self.ledger.parent,
+                self.checkpoints,
+                self.artifacts,
+                self.attempts,
+                self.inbox,
+                self.scratch,
+            ):
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.runs / ".gitignore"
             if not ignore.exists():

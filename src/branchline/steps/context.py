@@ -116,7 +116,7 @@ class StepContext:
         run = self.run
         message = f"checkpoint({name}): {run.run_id}\n"
         made = run.repo.commit(run.repo.tree_of(commit), [commit], message, run.commit_time)
-        set_ref(run.repo, run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
+        run.repo.put_ref(run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
         return made
 
 
@@ -128,8 +128,3 @@ def latest_records(state: RunState) -> dict[tuple[str, str], TaskRecord]:
         if key not in found or record.state in ENDED:
             found[key] = record if record.state in TERMINAL else copy(record)  # terminal ones change no more
     return found
-
-
-def set_ref(repo: Repo, ref: str, commit: str) -> None:
-    """Point one of the run's own refs at a commit, wherever it was."""
-    repo.move_ref(ref, commit, repo.read_ref(ref))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from branchline.core.events import WorktreesReady
 from branchline.core.pipeline import merge_order
 from branchline.core.result import Failure, Result, StepFailed, Success
-from branchline.steps.context import StepContext, set_ref
+from branchline.steps.context import StepContext
 from branchline.steps.merging import combine
 from branchline.steps.saving import remove_worktree
 from branchline.steps.setup import set_up
@@ -15,7 +15,7 @@ def run(ctx: StepContext) -> Result:
     """Add the worktree at the run's base, or at the merged result of the workstreams that this one depends on."""
     run, name = ctx.run, ctx.task.workstream
     base = _base(ctx, ctx.workstream.depends_on)
-    set_ref(run.repo, run.ref(f"base/{name}"), base)
+    run.repo.put_ref(run.ref(f"base/{name}"), base)
     path, branch = run.worktree(name), run.branch(name)
     start = base
     if ctx.task.origin:  # done again: what is there is saved first, and the branch keeps its commits

@@ -9,7 +9,7 @@ from branchline.core.events import ExecuteWsComplete
 from branchline.core.result import Failure, Result, Success
 from branchline.git.commit import snapshot
 from branchline.steps.checking import without_setup
-from branchline.steps.context import StepContext, set_ref
+from branchline.steps.context import StepContext
 from branchline.steps.prompting import prompt_for
 from branchline.steps.saving import save_worktree
 from branchline.steps.setup import set_up
@@ -36,7 +36,7 @@ def run(ctx: StepContext) -> Result:
     taken = snapshot(run.worktrees.git_for(path), path, base_tree, scratch=run.paths.scratch)
     tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    set_ref(run.repo, run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
+    run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
     refused = [f"{one.path!r}: {one.reason}" for one in taken.refused if one.path not in ready["setup"]]
     if tree == start and not refused and result.status == AgentStatus.OK:
         result = AgentResult(status=AgentStatus.NO_CHANGE, message="the agent changed nothing", usage=result.usage)
@@ -74,7 +74,7 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
     setup = ctx.outputs("worktrees")["setup"]
     if not path.is_dir():  # saved and removed since: the run had shipped, or `gc` came by
         branch = run.branch(ctx.task.workstream)
-        set_ref(run.repo, f"refs/heads/{branch}", head)
+        run.repo.put_ref(f"refs/heads/{branch}", head)
         run.worktrees.add(path, head, branch)
         set_up(ctx, path, run.repo.tree_of(head))
     run.worktrees.repair_pointer(path)

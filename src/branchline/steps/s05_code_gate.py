@@ -14,7 +14,7 @@ from branchline.core.verdict import GateResult, Outcome, QualityReport
 from branchline.gates.report import render
 from branchline.git.objects import Change
 from branchline.steps.checking import clean_checkout, run_gates, summary
-from branchline.steps.context import StepContext, set_ref
+from branchline.steps.context import StepContext
 
 FEEDBACK_CHARACTERS = 8000
 
@@ -107,7 +107,7 @@ def _route(ctx: StepContext, batch: str, report: QualityReport, work: Path) -> R
     shutil.copytree(work, kept)
     (kept / "batch.patch").write_bytes(run.repo.patch(run.repo.tree_of(base), report.tree))
     commit = run.repo.commit(report.tree, [base], f"batch {batch}\n", run.commit_time)
-    set_ref(run.repo, run.ref(f"gate/{batch}"), commit)
+    run.repo.put_ref(run.ref(f"gate/{batch}"), commit)
     fact = Codegate(
         task_id=ctx.task.id,
         workstream=workstream,

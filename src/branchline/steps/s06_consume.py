@@ -2,7 +2,7 @@
 
 from branchline.core.events import WsCheckpoint
 from branchline.core.result import Result, Success
-from branchline.steps.context import StepContext, set_ref
+from branchline.steps.context import StepContext
 
 
 def run(ctx: StepContext) -> Result:
@@ -14,8 +14,8 @@ def run(ctx: StepContext) -> Result:
     if conflict.get("repair") == workstream.id:
         parents = [str(conflict["commit_of"]), str(conflict["tip"])]
     commit = run.repo.commit(tree, parents, _message(ctx), run.commit_time)
-    set_ref(run.repo, ref, commit)
-    set_ref(run.repo, run.ref(f"checkpoint/codegate/{workstream.id}"), commit)
+    run.repo.put_ref(ref, commit)
+    run.repo.put_ref(run.ref(f"checkpoint/codegate/{workstream.id}"), commit)
     fact = WsCheckpoint(task_id=ctx.task.id, workstream=workstream.id, commit=commit, tree=tree)
     return Success({"commit": commit, "tree": tree, "branch": run.branch(workstream.id)}, (fact,))
 

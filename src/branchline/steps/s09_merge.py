@@ -3,7 +3,7 @@
 from branchline.core.events import IntegrationComplete
 from branchline.core.result import Failure, Result, Success
 from branchline.steps.checking import check_commit
-from branchline.steps.context import StepContext, set_ref
+from branchline.steps.context import StepContext
 from branchline.steps.merging import prove, queue_of
 
 
@@ -26,7 +26,7 @@ def run(ctx: StepContext) -> Result:
     if not result.merged:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         return Failure(f"no workstream could be merged: {reasons}", error_class="no_merges", retryable=False)
-    set_ref(run.repo, f"refs/heads/{run.integration}", result.commit)
+    run.repo.put_ref(f"refs/heads/{run.integration}", result.commit)
     ctx.checkpoint("integration-complete", result.commit)
     fact = IntegrationComplete(
         task_id=ctx.task.id,

@@ -1,12 +1,15 @@
 """Step 11: what was tested lands, by compare-and-swap; the worktrees are saved and go."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 from branchline.core.events import ShipComplete
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.core.verdict import Outcome
 from branchline.git.checkout import CheckoutDirty
 from branchline.git.repo import RefMoved
 from branchline.steps.checking import check_commit
-from branchline.steps.context import StepContext, set_ref
+from branchline.steps.context import Run, StepContext
 from branchline.steps.merging import Integration, prove, queue_of
 from branchline.steps.saving import remove_worktree
 
@@ -27,10 +30,18 @@ def run(ctx: StepContext) -> Result:
             run.repo.move_ref(f"refs/tags/{tag}", result.commit, run.repo.read_ref(f"refs/tags/{tag}"))
     ctx.checkpoint("ship-complete", result.commit)
     ctx.say("saving and removing worktrees")
-    saved = {w.id: ref for w in run.plan.workstreams if (ref := remove_worktree(run, w.id))}
+    saved = _saved_worktrees(run)
     fact = ShipComplete(task_id=ctx.task.id, target=target, commit=result.commit, tag=tag)
     outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration, "saved": saved}
     return Success(outputs, (fact,))
+
+
+def _saved_worktrees(run: Run) -> dict[str, str]:
+    """The ref that keeps each workstream's worktree, all gone now; several at once, because saving is git's work."""
+    names = [w.id for w in run.plan.workstreams]
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        refs = pool.map(lambda name: remove_worktree(run, name), names)
+        return {name: ref for name, ref in zip(names, refs, strict=True) if ref}
 
 
 def _land(ctx: StepContext, result: Integration) -> Integration:
@@ -101,7 +112,7 @@ def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
-    set_ref(run.repo, f"refs/heads/{run.integration}", result.commit)
+    run.repo.put_ref(f"refs/heads/{run.integration}", result.commit)
     return result
 
 

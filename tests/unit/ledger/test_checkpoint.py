@@ -8,7 +8,7 @@ from branchline.core.events import RunEnded, Transition
 from branchline.core.graph import Task
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.states import State
-from branchline.ledger.checkpoint import restore_missing, write_run, write_task
+from branchline.ledger.checkpoint import Scribe, restore_missing, write_run
 from branchline.ledger.paths import RunPaths
 from strategies import started
 
@@ -36,7 +36,9 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def test_the_file_of_a_completed_task(paths: RunPaths) -> None:
-    write_task(paths, state(), "a.b", 1)
+    scribe = Scribe(paths)
+    scribe.note(state(), "a.b", 1)
+    scribe.close()
     assert load(paths.checkpoints / "a.b.json") == {
         "task_id": "a.b",
         "run_id": "R",
@@ -77,7 +79,9 @@ def test_the_file_of_the_run(paths: RunPaths, status: Any) -> None:
 
 
 def test_files_that_a_crash_kept_from_being_written_are_written(paths: RunPaths) -> None:
-    write_task(paths, state(), "run", 0)
+    scribe = Scribe(paths)
+    scribe.note(state(), "run", 0)
+    scribe.close()
     write_run(paths, state(), checkpoint_id="7", last_completed="run", at=0)
     before = (paths.checkpoints / "run.json").read_bytes()
     restore_missing(paths, state(), 5)
