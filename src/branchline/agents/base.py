@@ -52,7 +52,7 @@ class Agent(Protocol):
         """What the end of its output and its exit mean. Pure; takes any bytes, also cut off ones."""
 
 
-def attempt(
+def attempt(  # noqa: PLR0913 - keyword-only data
     agent: Agent,
     request: AgentRequest,
     *,
@@ -60,6 +60,7 @@ def attempt(
     kill: KillSwitch,
     timeout: float,
     pass_env: Iterable[str] = (),
+    marker: str | None = None,
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
@@ -80,7 +81,7 @@ def attempt(
             stderr=folder / "stderr.log",
             timeout=timeout,
             kill=kill,
-            marker=f"{request.run_id}/{request.workstream}/{request.round}.{request.attempt}",
+            marker=marker or f"{request.run_id}/{request.workstream}/{request.round}.{request.attempt}",
             thorough=True,
             max_output=MAX_OUTPUT,
         )

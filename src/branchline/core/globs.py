@@ -1,4 +1,4 @@
-"""Globs over repository paths: `*` and `?` stay within a folder, `**` crosses folders, `[ab]` is a set.
+"""Globs over repository paths: `*` and `?` stay within a folder, `**` crosses folders, `[ab]` is a set, within a folder.
 
 `src/**` matches everything below src; `**/x.py` matches x.py at any depth, also at the top; `docs/` means `docs/**`.
 Matching is exact on bytes and case. `matches_folded` is for what must not slip through by case or width: protected paths.
@@ -6,50 +6,86 @@ Matching is exact on bytes and case. `matches_folded` is for what must not slip 
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-TOKEN = re.compile(
-    r"(?P<deep>(?<![^/])\*\*/)|(?P<all>(?<![^/])\*\*\Z)|(?P<star>\*+)|(?P<one>\?)|(?P<set>\[[!^]?+[\s\S][^\]]*\])"
-)
+Segment = re.Pattern[str]
+
+TOKEN = re.compile(r"(?P<star>\*+)|(?P<one>\?)|(?P<set>\[[!^]?+[\s\S][^\]]*\])")
+ANYTHING = re.compile(r".*", re.DOTALL)
+
+
+def matches(glob: str, path: str) -> bool:
+    """Whether the whole path matches the glob.
+
+    Segment by segment, and what stands between two `**` is taken where it matches first, which no later choice can
+    better: the time is at most the product of the two lengths, whatever the glob.
+    """
+    parts = path.split("/")
+    head, *rest = _groups(glob)
+    if not rest:
+        return len(head) == len(parts) and _at(head, parts, 0)
+    *middle, tail = rest
+    start, end = len(head), len(parts) - len(tail)
+    if start > end or not _at(head, parts, 0) or not _at(tail, parts, end):
+        return False
+    for group in middle:
+        found = next((at for at in range(start, end - len(group) + 1) if _at(group, parts, at)), None)
+        if found is None:
+            return False
+        start = found + len(group)
+    return True
+
+
+def _at(group: Sequence[Segment], parts: Sequence[str], start: int) -> bool:
+    return all(segment.fullmatch(parts[start + number]) for number, segment in enumerate(group))
 
 
 @lru_cache(maxsize=1024)
-def _compiled(glob: str) -> re.Pattern[str]:
+def _groups(glob: str) -> tuple[tuple[Segment, ...], ...]:
+    """The glob's segments, cut at each `**`; one at the end stands for at least one segment."""
     if glob.endswith("/"):
         glob += "**"
-    pattern, position = "", 0
-    for token in TOKEN.finditer(glob):
-        pattern += re.escape(glob[position : token.start()])
+    groups: list[list[Segment]] = [[]]
+    for text in glob.split("/"):
+        if text == "**":
+            groups.append([])
+        else:
+            groups[-1].append(_segment(text))
+    if len(groups) > 1 and not groups[-1]:
+        groups[-1].append(ANYTHING)
+    return tuple(map(tuple, groups))
+
+
+def _segment(text: str) -> Segment:
+    """One segment's pattern. What stands between two stars is matched at once and for good (atomic groups)."""
+    pieces, position = [""], 0
+    for token in TOKEN.finditer(text):
+        pieces[-1] += re.escape(text[position : token.start()])
         position = token.end()
         match token.lastgroup:
-            case "deep":
-                pattern += r"(?:.*/)?"
-            case "all":
-                pattern += r".*"
             case "star":
-                pattern += r"[^/]*"
+                pieces.append("")
             case "one":
-                pattern += r"[^/]"
+                pieces[-1] += "."
             case _:
-                pattern += _set(token.group())
-    return re.compile(pattern + re.escape(glob[position:]), re.DOTALL)
+                pieces[-1] += _set(token.group())
+    pieces[-1] += re.escape(text[position:])
+    if len(pieces) == 1:
+        return re.compile(pieces[0], re.DOTALL)
+    first, *middle, last = pieces
+    return re.compile(first + "".join(f"(?>.*?{piece})" for piece in middle) + ".*" + last, re.DOTALL)
 
 
 def _set(text: str) -> str:
     negated = text[1] in "!^"
     members = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", text[2 if negated else 1 : -1]).replace("--", r"-\-")
-    pattern = f"(?!/)[{'^' if negated else ''}{members}]"
+    pattern = f"[{'^' if negated else ''}{members}]"
     try:
         re.compile(pattern)
     except re.error:
         return r"(?!)"  # a range that runs backwards holds nothing
     return pattern
-
-
-def matches(glob: str, path: str) -> bool:
-    """Whether the whole path matches the glob."""
-    return _compiled(glob).fullmatch(path) is not None
 
 
 def matches_any(globs: Iterable[str], path: str) -> bool:

@@ -62,7 +62,7 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
     if _made_before(folder):
         given.unlink(missing_ok=True)
     own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
-    marker = f"{paths.run_id}/{task.id}/{attempt}"
+    marker = f"{paths.marker}/{task.id}/{attempt}"
     logs = folder / "stdout.log", folder / "stderr.log"
     try:
         # The user's own commands get the user's own environment: this graph is as trusted as a Makefile.

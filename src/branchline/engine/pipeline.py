@@ -28,7 +28,7 @@ from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, v
 from branchline.errors import BranchlineError, InvalidInput, LedgerError
 from branchline.gates.presets import expand
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.worktree import Worktrees, delete_tree
 from branchline.ledger.log import Fault, Ledger, Reading, behind, read
 from branchline.ledger.paths import RunPaths
 from branchline.process.spawn import KillSwitch
@@ -132,7 +132,7 @@ def resume(
 def open_run(paths: RunPaths, state: RunState) -> Run:
     """The fixed parts of a run, from its record 0 alone."""
     settings = msgspec.convert(state.pins["settings"], Settings)
-    repo = Repo.open(paths.root, marker=paths.run_id)
+    repo = Repo.open(paths.root, marker=paths.marker)
     return Run(
         paths=paths,
         repo=repo,
@@ -243,8 +243,12 @@ def _tidy(run: Run) -> None:
     """Heal what a kill left of this run's worktrees, and clear its clean checkouts: nobody worked in those."""
     run.worktrees.heal(run.paths.run_dir)
     for path in run.paths.scratch.iterdir():
-        if (path / ".git").exists():
+        if run.worktrees.knows(path):
             run.worktrees.remove(path)
+        else:
+            delete_tree(path)
+    for path in run.paths.worktrees.glob(".removed-*"):  # saved, and on its way out when the kill came
+        delete_tree(path)
 
 
 def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:

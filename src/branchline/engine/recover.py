@@ -80,7 +80,7 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
         reading = read(paths)
         state = require(reading, paths)
         vouch(reading)
-        sweep(paths.run_id)
+        sweep(paths.marker)
         ledger = Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=now)
         ledger.continue_from(reading)
         checkpoint.restore_missing(paths, state, now())

@@ -158,8 +158,9 @@ class Worktrees:
                 path = _pointed_at(admin) or next(under.glob(f"**/{_glob_literal(admin.name)}"), None)
                 if path is not None and path.is_relative_to(under):
                     done += self._heal_one(admin, path)
-            if self._repo.refs.marker:
-                done += [f"removed the stale lock of {ref}" for ref in self._repo.unlock_refs(self._repo.refs.marker)]
+            run_id = self._repo.refs.marker.partition("@")[0]
+            if run_id:
+                done += [f"removed the stale lock of {ref}" for ref in self._repo.unlock_refs(run_id)]
             for leftover in self._repo.common_dir.glob("branchline-removed-*"):
                 delete_tree(leftover)
                 done.append(f"finished the removal of {leftover.name}")

@@ -1,6 +1,8 @@
 """Where a run keeps its files: everything under `<root>/.runs/<run_id>/`."""
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +34,12 @@ class RunPaths:
     def run_dir(self) -> Path:
         """The run's own folder."""
         return self.runs / self.run_id
+
+    @property
+    def marker(self) -> str:
+        """The name that the run's processes carry: its id, and where it is, because ids can be fixed and runs copied."""
+        place = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:12]
+        return f"{self.run_id}@{place}"
 
     @property
     def ledger(self) -> Path:

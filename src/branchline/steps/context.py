@@ -99,7 +99,7 @@ class StepContext:
     @property
     def marker(self) -> str:
         """The name that the attempt's processes carry."""
-        return f"{self.run.run_id}/{self.task.id}/{self.attempt}"
+        return f"{self.run.paths.marker}/{self.task.id}/{self.attempt}"
 
     def outputs(self, step: str, workstream: str | None = None) -> Mapping[str, Any]:
         """What the latest round of a step handed on; empty if it has not ended."""

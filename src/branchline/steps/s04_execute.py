@@ -31,6 +31,7 @@ def run(ctx: StepContext) -> Result:
         kill=ctx.kill,
         timeout=seconds(workstream.timeout or run.settings.agent_timeout),
         pass_env=run.settings.env,
+        marker=ctx.marker,
     )
     base_tree = run.repo.tree_of(ready["base"])
     taken = snapshot(run.worktrees.git_for(path), path, base_tree, scratch=run.paths.scratch)

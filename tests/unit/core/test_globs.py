@@ -107,3 +107,12 @@ def test_any_text_is_a_glob_and_folded_matching_misses_nothing_that_matches(glob
 def test_a_path_without_wildcards_matches_itself_alone(path: str, other: str) -> None:
     assert matches(path, path)
     assert matches(path, other) == (path == other)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "glob", ["*a" * 30 + "b", "**/" * 30 + "x", "*?" * 30 + "b", "*/" * 30 + "x", "[a]*" * 30 + "b"]
+)
+def test_no_glob_takes_for_ever(glob: str) -> None:
+    assert not matches(glob, "a" * 2000)
+    assert not matches(glob, "a/" * 1000 + "a")
