@@ -116,3 +116,19 @@ def test_a_path_without_wildcards_matches_itself_alone(path: str, other: str) ->
 def test_no_glob_takes_for_ever(glob: str) -> None:
     assert not matches(glob, "a" * 2000)
     assert not matches(glob, "a/" * 1000 + "a")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b/c", True),
+        ("a/x/b/y/z/c", True),
+        ("a/b/b/c", True),
+        ("a/c", False),
+        ("a/b/x", False),
+        ("b/c", False),
+        ("a/x/c", False),
+    ],
+)
+def test_folders_between_two_double_stars(path: str, *, expected: bool) -> None:
+    assert matches("a/**/b/**/c", path) is expected

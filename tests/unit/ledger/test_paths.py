@@ -85,3 +85,9 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there are no runs in") as caught:
         find_run(tmp_path, None)
     assert caught.value.hint == "branchline run --plan FILE"
+
+
+def test_the_same_run_id_elsewhere_has_another_marker(tmp_path: Path) -> None:
+    here, there = RunPaths(tmp_path / "a", "R"), RunPaths(tmp_path / "b", "R")
+    assert here.marker.startswith("R@")
+    assert here.marker == RunPaths(tmp_path / "a", "R").marker != there.marker
