@@ -25,7 +25,7 @@ def outcomes(ran: Ran, batch: str, verdict: str = "approved") -> dict[str, str]:
 
 def prompts(ran: Ran, name: str) -> list[str]:
     """What the agent of a workstream was told, round by round."""
-    requests = sorted(Path(ran.json["run_dir"]).glob(f"attempts/*_execute_{name}*/*/request.json"))
+    requests = sorted(Path(ran.json["run_dir"]).glob(f"attempts/*_execute_{name}*/request.json"))
     return [json.loads(path.read_text())["prompt"] for path in requests]
 
 

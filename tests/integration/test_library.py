@@ -219,7 +219,7 @@ def test_a_graph_file_of_commands_runs_by_the_command_line_without_git(tmp_path:
     (tmp_path / "graph.json").write_text(json.dumps(graph))
     ran = Project(tmp_path).branchline("run", "--graph", "graph.json", "--json")
     assert ran.code == 0, ran.err
-    assert (Path(ran.json["run_dir"]) / "attempts" / "use" / "1" / "stdout.log").read_text() == "made\n"
+    assert (Path(ran.json["run_dir"]) / "attempts" / "use.1" / "output.log").read_text() == "made\n"
     graph["tasks"] = [{"id": "bad", "run": ["sh", "-c", "echo broken >&2; exit 3"], "retry": {"max_attempts": 1}}]
     (tmp_path / "graph.json").write_text(json.dumps(graph))
     failed = Project(tmp_path).branchline("run", "--graph", "graph.json")

@@ -119,7 +119,7 @@ def test_repair_gives_the_conflict_back_to_the_agent(tmp_path: Path) -> None:
     assert passes(project, both)
     run_dir = Path(ran.json["run_dir"])
     assert (run_dir / "gate/rejected/b-2/report.md").exists()
-    requests = sorted(run_dir.glob("attempts/*_execute_b*/*/request.json"))
+    requests = sorted(run_dir.glob("attempts/*_execute_b*/request.json"))
     first, second, third = (json.loads(path.read_text())["prompt"] for path in requests)
     assert "conflict" not in first
     assert "conflicts with others in shared.txt" in second

@@ -5,7 +5,6 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +62,14 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
         given.unlink(missing_ok=True)
     own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
     marker = f"{paths.marker}/{task.id}/{attempt}"
-    logs = folder / "stdout.log", folder / "stderr.log"
+    log = folder / "output.log"
     try:
         # The user's own commands get the user's own environment: this graph is as trusted as a Makefile.
-        ended = run(
-            argv, cwd=paths.root, env={**os.environ, **own}, stdout=logs[0], stderr=logs[1], kill=kill, marker=marker
-        )
+        ended = run(argv, cwd=paths.root, env={**os.environ, **own}, stdout=log, stderr=log, kill=kill, marker=marker)
     except CannotStart as error:
         return Failure(error.message, error_class="missing_tool", retryable=False)
     if not ended.ok:
-        return _failed(argv, ended, logs[1])
+        return _failed(argv, ended, log)
     try:
         return Success(json.loads(given.read_bytes()) if given.exists() else {})
     except ValueError as error:
@@ -81,8 +78,6 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
 
 def _made_before(folder: Path) -> bool:
     """Make an attempt's folder; whether it was there already, from an attempt that was interrupted."""
-    with suppress(FileExistsError):
-        os.mkdir(folder.parent)
     try:
         os.mkdir(folder)
     except FileExistsError:

@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 
 def begin(paths: RunPaths, started: RunStarted, *, now: Clock = clock) -> Held:
     """Create a run whose record 0 is `started`. Raises InvalidInput if it exists already."""
-    paths.make()
+    paths.make(*((paths.artifacts, paths.scratch) if started.kind == "pipeline" else ()))
     lease = Lease(paths, now=now())
     if paths.ledger.exists() and paths.ledger.stat().st_size:
         lease.release()

@@ -103,27 +103,20 @@ class RunPaths:
 
     @property
     def attempts(self) -> Path:
-        """A folder a task, with a folder an attempt."""
+        """A folder an attempt."""
         return self.run_dir / "attempts"
 
     def attempt(self, task_id: str, attempt: int) -> Path:
         """The folder of one attempt's own files."""
-        return self.attempts / task_id / str(attempt)
+        return self.attempts / f"{task_id}.{attempt}"  # one folder, not two: making one costs as much as a sync
 
-    def make(self) -> None:
-        """Create the folders, and keep `.runs` out of every `git status` by a `.gitignore` of its own.
+    def make(self, *more: Path) -> None:
+        """Create the folders that every run needs, and `more`; keep `.runs` out of every `git status` by a `.gitignore` of its own.
 
         Raises InvalidInput when the place cannot be written.
         """
         try:
-            for folder in (
-                self.ledger.parent,
-                self.checkpoints,
-                self.artifacts,
-                self.attempts,
-                self.inbox,
-                self.scratch,
-            ):
+            for folder in (self.ledger.parent, self.checkpoints, self.attempts, self.inbox, *more):
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.runs / ".gitignore"
             if not ignore.exists():
