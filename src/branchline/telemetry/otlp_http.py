@@ -36,7 +36,7 @@ def send(spans: Sequence[Span], endpoint: str, *, timeout: float = 5.0) -> int:
     # For good, because the thread may outlive the call.
     logger = logging.getLogger(LOGGER)
     logger.handlers, logger.propagate = [complaints], False
-    exporter = _exporter(url, timeout)
+    exporter = _exporter(url, 2 * timeout)  # longer than ours: which of the two ends it must not be chance
     readable = list(_readable(finished(spans)))
     sending = _Sending(exporter, readable, complaints)
     sending.start()
