@@ -93,15 +93,14 @@ class RunState:
                 self.records[event.task_id].lost = True
             case AttemptResumed():
                 self.records[event.task_id].lost = False
-            case IntentReceived():
-                if event.kind == "cancel" and not event.refused:
-                    self.cancel_requested = event.by
+            case IntentReceived(kind="cancel", refused=""):
+                self.cancel_requested = event.by
             case RunResumed():
                 self._reopen()
             case RunEnded():
                 self.end = event
             case _:
-                pass  # facts of the steps: for views, not for decisions
+                pass  # facts of the steps, other intents: for views, not for decisions
 
     def copy(self) -> "RunState":
         """An independent copy."""
