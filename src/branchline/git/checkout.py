@@ -7,6 +7,7 @@ user's runs in between; what it wrote there tells a later call that the work lef
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from branchline.git.objects import Change, fields
 if TYPE_CHECKING:
     from branchline.git.repo import Repo
 
+LOCK_SECONDS = 3.0
 _UNFILTERED = ("unspecified", "unset")
 
 
@@ -66,6 +68,8 @@ def fast_forward(repo: "Repo", checkout: Path, branch: str, old: str, new: str) 
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
     with _index_lock(git_dir, old, new) as claim:
+        if not claim.halfway:
+            repo.move_ref(ref, old, old)  # raises RefMoved: who held the lock before us may have moved it
         index = git_dir / "branchline-index"
         index.with_name("branchline-index.lock").unlink(missing_ok=True)
         shutil.copy2(git_dir / "index", index)  # with its time: git compares it with those of the files
@@ -108,12 +112,12 @@ class _Claim:
 @contextmanager
 def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[_Claim]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
-    lock, draft = git_dir / "index.lock", git_dir / "branchline-lock"
+    lock, draft = git_dir / "index.lock", git_dir / f"branchline-lock-{os.getpid()}"
     draft.write_text(_claim_text(old, new))
     claim = _Claim(halfway=_begun(git_dir, old, new))
     try:
         if not claim.halfway:
-            os.link(draft, lock)
+            _link(draft, lock)
     except FileExistsError as taken:
         message = f"another git is at work in this checkout: {lock} exists"
         raise CheckoutDirty(message, hint=f"wait for it to end, or if none runs: rm {lock}") from taken
@@ -124,6 +128,20 @@ def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[_Claim]:
     finally:
         if not claim.halfway:
             lock.unlink()
+
+
+def _link(draft: Path, lock: Path) -> None:
+    """Take the lock; whoever has it, another run that ships or a quick `git status`, mostly gives it up soon."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            os.link(draft, lock)
+        except FileExistsError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begun(git_dir: Path, old: str, new: str) -> bool:
