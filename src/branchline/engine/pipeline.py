@@ -247,8 +247,6 @@ def _tidy(run: Run) -> None:
             run.worktrees.remove(path)
         else:
             delete_tree(path)
-    for path in run.paths.worktrees.glob(".removed-*"):  # saved, and on its way out when the kill came
-        delete_tree(path)
 
 
 def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:

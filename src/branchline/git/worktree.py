@@ -22,6 +22,7 @@ from branchline.git.objects import fields
 from branchline.git.repo import Repo
 
 _READY = "branchline"  # in a worktree's git directory: its checkout is complete; holds the branch's ref, or the commit
+_REMOVED = ".removed-"  # a worktree on its way out, beside where it was
 _TRIES = 4
 _LOCKS = ("index.lock", "HEAD.lock", "config.worktree.lock")
 
@@ -74,7 +75,7 @@ class Worktrees:
         A path that is no worktree any more is left alone. Raises GitError if `path` was never one of ours.
         """
         path = _absolute(path)
-        trash = path.with_name(f".removed-{path.name}")
+        trash = path.with_name(_REMOVED + path.name)
         with self._one_writer():
             admin = self._find(path)
             if admin is None and os.path.lexists(path):
@@ -161,7 +162,8 @@ class Worktrees:
             run_id = self._repo.refs.marker.partition("@")[0]
             if run_id:
                 done += [f"removed the stale lock of {ref}" for ref in self._repo.unlock_refs(run_id)]
-            for leftover in self._repo.common_dir.glob("branchline-removed-*"):
+            leftovers = [*self._repo.common_dir.glob("branchline-removed-*"), *under.glob(f"*/{_REMOVED}*")]
+            for leftover in leftovers:
                 delete_tree(leftover)
                 done.append(f"finished the removal of {leftover.name}")
         return done

@@ -111,9 +111,9 @@ class RunPaths:
         return self.attempts / f"{task_id}.{attempt}"  # one folder, not two: making one costs as much as a sync
 
     def make(self, *more: Path) -> None:
-        """Create the folders that every run needs, and `more`; keep `.runs` out of every `git status` by a `.gitignore` of its own.
+        """Create the folders that every run needs, and `more`.
 
-        Raises InvalidInput when the place cannot be written.
+        A `.gitignore` of its own keeps `.runs` out of every `git status`. Raises InvalidInput when the place cannot be written.
         """
         try:
             for folder in (self.ledger.parent, self.checkpoints, self.attempts, self.inbox, *more):

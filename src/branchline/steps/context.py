@@ -59,6 +59,11 @@ class Run:
         """The integration branch."""
         return f"integration/{self.run_id}"
 
+    @property
+    def tag(self) -> str:
+        """The tag that `ship.tag` asks for; empty for none."""
+        return self.settings.ship.tag.replace("{run_id}", self.run_id)
+
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""
         reading = read(self.paths)

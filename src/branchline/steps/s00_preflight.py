@@ -33,9 +33,8 @@ def _survey(run: Run) -> dict[str, Any]:
         for gate in run.gates
         if gate.required and not tools[gate.id] and "/" not in gate.verify[0]
     ]
-    tag = run.settings.ship.tag.replace("{run_id}", run.run_id)
-    if tag and run.repo.refs.status_of("check-ref-format", f"refs/tags/{tag}").code != 0:
-        missing.append(f"ship.tag gives {tag!r}, which git does not take as the name of a tag")
+    if run.tag and run.repo.refs.status_of("check-ref-format", f"refs/tags/{run.tag}").code != 0:
+        missing.append(f"ship.tag gives {run.tag!r}, which git does not take as the name of a tag")
     if not os.access(run.repo.common_dir / "objects", os.W_OK):
         missing.append(f"the git directory {run.repo.common_dir} cannot be written")
     free_mb = shutil.disk_usage(run.paths.root).free // 2**20

@@ -85,7 +85,7 @@ def _reserve_tag(ctx: StepContext, commit: str) -> None:
 
 def _tag(ctx: StepContext, commit: str) -> str:
     """The tag's name, empty for none. A run that ships again after a retry numbers its tags: no tag ever moves."""
-    name = ctx.run.settings.ship.tag.replace("{run_id}", ctx.run.run_id)
+    name = ctx.run.tag
     made = {r.event.tag: r.event.commit for r in ctx.run.history()[0] if isinstance(r.event, ShipComplete)}
     tag, number = name, 1
     while name and made.get(tag, commit) != commit:

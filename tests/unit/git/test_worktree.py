@@ -302,3 +302,15 @@ def test_a_killed_add_is_healed_by_adding_again(
         path = worktrees.add(runs / f"k-{number}", repo.head_commit(), f"feature/k-{number}")
         assert box.git("status", "--porcelain", cwd=path) == ""
     assert box.git("worktree", "list").count("\n") >= finished + 2
+
+
+def test_heal_finishes_the_removal_of_a_worktree_and_leaves_names_inside_of_one_alone(box: Sandbox) -> None:
+    runs = box.root / ".runs"
+    half, inside = runs / "worktrees" / ".removed-a", runs / "worktrees" / "b" / ".removed-c"
+    for folder in (half, inside):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+    done = Worktrees(Repo.open(box.root), box.scratch / "lock").heal(runs)
+    assert done == ["finished the removal of .removed-a"]
+    assert not half.exists()
+    assert (inside / "file").exists()
