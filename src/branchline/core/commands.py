@@ -6,11 +6,15 @@ from branchline.core.events import TasksAdded
 
 
 class StartAttempt(msgspec.Struct, frozen=True):
-    """Begin attempt number `attempt`; `again` when a lost coordinator had begun it already."""
+    """Begin attempt number `attempt`; `again` when a lost coordinator had begun it already.
+
+    `reserved_usd`: what it may spend, where there is a budget.
+    """
 
     task_id: str
     attempt: int
     again: bool = False
+    reserved_usd: float | None = None
 
 
 class KillAttempt(msgspec.Struct, frozen=True):

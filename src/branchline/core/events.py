@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from branchline.core.budget import Budget
 from branchline.core.graph import Task
 from branchline.core.retry import RetryPolicy
 from branchline.core.states import State
@@ -14,7 +15,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_d
 
 
 class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The rules that a run fixed when it began; a resume may not change them. None is unlimited."""
+    """The rules that a run fixed when it began; a resume may not change them. None is unlimited.
+
+    `paid_steps` are those that call agents: money is reserved for their tasks. `approve_plan`: a planner's plan waits
+    for a person.
+    """
 
     max_parallel: int = 4
     groups: dict[str, int] = {}
@@ -22,6 +27,11 @@ class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mem_mb: float | None = None
     retry: RetryPolicy = RetryPolicy()
     repair_rounds: int = 0
+    repair_ms: int | None = None
+    repair_usd: float | None = None
+    budget: Budget = Budget()
+    paid_steps: tuple[str, ...] = ()
+    approve_plan: bool = False
 
 
 class RunStarted(Event, frozen=True, tag="run_start", kw_only=True):
@@ -35,7 +45,10 @@ class RunStarted(Event, frozen=True, tag="run_start", kw_only=True):
 
 
 class Transition(Event, frozen=True, tag="state_transition", kw_only=True):
-    """A task moved. `retry_at` is in Unix milliseconds; `retryable` says whether the failure's cause may pass."""
+    """A task moved. `retry_at` is in Unix milliseconds; `retryable` says whether the failure's cause may pass.
+
+    `reserved_usd`: what a started attempt may spend, where there is a budget.
+    """
 
     task_id: str
     old_state: State
@@ -45,6 +58,7 @@ class Transition(Event, frozen=True, tag="state_transition", kw_only=True):
     error_class: str = ""
     retryable: bool = True
     retry_at: int | None = None
+    reserved_usd: float | None = None
     outputs: dict[str, Any] = {}
 
 
@@ -79,10 +93,11 @@ class AttemptResumed(Event, frozen=True, tag="attempt_resumed", kw_only=True):
 
 
 class RunResumed(Event, frozen=True, tag="run_resumed", kw_only=True):
-    """A new coordinator took the run over, under a new epoch."""
+    """A new coordinator took the run over, under a new epoch. `budget`: the limits that hold from now on, if changed."""
 
     by: str
     reason: str = ""
+    budget: Budget | None = None
 
 
 class IntentReceived(Event, frozen=True, tag="intent_received", kw_only=True):
@@ -94,12 +109,23 @@ class IntentReceived(Event, frozen=True, tag="intent_received", kw_only=True):
     refused: str = ""
 
 
+class PlanProposed(Event, frozen=True, tag="plan_proposed", kw_only=True):
+    """A planner made a plan that passed our checks; it waits for somebody to accept it."""
+
+    task_id: str
+    plan: dict[str, Any]
+    digest: str
+    warnings: tuple[str, ...] = ()
+
+
 class PlanComplete(Event, frozen=True, tag="plan_complete", kw_only=True):
-    """The plan was accepted and stored."""
+    """The plan was accepted and stored; `by` whom. `plan` is there when it is not the one that record 0 has."""
 
     task_id: str
     workstreams: tuple[str, ...]
     digest: str
+    by: str = ""
+    plan: dict[str, Any] = {}
 
 
 class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
@@ -110,6 +136,25 @@ class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
     path: str
     branch: str
     base: str
+
+
+class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
+    """One agent was run once, for whatever purpose; `usage` as in `core.agent.Usage`, `folder` within the run's own."""
+
+    task_id: str
+    attempt: int
+    role: Literal["planner", "editor", "reviewer"]
+    agent: str
+    model: str
+    status: str
+    error_class: str = ""
+    message: str = ""
+    usage: dict[str, Any] = {}
+    milliseconds: int
+    folder: str
+    workstream: str = ""
+    round: int = 1
+    context_files: int = 0
 
 
 class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=True):
@@ -125,7 +170,7 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
 
 
 class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
-    """A batch was approved or rejected."""
+    """A batch was approved or rejected, `at` Unix milliseconds; `tree` is the batch, `given` what the agent had left."""
 
     task_id: str
     workstream: str
@@ -134,6 +179,8 @@ class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
     tree: str
     report: str
     reason: str = ""
+    given: str = ""
+    at: int = 0
 
 
 class WsCheckpoint(Event, frozen=True, tag="ws_checkpoint", kw_only=True):
@@ -218,7 +265,9 @@ class RunEnded(Event, frozen=True, tag="run_end", kw_only=True):
 
 
 Fact = (
-    PlanComplete
+    PlanProposed
+    | PlanComplete
+    | AgentCalled
     | WorktreesReady
     | ExecuteWsComplete
     | Codegate

@@ -62,7 +62,8 @@ def run_status(state: RunState) -> tuple[RunStatus, str]:
     else:
         outcomes = workstream_outcomes(state)
         missing = [w for w in outcomes if w.state != State.COMPLETED]
-        status = "succeeded" if not missing else "partial" if len(missing) < len(outcomes) else "failed"
+        landed = len(outcomes) - len(missing)
+        status = "succeeded" if outcomes and not missing else "partial" if landed else "failed"
         reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
     if status == "failed" and state.cancel_requested:
         return "cancelled", f"cancelled by {state.cancel_requested}"

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+from msgspec.structs import replace
+
 from branchline.core.events import TasksAdded
 from branchline.core.graph import Condition, Task, Trigger, sort_ids
 from branchline.core.plan import Plan
 from branchline.core.rounds import new_round
 from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,55 @@ def _task(
     )
 
 
-def repair_round(state: RunState, record: TaskRecord) -> TasksAdded | None:
-    """The round that a rejected batch or a conflict goes back to its agent in, while the run has rounds left."""
+def planning_graph() -> tuple[Task, ...]:
+    """The tasks of a run that has no plan yet: the first three steps. The rest is added when there is a plan."""
+    ids = [f"task_{step.number + 1:03d}_{step.task}" for step in STEPS[:3]]
+    return tuple(
+        Task(
+            id=name,
+            dependencies=tuple(ids[step.number - 1 : step.number]) if step.number else (),
+            checkpoint=step.checkpoint,
+            on_failure=step.on_failure,
+            step=step.name,
+        )
+        for step, name in zip(STEPS, ids, strict=False)
+    )
+
+
+def growth(state: RunState) -> TasksAdded | None:
+    """What a run without all its tasks needs now: the fan-out of its new plan, or the archive of one that gets none."""
+    if state.kind != "pipeline" or state.fanned_out or (planning := state.find("planning")) is None:
+        return None
+    archive = state.find("archive")
+    if state.cancel_requested or state.stopped_by:
+        if archive is not None:
+            return None
+        task = Task(
+            id=f"task_{len(planning_graph()) + 1:03d}_archive",
+            dependencies=(planning.task.id,),
+            trigger="always",
+            step="archive",
+        )
+        return TasksAdded(reason="there is no plan", tasks=(task,), replaces={})
+    if planning.state == State.COMPLETED and state.plan:
+        return _fan_out(state, planning, archive)
+    return None
+
+
+def _fan_out(state: RunState, planning: TaskRecord, archive: TaskRecord | None) -> TasksAdded:
+    """The tasks of the steps after planning; an archive that waits already is kept, for what comes before it now."""
+    tasks = task_graph(msgspec.convert(state.plan, Plan))[3:]
+    first = planning.task.origin or planning.task.id
+    tasks = tuple(
+        replace(t, dependencies=tuple(planning.task.id if d == first else d for d in t.dependencies)) for t in tasks
+    )
+    waits = archive is not None and archive.state == State.PENDING
+    rewired = {archive.task.id: tasks[-1].dependencies} if archive is not None and waits else {}
+    return TasksAdded(reason="the plan", tasks=tasks[:-1] if waits else tasks, replaces={}, rewired=rewired)
+
+
+def repair_round(state: RunState, record: TaskRecord, now: int) -> TasksAdded | None:
+    """The round that a rejected batch or a conflict goes back to its agent in, while rounds, time and money last."""
     if record.error_class == "rejected" and record.task.step == "code_gate":
         workstream, steps = record.task.workstream, CHAIN[1:3]
     elif record.error_class == "conflict" and record.task.step == "merge":
@@ -108,9 +159,22 @@ def repair_round(state: RunState, record: TaskRecord) -> TasksAdded | None:
     else:
         return None
     redo = [other.task for step in steps if (other := state.find(step, workstream))]
-    if not redo or redo[0].round > state.policy.repair_rounds:
+    if not redo or no_repair(state, redo[0], now):
         return None
     names = {task.id for task in redo} | ({record.task.id} if record.task.step == "merge" else set())
     if record.task.step == "merge" and (prepared := state.find("merge_prep")):
         names.add(prepared.task.id)
     return new_round(state, names, f"repair of {workstream}: {record.reason}", repair=True)
+
+
+def no_repair(state: RunState, execute: Task, now: int) -> str:
+    """Why a workstream gets no further repair round; empty if it does."""
+    policy, workstream = state.policy, execute.workstream
+    if execute.round > policy.repair_rounds:
+        return f"repair.rounds ({policy.repair_rounds}) are used up"
+    since = state.rejected_at.get(workstream)
+    if policy.repair_ms is not None and since is not None and now - since >= policy.repair_ms:
+        return f"repair.time ({policy.repair_ms / 1000:g} s) is over"
+    if policy.repair_usd is not None and state.spending.repairs.get(workstream, 0.0) >= policy.repair_usd:
+        return f"repair.usd (${policy.repair_usd:,.2f}) is spent"
+    return ""

@@ -1,6 +1,6 @@
 """The accepted split of a request into workstreams."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -43,6 +43,14 @@ class DeleteFile(Model, frozen=True, kw_only=True):
     path: str
 
 
+class Used(Model, frozen=True, kw_only=True):
+    """What the scripted agent says that it has used; null is "it cannot be told"."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
 class Action(Model, frozen=True, kw_only=True):
     """One thing that the scripted agent does; exactly one member is set."""
 
@@ -53,6 +61,8 @@ class Action(Model, frozen=True, kw_only=True):
     sleep: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     fail: str | msgspec.UnsetType = msgspec.UNSET
     hang: bool | msgspec.UnsetType | None = msgspec.UNSET
+    answer: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    usage: Used | msgspec.UnsetType = msgspec.UNSET
 
 
 Script = tuple[Action | Literal["hang"], ...]
@@ -85,6 +95,11 @@ class Plan(Model, frozen=True, kw_only=True):
     version: Literal[1]
     goal: str = ""
     workstreams: Annotated[tuple[Workstream, ...], msgspec.Meta(min_length=1)]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The workstreams' ids, in the order of the plan."""
+        return tuple(w.id for w in self.workstreams)
 
     def workstream(self, name: str) -> Workstream:
         """The workstream of that id. Raises KeyError."""

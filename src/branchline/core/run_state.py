@@ -11,12 +11,17 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from branchline.core.budget import Spending
 from branchline.core.events import (
+    AgentCalled,
     AnyEvent,
     AttemptInterrupted,
     AttemptResumed,
+    Codegate,
     GaveUp,
     IntentReceived,
+    PlanComplete,
+    PlanProposed,
     RunEnded,
     RunPolicy,
     RunResumed,
@@ -56,7 +61,10 @@ class TaskRecord:
 
 @dataclass(slots=True)
 class RunState:
-    """Everything `decide` may look at. The sets hold ids: tasks that are ready, running, failed and undecided, doomed."""
+    """Everything `decide` may look at. The sets hold ids: tasks that are ready, running, failed and undecided, doomed.
+
+    `rejected_at`: when (Unix milliseconds) a workstream's batch was first rejected.
+    """
 
     kind: Literal["pipeline", "graph"] = "graph"
     started_at: int = 0
@@ -72,7 +80,17 @@ class RunState:
     doomed: set[str] = field(default_factory=set)
     cancel_requested: str = ""
     stopped_by: str = ""
+    plan: dict[str, Any] = field(default_factory=dict)
+    proposed: PlanProposed | None = None
+    spending: Spending = field(default_factory=Spending)
+    rejected_at: dict[str, int] = field(default_factory=dict)
+    fanned_out: bool = False
     end: RunEnded | None = None
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether a person has to accept the plan before anything goes on."""
+        return self.proposed is not None and not self.plan and not (self.cancel_requested or self.stopped_by)
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in. Raises IllegalTransition on a move that is not in the table."""
@@ -91,12 +109,23 @@ class RunState:
                 self._end(record)
             case AttemptInterrupted():
                 self.records[event.task_id].lost = True
+                self.spending.lose(event.task_id)
             case AttemptResumed():
                 self.records[event.task_id].lost = False
             case IntentReceived(kind="cancel", refused=""):
                 self.cancel_requested = event.by
             case RunResumed():
                 self._reopen()
+                if event.budget is not None:
+                    self.policy = replace(self.policy, budget=event.budget)
+            case PlanProposed():
+                self.proposed = event
+            case PlanComplete() if event.plan:
+                self.plan = event.plan
+            case Codegate(verdict="rejected") if event.at:
+                self.rejected_at.setdefault(event.workstream, event.at)
+            case AgentCalled():
+                self.spending.pay(event.task_id, event.workstream, event.usage, repair=event.round > 1)
             case RunEnded():
                 self.end = event
             case _:
@@ -109,6 +138,7 @@ class RunState:
         twin.dependants, twin.latest = dict(self.dependants), dict(self.latest)
         twin.ready, twin.running = set(self.ready), set(self.running)
         twin.failed, twin.doomed = set(self.failed), set(self.doomed)
+        twin.spending, twin.rejected_at = self.spending.copy(), dict(self.rejected_at)
         return twin
 
     def current(self) -> dict[str, TaskRecord]:
@@ -130,6 +160,7 @@ class RunState:
 
     def _start(self, event: RunStarted) -> None:
         self.kind, self.started_at, self.policy, self.pins = event.kind, event.started_at, event.policy, event.pins
+        self.plan = event.pins.get("plan") or {}
         tasks = index(event.tasks)
         sort_ids({n: t.dependencies for n, t in tasks.items()}, {n: t.priority for n, t in tasks.items()})
         self._enter(event.tasks)
@@ -139,6 +170,7 @@ class RunState:
         links: dict[str, list[str]] = {}
         for task in made:
             self.records[task.id] = TaskRecord(task)
+            self.fanned_out = self.fanned_out or task.step == "worktrees"
             self.latest[task.origin or task.id] = task.id
             self.dependants.setdefault(task.id, ())
             for dependency in task.dependencies:
@@ -186,8 +218,11 @@ class RunState:
         record.reason, record.error_class = event.reason, event.error_class
         record.retryable, record.retry_at = event.retryable, event.retry_at
         record.lost = False
+        if event.old_state == State.RUNNING:
+            self.spending.end(name, record.task.workstream)
         if event.new_state == State.RUNNING:
             self.running.add(name)
+            self.spending.begin(name, record.task.workstream, event.reserved_usd)
         elif event.new_state == State.PENDING:
             self.ready.add(name)
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from branchline.core import retry
+from branchline.core.budget import Grant, grant
 from branchline.core.commands import (
     CancelTask,
     Command,
@@ -14,7 +15,7 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.pipeline import repair_round
+from branchline.core.pipeline import growth, repair_round
 from branchline.core.run_state import RunState, TaskRecord
 
 
@@ -29,8 +30,10 @@ def decide(state: RunState, now: int) -> list[Command]:
     settling = [*_cancellations(state), *_follow_ups(state, now)]
     if settling:
         return settling
+    if added := growth(state):
+        return [OpenRound(added)]
     if state.open == 0:
-        return [EndRun()]
+        return [] if state.awaiting else [EndRun()]
     return list(_starts(state, now))
 
 
@@ -70,7 +73,7 @@ def _follow_ups(state: RunState, now: int) -> Iterator[Command]:
             wait = retry.delay_seconds(policy, record.attempt, f"{state.started_at}/{name}")
             why = f"attempt {record.attempt} of {policy.max_attempts}: {record.reason}"
             yield RetryLater(name, now + round(wait * 1000), why)
-        elif added := repair_round(state, record):
+        elif added := repair_round(state, record, now):
             yield OpenRound(added)
         else:
             yield GiveUp(name, record.reason)
@@ -90,8 +93,11 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
             yield SkipTask(name, "its condition does not hold")
         elif lack := _lack(state, record):
             yield CancelTask(name, lack)
-        elif room.take(record):
-            yield StartAttempt(name, record.attempt + 1)
+        elif (money := room.money(record)).refused:
+            yield CancelTask(name, money.refused)
+        elif not money.wait and room.take(record):
+            room.reserve(record, money)
+            yield StartAttempt(name, record.attempt + 1, reserved_usd=money.dollars)
 
 
 def _holds(state: RunState, record: TaskRecord) -> bool:
@@ -112,13 +118,14 @@ def _lack(state: RunState, record: TaskRecord) -> str:
 
 
 class _Room:
-    """What is left of the run's concurrency, of its groups' and of its resources."""
+    """What is left of the run's concurrency, of its groups', of its resources and of its money."""
 
     def __init__(self, state: RunState) -> None:
         policy = state.policy
         self.policy = policy
         self.slots, self.cpu, self.mem_mb = policy.max_parallel, policy.cpu, policy.mem_mb
         self.groups = dict(policy.groups)
+        self.spending = state.spending
         for name in state.running:
             self._hold(state.records[name])
 
@@ -138,6 +145,18 @@ class _Room:
         if free:
             self._hold(record)
         return free
+
+    def money(self, record: TaskRecord) -> Grant:
+        """What the task's attempt may spend."""
+        if record.task.step not in self.policy.paid_steps:
+            return Grant()
+        return grant(self.policy.budget, self.spending, record.task.workstream, self.policy.max_parallel)
+
+    def reserve(self, record: TaskRecord, money: Grant) -> None:
+        """Take what was granted out, for those that come after it in the same turn."""
+        if money.dollars is not None:
+            self.spending = self.spending.copy()
+            self.spending.begin(record.task.id, record.task.workstream, money.dollars)
 
     def _hold(self, record: TaskRecord) -> None:
         task = record.task

@@ -65,7 +65,7 @@ class Coordinator:
     _unwritten: list[AnyEvent] = field(default_factory=list)
 
     def run(self) -> RunState:
-        """Go on until nothing is left to do. Raises Interrupted; the run can then be resumed."""
+        """Go on until nothing is left to do, or a person has to accept the plan. Raises Interrupted."""
         scribe = checkpoint.Scribe(self.ledger.paths)
         try:
             finished: list[Done] = []
@@ -78,6 +78,8 @@ class Coordinator:
                 for command in starts:
                     self._perform(command)
                 self._write_checkpoints(scribe, completed)
+                if self.state.awaiting and not self.state.running:
+                    break
                 finished = self._wait()
         except KeyboardInterrupt:
             run_id = self.ledger.paths.run_id
@@ -133,8 +135,8 @@ class Coordinator:
         match command:
             case StartAttempt(task_id, attempt, again=True):
                 return [AttemptResumed(task_id=task_id, attempt=attempt)]
-            case StartAttempt(task_id, attempt):
-                return [self._move(task_id, State.RUNNING, attempt=attempt)]
+            case StartAttempt(task_id, attempt, reserved_usd=dollars):
+                return [self._move(task_id, State.RUNNING, attempt=attempt, reserved_usd=dollars)]
             case RetryLater(task_id, retry_at, reason):
                 return [self._move(task_id, State.PENDING, reason=reason, retry_at=retry_at)]
             case GiveUp(task_id, reason):

@@ -2,24 +2,27 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from branchline.agents.registry import agents
-from branchline.config.canonical import digest
+from branchline.agents.registry import Agents
+from branchline.config.canonical import canonical, digest
 from branchline.config.settings import Settings
-from branchline.core.events import RunPolicy, RunStarted
+from branchline.core.budget import Budget, Purse
+from branchline.core.durations import seconds
+from branchline.core.events import PlanComplete, RunPolicy, RunStarted
 from branchline.core.graph import Task
-from branchline.core.pipeline import task_graph
+from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.plan import Plan
 from branchline.core.result import Failure, Result, StepFailed
 from branchline.core.rounds import new_round, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.core.verdict import Gate
+from branchline.engine.day import day_limited
 from branchline.engine.drivers.base import Driver, Job
 from branchline.engine.drivers.local import LocalDriver
 from branchline.engine.inbox import Inbox
@@ -40,12 +43,16 @@ Say = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a pipeline run is asked to do. `base`: branch to start from and ship to; None: the one checked out."""
+    """What a pipeline run is asked to do. `base`: branch to start from and ship to; None: the one checked out.
+
+    Without a `plan`, a planner makes one of the `prompt`; `approve_plan`: it waits for a person then.
+    """
 
     repo: Path
-    plan: Plan
     settings: Settings
+    plan: Plan | None = None
     prompt: str = ""
+    approve_plan: bool = False
     base: str | None = None
     run_id: str | None = None
     started_at: int | None = None
@@ -65,28 +72,29 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     repo = Repo.open(request.repo)
     base, target = _pin(repo, request)
     settings = _with_presets(request.settings, repo)
-    now = request.started_at or clock()
+    plan, now = request.plan, request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
-    started = RunStarted(
-        kind="pipeline",
-        started_at=now,
-        tasks=task_graph(request.plan),
-        policy=_policy(settings),
-        pins={
-            "versions": versions(),
-            "base": base,
-            "target": target,
-            "head": repo.head_commit(),
-            "dirty": repo.is_dirty(),
-            "prompt": request.prompt or request.plan.goal,
-            "plan": msgspec.to_builtins(request.plan),
-            "plan_digest": digest(request.plan),
-            "settings": msgspec.to_builtins(settings),
-            "settings_digest": digest(settings),
-        },
-    )
-    agents(settings.agents)
-    return paths, _drive(begin(paths, started), session)
+    given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
+    with day_limited(paths, settings.budget, now) as budget:
+        started = RunStarted(
+            kind="pipeline",
+            started_at=now,
+            tasks=planning_graph() if plan is None else task_graph(plan),
+            policy=_policy(settings, budget, approve_plan=request.approve_plan),
+            pins={
+                "versions": versions(),
+                "base": base,
+                "target": target,
+                "head": repo.head_commit(),
+                "dirty": repo.is_dirty(),
+                "prompt": request.prompt or (plan.goal if plan else ""),
+                **given,
+                "settings": msgspec.to_builtins(settings),
+                "settings_digest": digest(settings),
+            },
+        )
+        held = begin(paths, started)
+    return paths, _drive(held, session)
 
 
 def resume(
@@ -96,13 +104,19 @@ def resume(
     retry: str | None = None,
     checkpoint: int | None = None,
     skip: tuple[str, ...] = (),
+    accept: Plan | None = None,
+    budget: float | None = None,
 ) -> RunState:
     """Take a run up where it stopped, by the same loop. An ended run is reopened where it failed.
 
     `retry`: a task to do again, with what follows from it; `checkpoint`: a record number to go back to; `skip`: tasks
-    to leave out. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
+    to leave out; `accept`: the plan that a waiting run goes on with; `budget`: US dollars that the run may spend from
+    now on. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
     """
     held = take_up(paths, vouch=lambda reading: _vouch(Repo.open(paths.root), paths, reading))
+    if budget is not None:
+        limits = msgspec.structs.replace(held.state.policy.budget, run=budget)
+        held = replace(held, resumed=(msgspec.structs.replace(held.resumed[0], budget=limits), *held.resumed[1:]))
     ended = held.state.end
 
     def reopen(coordinator: Coordinator) -> None:
@@ -114,13 +128,15 @@ def resume(
             added = answer
         elif checkpoint is not None:
             coordinator.rewind(_completed_at(paths, checkpoint))
-        elif not held.state.open:
+        elif accept is not None:
+            coordinator.note(_acceptance(paths, held.state, accept))
+        elif not held.state.open and not held.state.awaiting:
             added = reopen_round(held.state)
         if added is not None:
             coordinator.note(added)
         for name in skip:
             coordinator.skip(name)
-        if not held.state.open:
+        if not (held.state.open or held.state.awaiting or accept):
             how = f"has ended ({ended.status})" if ended else "has ended"
             raise InvalidInput(
                 f"run {paths.run_id} {how}: nothing to resume", hint=f"branchline retry {paths.run_id} TASK"
@@ -139,13 +155,32 @@ def open_run(paths: RunPaths, state: RunState) -> Run:
         worktrees=Worktrees(repo, paths.runs / "git.lock"),
         settings=settings,
         gates=settings.gates,
-        plan=msgspec.convert(state.pins["plan"], Plan),
-        agents=agents(settings.agents),
+        accepted=_plan(state),
+        agents=Agents(settings.agents),
         base=str(state.pins["base"]),
         target=str(state.pins["target"]),
         started_at=state.started_at,
         pins=state.pins,
         environ=dict(os.environ),
+        approve_plan=state.policy.approve_plan,
+    )
+
+
+def _plan(state: RunState) -> Plan | None:
+    return msgspec.convert(state.plan, Plan) if state.plan else None
+
+
+def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
+    """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
+    if state.proposed is None or state.plan:
+        raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
+    (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
+    return PlanComplete(
+        task_id=state.proposed.task_id,
+        workstreams=plan.ids,
+        digest=digest(plan),
+        by=os.environ.get("USER") or "the user",
+        plan=msgspec.to_builtins(plan),
     )
 
 
@@ -153,11 +188,20 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
     """The `job` function of a coordinator for a pipeline."""
 
     def job(task: Task, attempt: int, state: RunState) -> Job:
-        records = latest_records(state)
+        records, known = latest_records(state), run
+        if run.accepted is None and state.plan:  # made since the run was opened
+            known = replace(run, accepted=_plan(state))
+        purse = Purse(state.spending.reserved_for(task.id))
 
         def work(kill: KillSwitch) -> Result:
             ctx = StepContext(
-                run=run, task=task, attempt=attempt, records=records, kill=kill, say=lambda text: say(task.id, text)
+                run=known,
+                task=task,
+                attempt=attempt,
+                records=records,
+                kill=kill,
+                say=lambda text: say(task.id, text),
+                purse=purse,
             )
             return _performed(ctx)
 
@@ -206,13 +250,19 @@ def _with_presets(settings: Settings, repo: Repo) -> Settings:
     return msgspec.structs.replace(settings, gates=gates, presets=())
 
 
-def _policy(settings: Settings) -> RunPolicy:
+def _policy(settings: Settings, budget: Budget, *, approve_plan: bool) -> RunPolicy:
+    repair = settings.repair
     return RunPolicy(
         max_parallel=settings.max_parallel,
         cpu=settings.resources.cpu,
         mem_mb=settings.resources.mem_mb,
         retry=settings.retry,
-        repair_rounds=settings.repair_rounds,
+        repair_rounds=repair.rounds,
+        repair_ms=None if repair.time is None else round(seconds(repair.time) * 1000),
+        repair_usd=repair.usd,
+        budget=budget,
+        paid_steps=("planning", "execute", *(("code_gate",) if settings.review.agent else ())),
+        approve_plan=approve_plan,
     )
 
 
@@ -231,7 +281,7 @@ def _drive(held: Held, session: Session, reopen: Callable[[Coordinator], None] =
         )
         coordinator.note(*held.resumed)
         reopen(coordinator)
-        if held.resumed:
+        if held.resumed and not held.state.awaiting:
             _tidy(run)
             _redo_lost_worktrees(run, coordinator)
         return coordinator.run()
@@ -255,7 +305,7 @@ def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
     waiting = [record.task for record in state.current().values() if record.state == State.PENDING]
     wanted = {task.workstream for task in waiting if task.step in {"execute", "code_gate"}}
     if run.settings.merge.on_conflict == "repair" and any(task.step == "merge" for task in waiting):
-        wanted = {workstream.id for workstream in run.plan.workstreams}
+        wanted = {record.task.workstream for record in state.current().values() if record.task.step == "worktrees"}
     made = [record for name in sorted(wanted) if (record := state.find("worktrees", name))]
     lost = [r for r in made if r.state == State.COMPLETED and not run.worktree(r.task.workstream).is_dir()]
     if lost:

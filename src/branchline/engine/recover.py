@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from branchline._version import __version__
-from branchline.core.events import AnyEvent, AttemptInterrupted, RunResumed, RunStarted
+from branchline.core.events import AttemptInterrupted, RunResumed, RunStarted
 from branchline.core.ids import ulid
 from branchline.core.run_state import RunState
 from branchline.errors import InvalidInput
@@ -30,7 +30,7 @@ class Held:
     lease: Lease
     ledger: Ledger
     state: RunState
-    resumed: tuple[AnyEvent, ...] = ()
+    resumed: tuple[RunResumed | AttemptInterrupted, ...] = ()
 
     def release(self) -> None:
         """Give it up."""
@@ -87,7 +87,7 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
     except BaseException:
         lease.release()
         raise
-    resumed: list[AnyEvent] = [RunResumed(by=f"process {os.getpid()} on {os.uname().nodename}", reason=reason)]
+    taken = RunResumed(by=f"process {os.getpid()} on {os.uname().nodename}", reason=reason)
     running = sorted(state.running)
-    resumed += [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
-    return Held(lease, ledger, state, tuple(resumed))
+    lost = [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
+    return Held(lease, ledger, state, (taken, *lost))

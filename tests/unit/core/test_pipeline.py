@@ -1,15 +1,40 @@
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchline.core.events import RunPolicy, Transition
+from branchline.core.commands import EndRun, OpenRound, StartAttempt
+from branchline.core.events import (
+    Codegate,
+    GaveUp,
+    IntentReceived,
+    PlanComplete,
+    PlanProposed,
+    RunEnded,
+    RunPolicy,
+    RunResumed,
+    Transition,
+)
 from branchline.core.graph import topo_sort
-from branchline.core.pipeline import BY_NAME, CHAIN, STEPS, merge_order, repair_round, task_graph
+from branchline.core.outcome import run_status
+from branchline.core.pipeline import (
+    BY_NAME,
+    CHAIN,
+    STEPS,
+    growth,
+    merge_order,
+    no_repair,
+    planning_graph,
+    repair_round,
+    task_graph,
+)
 from branchline.core.plan import Plan
+from branchline.core.rounds import reopen_round
 from branchline.core.run_state import RunState, replay
+from branchline.core.scheduler import decide
 from branchline.core.states import State
 from strategies import plan, plans, started, workstream
 
@@ -115,7 +140,7 @@ def fresh(repair_rounds: int = 2) -> RunState:
 
 def test_a_rejected_batch_goes_back_to_its_agent_in_a_new_round() -> None:
     state = until(fresh(), "task_008_gate_a", error_class="rejected", reason="ruff: 3 errors")
-    added = repair_round(state, state.records["task_008_gate_a"])
+    added = repair_round(state, state.records["task_008_gate_a"], 0)
     assert added is not None
     assert added.reason == "repair of a: ruff: 3 errors"
     assert added.replaces == {
@@ -137,7 +162,7 @@ def test_a_rejected_batch_goes_back_to_its_agent_in_a_new_round() -> None:
 def test_no_more_rounds_than_allowed(allowed: int) -> None:
     state = until(fresh(allowed), "task_008_gate_a", error_class="rejected")
     last, rounds = "task_008_gate_a", 0
-    while added := repair_round(state, state.records[last]):
+    while added := repair_round(state, state.records[last], 0):
         rounds += 1
         state.apply(added)
         last = f"task_008_gate_a_r{rounds + 1}"
@@ -147,7 +172,7 @@ def test_no_more_rounds_than_allowed(allowed: int) -> None:
 
 def test_a_conflict_redoes_the_workstream_and_the_merge() -> None:
     state = until(fresh(), "task_015_merge", error_class="conflict", reason="x.py", outputs={"repair": "b"})
-    added = repair_round(state, state.records["task_015_merge"])
+    added = repair_round(state, state.records["task_015_merge"], 0)
     assert added is not None
     assert {old: (new, t.round) for (new, old), t in zip(added.replaces.items(), added.tasks, strict=True)} == {
         "task_007_execute_b": ("task_007_execute_b_r2", 2),
@@ -173,4 +198,120 @@ def test_a_conflict_redoes_the_workstream_and_the_merge() -> None:
 )
 def test_nothing_else_is_repaired(last: str, fields: dict[str, str]) -> None:
     state = until(fresh(), last, **fields)
-    assert repair_round(state, state.records[last]) is None
+    assert repair_round(state, state.records[last], 0) is None
+
+
+def repaired(policy: RunPolicy, at: int, spent: float | None = None) -> str:
+    """Why a batch of workstream a that was first rejected at 1,000 ms gets no repair at `at` ms."""
+    state = replay([started(*task_graph(plan("a", "b")), policy=policy, kind="pipeline")])
+    state.apply(
+        Codegate(
+            task_id="task_008_gate_a", workstream="a", verdict="rejected", batch="a-1", tree="t", report="r", at=1000
+        )
+    )
+    if spent is not None:
+        state.spending.pay("task_006_execute_a", "a", {"cost_usd": spent}, repair=True)
+    return no_repair(state, state.records["task_006_execute_a"].task, at)
+
+
+def test_repairs_end_with_their_time_and_their_money() -> None:
+    assert repaired(RunPolicy(repair_rounds=2), 10**9, 100) == ""
+    assert repaired(RunPolicy(repair_rounds=2, repair_ms=500), 1499) == ""
+    assert repaired(RunPolicy(repair_rounds=2, repair_ms=500), 1500) == "repair.time (0.5 s) is over"
+    assert repaired(RunPolicy(repair_rounds=2, repair_usd=2), 0, 1.99) == ""
+    assert repaired(RunPolicy(repair_rounds=2, repair_usd=2), 0, 2.0) == "repair.usd ($2.00) is spent"
+    assert repaired(RunPolicy(repair_rounds=0), 0) == "repair.rounds (0) are used up"
+
+
+def planned(*, approve: bool = False) -> RunState:
+    """A run without a plan whose first two steps are done."""
+    policy = RunPolicy(approve_plan=approve)
+    state = replay([started(*planning_graph(), policy=policy, kind="pipeline")])
+    for name in ("task_001_preflight", "task_002_run_init"):
+        move(state, name, State.RUNNING)
+        move(state, name, State.COMPLETED)
+    move(state, "task_003_planning", State.RUNNING)
+    return state
+
+
+def move(state: RunState, name: str, new: State, **fields: Any) -> None:
+    record = state.records[name]
+    state.apply(Transition(task_id=name, attempt=1, old_state=record.state, new_state=new, **fields))
+
+
+def accept(state: RunState, made: Plan) -> None:
+    data = msgspec.to_builtins(made)
+    state.apply(PlanComplete(task_id="task_003_planning", workstreams=made.ids, digest="d", by="user", plan=data))
+
+
+def test_a_run_without_a_plan_begins_with_the_first_three_tasks() -> None:
+    assert planning_graph() == task_graph(plan("a"))[:3]
+
+
+def test_a_plan_that_was_made_adds_exactly_the_tasks_that_a_given_one_would_have_had() -> None:
+    state = planned()
+    accept(state, plan("a", "b"))
+    assert growth(state) is None, "the step that makes it has not ended"
+    move(state, "task_003_planning", State.COMPLETED)
+    added = growth(state)
+    assert added is not None
+    state.apply(added)
+    assert {name: list(record.task.dependencies) for name, record in state.records.items()} == EIGHTEEN
+    assert growth(state) is None
+
+
+def test_a_proposed_plan_waits() -> None:
+    state = planned(approve=True)
+    state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
+    move(state, "task_003_planning", State.COMPLETED)
+    assert state.awaiting
+    assert decide(state, 0) == []
+    accept(state, plan("b"))
+    assert not state.awaiting
+    assert [command for command in decide(state, 0) if isinstance(command, OpenRound)]
+
+
+def test_a_run_that_gets_no_plan_is_archived_all_the_same_and_a_later_plan_keeps_that_archive() -> None:
+    state = planned()
+    move(state, "task_003_planning", State.FAILED, retryable=False, reason="no plan")
+    state.apply(GaveUp(task_id="task_003_planning", reason="no plan"))
+    added = growth(state)
+    assert added is not None
+    state.apply(added)
+    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == ["task_004_archive"]
+    assert growth(state) is None
+    move(state, "task_004_archive", State.RUNNING)
+    move(state, "task_004_archive", State.COMPLETED)
+    assert decide(state, 0) == [EndRun()]
+    assert run_status(state) == ("failed", "no plan")
+    state.apply(RunEnded(status="failed", exit_code=1))
+    state.apply(RunResumed(by="user"))
+    again = reopen_round(state)
+    assert again is not None
+    state.apply(again)
+    move(state, "task_003_planning_r2", State.RUNNING)
+    accept(state, plan("a"))
+    move(state, "task_003_planning_r2", State.COMPLETED)
+    grown = growth(state)
+    assert grown is not None
+    state.apply(grown)
+    archives = [record for record in state.records.values() if record.task.step == "archive"]
+    assert [record.task.id for record in archives] == ["task_004_archive", "task_004_archive_r2"]
+    assert archives[1].task.dependencies == ("task_012_ship",)
+    assert state.records["task_004_worktree_a"].task.dependencies == ("task_003_planning_r2",)
+
+
+def test_a_cancelled_run_that_waits_for_its_plan_ends() -> None:
+    state = planned(approve=True)
+    state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
+    move(state, "task_003_planning", State.COMPLETED)
+    state.apply(IntentReceived(kind="cancel", by="user"))
+    assert not state.awaiting
+    added = growth(state)
+    assert added is not None
+    state.apply(added)
+    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == ["task_004_archive"]
+
+
+def test_a_graph_of_the_users_own_does_not_grow() -> None:
+    assert growth(replay([started(*planning_graph())])) is None

@@ -1,0 +1,79 @@
+"""Where a value stands in JSON: the part of JSONPath that reading an agent's output takes.
+
+`$.usage.input`, `$.choices[0].text`, `$.items[-1]`, `$.models.*.tokens`, and the step `[?key=text]`: of a list the
+objects whose member has that value, of an object itself if it has, so that `$[?type=result].text` picks an event.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+STEP = re.compile(
+    r"\.(?P<name>[^.\[\]*]+)|\.(?P<all>\*)|\[(?P<index>-?\d{1,9})\]|\[\?(?P<key>[^=\]]+)=(?P<value>[^\]]*)\]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPath:
+    """A parsed path; its steps are a member's name, an index, `*` as None, or a filter's key and value."""
+
+    steps: tuple[str | int | tuple[str, str] | None, ...]
+
+    def find(self, value: Any) -> Iterator[Any]:
+        """Every value at the path, in the order of the document."""
+        found = [value]
+        for step in self.steps:
+            found = [inner for outer in found for inner in _inner(outer, step)]
+        return iter(found)
+
+
+@lru_cache(maxsize=256)
+def json_path(text: str) -> JsonPath:
+    """Parse a path. Raises ValueError with a sentence for the user."""
+    if not text.startswith("$"):
+        raise ValueError(f"the JSON path {text!r} does not begin with $")
+    steps: list[str | int | tuple[str, str] | None] = []
+    position = 1
+    while position < len(text):
+        match = STEP.match(text, position)
+        if match is None:
+            raise ValueError(f"the JSON path {text!r} cannot be read from {text[position:]!r} on")
+        steps.append(_step(match))
+        position = match.end()
+    return JsonPath(tuple(steps))
+
+
+def _step(match: re.Match[str]) -> str | int | tuple[str, str] | None:
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["key"] is not None:
+        return match["key"], match["value"]
+    return match["name"]
+
+
+def _inner(value: Any, step: str | int | tuple[str, str] | None) -> list[Any]:
+    match step, value:
+        case str(), dict():
+            return [value[step]] if step in value else []
+        case int(), list():
+            return [value[step]] if -len(value) <= step < len(value) else []
+        case None, dict():
+            return list(value.values())
+        case None, list():
+            return value
+        case (key, wanted), dict() | list():
+            several = value if isinstance(value, list) else [value]
+            return [one for one in several if isinstance(one, dict) and key in one and _word(one[key]) == wanted]
+    return []
+
+
+def _word(value: Any) -> str:
+    """A plain value as JSON writes it, text without its quotes."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case None:
+            return "null"
+    return str(value) if isinstance(value, str | int | float) else ""

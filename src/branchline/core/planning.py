@@ -1,0 +1,148 @@
+"""What a plan's scopes promise and threaten, looked at before anybody works on it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from branchline.core.globs import matches_any
+from branchline.core.pipeline import merge_order
+from branchline.core.plan import Plan, Workstream
+
+WILD = frozenset("*?[")
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two workstreams that may run at once and may write the same: `both` are paths or globs, a few of them."""
+
+    first: str
+    second: str
+    both: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"workstreams {self.first} and {self.second} may both write {', '.join(self.both)}"
+
+
+def overlaps(plan: Plan, paths: Sequence[str]) -> list[Overlap]:
+    """The pairs of workstreams without a path between them whose scopes share files of the tree, or name the same ones.
+
+    In the order in which they would merge. A forecast: what the agents really change is only known afterwards.
+    """
+    order = merge_order(plan)
+    before = _ancestors(plan, order)
+    owned = {name: [p for p in paths if _may_write(plan.workstream(name), p)] for name in order}
+    found = []
+    for position, first in enumerate(order):
+        mine = set(owned[first])
+        for second in order[position + 1 :]:
+            if first in before[second]:
+                continue
+            both = [path for path in owned[second] if path in mine]
+            both += [glob for glob in _named_by_both(plan.workstream(first), plan.workstream(second)) if glob not in both]
+            if both:
+                found.append(Overlap(first, second, tuple(both[:SHOWN])))
+    return found
+
+
+def serialised(plan: Plan, found: Iterable[Overlap]) -> Plan:
+    """The plan with the later of each overlapping pair waiting for the earlier one."""
+    waits: dict[str, list[str]] = {}
+    for overlap in found:
+        waits.setdefault(overlap.second, []).append(overlap.first)
+    made = [
+        replace(w, depends_on=(*w.depends_on, *(n for n in waits.get(w.id, ()) if n not in w.depends_on)))
+        for w in plan.workstreams
+    ]
+    return replace(plan, workstreams=tuple(made))
+
+
+def unmatched(plan: Plan, paths: Sequence[str]) -> list[tuple[str, str]]:
+    """The (workstream, glob) pairs whose wildcards match no file of the tree, in no folder that the tree has.
+
+    A name without wildcards may be a file to be made; so may a wildcard in a folder that is there.
+    """
+    folders = {path[:end] for path in paths for end, sign in enumerate(path) if sign == "/"}
+    return [
+        (w.id, glob)
+        for w in plan.workstreams
+        for glob in w.scope.write
+        if (fixed := _fixed_folder(glob)) is not None and fixed and fixed not in folders
+    ]
+
+
+def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
+    """The JSON Schema of a planner's answer. `agents`: those it may choose from; with fewer than two it has no choice.
+
+    All members are required and none may be added, because providers' strict modes take nothing else.
+    """
+    text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    globs = {**texts, "description": "globs of files relative to the repository, such as src/app/*.py or docs/**"}
+    workstream: dict[str, Any] = {
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "description": "a short name, such as api or docs"},
+        "title": {**text, "description": "one line in the imperative"},
+        "prompt": {**text, "description": "the whole task for the agent that does it; it sees nothing else"},
+        "depends_on": {**texts, "description": "ids of workstreams whose result it needs; most need none"},
+        "write": {**globs, "minItems": 1},
+        "protect": {**globs, "description": "globs of files within `write` that it must not change; mostly none"},
+    }
+    if len(agents) > 1:
+        workstream["agent"] = {"type": "string", "enum": list(agents)}
+    plan = {"goal": {**text, "description": "the request in one line"}, "workstreams": _list_of(workstream)}
+    return _object(plan)
+
+
+def from_answer(answer: dict[str, Any]) -> dict[str, Any]:
+    """A planner's answer, which satisfies the schema, as the data of a plan file."""
+    workstreams = []
+    for given in answer["workstreams"]:
+        one = {key: value for key, value in given.items() if key not in {"write", "protect"} and value not in ("", [])}
+        scope = {"write": given["write"], **({"protect": given["protect"]} if given["protect"] else {})}
+        workstreams.append({**one, "scope": scope})
+    return {"version": 1, "goal": answer["goal"], "workstreams": workstreams}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _list_of(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": _object(properties)}
+
+
+def _ancestors(plan: Plan, order: Iterable[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name in order:
+        direct = plan.workstream(name).depends_on
+        found[name] = {*direct, *(far for near in direct for far in found[near])}
+    return found
+
+
+def _may_write(workstream: Workstream, path: str) -> bool:
+    return matches_any(workstream.scope.write, path) and not matches_any(workstream.scope.protect, path)
+
+
+def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
+    """Globs of one that the other has too, or whose plain name the other matches: files that are yet to be made."""
+    pairs = [(first, second), (second, first)]
+    found = [
+        glob
+        for one, other in pairs
+        for glob in one.scope.write
+        if glob in other.scope.write or (not WILD & set(glob) and _may_write(other, glob))
+    ]
+    return [glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)]
+
+
+def _fixed_folder(glob: str) -> str | None:
+    """The folders in front of a glob's first wildcard; None without a wildcard."""
+    parts = glob.split("/")
+    wild = next((number for number, part in enumerate(parts) if WILD & set(part)), None)
+    return None if wild is None else "/".join(parts[:wild])

@@ -1,0 +1,211 @@
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from branchline.core.budget import Budget, Grant, Purse, Spending, grant
+from branchline.core.commands import CancelTask, StartAttempt
+from branchline.core.events import (
+    AgentCalled,
+    AttemptInterrupted,
+    AttemptResumed,
+    RunPolicy,
+    RunResumed,
+    Transition,
+)
+from branchline.core.pipeline import task_graph
+from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.scheduler import decide
+from branchline.core.states import State
+from strategies import plan, started
+
+PAID = ("planning", "execute")
+
+
+def called(task_id: str, cost: float | None, workstream: str = "a", number: int = 1) -> AgentCalled:
+    return AgentCalled(
+        task_id=task_id,
+        attempt=1,
+        role="editor",
+        agent="x",
+        model="m",
+        status="ok",
+        usage={} if cost is None else {"cost_usd": cost},
+        milliseconds=1,
+        folder="",
+        workstream=workstream,
+        round=number,
+    )
+
+
+def test_a_purse_without_a_reservation_has_no_limit() -> None:
+    purse = Purse()
+    purse.pay(3.0)
+    assert purse.left is None
+
+
+def test_a_purse_empties_and_what_is_unknown_empties_it_at_once() -> None:
+    purse = Purse(2.0)
+    purse.pay(0.5)
+    assert purse.left == 1.5
+    purse.pay(None)
+    assert purse.left == 0.0
+
+
+def test_nothing_is_reserved_without_a_limit() -> None:
+    assert not Budget().limited
+    assert grant(Budget(), Spending(), "a", 4) == Grant()
+
+
+def test_a_limit_of_the_day_alone_reserves_nothing_by_itself() -> None:
+    assert grant(Budget(day=3), Spending(), "a", 4) == Grant()
+
+
+def test_an_attempt_gets_what_is_set_or_its_share_of_the_run_or_of_the_workstream() -> None:
+    assert grant(Budget(attempt=2, run=10), Spending(), "a", 4).dollars == 2
+    assert grant(Budget(run=10), Spending(), "a", 4).dollars == 2.5
+    assert grant(Budget(workstream=1, run=10), Spending(), "a", 4).dollars == 1
+    assert grant(Budget(workstream=1), Spending(), "", 4).dollars == 1
+
+
+def test_reserved_money_is_waited_for_and_spent_money_is_not() -> None:
+    budget, spending = Budget(attempt=2, run=3), Spending()
+    spending.begin("one", "a", 2)
+    assert grant(budget, spending, "b", 4) == Grant(wait=True)
+    spending.pay("one", "a", {"cost_usd": 0.5}, repair=False)
+    spending.end("one", "a")
+    assert grant(budget, spending, "b", 4).dollars == 2
+    spending.begin("two", "b", 2)
+    spending.pay("two", "b", {"cost_usd": 2.0}, repair=False)
+    spending.end("two", "b")
+    assert grant(budget, spending, "b", 4).dollars == 0.5, "the rest of it, if it is less than wanted"
+    spending.begin("three", "b", 0.5)
+    spending.pay("three", "b", {"cost_usd": 0.6}, repair=False)
+    spending.end("three", "b")
+    assert "budget of run, $3.00, is spent" in grant(budget, spending, "b", 4).refused
+
+
+def test_a_workstreams_own_limit_holds_while_the_run_has_money() -> None:
+    budget, spending = Budget(attempt=1, workstream=1, run=10), Spending()
+    spending.begin("one", "a", 1)
+    spending.pay("one", "a", {"cost_usd": 1.0}, repair=False)
+    spending.end("one", "a")
+    assert "workstream a" in grant(budget, spending, "a", 4).refused
+    assert grant(budget, spending, "b", 4).dollars == 1
+    assert grant(budget, spending, "", 4).dollars == 1
+
+
+def test_unknown_costs_are_never_zero() -> None:
+    spending = Spending()
+    spending.begin("one", "a", 2)
+    spending.pay("one", "a", {}, repair=False)
+    spending.end("one", "a")
+    assert spending.total.spent == 2
+    assert spending.unknown == ["one"]
+    assert "one" in grant(Budget(run=10), spending, "b", 4).refused
+    assert grant(Budget(run=10, unknown="allow"), spending, "b", 4).dollars == 2.5
+
+
+def test_the_end_of_an_attempt_that_never_began_changes_nothing() -> None:
+    spending = Spending()
+    spending.end("one", "a")
+    spending.lose("one")
+    assert spending == Spending()
+
+
+def test_a_lost_attempt_has_spent_its_reservation_and_keeps_it_for_its_second_go() -> None:
+    spending = Spending()
+    spending.begin("one", "a", 2)
+    spending.begin("other", "", None)
+    spending.lose("one")
+    spending.lose("other")
+    assert spending.total.spent == 2
+    assert spending.workstreams["a"].spent == 2
+    assert spending.reserved_for("one") == 2
+    spending.pay("one", "a", {"cost_usd": 1.0}, repair=False)
+    spending.end("one", "a")
+    assert spending.total.spent == 3
+
+
+def run_of(budget: Budget) -> RunState:
+    """A run of two workstreams whose agents may start."""
+    policy = RunPolicy(budget=budget, paid_steps=PAID, max_parallel=4)
+    state = replay([started(*task_graph(plan("a", "b")), policy=policy, kind="pipeline")])
+    for name in [n for n, r in state.records.items() if r.task.step in {"preflight", "run_init", "planning", "worktrees"}]:
+        state.apply(move(state, name, State.RUNNING, attempt=1))
+        state.apply(move(state, name, State.COMPLETED))
+    return state
+
+
+def move(state: RunState, name: str, new: State, **fields: Any) -> Transition:
+    record = state.records[name]
+    fields.setdefault("attempt", record.attempt)
+    return Transition(task_id=name, old_state=record.state, new_state=new, **fields)
+
+
+def test_two_agents_that_start_in_one_turn_do_not_get_the_same_money() -> None:
+    state = run_of(Budget(attempt=2, run=3))
+    starts = decide(state, 0)
+    assert starts == [StartAttempt("task_006_execute_a", 1, reserved_usd=2)]
+    state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
+    assert decide(state, 0) == []
+    state = evolve(state, called("task_006_execute_a", 2.0))
+    state = evolve(state, move(state, "task_006_execute_a", State.COMPLETED))
+    assert StartAttempt("task_007_execute_b", 1, reserved_usd=1) in decide(state, 0)
+
+
+def test_an_agent_for_which_there_is_no_money_is_cancelled_with_the_reason() -> None:
+    state = run_of(Budget(attempt=2, run=2))
+    state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
+    state.apply(called("task_006_execute_a", 2.5))
+    state.apply(move(state, "task_006_execute_a", State.COMPLETED))
+    wanted = [c for c in decide(state, 0) if isinstance(c, CancelTask)]
+    assert [c.task_id for c in wanted] == ["task_007_execute_b"]
+    assert "the budget of run, $2.00, is spent" in wanted[0].reason
+    state.apply(RunResumed(by="user", budget=Budget(attempt=2, run=5)))
+    assert StartAttempt("task_007_execute_b", 1, reserved_usd=2) in decide(state, 0)
+
+
+def test_a_lost_coordinator_costs_what_was_reserved() -> None:
+    state = run_of(Budget(attempt=2, run=10))
+    state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
+    state.apply(AttemptInterrupted(task_id="task_006_execute_a", attempt=1))
+    assert state.spending.total.spent == 2
+    state.apply(AttemptResumed(task_id="task_006_execute_a", attempt=1))
+    assert state.spending.reserved_for("task_006_execute_a") == 2
+
+
+def test_repairs_are_counted_apart() -> None:
+    state = run_of(Budget())
+    state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1))
+    state.apply(called("task_006_execute_a", 1.0))
+    state.apply(called("task_006_execute_a", None, number=2))
+    state.apply(called("task_006_execute_a", 0.5, number=2))
+    assert state.spending.repairs == {"a": 0.5}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.1, 3), st.floats(0.5, 8), st.sampled_from(["refuse", "allow"]))
+def test_no_more_is_ever_reserved_and_spent_than_the_limit(seed: int, each: float, limit: float, unknown: Any) -> None:
+    """Agents that keep to their reservation keep the run to its limit, in whatever order they end."""
+    chance, spending, budget = random.Random(seed), Spending(), Budget(attempt=each, run=limit, unknown=unknown)
+    running: dict[str, float] = {}
+    for number in range(60):
+        name, workstream = f"t{number}", chance.choice("ab")
+        given_ = grant(budget, spending, workstream, 4)
+        if given_.dollars is not None:
+            spending.begin(f"{name}{workstream}", workstream, given_.dollars)
+            running[f"{name}{workstream}"] = given_.dollars
+        elif given_.refused:
+            assert not running or spending.unknown
+        if running and chance.random() < 0.6:
+            done = chance.choice(sorted(running))
+            cost = None if chance.random() < 0.05 else running[done] * chance.random()
+            spending.pay(done, done[-1], {} if cost is None else {"cost_usd": cost}, repair=False)
+            spending.end(done, done[-1])
+            del running[done]
+        assert spending.total.spent + sum(spending.total.reserved.values()) <= limit + 1e-6
+        assert sum(one.spent for one in spending.workstreams.values()) == pytest.approx(spending.total.spent)
+    assert spending.copy() == spending
