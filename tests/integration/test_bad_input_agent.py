@@ -7,7 +7,7 @@ from support import Json, Project, fate, gate, sh, workstream, write
 from witness import assert_only_our_worktrees, assert_untouched, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}
-ONCE: Json = {**MERGE, "repair_rounds": 0, "retry": {"max_attempts": 1}}
+ONCE: Json = {**MERGE, "repair": {"rounds": 0}, "retry": {"max_attempts": 1}}
 
 
 def feedback(run_dir: Path, batch: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from support import Json, Project, fate, sh, workstream, write
 from witness import assert_only_our_worktrees
 
-SETTINGS: Json = {"ship": {"mode": "merge"}, "repair_rounds": 0, "retry": {"max_attempts": 1}}
+SETTINGS: Json = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}, "retry": {"max_attempts": 1}}
 COMMIT = "git add -A && git -c user.name=x -c user.email=x@example.org commit -q -m own"
 TRICKS = {
     "commits": f"{COMMIT} && echo 2 >> mine.txt && {COMMIT}",

@@ -11,7 +11,7 @@ import pytest
 from support import Json, Project, fate, sh, workstream, write
 from witness import assert_only_our_worktrees, assert_untouched, see
 
-MERGE: Json = {"ship": {"mode": "merge"}, "repair_rounds": 0}
+MERGE: Json = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}}
 ONCE: Json = {**MERGE, "retry": {"max_attempts": 1}}
 TOOL = "#!/bin/sh\n"
 

@@ -25,7 +25,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a run that failed, and that could be resumed but for its ledger."""
     project = Project.make(tmp_path_factory.mktemp("ledgers") / "p")
     plan = {"goal": "Say hello", "workstreams": [workstream("a", write("hello.txt", "hello\n"), {"fail": "no idea"})]}
-    assert project.run(plan, {"repair_rounds": 0, "retry": {"max_attempts": 1}}, BRANCHLINE_RUN_ID=RUN).code == 1
+    assert project.run(plan, {"repair": {"rounds": 0}, "retry": {"max_attempts": 1}}, BRANCHLINE_RUN_ID=RUN).code == 1
     assert project.branchline("verify").code == 0
     return project
 

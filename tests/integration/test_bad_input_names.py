@@ -43,7 +43,7 @@ def test_any_name_lands_intact(tmp_path: Path) -> None:
         ],
     }  # fmt: skip
     gates = [{"id": "seen", "verify": [sys.executable, "-c", "import sys; sys.exit(len(sys.argv) < 2)", "{files}"]}]
-    ran = project.run(plan, {"ship": {"mode": "merge"}, "gates": gates, "repair_rounds": 0})
+    ran = project.run(plan, {"ship": {"mode": "merge"}, "gates": gates, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     assert r"scope: 'out\nside-\udcff': outside the workstream's scope" in fate(ran, "b")["reason"]
     landed = listed(project, "main")

@@ -116,7 +116,7 @@ def test_submodules_stay_and_a_workstream_that_changes_one_is_rejected(tmp_path:
             workstream("replaces", sh("rmdir sub && echo file > sub")),
         ]
     }
-    ran = project.run(plan, {**MERGE, "repair_rounds": 1})
+    ran = project.run(plan, {**MERGE, "repair": {"rounds": 1}})
     assert ran.code == 5, ran.err
     assert {w["id"]: w["state"] for w in ran.json["workstreams"]} == {
         "plain": "COMPLETED", "moves": "FAILED", "fills": "COMPLETED", "replaces": "FAILED",

@@ -28,7 +28,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
     project = Project.make(
         tmp_path_factory.mktemp("ended") / "p", {"README.md": "# A project\n", ".gitignore": "*.tmp\n"}
     )
-    ran = project.run(plan(), {"gates": [gate("clean", "! grep -q BAD *.txt")], "repair_rounds": 0})
+    ran = project.run(plan(), {"gates": [gate("clean", "! grep -q BAD *.txt")], "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     return project, ran
 
@@ -110,7 +110,7 @@ def test_gc_saves_and_removes_what_an_ended_run_left(tmp_path: Path) -> None:
         "goal": "x",
         "workstreams": [workstream("b", write("b.txt", "BAD\n"), sh("echo precious > ignored.tmp"))],
     }
-    ran = project.run(failing, {"gates": [gate("no", "false")], "repair_rounds": 0})
+    ran = project.run(failing, {"gates": [gate("no", "false")], "repair": {"rounds": 0}})
     assert ran.code == 1
     worktree = Path(ran.json["run_dir"]) / "worktrees" / "b"
     (worktree / "later.txt").write_text("even later\n")

@@ -226,7 +226,7 @@ def test_what_failed_is_retried_after_the_rest_has_shipped(project: Project) -> 
         ],
     }
     settings: Json = {
-        "gates": [gate("flag", f"! test -f b.txt || test -f {flag}")], "ship": {"mode": "merge", "tag": ""}, "repair_rounds": 0,
+        "gates": [gate("flag", f"! test -f b.txt || test -f {flag}")], "ship": {"mode": "merge", "tag": ""}, "repair": {"rounds": 0},
     }  # fmt: skip
     ran = project.run(plan, settings)
     assert (ran.code, fate(ran, "b")["state"]) == (5, "FAILED")

@@ -214,7 +214,7 @@ def test_a_live_run_is_asked_to_check_again_what_it_rejected(tmp_path: Path) -> 
             workstream("b", sh(wait), write("b.txt", "b\n")),
         ]
     }
-    settings = {**MERGE, "gates": [gate("cause", f"! test -e {cause}")], "repair_rounds": 0}
+    settings = {**MERGE, "gates": [gate("cause", f"! test -e {cause}")], "repair": {"rounds": 0}}
     with live(project, plan, settings, '"gave_up"') as process:
         run_id = project.records()[0]["run_id"]
         cause.unlink()

@@ -55,7 +55,7 @@ def test_by_products_stay_out_and_a_rejected_batch_goes_back_with_its_report(tmp
     first, second = prompts(ran, "a")
     assert "say good, please" not in first
     assert "say good, please" in second
-    assert len(prompts(ran, "b")) == 3, "the first round, and repair_rounds (2) more"
+    assert len(prompts(ran, "b")) == 3, "the first round, and repair.rounds (2) more"
     assert fate(ran, "b")["reason"] == "batch b-3 rejected: first: exit code 1"
     kept = Path(ran.json["run_dir"]) / "gate/rejected/b-3"
     assert "+3\n" not in (kept / "batch.patch").read_text()
@@ -71,7 +71,7 @@ def test_a_verify_that_changes_the_batch_fails_it(tmp_path: Path) -> None:
         gate("after", "! test -e m.txt || test $(wc -l < m.txt) = 1"),
     ]
     plan = {"workstreams": [workstream(name, write(f"{name}.txt", "1\n")) for name in ("d", "m", "ok")]}
-    ran = project.run(plan, {**MERGE, "gates": gates, "repair_rounds": 0})
+    ran = project.run(plan, {**MERGE, "gates": gates, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     assert fate(ran, "m")["reason"] == "batch m-1 rejected: editor: changed files of the batch: m.txt"
     assert fate(ran, "d")["reason"] == "batch d-1 rejected: remover: changed files of the batch: d.txt"
@@ -96,7 +96,7 @@ def test_fixers_run_to_a_fixpoint_and_stay_in_scope(tmp_path: Path) -> None:
             workstream("never", write("never.txt", "x\n")),
         ]
     }
-    ran = project.run(plan, {**MERGE, "gates": gates, "repair_rounds": 0})
+    ran = project.run(plan, {**MERGE, "gates": gates, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     assert log.read_text().split() == ["lint", "format"] * 3
     assert project.files("main") == ["README.md", "f.txt", "gen/g.txt", "old.txt", "src/x.py"]
@@ -164,7 +164,7 @@ def test_no_false_green_and_each_phase_has_its_gates(tmp_path: Path) -> None:
             workstream("v", write("v.txt", "v\n")),
         ]
     }
-    ran = project.run(plan, {**MERGE, "gates": gates, "repair_rounds": 0})
+    ran = project.run(plan, {**MERGE, "gates": gates, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     assert fate(ran, "ignoring")["reason"] == "batch ignoring-1 rejected: needs: exit code 1"
     assert fate(ran, "v")["reason"] == "in a clean checkout: late: exit code 1"

@@ -134,7 +134,7 @@ def test_a_resolution_that_leaves_the_markers_is_rejected_and_rounds_end(tmp_pat
             workstream("b", write("shared.txt", "b\n"), repair_scripts=[[write("b.txt", "b\n")]]),
         ]
     }
-    ran = project.run(plan, {**MERGE, "merge": {"on_conflict": "repair"}, "repair_rounds": 1})
+    ran = project.run(plan, {**MERGE, "merge": {"on_conflict": "repair"}, "repair": {"rounds": 1}})
     assert ran.code == 5, ran.err + ran.out
     assert "batch b-2 rejected" in fate(ran, "b")["reason"]
     assert "conflict markers" in (Path(ran.json["run_dir"]) / "gate/rejected/b-2/report.md").read_text()
@@ -152,7 +152,7 @@ def test_a_conflict_after_the_last_round_drops(tmp_path: Path) -> None:
     }
     settings = {
         "merge": {"on_conflict": "repair"},
-        "repair_rounds": 1,
+        "repair": {"rounds": 1},
         "gates": [gate("ok", "! grep -q bad shared.txt")],
     }
     ran = project.run(plan, {**MERGE, **settings})

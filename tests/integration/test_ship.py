@@ -135,7 +135,7 @@ def test_protected_paths_and_many_deletions_need_a_word(tmp_path: Path) -> None:
         ]
     }
     settings = {"allow_protected": [".github/workflows/allowed.yml"], "merge": {"max_deleted_files": 1}}
-    ran = project.run(plan, {**MERGE, **settings, "repair_rounds": 0})
+    ran = project.run(plan, {**MERGE, **settings, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     assert set(project.files("main")) == {".github/workflows/allowed.yml", "README.md", "src/x.py"}
     said = {

@@ -1,24 +1,17 @@
-"""What an agent is, and the one supervisor that runs it: spawn, limit, kill, sweep, read."""
+"""What an agent is: how to call it, and how to read what it says. It never starts a process itself."""
 
-import json
-import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-import msgspec
-
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation
+from branchline.core.agent import AgentRequest, AgentResult, Invocation, Progress
+from branchline.core.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
-from branchline.process.environment import allowed
-from branchline.process.output import tail
-from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
+from branchline.process.spawn import Exit
 
-TAIL_BYTES = 1 << 20
-MAX_OUTPUT = 1 << 30  # bytes a stream; a runaway agent must not fill the disk
-ENDED_BY = {"timeout": AgentStatus.TIMEOUT, "output_limit": AgentStatus.LIMIT}
+Ability = Literal["edit", "read", "schema", "turns", "budget", "usage", "cost", "stream", "sandbox", "endpoint"]
+"""What an agent can do: edit files; be held to reading; answer by a schema; be held to turns and to money by itself;
+tell its tokens and its cost; stream; confine its commands; be pointed to another endpoint (a proxy of ours)."""
 
 
 class AgentMissing(InvalidInput):
@@ -27,122 +20,65 @@ class AgentMissing(InvalidInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Whether an agent can be run here. `hint` says what to do if not; `version` is empty if it cannot be told."""
+    """Whether an agent can be run here. `hint` is the command that mends it, also where it can be run but had better not.
+
+    `version` is empty if it cannot be told; `tested`: whether it lies in the range that we test with (None: unknown).
+    """
 
     available: bool
     path: str = ""
     version: str = ""
+    tested: bool | None = None
     hint: str = ""
 
 
-class Agent(Protocol):
-    """A coding agent: how to call it and how to read what it says. It never starts a process itself."""
+class Reader(Protocol):
+    """Reads one attempt's stream while it runs. Pure: a fold over lines, of bounded memory."""
 
     @property
-    def name(self) -> str:
-        """The name by which plans and configuration call it."""
+    def progress(self) -> Progress:
+        """What the stream has told so far."""
+
+    def line(self, data: bytes) -> None:
+        """Take one line of stdout in, without its newline; any bytes, also cut off ones, and unknown events."""
+
+    def result(self, ended: Exit, stderr: bytes) -> AgentResult:
+        """What the stream, the exit and the end of stderr mean together. The exit code is a hint, never the verdict."""
+
+
+class Agent(Protocol):
+    """A coding agent."""
+
+    @property
+    def spec(self) -> AgentSpec:
+        """Its configuration; `spec.id` is the name by which plans call it."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do."""
+
+    @property
+    def provider(self) -> str:
+        """The base URL it talks to when nobody says otherwise; empty if it cannot be told."""
 
     def probe(self) -> Probe:
-        """Look for the agent's program on this machine without running it."""
+        """Look for the agent's program on this machine; may ask it for its version."""
 
     def prepare(self, request: AgentRequest) -> Invocation:
         """What to spawn for a request. Pure. Raises InvalidInput if the request cannot be passed on."""
 
-    def parse(self, ended: Exit, stdout: bytes, stderr: bytes) -> AgentResult:
-        """What the end of its output and its exit mean. Pure; takes any bytes, also cut off ones."""
+    def reader(self, request: AgentRequest) -> Reader:
+        """A fresh reader for the stream of an attempt at `request`."""
 
 
-def attempt(  # noqa: PLR0913 - keyword-only data
-    agent: Agent,
-    request: AgentRequest,
-    *,
-    environ: Mapping[str, str],
-    kill: KillSwitch,
-    timeout: float,
-    pass_env: Iterable[str] = (),
-    marker: str | None = None,
-) -> AgentResult:
-    """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
-
-    `request.folder` receives request.json, argv.json, stdout.log, stderr.log and result.json.
-    Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
-    """
-    folder = Path(request.folder)
-    invocation = agent.prepare(request)
-    variables = _environment(invocation, folder, environ, pass_env)
-    _write_inputs(request, invocation, variables)
-    try:
-        ended = run(
-            invocation.argv,
-            cwd=Path(request.worktree),
-            env=variables,
-            stdin=None if invocation.stdin is None else folder / "stdin.txt",
-            stdout=folder / "stdout.log",
-            stderr=folder / "stderr.log",
-            timeout=timeout,
-            kill=kill,
-            marker=marker or f"{request.run_id}/{request.workstream}/{request.round}.{request.attempt}",
-            thorough=True,
-            max_output=MAX_OUTPUT,
-        )
-    except ToolMissing as error:
-        raise AgentMissing(f"agent {agent.name}: {error.message}", hint=agent.probe().hint or error.hint) from error
-    stdout, stderr = (tail(folder / name, TAIL_BYTES) for name in ("stdout.log", "stderr.log"))
-    result = _classified(ended, agent.parse(ended, stdout, stderr), timeout)
-    # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
-    with suppress(OSError):
-        _write_result(folder, result)
-    return result
+def parse(agent: Agent, request: AgentRequest, ended: Exit, stdout: bytes, stderr: bytes) -> AgentResult:
+    """The result of a whole recorded output: the same reader, fed at once."""
+    reader = agent.reader(request)
+    for line in lines(stdout):
+        reader.line(line)
+    return reader.result(ended, stderr)
 
 
-def _classified(ended: Exit, parsed: AgentResult, timeout: float) -> AgentResult:
-    if ended.reason is not None:
-        status = ENDED_BY.get(ended.reason, AgentStatus.CANCELLED)
-        message = f"stopped after {timeout:g} s" if status is AgentStatus.TIMEOUT else f"stopped: {ended.reason}"
-    elif ended.signal is not None:
-        status, message = AgentStatus.CRASHED, f"ended by signal {ended.signal}"
-    else:
-        return parsed
-    return msgspec.structs.replace(parsed, status=status, message=message)
-
-
-def _environment(
-    invocation: Invocation, folder: Path, environ: Mapping[str, str], pass_env: Iterable[str]
-) -> dict[str, str]:
-    private: dict[str, str] = {}
-    if invocation.private_home:
-        for variable, name in (("HOME", "home"), ("TMPDIR", "tmp")):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            private[variable] = str(folder / name)
-    return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra={**private, **invocation.env})
-
-
-def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapping[str, str]) -> None:
-    folder = Path(request.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = dict(invocation.files)
-    if invocation.stdin is not None:
-        files["stdin.txt"] = invocation.stdin
-    # Names only: the values may be secrets.
-    files["argv.json"] = _json({"argv": invocation.argv, "environment": sorted(variables)})
-    files["request.json"] = _json(msgspec.to_builtins(request))
-    # An earlier attempt may have left a pipe here, on which opening would block for ever.
-    for name in (*files, "stdout.log", "stderr.log"):
-        (folder / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content.encode("utf-8", "surrogateescape"))
-
-
-def _write_result(folder: Path, result: AgentResult) -> None:
-    # A rename replaces whatever stands there, even a pipe, on which a plain write would block for ever.
-    temporary = folder / "result.json.new"
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_json(msgspec.to_builtins(result)))
-    temporary.replace(folder / "result.json")
-
-
-def _json(value: object) -> str:
-    # ASCII, because paths may hold bytes that are no text.
-    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+def lines(stdout: bytes) -> Iterator[bytes]:
+    """The lines of an output, the last one also without its newline."""
+    yield from stdout.removesuffix(b"\n").split(b"\n") if stdout else ()

@@ -1,27 +1,25 @@
 """Any command-line agent, by configuration alone."""
 
 import os
+import re
 import shutil
-from collections.abc import Mapping
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.agents.base import Probe
-from branchline.core.agent import (
-    PLACEHOLDERS,
-    AgentRequest,
-    AgentResult,
-    AgentSpec,
-    AgentStatus,
-    Invocation,
-    unknown_placeholders,
-)
-from branchline.errors import InvalidInput
-from branchline.process.output import last_line, readable
-from branchline.process.spawn import Exit
+import msgspec
 
-LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes; Linux's own limit for one argument
-NOTES_BYTES = 4000
+from branchline.agents.base import Ability, Probe
+from branchline.agents.expand import Expansion, invalid
+from branchline.agents.output_reader import OutputReader
+from branchline.core.agent import AgentRequest, Invocation
+from branchline.core.agent_spec import AgentSpec, Template, arguments, spec_problems
+from branchline.core.durations import seconds
+from branchline.process.environment import allowed
+from branchline.process.spawn import CannotStart, TookTooLong, capture
+
+VERSION = re.compile(r"\d+(?:\.\d+)+")
+VERSION_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,68 +29,107 @@ class CommandAgent:
     spec: AgentSpec
 
     def __post_init__(self) -> None:
-        if unknown := unknown_placeholders(self.spec.command):
-            raise self._invalid(f"unknown placeholder {unknown[0]}", f"use one of {' '.join(PLACEHOLDERS)}")
-        if "{model}" in self.spec.command and not self.spec.model:
-            raise self._invalid("its command has {model}, but no model is set", "set `model:` or drop the argument")
+        for what, hint in spec_problems(self.spec):
+            raise invalid(self.spec, what, hint)
 
     @property
-    def name(self) -> str:
-        """The id given in the configuration."""
-        return self.spec.id
+    def abilities(self) -> frozenset[Ability]:
+        """What its specification says that it can do."""
+        named = _texts(self.spec)
+        output = self.spec.output
+        said: dict[Ability, bool] = {
+            "edit": True,
+            "read": self.spec.read_command is not msgspec.UNSET,
+            "schema": not named.isdisjoint({"{schema}", "{schema_file}"}),
+            "turns": "{max_turns}" in named,
+            "budget": "{max_usd}" in named,
+            "usage": bool(output.input_tokens or output.output_tokens),
+            "cost": bool(output.cost_usd),
+            "stream": bool(output.doing),
+            "endpoint": any("{base_url}" in text for text in named),
+        }
+        return frozenset(ability for ability, able in said.items() if able)
+
+    @property
+    def provider(self) -> str:
+        """As its specification says."""
+        return self.spec.provider
 
     def probe(self) -> Probe:
-        """Look the program up on PATH. A relative path is the worktree's: it cannot be known before the run."""
-        program = self.spec.command[0]
+        """Look the program up on PATH, and ask it for its version if the specification says how.
+
+        A relative path is the worktree's: it cannot be known before the run.
+        """
+        program = self._program(self.spec.command)
         if os.path.dirname(program) and not os.path.isabs(program):
             return Probe(available=True, path=program)
+        hint = self.spec.install or f"install {program}, or correct the command of agent {self.spec.id}"
         path = shutil.which(program)
         if path is None:
-            return Probe(available=False, hint=f"install {program}, or correct the command of agent {self.name}")
-        return Probe(available=True, path=path)
+            return Probe(available=False, hint=hint)
+        version = self._version()
+        tested = _between(version, self.spec.tested)
+        return Probe(available=True, path=path, version=version, tested=tested, hint="" if tested is not False else hint)
 
     def prepare(self, request: AgentRequest) -> Invocation:
-        """The command with its placeholders filled in. Raises InvalidInput if a value fits no argument."""
+        """The command with its placeholders filled in. Raises InvalidInput if the request fits no command of it."""
         try:
             request.prompt.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
-            raise self._invalid(f"the prompt is no text at character {error.start}", "correct it") from error
-        values = {
-            "{prompt}": request.prompt,
-            "{prompt_file}": str(Path(request.folder, "prompt.md")),
-            "{worktree}": request.worktree,
-            "{model}": self.spec.model,
-            "{workstream}": request.workstream,
-            "{round}": str(request.round),
-        }
+            raise invalid(self.spec, f"the prompt is no text at character {error.start}", "correct it") from error
+        template = self.spec.command if request.mode == "edit" else self.spec.read_command
+        if isinstance(template, msgspec.UnsetType):
+            hint = "set read_command: to a command that changes no file, or name another agent"
+            raise invalid(self.spec, "it cannot be held to reading", hint)
+        expansion = Expansion(self.spec, request)
+        first, *rest = expansion.argv(template)
+        variables, renamed = expansion.variables()
         return Invocation(
-            argv=tuple(self._argument(part, values) for part in self.spec.command),
-            env=self.spec.env,
+            argv=(self.spec.program or first, *rest, *self.spec.args),
+            env=variables,
             pass_env=self.spec.pass_env,
-            files={"prompt.md": request.prompt},
+            rename_env=renamed,
+            files=expansion.files(),
             stdin=request.prompt if self.spec.stdin else None,
             private_home=self.spec.home == "private",
+            grace=seconds(self.spec.grace),
         )
 
-    def parse(self, ended: Exit, stdout: bytes, stderr: bytes) -> AgentResult:
-        """OK if the exit code is a good one and stdout holds none of the texts that mean failure."""
-        notes = readable(stdout[-NOTES_BYTES:])
-        telling = next((text for text in self.spec.fail_if_stdout if os.fsencode(text) in stdout), None)
-        if telling is not None:
-            return AgentResult(status=AgentStatus.MODEL_ERROR, message=f"it printed {telling!r}", notes=notes)
-        if ended.code in self.spec.ok_codes:
-            return AgentResult(status=AgentStatus.OK, notes=notes)
-        words = last_line(stderr) or last_line(stdout)
-        message = f"exit code {ended.code}" + (f": {words}" if words else "")
-        return AgentResult(status=AgentStatus.MODEL_ERROR, message=message, notes=notes)
+    def reader(self, request: AgentRequest) -> OutputReader:
+        """A reader of what it prints, by `output`."""
+        return OutputReader(self.spec, request)
 
-    def _argument(self, part: str, values: Mapping[str, str]) -> str:
-        value = values.get(part, part)
-        if "\0" in value:
-            raise self._invalid(f"{part} holds a NUL character, which no command can take", "remove it")
-        if len(os.fsencode(value)) > LONGEST_ARGUMENT:
-            raise self._invalid(f"{part} is longer than an argument may be", "pass {prompt_file}, or stdin: '{prompt}'")
-        return value
+    def _program(self, template: Template | msgspec.UnsetType) -> str:
+        return self.spec.program or next(arguments(template))[0]
 
-    def _invalid(self, what: str, hint: str) -> InvalidInput:
-        return InvalidInput(f"agent {self.name}: {what}", hint=hint)
+    def _version(self) -> str:
+        """What it says of its version; empty if it says nothing. It gets a home of its own: some leave files there."""
+        if not self.spec.version:
+            return ""
+        argv = (self.spec.program or self.spec.version[0], *self.spec.version[1:])
+        with tempfile.TemporaryDirectory(prefix="branchline-", ignore_cleanup_errors=True) as home:
+            environment = allowed(os.environ, extra={"HOME": home, "TMPDIR": home})
+            try:
+                said = capture(argv, cwd=Path(home), env=environment, timeout=VERSION_SECONDS)
+            except (CannotStart, TookTooLong):
+                return ""
+        found = VERSION.search((said.stdout + b"\n" + said.stderr).decode("utf-8", "replace"))
+        return found[0] if found else ""
+
+
+def _texts(spec: AgentSpec) -> set[str]:
+    """Every text of a specification that may have placeholders in it."""
+    templates = (spec.command, spec.read_command)
+    in_commands = {argument for template in templates for argument, _ in arguments(template)}
+    return in_commands | {*spec.env.values(), *spec.files.values()}
+
+
+def _between(version: str, tested: tuple[str, ...]) -> bool | None:
+    """Whether a version lies in a range, its ends included; None if either is unknown."""
+    if not version or not tested:
+        return None
+    return _numbers(tested[0]) <= _numbers(version) <= _numbers(tested[-1])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

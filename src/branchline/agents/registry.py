@@ -1,20 +1,77 @@
-"""Which agents there are: the built-in one and those of the configuration."""
+"""Which agents there are: adapters, presets, those of installed packages, and those of the configuration."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 
 from branchline.agents.base import Agent
-from branchline.agents.command import CommandAgent
-from branchline.agents.scripted import ScriptedAgent
-from branchline.core.agent import AgentSpec
+from branchline.core.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import InvalidInput
 
+ENTRY_POINTS = "branchline.agents"
+ADAPTERS = {
+    "scripted": ("branchline.agents.scripted", "ScriptedAgent"),
+    "claude_code": ("branchline.agents.claude_code", "ClaudeCode"),
+    "codex": ("branchline.agents.codex", "Codex"),
+    "aider": ("branchline.agents.aider", "Aider"),
+    "acp": ("branchline.agents.acp", "AcpAgent"),
+}
 
-def agents(specs: Iterable[AgentSpec] = ()) -> dict[str, Agent]:
-    """Every agent by name. Raises InvalidInput if two have the same name or a specification makes no sense."""
-    built_in = ScriptedAgent()
-    found: dict[str, Agent] = {built_in.name: built_in}
-    for spec in specs:
-        if spec.id in found:
-            raise InvalidInput(f"there are two agents named {spec.id}", hint="rename one under `agents:`")
-        found[spec.id] = CommandAgent(spec)
-    return found
+
+def make(spec: AgentSpec) -> Agent:
+    """The agent that a specification describes. Raises InvalidInput if it makes no sense."""
+    from branchline.agents.command import CommandAgent
+    from branchline.agents.presets import preset
+
+    if not spec.use:
+        return CommandAgent(spec)
+    if spec.use in ADAPTERS:
+        module, name = ADAPTERS[spec.use]
+        made: Agent = getattr(import_module(module), name)(spec)
+        return made
+    if spec.use in BUILT_IN:
+        return CommandAgent(preset(spec))
+    return _from_package(spec)
+
+
+def _from_package(spec: AgentSpec) -> Agent:
+    """An adapter that an installed package offers: an entry point that takes the specification."""
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=ENTRY_POINTS)
+    if spec.use not in found.names:
+        offered = ", ".join([*BUILT_IN, *sorted(found.names)])
+        raise InvalidInput(f"agent {spec.id}: there is no adapter {spec.use!r}", hint=f"use one of: {offered}")
+    try:
+        made: Agent = found[spec.use].load()(spec)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInput(
+            f"agent {spec.id}: the adapter {spec.use!r} cannot be loaded: {error}",
+            hint=f"reinstall the package {found[spec.use].value.partition(':')[0]} comes from",
+        ) from error
+    return made
+
+
+class Agents(Mapping[str, Agent]):
+    """Every agent by name; each is made when it is first asked for, because most runs need one or two."""
+
+    def __init__(self, specs: Iterable[AgentSpec] = ()) -> None:
+        """The built-in ones and `specs`. Raises InvalidInput if two specifications have the same name."""
+        self._specs = {name: AgentSpec(id=name, use=name) for name in BUILT_IN}
+        self._made: dict[str, Agent] = {}
+        seen: set[str] = set()
+        for spec in specs:
+            if spec.id in seen:
+                raise InvalidInput(f"there are two agents named {spec.id}", hint="rename one under `agents:`")
+            seen.add(spec.id)
+            self._specs[spec.id] = spec
+
+    def __getitem__(self, name: str) -> Agent:
+        if name not in self._made:
+            self._made[name] = make(self._specs[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)

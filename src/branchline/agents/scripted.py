@@ -4,21 +4,28 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from branchline._version import __version__
-from branchline.agents.base import Probe
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
+from branchline.agents.base import Ability, Probe
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, CostSource, Invocation, Progress, Usage
+from branchline.core.agent_spec import AgentSpec
 from branchline.process.output import last_line
 from branchline.process.spawn import Exit
 
 RUNNER = str(Path(__file__).with_name("scripted_runner.py"))
 
 
-class _Result(msgspec.Struct, frozen=True, tag="result"):
-    status: str
+class _Line(msgspec.Struct, frozen=True):
+    """Any line of the runner: an action, or at last the result."""
+
+    type: str = ""
+    action: Any = None
+    status: str = ""
     message: str = ""
+    structured: Any = None
     usage: Usage = Usage()
 
 
@@ -26,25 +33,69 @@ class _Result(msgspec.Struct, frozen=True, tag="result"):
 class ScriptedAgent:
     """Performs the request's actions, in order, in the worktree; an empty script does nothing and succeeds."""
 
-    name: str = "scripted"
+    spec: AgentSpec = AgentSpec(id="scripted", use="scripted")
+    abilities: frozenset[Ability] = frozenset({"edit", "read", "schema", "usage", "cost", "stream"})
+    provider: str = ""
 
     def probe(self) -> Probe:
         """Always available: it is part of Branchline and runs on the same Python."""
-        return Probe(available=True, path=RUNNER, version=__version__)
+        return Probe(available=True, path=RUNNER, version=__version__, tested=True)
 
     def prepare(self, request: AgentRequest) -> Invocation:
-        """One Python process that reads the script from the attempt's folder."""
-        script = json.dumps(msgspec.to_builtins(request.script), indent=1)
+        """One Python process that reads the script from the attempt's folder.
+
+        The script is the workstream's, or that of the agent's own configuration for this call.
+        """
+        own = self.spec.scripts[request.round - 1] if request.round <= len(self.spec.scripts) else ()
+        script = json.dumps(msgspec.to_builtins(request.script or own), indent=1)
         argv = (sys.executable, "-I", "-S", RUNNER, f"{request.folder}/script.json")
         return Invocation(argv=argv, files={"script.json": script})
 
-    def parse(self, ended: Exit, stdout: bytes, stderr: bytes) -> AgentResult:
-        """The verdict is the last line of its stream; a stream without one is a crash or invalid output."""
-        line = stdout.rstrip(b"\n").rpartition(b"\n")[2]
+    def reader(self, request: AgentRequest) -> "ScriptedReader":  # noqa: ARG002 - the protocol's signature
+        """A reader of the runner's lines."""
+        return ScriptedReader()
+
+
+class ScriptedReader:
+    """The verdict is the last line of the stream; a stream without one is a crash or invalid output."""
+
+    def __init__(self) -> None:
+        self._doing = ""
+        self._last: _Line | None = None
+        self._usage = Usage()
+
+    @property
+    def progress(self) -> Progress:
+        """The last action."""
+        usage = self._usage
+        tokens = None if usage.input_tokens is None else usage.input_tokens + (usage.output_tokens or 0)
+        return Progress(doing=self._doing, tokens=tokens, cost_usd=usage.cost_usd)
+
+    def line(self, data: bytes) -> None:
+        """Take a line in; one that is not the runner's makes what came before it no verdict."""
         try:
-            result = msgspec.json.decode(line, type=_Result)
+            self._last = msgspec.json.decode(data, type=_Line)
         except msgspec.DecodeError:
+            self._last = None
+            return
+        self._doing = _words(self._last.action) or self._doing
+        self._usage = self._last.usage if self._last.usage != Usage() else self._usage
+
+    def result(self, ended: Exit, stderr: bytes) -> AgentResult:
+        """What the last line says."""
+        last = self._last
+        if last is None or last.type != "result":
             status = AgentStatus.INVALID_OUTPUT if ended.ok else AgentStatus.CRASHED
             return AgentResult(status=status, message=last_line(stderr) or "its stream has no result")
-        status = AgentStatus.OK if result.status == "ok" and ended.ok else AgentStatus.MODEL_ERROR
-        return AgentResult(status=status, message=result.message, usage=result.usage)
+        status = AgentStatus.OK if last.status == "ok" and ended.ok else AgentStatus.MODEL_ERROR
+        source: CostSource = "unknown" if last.usage.cost_usd is None else "agent"
+        usage = msgspec.structs.replace(last.usage, cost_source=source)
+        return AgentResult(status=status, message=last.message, usage=usage, structured=last.structured)
+
+
+def _words(action: object) -> str:
+    """An action in two words: `write a.txt`."""
+    if not isinstance(action, dict):
+        return str(action or "")
+    ((name, value),) = action.items()
+    return f"{name} {value['path']}" if isinstance(value, dict) and "path" in value else str(name)

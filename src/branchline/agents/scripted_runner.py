@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# What the final line says besides the status.
+said: "dict[str, object]" = {"usage": {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}}
+
+
 class ActionFailed(Exception):
     """An action could not be done; the text says why."""
 
@@ -81,6 +85,17 @@ def hang(_: object) -> None:
         time.sleep(3600)
 
 
+def answer(value: object) -> None:
+    """Give the structured answer of this attempt."""
+    said["structured"] = value
+
+
+def usage(**used: float | None) -> None:
+    """Say what was used; None is "it cannot be told"."""
+    said["usage"] = used
+    print(json.dumps({"type": "usage", "usage": used}), flush=True)
+
+
 def perform(action: "dict[str, Any] | str") -> None:
     """Do one action: a mapping of its only member, or the bare word `hang`."""
     ((name, value),) = action.items() if isinstance(action, dict) else ((action, None),)
@@ -92,8 +107,10 @@ def perform(action: "dict[str, Any] | str") -> None:
         "sleep": time.sleep,
         "fail": fail,
         "hang": hang,
+        "answer": answer,
+        "usage": usage,
     }
-    if isinstance(value, dict):
+    if isinstance(value, dict) and name != "answer":
         actions[name](**value)
     else:
         actions[name](value)
@@ -114,8 +131,7 @@ def main(path: str) -> int:
 
 def report(status: str, message: str) -> int:
     """Print the final line; the exit code that goes with it."""
-    usage = {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
-    print(json.dumps({"type": "result", "status": status, "message": message, "usage": usage}), flush=True)
+    print(json.dumps({"type": "result", "status": status, "message": message, **said}), flush=True)
     return 0 if status == "ok" else 1
 
 

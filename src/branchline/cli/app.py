@@ -16,7 +16,9 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "run": Entry("Run", "Carry a plan out: agents work, gates check, the result merges."),
+    "run": Entry("Run", "Carry a request out: agents plan and work, gates check, the result merges."),
+    "plan": Entry("Run", "Have an agent split a request into workstreams; nothing is changed."),
+    "approve": Entry("Run", "Accept the plan of a run that waits for it, and go on."),
     "resume": Entry("Run", "Go on with a run that was interrupted or that failed."),
     "retry": Entry("Run", "Do one task of a run again, and what follows from it."),
     "cancel": Entry("Run", "End a run; what its agents made so far is kept."),
@@ -24,6 +26,7 @@ COMMANDS = {
     "status": Entry("Look", "Say where a run stands."),
     "show": Entry("Look", "Show everything about a run, or about one of its tasks."),
     "log": Entry("Look", "Print what happened in a run, line by line."),
+    "costs": Entry("Look", "Say what the agents of a run used, and what is left of its budget."),
     "diff": Entry("Look", "Print the change that a run or a workstream made."),
     "graph": Entry("Look", "Draw the task graph of a run or of a plan."),
     "trace": Entry("Look", "Send the trace of a run to a collector, or write it to a file."),
@@ -31,6 +34,7 @@ COMMANDS = {
     "restore": Entry("Repair", "Bring work back that a run has saved."),
     "gc": Entry("Repair", "Save and remove what ended runs left in the way."),
     "doctor": Entry("Repair", "Check that everything needed is here."),
+    "agents": Entry("Set up", "List the agents: what is installed, and what each can do."),
     "demo": Entry("Set up", "Show the whole job on a small repository of its own."),
     "init": Entry("Set up", "Write a configuration and an example plan."),
     "schema": Entry("Set up", "Print the JSON Schema of a kind of file."),

@@ -8,10 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from branchline.agents.registry import agents
 from branchline.cli.history import history_of
-from branchline.config.load import SETTINGS_FILE, load_settings
+from branchline.cli.survey import Seen, every_spec, fallbacks, survey
+from branchline.config.load import SETTINGS_FILE, load_plan, load_settings
 from branchline.config.settings import Settings
+from branchline.core.plan import Plan
 from branchline.core.verdict import Gate
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
@@ -20,6 +21,7 @@ from branchline.git.repo import Repo
 from branchline.ledger.paths import RunPaths, run_ids
 from branchline.views.text import count
 
+NEEDED_ROLES = frozenset({"editor", "required reviewer"})
 NEEDED = ("commondir", "gitdir", "HEAD")  # files without which a worktree's registration stops every git
 
 
@@ -32,12 +34,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
-def examine(path: Path) -> list[Finding]:
-    """Everything, in the order in which it should be mended."""
-    return list(_findings(path))
+def examine(path: Path, plan: Path | None = None) -> list[Finding]:
+    """Everything, in the order in which it should be mended; with a plan, the agents that it names too."""
+    return list(_findings(path, plan))
 
 
-def _findings(path: Path) -> Iterator[Finding]:
+def _findings(path: Path, plan: Path | None) -> Iterator[Finding]:
     try:
         found = ".".join(map(str, version()))
         yield Finding(name="git", state="ok", detail=f"{found} (at least {'.'.join(map(str, OLDEST))})")
@@ -51,7 +53,7 @@ def _findings(path: Path) -> Iterator[Finding]:
         yield Finding(name="repository", state="missing", detail=error.message, next=error.hint)
         return
     yield from _repository(repo)
-    yield from _configuration(repo)
+    yield from _configuration(repo, plan)
     yield from _worktrees(repo)
     yield from _runs(repo.root)
 
@@ -74,9 +76,11 @@ def _repository(repo: Repo) -> Iterator[Finding]:
         yield Finding(name="submodules", state="warning", detail=detail)
 
 
-def _configuration(repo: Repo) -> Iterator[Finding]:
+def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
     try:
         settings = load_settings(None, root=repo.root)
+        names = [spec.id for spec in settings.agents]
+        plan = load_plan(file, agents=names, default_agent=settings.agent) if file else None
         gates = (*settings.gates, *expand(settings.presets, root=repo.root))
     except BranchlineError as error:
         yield Finding(name="configuration", state="missing", detail=error.message, next=error.hint)
@@ -87,20 +91,55 @@ def _configuration(repo: Repo) -> Iterator[Finding]:
         there = (repo.root / SETTINGS_FILE).exists()
         again = f"add gates to {SETTINGS_FILE}" if there else "branchline init"
         yield Finding(name="configuration", state="warning", detail="no gates: nothing will be checked", next=again)
-    yield from _agents(settings)
+    yield from _agents(settings, plan)
     for gate in gates:
         yield _gate(gate)
 
 
-def _agents(settings: Settings) -> Iterator[Finding]:
-    for name, agent in agents(settings.agents).items():
-        probe = agent.probe()
-        state: Literal["warning", "missing"] = "missing" if name == settings.agent else "warning"
-        if probe.available:
-            words = " ".join(filter(None, (probe.version, probe.path)))
-            yield Finding(name=f"agent {name}", state="ok", detail=words)
-        else:
-            yield Finding(name=f"agent {name}", state=state, detail="it cannot be run here", next=probe.hint)
+def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
+    """The agents that a run would call, one by one; the others in one line."""
+    specs = every_spec(settings)
+    seen = survey(specs.values())
+    roles = _roles(settings, plan)
+    for name in list(roles):
+        roles |= {other: f"instead of {name}" for other in fallbacks(name, specs) if other not in roles}
+    for name, role in roles.items():
+        replaced = any(seen[other].installed for other in fallbacks(name, specs))
+        needed = role in NEEDED_ROLES and not replaced
+        yield from _agent(seen[name], role, "missing" if needed else "warning")
+    others = [found for name, found in seen.items() if name not in roles]
+    there = [" ".join(filter(None, (found.name, found.version))) for found in others if found.installed]
+    absent = [found.name for found in others if not found.installed]
+    words = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
+    yield Finding(name="other agents", state="ok", detail=f"{words} (branchline agents says more)")
+
+
+def _roles(settings: Settings, plan: Plan | None) -> dict[str, str]:
+    """The agents that the settings and a plan name, each with the first thing that it is needed for."""
+    editors = [w.agent or settings.agent for w in plan.workstreams] if plan else [settings.agent]
+    reviewing = "required reviewer" if settings.review.required else "reviewer"
+    named = [
+        *((name, "editor") for name in editors),
+        (settings.planning.agent, "planner"),
+        (settings.review.agent, reviewing),
+        (settings.repair.takeover, "takes repairs over"),
+    ]
+    return {name: role for name, role in reversed(named) if name}
+
+
+def _agent(seen: Seen, role: str, if_absent: Literal["warning", "missing"]) -> Iterator[Finding]:
+    name = f"agent {seen.name}"
+    if not seen.installed:
+        detail = f"{role}: {seen.problem or 'it is not installed'}"
+        yield Finding(name=name, state=if_absent, detail=detail, next=seen.hint)
+        return
+    words = f"{role}: {' '.join(filter(None, (seen.version, seen.path)))}"
+    if seen.tested is False:
+        words += "; Branchline is not tested with this version"
+    if seen.hint.startswith("export "):
+        words += "; the environment has no key for it"
+    well = seen.tested is not False and not seen.hint
+    yield Finding(name=name, state="ok" if well else "warning", detail=words, next=seen.hint)
 
 
 def _gate(gate: Gate) -> Finding:

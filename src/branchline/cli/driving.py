@@ -1,5 +1,6 @@
 """Driving a run to its end before somebody's eyes, and saying what came of it."""
 
+import os
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from branchline.cli.asking import decision, somebody_is_there
 from branchline.cli.output import emit, say
 from branchline.core.plan import Plan
-from branchline.engine.pipeline import Session
+from branchline.core.run_state import RunState
+from branchline.engine.inbox import Intent, drop
+from branchline.engine.pipeline import Session, resume
 from branchline.errors import Interrupted
 from branchline.ledger.log import read, require
 from branchline.views.recap import EXIT_INTERRUPTED, lines, recap
@@ -19,7 +23,27 @@ if TYPE_CHECKING:
 
 
 def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bool) -> int:
-    """Have `drive` drive a run, showing its progress; then its recap, and its exit code."""
+    """Have `drive` drive a run, showing its progress; then its recap, and its exit code.
+
+    A run whose planner has proposed a plan is asked about, if there is somebody to ask, and goes on by the answer.
+    """
+    state = watched(paths, drive)
+    if state is None:
+        finish(paths, as_json=as_json)
+        return EXIT_INTERRUPTED
+    if not state.awaiting or not somebody_is_there():
+        return finish(paths, as_json=as_json)
+    answer = decision(paths, state)
+    if answer == "later":
+        return finish(paths, as_json=as_json)
+    if isinstance(answer, str):
+        drop(paths, Intent(kind="cancel", by=os.environ.get("USER") or "the user"))
+        return driven(paths, lambda session: resume(paths, session), as_json=as_json)
+    return driven(paths, lambda session: resume(paths, session, accept=answer), as_json=as_json)
+
+
+def watched(paths: "RunPaths", drive: Callable[[Session], object]) -> RunState | None:
+    """Have `drive` drive a run, showing its progress; the state in which it left it, None if it was interrupted."""
     from branchline.cli.watch import watching
 
     try:
@@ -28,9 +52,8 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
     except Interrupted:
         if not paths.ledger.exists():
             raise
-        finish(paths, as_json=as_json)
-        return EXIT_INTERRUPTED
-    return finish(paths, as_json=as_json)
+        return None
+    return require(read(paths), paths)
 
 
 @contextmanager
@@ -55,6 +78,6 @@ def finish(paths: "RunPaths", *, as_json: bool) -> int:
     if as_json:
         emit(made)
     else:
-        plan = msgspec.convert(state.pins["plan"], Plan) if state.kind == "pipeline" else None
+        plan = msgspec.convert(state.plan, Plan) if state.plan else None
         say("", *lines(made, reading.records, state, plan))
     return made.exit_code

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from branchline.cli.watch import is_bad, news, warnings
+from branchline.core.events import Transition
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -29,6 +30,7 @@ STYLES = {
 }
 REDRAWS_A_SECOND = 8
 MOST_ROWS = 16
+LONGEST_TEXT = 500  # characters of which a row may show some
 SPARE_LINES = 6
 
 
@@ -65,6 +67,8 @@ class Live:
         """Take the rows from the state now: it changes under the hands of the coordinator later."""
         for record in records:
             self._attempts.take(record)
+            if isinstance(record.event, Transition):  # what the attempt before it was about is over
+                self._texts.pop(record.event.task_id, None)
         for record in news(state, records):
             if is_bad(record.event):
                 self._console.print(Text(encodable(line(record)), style="red"))
@@ -76,8 +80,8 @@ class Live:
         self._rows, self._heard = rows, time.monotonic()
 
     def say(self, task_id: str, text: str) -> None:
-        """Remember what a running step is about."""
-        self._texts[task_id] = encodable(plain(text))
+        """Remember what a running step is about; many agents say much, so only what is drawn is made fit to be."""
+        self._texts[task_id] = text[:LONGEST_TEXT]
 
     def _running(self, state: RunState, at: int) -> tuple[Row, ...]:
         """A graph may have thousands of tasks, and a batch of records comes every few milliseconds: only what runs."""
@@ -123,7 +127,7 @@ class Live:
         tries = " ".join(
             [*([f"try {row.attempt}"] if row.attempt > 1 else []), *([f"round {row.round}"] if row.round > 1 else [])]
         )
-        doing = self._texts.get(row.task_id, "") if running else plain(row.reason)
+        doing = plain(self._texts.get(row.task_id, "") if running else row.reason)
         return (
             Text(f"  {MARKS[row.state]}", style=style),
             Text(encodable(plain(row.name)), style="bold" if running else style),

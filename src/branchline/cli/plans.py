@@ -1,49 +1,111 @@
 """What is about to be run: its settings, put together, and the plan as a person is asked about it."""
 
-import sys
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from branchline.cli.output import is_live, say
+from branchline.cli.asking import somebody_is_there
+from branchline.cli.output import say
 from branchline.config.load import load_settings
 from branchline.config.settings import Settings
+from branchline.core.agent_spec import BUILT_IN
+from branchline.core.budget import Budget
 from branchline.core.pipeline import merge_order
 from branchline.core.plan import Plan
 from branchline.errors import InvalidInput
 from branchline.views.text import count, plain, table
 
 if TYPE_CHECKING:
-    from branchline.cli.commands.run import Given
     from branchline.engine.pipeline import Request
+    from branchline.ledger.paths import RunPaths
 
 
-def settings_for(root: Path, given: "Given") -> Settings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the command line says of a run to begin; None leaves it to the settings."""
+
+    repo: Path
+    base: str | None = None
+    agent: str | None = None
+    planner: str | None = None
+    ship: str | None = None
+    config: Path | None = None
+    max_parallel: int | None = None
+    budget: float | None = None
+    yes: bool = False
+    as_json: bool = False
+
+
+def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tuple["RunPaths", "Request"]:
+    """Where a run will live and what it is asked; nothing is written yet. `file`: its plan, if there is one already.
+
+    Raises InvalidInput.
+    """
+    from branchline.cli.asking import plan_of
+    from branchline.engine.pipeline import Request
+    from branchline.engine.recover import clock, new_run_id
+    from branchline.git.repo import Repo
+    from branchline.ledger.paths import RunPaths
+
+    repo = Repo.open(given.repo)
+    settings = settings_for(repo.root, given)
+    now = _start_time() or clock()
+    request = Request(
+        repo=repo.root,
+        settings=settings,
+        plan=None if file is None else plan_of(file, settings),
+        prompt=prompt,
+        approve_plan=approve,
+        base=given.base,
+        run_id=os.environ.get("BRANCHLINE_RUN_ID") or new_run_id(now),
+        started_at=now,
+    )
+    return RunPaths(repo.root, request.run_id or ""), request
+
+
+def _start_time() -> int | None:
+    """The seam for tests that BRANCHLINE_RUN_ID is too: Unix milliseconds at which the run says it began."""
+    text = os.environ.get("BRANCHLINE_START_TIME")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InvalidInput(f"BRANCHLINE_START_TIME is {text!r}, not a time in Unix milliseconds")
+    return int(text)
+
+
+def settings_for(root: Path, given: Given) -> Settings:
     """The settings of a repository with what the command line (or its environment) changes. Raises InvalidInput."""
     settings = load_settings(given.config, root=root)
     changes: dict[str, object] = {}
     if given.max_parallel is not None:
         changes["max_parallel"] = given.max_parallel
     if given.agent is not None:
-        changes["agent"] = _known_agent(given.agent, settings)
+        changes["agent"] = _known_agent(given.agent, settings, "--agent")
+    if given.planner is not None:
+        planner = _known_agent(given.planner, settings, "--planner")
+        changes["planning"] = msgspec.structs.replace(settings.planning, agent=planner)
+    if given.budget is not None:
+        changes["budget"] = msgspec.structs.replace(settings.budget, run=given.budget)
     if given.ship is not None:
         changes["ship"] = msgspec.structs.replace(settings.ship, mode=given.ship)
     return msgspec.structs.replace(settings, **changes)
 
 
-def _known_agent(name: str, settings: Settings) -> str:
-    known = ["scripted", *(agent.id for agent in settings.agents)]
+def _known_agent(name: str, settings: Settings, option: str) -> str:
+    known = list(dict.fromkeys([*(agent.id for agent in settings.agents), *BUILT_IN]))
     if name not in known:
-        raise InvalidInput(f"there is no agent {name!r}", hint=f"--agent {'|'.join(known)}")
+        raise InvalidInput(f"there is no agent {name!r}", hint=f"{option} {'|'.join(known)}")
     return name
 
 
 def agreed(plan: Plan, settings: Settings, request: "Request") -> bool:
     """Show the plan and ask; without a terminal nobody is asked."""
-    say(*lines(plan, settings), "")
-    if not (is_live(sys.stderr) and sys.stdin.isatty()):
+    say(*lines(plan, settings, settings.budget), "")
+    if not somebody_is_there():
         return True
     base = request.base or settings.base or "the branch that is checked out"
     where = f"and ships to {base}" if settings.ship.mode == "merge" else "and leaves an integration branch"
@@ -52,8 +114,8 @@ def agreed(plan: Plan, settings: Settings, request: "Request") -> bool:
     return answer
 
 
-def lines(plan: Plan, settings: Settings) -> list[str]:
-    """The plan as text, its workstreams in the order in which they will merge."""
+def lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
+    """The plan as text, its workstreams in the order in which they will merge, and what it may cost."""
     head = plain(plan.goal) or "A plan without a goal"
     rows = [("", "workstream", "agent", "after", "may write")]
     for number, name in enumerate(merge_order(plan), start=1):
@@ -64,4 +126,15 @@ def lines(plan: Plan, settings: Settings) -> list[str]:
     size = f"{count(len(plan.workstreams), 'workstream')}, at most {count(settings.max_parallel, 'task')} at once"
     gates = ", ".join([*(gate.id for gate in settings.gates), *settings.presets])
     checks = f"gates: {gates}" if gates else "no gates: nothing will be checked"
-    return [head, f"  {size}; {checks}", "", *table(rows)]
+    return [head, f"  {size}; {checks}", *_estimate(plan, budget), "", *table(rows)]
+
+
+def _estimate(plan: Plan, budget: Budget) -> list[str]:
+    """What the workstreams may cost at most in their first round, where there is a limit."""
+    if not budget.limited:
+        return []
+    limits = [budget.run, budget.day]
+    each = min((one for one in (budget.attempt, budget.workstream) if one is not None), default=None)
+    if each is not None:
+        limits.append(each * len(plan.workstreams))
+    return [f"  it may spend at most ${min(one for one in limits if one is not None):,.2f} before any repair"]

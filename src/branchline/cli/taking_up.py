@@ -19,10 +19,11 @@ def take_up(
     retry: str | None = None,
     checkpoint: int | None = None,
     skip: tuple[str, ...] = (),
+    budget: float | None = None,
 ) -> None:
     """Drive a run on. Raises InvalidInput, RunBusy, LedgerError."""
     if history.state.kind == "pipeline":
-        pipeline.resume(history.paths, session, retry=retry, checkpoint=checkpoint, skip=skip)
+        pipeline.resume(history.paths, session, retry=retry, checkpoint=checkpoint, skip=skip, budget=budget)
         return
     if checkpoint is not None:
         raise InvalidInput("a plain graph has no checkpoint to go back to", hint=f"branchline resume {history.run_id}")

@@ -94,7 +94,7 @@ def task_view(history: History, name: str) -> TaskView:
 
 def _try(history: History, attempt: Any) -> Try:
     folder = history.paths.attempt(attempt.task_id, attempt.attempt)
-    files = _files(folder)
+    files = files_of(folder)
     return Try(
         attempt=attempt.attempt,
         state=attempt.state,
@@ -111,8 +111,8 @@ def _try(history: History, attempt: Any) -> Try:
     )
 
 
-def _files(folder: Path) -> dict[str, int]:
-    """The regular files of an attempt's folder, the agent's private home apart."""
+def files_of(folder: Path) -> dict[str, int]:
+    """The regular files of an attempt's folder with their sizes in bytes, the agent's private home apart."""
     if not folder.is_dir():
         return {}
     found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())

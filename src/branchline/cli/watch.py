@@ -55,12 +55,16 @@ class Lines:
 def news(state: RunState, records: Sequence[Record]) -> Iterator[Record]:
     """The records of a batch that are worth a line.
 
-    Facts, failures, retries; the start of an agent; of a plain graph's tasks every move. A rejected batch is told once.
+    Facts, failures, retries; the start of an agent; of a plain graph's tasks every move. A rejected batch is told once,
+    and so is the end of an agent: with what it changed.
     """
     judged = {r.event.task_id for r in records if isinstance(r.event, e.Codegate)}
+    ended = {(r.event.task_id, r.event.agent) for r in records if isinstance(r.event, e.ExecuteWsComplete)}
     for record in records:
         event = record.event
-        if not isinstance(event, e.Transition):
+        if isinstance(event, e.AgentCalled):
+            worth = (event.task_id, event.agent) not in ended
+        elif not isinstance(event, e.Transition):
             worth = not isinstance(event, QUIET_FACTS)
         elif state.kind == "graph":
             worth = True

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
-from branchline.core.agent import PLACEHOLDERS, unknown_placeholders
+from branchline.core.agent_spec import BUILT_IN, PLACEHOLDERS, unknown_placeholders
 from branchline.core.graph import CycleError, sort_ids
 
 SCRIPTED = "scripted"

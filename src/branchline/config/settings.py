@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from branchline.core.agent import AgentSpec
+from branchline.core.agent_spec import AgentSpec
+from branchline.core.budget import Budget
 from branchline.core.durations import Duration
 from branchline.core.plan import Argv, Glob, Model, Name
+from branchline.core.pricing import Price
 from branchline.core.retry import RetryPolicy
 from branchline.core.verdict import Gate
 
@@ -64,6 +66,48 @@ class Resources(Model, frozen=True, kw_only=True):
     mem_mb: float | None = None
 
 
+class Planning(Model, frozen=True, kw_only=True):
+    """How a request becomes a plan. `agent` empty: the default agent plans too.
+
+    `attempts`: how often the planner may answer, the first time included; `overlap`: what becomes of workstreams that
+    could run at once and may write the same files.
+    """
+
+    agent: str = ""
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    overlap: Literal["serialise", "refuse", "allow"] = "serialise"
+    timeout: Duration = "10m"
+    max_workstreams: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+class Repair(Model, frozen=True, kw_only=True):
+    """How a rejected batch or a conflict goes back to its agent: at most so many rounds, so long, for so much money.
+
+    From round `takeover_after` + 1 on, `takeover` works instead of the workstream's own agent.
+    """
+
+    rounds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 2
+    time: Duration | None = None
+    usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    takeover: str = ""
+    takeover_after: Positive = 1
+
+
+class Review(Model, frozen=True, kw_only=True):
+    """A second agent reads each approved batch; its blocking findings reject it. `agent` empty: no review."""
+
+    agent: str = ""
+    timeout: Duration = "10m"
+    required: bool = False
+
+
+class Cassettes(Model, frozen=True, kw_only=True):
+    """Models' answers on tape, in a folder of the repository's: `record` them, or `replay` them without any model."""
+
+    mode: Literal["off", "record", "replay"] = "off"
+    folder: str = ".branchline/cassettes"
+
+
 class Settings(Model, frozen=True, kw_only=True):
     """The whole configuration."""
 
@@ -73,11 +117,16 @@ class Settings(Model, frozen=True, kw_only=True):
     agent: str = "scripted"
     agents: tuple[AgentSpec, ...] = ()
     agent_timeout: Duration = "30m"
+    planning: Planning = Planning()
+    review: Review = Review()
+    budget: Budget = Budget()
+    prices: dict[str, Price] = {}
+    cassettes: Cassettes = Cassettes()
     env: tuple[Name, ...] = ()
     setup: Setup = Setup()
     gates: tuple[Gate, ...] = ()
     presets: tuple[PresetName, ...] = ()
-    repair_rounds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 2
+    repair: Repair = Repair()
     protect: tuple[Glob, ...] = PROTECTED
     allow_protected: tuple[Glob, ...] = ()
     retry: RetryPolicy = RetryPolicy()

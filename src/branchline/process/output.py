@@ -14,19 +14,24 @@ CONTROL = re.compile(
 
 def tail(path: Path, limit: int) -> bytes:
     """The last `limit` bytes of a regular file; nothing if it is missing, a link, a pipe or a device."""
-    try:
-        with open(path, "rb", opener=_cautiously) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return b""
-            file.seek(max(0, status.st_size - limit))
-            return file.read(limit)
-    except OSError:
+    descriptor = open_regular(path)
+    if descriptor is None:
         return b""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(descriptor).st_size - limit))
+        return file.read(limit)
 
 
-def _cautiously(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int | None:
+    """A descriptor of a regular file; None if it is missing, a link, a pipe or a device."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def readable(data: bytes) -> str:

@@ -13,7 +13,7 @@ import subprocess  # noqa: TID251 - this is the module that may
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class TookTooLong(BranchlineError):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: `code` or `signal`, and `reason` if we ended it (timeout, cancelled, output_limit)."""
+    """How a process ended: `code` or `signal`, and `reason` if we ended it (timeout, cancelled, output_limit, or `watch`'s)."""
 
     code: int | None
     signal: int | None
@@ -126,11 +126,13 @@ def run(  # noqa: PLR0913 - keyword-only data
     marker: str | None = None,
     thorough: bool = False,
     max_output: int | None = None,
+    watch: Callable[[], str | None] | None = None,
 ) -> Exit:
     """Run `argv` to its end and return how it ended; the rest of its process group dies with it.
 
     `timeout` and `grace` are seconds, `max_output` is bytes a file. `marker` names the attempt in the child's
-    environment; `thorough` sweeps for that name afterwards, which also finds what left the process group.
+    environment; `thorough` sweeps for that name afterwards, which also finds what left the process group. `watch` is
+    called several times a second; what it returns, if anything, is the reason to end the process.
     `stdout` and `stderr` may be one path. Raises ToolMissing or CannotStart.
     """
     began = time.monotonic()
@@ -140,7 +142,7 @@ def run(  # noqa: PLR0913 - keyword-only data
         process = _start(argv, cwd, named, streams)
         try:
             with switch.guarding(process.pid):
-                reason = _supervise(process, timeout, grace, _Output(streams[1:], max_output))
+                reason = _supervise(process, timeout, grace, _Output(streams[1:], max_output, watch))
         finally:
             code = process.wait()
     reason = reason or switch.reason
@@ -247,14 +249,21 @@ def _start(
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """The files that a process writes, and how many bytes each may hold."""
+    """The files that a process writes, how many bytes each may hold, and who else looks."""
 
     descriptors: tuple[int, ...]
     limit: int | None
+    watch: Callable[[], str | None] | None
 
     @property
-    def exceeded(self) -> bool:
-        return self.limit is not None and any(os.fstat(one).st_size > self.limit for one in self.descriptors)
+    def unlimited(self) -> bool:
+        return self.limit is None and self.watch is None
+
+    def look(self) -> str | None:
+        """The reason to end the process now, if there is one."""
+        if self.limit is not None and any(os.fstat(one).st_size > self.limit for one in self.descriptors):
+            return "output_limit"
+        return self.watch() if self.watch is not None else None
 
 
 class _Wait:
@@ -306,13 +315,13 @@ def _supervise(process: subprocess.Popen[bytes], timeout: float | None, grace: f
 
 def _limit_reached(wait: _Wait, timeout: float | None, output: _Output) -> str | None:
     deadline = math.inf if timeout is None else time.monotonic() + timeout
-    tick = math.inf if output.limit is None else _LOOK_EVERY
+    tick = math.inf if output.unlimited else _LOOK_EVERY
     while True:
         pause = min(deadline - time.monotonic(), tick)
         if wait.ended(None if math.isinf(pause) else pause):
             return None
-        if output.exceeded:
-            return "output_limit"
+        if reason := output.look():
+            return reason
         if time.monotonic() >= deadline:
             return "timeout"
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from branchline.agents.base import Agent
 from branchline.config.settings import Settings
+from branchline.core.budget import Purse
 from branchline.core.graph import Task
 from branchline.core.plan import Plan, Workstream
 from branchline.core.run_state import RunState, TaskRecord
@@ -25,25 +26,35 @@ ENDED = TERMINAL | {State.FAILED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached)."""
+    """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached).
+
+    `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
+    """
 
     paths: RunPaths
     repo: Repo
     worktrees: Worktrees
     settings: Settings
     gates: tuple[Gate, ...]
-    plan: Plan
+    accepted: Plan | None
     agents: Mapping[str, Agent]
     base: str
     target: str
     started_at: int
     pins: Mapping[str, Any]
     environ: Mapping[str, str]
+    approve_plan: bool = False
 
     @property
     def run_id(self) -> str:
         """The run's id."""
         return self.paths.run_id
+
+    @property
+    def plan(self) -> Plan:
+        """The accepted plan; there is one from step 3 on."""
+        assert self.accepted is not None
+        return self.accepted
 
     @property
     def commit_time(self) -> int:
@@ -88,6 +99,7 @@ class StepContext:
     records: Mapping[tuple[str, str], TaskRecord]
     kill: KillSwitch
     say: Callable[[str], None]
+    purse: Purse = field(default_factory=Purse)
 
     @property
     def workstream(self) -> Workstream:

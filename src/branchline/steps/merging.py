@@ -81,7 +81,7 @@ def _rival(ctx: StepContext, paths: Sequence[str], merged: Sequence[str]) -> str
 
 
 def _has_rounds(ctx: StepContext, name: str) -> bool:
-    return ctx.records["execute", name].task.round <= ctx.run.settings.repair_rounds
+    return ctx.records["execute", name].task.round <= ctx.run.settings.repair.rounds
 
 
 def prove(

@@ -3,11 +3,17 @@
 import json
 import os
 import shutil
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from branchline.agents.base import Probe
 
 from branchline.core.result import Failure, Result, Success
 from branchline.git.command import version
+from branchline.steps.calling import chain
 from branchline.steps.context import Run, StepContext
+from branchline.steps.prompting import problems
 
 LEAST_FREE_MB = 200
 
@@ -24,10 +30,16 @@ def run(ctx: StepContext) -> Result:
 
 
 def _survey(run: Run) -> dict[str, Any]:
-    names = sorted({w.agent or run.settings.agent for w in run.plan.workstreams})
-    probes = {name: run.agents[name].probe() for name in names}
+    chains = {name: chain(run.agents, name) for name in _needed(run)}
+    probes = _probes(run, {name for names in chains.values() for name in names})
     tools = {gate.id: shutil.which(gate.verify[0]) for gate in run.gates}
-    missing = [f"agent {name} cannot run here: {probe.hint}" for name, probe in probes.items() if not probe.available]
+    missing = [
+        f"agent {name} cannot run here: {probes[name].hint}"
+        for name, names in chains.items()
+        if not any(probes[one].available for one in names)
+    ]
+    missing += _blind(run)
+    missing += problems(run)
     missing += [
         f"gate {gate.id} is required, and {gate.verify[0]} is not installed"
         for gate in run.gates
@@ -50,8 +62,45 @@ def _survey(run: Run) -> dict[str, Any]:
         "gates": tools,
         "free_mb": free_mb,
         "missing": missing,
-        "warnings": _warnings(run, tools),
+        "warnings": [*_untried(probes), *_warnings(run, tools)],
     }
+
+
+def _needed(run: Run) -> list[str]:
+    """The agents that the run begins with: the planner's and the reviewer's, and those of its workstreams."""
+    settings = run.settings
+    planner = (settings.planning.agent or settings.agent,) if run.accepted is None else ()
+    named = {w.agent or settings.agent for w in run.accepted.workstreams} if run.accepted else {settings.agent}
+    others = (settings.review.agent, settings.repair.takeover)
+    return sorted({*planner, *named, *filter(None, others)})
+
+
+def _probes(run: Run, names: Iterable[str]) -> dict[str, Probe]:
+    """What is there of each agent; asked at once, because each may have to start its program to learn its version."""
+    ordered = sorted(names)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(zip(ordered, pool.map(lambda name: run.agents[name].probe(), ordered), strict=True))
+
+
+def _blind(run: Run) -> list[str]:
+    """The agents that would have to plan or review and cannot be kept from writing."""
+    settings = run.settings
+    readers = [("review", "review", settings.review.agent)]
+    if run.accepted is None:
+        readers.append(("plan", "planning", settings.planning.agent or settings.agent))
+    return [
+        f"agent {name} cannot {what}: it has no way of only reading; name another under `{key}:`"
+        for what, key, name in readers
+        if name and "read" not in run.agents[name].abilities
+    ]
+
+
+def _untried(probes: Mapping[str, Probe]) -> list[str]:
+    return [
+        f"agent {name} is version {probe.version}, which has not been tested: {probe.hint or 'it may behave differently'}"
+        for name, probe in probes.items()
+        if probe.available and probe.tested is False
+    ]
 
 
 def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:

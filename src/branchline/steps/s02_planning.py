@@ -1,17 +1,172 @@
-"""Step 2: the accepted plan, stored as an artefact before anything is built on it."""
+"""Step 2: the plan, given or made by a planner, checked by us and stored before anything is built on it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from branchline.config.canonical import canonical, digest
-from branchline.core.events import PlanComplete
-from branchline.core.result import Result, Success
+from branchline.config.load import plan_from_data
+from branchline.core.agent import AgentStatus
+from branchline.core.durations import seconds
+from branchline.core.events import AgentCalled, PlanComplete, PlanProposed
+from branchline.core.plan import Plan
+from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
+from branchline.core.result import Failure, Result, Success
+from branchline.errors import InvalidInput
+from branchline.steps.calling import Ask, Called, call
 from branchline.steps.context import StepContext
+from branchline.steps.prompting import plan_prompt
 
 
 def run(ctx: StepContext) -> Result:
-    """Write `execution_plan.yaml`. Workstreams, scopes and gates were checked when the plan was read."""
-    plan = ctx.run.plan
-    path = ctx.run.paths.artifacts / "execution_plan.yaml"
+    """Store the plan that the run was given; without one, have a planner make it."""
+    if ctx.run.accepted is None:
+        return _planned(ctx)
+    plan, path = ctx.run.accepted, ctx.run.paths.artifacts / "execution_plan.yaml"
     path.write_text(canonical(plan), encoding="utf-8")
     ctx.checkpoint("plan-complete", ctx.run.base)
-    names = tuple(w.id for w in plan.workstreams)
-    fact = PlanComplete(task_id=ctx.task.id, workstreams=names, digest=digest(plan))
+    fact = PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan))
     return Success({"plan": str(path), "digest": fact.digest}, (fact,))
+
+
+def _planned(ctx: StepContext) -> Result:
+    """Ask the planner until its answer is a plan, at most as often as the settings allow."""
+    planning = ctx.run.settings.planning
+    name = planning.agent or ctx.run.settings.agent
+    facts: list[AgentCalled] = []
+    answer, errors = "", tuple[str, ...]()
+    with _checkout(ctx) as place:
+        for number in range(1, planning.attempts + 1):
+            if number > 1:
+                ctx.say(f"asking {name} again: {errors[0]}")
+            prompt = plan_prompt(ctx.run, request=ctx.run.pins["prompt"], answer=answer, errors=errors)
+            called = call(ctx, name, _question(ctx, place, prompt, number))
+            facts += called.facts
+            if called.result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
+                return _failed(ctx, called, facts)
+            answer = _as_text(called)
+            found = _judged(ctx, called)
+            if isinstance(found, _Checked):
+                return _accepted(ctx, found, facts)
+            errors = found
+            left = ctx.purse.left
+            if left is not None and left <= 0:
+                break
+    reason = f"planner {name} gave no plan that can be used: {errors[0]}"
+    _write_error(ctx, [reason, *errors, "", "Its last answer:", answer])
+    return Failure(reason, "invalid_plan", retryable=False, outputs=_hint(ctx), facts=tuple(facts))
+
+
+def _question(ctx: StepContext, place: Path, prompt: str, number: int) -> Ask:
+    return Ask(
+        role="planner",
+        prompt=prompt,
+        worktree=place,
+        mode="read",
+        timeout=seconds(ctx.run.settings.planning.timeout),
+        number=number,
+        folder=f"ask-{number}" if number > 1 else "",
+        schema=plan_schema(_choice(ctx)),
+    )
+
+
+def _choice(ctx: StepContext) -> list[str]:
+    """The agents that a planner may give work to: those that the configuration names, the default one first."""
+    settings = ctx.run.settings
+    others = [spec.id for spec in settings.agents if spec.id not in {settings.agent, settings.planning.agent}]
+    return [settings.agent, *others]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A plan that can be carried out, and what a person should know of it."""
+
+    plan: Plan
+    warnings: tuple[str, ...]
+
+
+def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
+    """The plan in an answer, or what is wrong with it, in words that the planner can act on."""
+    if called.result.status is AgentStatus.INVALID_OUTPUT:
+        return (called.result.message,)
+    settings, data = ctx.run.settings, from_answer(called.result.structured)
+    most = settings.planning.max_workstreams
+    if len(data["workstreams"]) > most:
+        return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
+    try:
+        plan = plan_from_data(data, agents=_choice(ctx), default_agent=settings.agent, file="plan")
+    except InvalidInput as error:
+        return tuple(error.message.splitlines())
+    return checked(plan, _paths(ctx), settings.planning.overlap)
+
+
+def _paths(ctx: StepContext) -> list[str]:
+    return [entry.path for entry in ctx.run.repo.entries(ctx.run.repo.tree_of(ctx.run.base))]
+
+
+def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[str, ...]:
+    """What the scopes promise: overlaps are serialised, refused or allowed by policy; what matches nothing is told."""
+    found = overlaps(plan, paths)
+    if found and policy == "refuse":
+        return tuple(f"{one}: give them scopes apart, or let one depend on the other" for one in found)
+    warnings = [f"workstream {name}: {glob} matches no file and no folder" for name, glob in unmatched(plan, paths)]
+    if policy == "serialise":
+        warnings += [f"{one}: {one.second} waits for {one.first}" for one in found]
+        return _Checked(serialised(plan, found), tuple(warnings))
+    return _Checked(plan, (*warnings, *(f"{one}: a conflict is likely" for one in found)))
+
+
+def _accepted(ctx: StepContext, found: _Checked, facts: Sequence[AgentCalled]) -> Result:
+    plan, data = found.plan, msgspec.to_builtins(found.plan)
+    path = ctx.run.paths.artifacts / "proposed_plan.yaml"
+    path.write_text(canonical(plan), encoding="utf-8")
+    proposed = PlanProposed(task_id=ctx.task.id, plan=data, digest=digest(plan), warnings=found.warnings)
+    ctx.checkpoint("plan-complete", ctx.run.base)
+    outputs = {"plan": str(path), "digest": proposed.digest, "warnings": list(found.warnings)}
+    if ctx.run.approve_plan:
+        return Success(outputs, (*facts, proposed))
+    (ctx.run.paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
+    done = PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=proposed.digest, by="policy", plan=data)
+    return Success(outputs, (*facts, proposed, done))
+
+
+def _failed(ctx: StepContext, called: Called, facts: Sequence[AgentCalled]) -> Result:
+    result = called.result
+    reason = f"planner {called.agent}: {result.message or result.status}"
+    _write_error(ctx, [reason, "", result.notes])
+    return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(ctx), facts=tuple(facts))
+
+
+def _as_text(called: Called) -> str:
+    structured = called.result.structured
+    if structured is None:
+        return called.result.notes
+    return msgspec.json.format(msgspec.json.encode(structured), indent=1).decode()
+
+
+def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
+    path = ctx.run.paths.artifacts / "plan_error.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _hint(ctx: StepContext) -> dict[str, Any]:
+    file = os.path.relpath(ctx.run.paths.artifacts / "plan_error.txt", ctx.run.paths.root)
+    return {"hint": f"cat {file}; then branchline resume {ctx.run.run_id}, or write plan.yaml yourself"}
+
+
+@contextmanager
+def _checkout(ctx: StepContext) -> Iterator[Path]:
+    """A checkout of the base for the planner to read, gone afterwards; what it might do there reaches nothing."""
+    run = ctx.run
+    path = run.paths.scratch / ctx.task.id
+    run.worktrees.remove(path)
+    run.worktrees.add(path, run.base, None)
+    try:
+        yield path
+    finally:
+        run.worktrees.remove(path)

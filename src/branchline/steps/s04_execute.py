@@ -1,16 +1,18 @@
 """Step 4: an agent works in its worktree. What counts is the tree that it leaves, not what it says."""
 
+from typing import Any
+
 import msgspec
 
-from branchline.agents.base import attempt as run_agent
-from branchline.core.agent import RETRYABLE, AgentRequest, AgentResult, AgentStatus
+from branchline.core.agent import AgentResult, AgentStatus
 from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
 from branchline.core.result import Failure, Result, Success
 from branchline.git.commit import snapshot
+from branchline.steps.calling import HINTS, Ask, Called, call
 from branchline.steps.checking import without_setup
 from branchline.steps.context import StepContext
-from branchline.steps.prompting import prompt_for
+from branchline.steps.prompting import context_of, edit_prompt
 from branchline.steps.saving import save_worktree
 from branchline.steps.setup import set_up
 
@@ -22,25 +24,16 @@ def run(ctx: StepContext) -> Result:
     start, head = _start(ctx)
     path = run.worktree(workstream.id)
     _prepare(ctx, start, head)
-    name = workstream.agent or run.settings.agent
-    ctx.say(f"{name} is working")
-    result = run_agent(
-        run.agents[name],
-        _request(ctx),
-        environ=run.environ,
-        kill=ctx.kill,
-        timeout=seconds(workstream.timeout or run.settings.agent_timeout),
-        pass_env=run.settings.env,
-        marker=ctx.marker,
-    )
+    called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
+    name, result = called.agent, called.result
+    committed = _own_commits(ctx, head)
     base_tree = run.repo.tree_of(ready["base"])
     taken = snapshot(run.worktrees.git_for(path), path, base_tree, scratch=run.paths.scratch)
     tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
     refused = [f"{one.path!r}: {one.reason}" for one in taken.refused if one.path not in ready["setup"]]
-    if tree == start and not refused and result.status == AgentStatus.OK:
-        result = AgentResult(status=AgentStatus.NO_CHANGE, message="the agent changed nothing", usage=result.usage)
+    result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
         task_id=ctx.task.id,
@@ -49,13 +42,67 @@ def run(ctx: StepContext) -> Result:
         status=str(result.status),
         tree=tree,
         files=files,
-        usage=msgspec.to_builtins(result.usage),
+        usage=called.usage,
     )
+    facts = (*called.facts, fact)
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, str(result.status), retryable=result.status in RETRYABLE, facts=(fact,))
+        return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(result), facts=facts)
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": fact.usage}, (fact,))
+    return Success({**outputs, "agent": name, "usage": called.usage}, facts)
+
+
+def _agent(ctx: StepContext) -> str:
+    """Who works in this round: after so many repair rounds another agent may take over."""
+    repair = ctx.run.settings.repair
+    if repair.takeover and ctx.task.round > 1 + repair.takeover_after:
+        return repair.takeover
+    return ctx.workstream.agent or ctx.run.settings.agent
+
+
+def _question(ctx: StepContext) -> Ask:
+    workstream = ctx.workstream
+    return Ask(
+        role="editor",
+        prompt=edit_prompt(ctx),
+        worktree=ctx.run.worktree(workstream.id),
+        mode="edit",
+        timeout=seconds(workstream.timeout or ctx.run.settings.agent_timeout),
+        number=ctx.task.round,
+        context=context_of(ctx),
+        script=workstream.script_of_round(ctx.task.round),
+        write=workstream.scope.write,
+        protect=(*workstream.scope.protect, *ctx.run.settings.protect),
+    )
+
+
+def _own_commits(ctx: StepContext, head: str) -> bool:
+    """Whether the agent moved its branch; what it committed is kept under a ref, since the batch is made of its tree."""
+    run = ctx.run
+    now = run.worktrees.head(run.worktree(ctx.task.workstream)).commit
+    if now is None or now == head:
+        return False
+    run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-commits"), now)
+    return True
+
+
+def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool) -> AgentResult:
+    """The agent's own account, corrected by what git says."""
+    result = called.result
+    if result.status is not AgentStatus.OK:
+        return result
+    if committed and ctx.run.agents[called.agent].spec.commits == "reject":
+        message = "it made commits of its own, which `commits: reject` forbids"
+        return msgspec.structs.replace(result, status=AgentStatus.REFUSED, message=message, error_class="commits")
+    if changed:
+        return result
+    denied = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
+    status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
+    return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{denied}")
+
+
+def _hint(result: AgentResult) -> dict[str, Any]:
+    return {"hint": hint} if (hint := HINTS.get(result.kind, "")) else {}
 
 
 def _start(ctx: StepContext) -> tuple[str, str]:
@@ -85,17 +132,3 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
     if moved or strange or without_setup(ctx, start, found.tree, setup) != start:
         save_worktree(run, ctx.task.workstream)
         run.worktrees.reset(path, start, head=head, keep=setup)
-
-
-def _request(ctx: StepContext) -> AgentRequest:
-    workstream, number = ctx.workstream, ctx.task.round
-    return AgentRequest(
-        run_id=ctx.run.run_id,
-        workstream=workstream.id,
-        round=number,
-        attempt=ctx.attempt,
-        prompt=prompt_for(ctx),
-        worktree=str(ctx.run.worktree(workstream.id)),
-        folder=str(ctx.folder),
-        script=workstream.script_of_round(number),
-    )

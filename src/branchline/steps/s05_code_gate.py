@@ -2,38 +2,65 @@
 
 import re
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from branchline.core.events import Codegate
-from branchline.core.globs import matches_any, matches_folded
+from branchline.core.events import Codegate, Fact
 from branchline.core.result import Failure, Result, Success
 from branchline.core.verdict import GateResult, Outcome, QualityReport
 from branchline.gates.report import render
 from branchline.git.objects import Change
 from branchline.steps.checking import clean_checkout, run_gates, summary
 from branchline.steps.context import StepContext
-
-FEEDBACK_CHARACTERS = 8000
+from branchline.steps.prompting import feedback
+from branchline.steps.reviewing import Reviewed, review
+from branchline.steps.scope import conflict_of, violation
+from branchline.views.excerpt import fenced
 
 
 def run(ctx: StepContext) -> Result:
     """Check scope and safety of what the agent left; run the gates on a clean checkout of it; route the batch."""
     executed = ctx.outputs("execute")
-    batch = _batch_name(ctx)
-    work = ctx.folder / "gate"
+    if again := _no_progress(ctx, executed["tree"]):
+        return again
+    work, seen = ctx.folder / "gate", None
     report = _scope_report(ctx, executed["tree"], executed["refused"])
     if report is None:
         with clean_checkout(ctx, executed["commit"]) as checkout:
-            checkout.may_change = lambda path: _in_scope(ctx, path)
+            checkout.may_change = lambda path: violation(ctx, path) is None
             report = run_gates(ctx, checkout, phase="batch", changed=executed["files"], folder=work)
-    else:
-        work.mkdir(parents=True, exist_ok=True)
-        (work / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-        (work / "report.md").write_text(render(report), encoding="utf-8", errors="backslashreplace")
-    return _route(ctx, batch, report, work)
+            if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
+                seen = review(ctx, checkout)
+                report = msgspec.structs.replace(report, results=(*report.results, seen.result))
+    _write(report, work)
+    return _route(ctx, report, work, seen)
+
+
+def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
+    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then is kept."""
+    if ctx.task.round == 1:
+        return None
+    records, state = ctx.run.history()
+    for event in (record.event for record in records):
+        match event:
+            case Codegate(workstream=ctx.task.workstream, verdict="rejected") if tree in {event.given, event.tree}:
+                before = state.records[event.task_id]
+                if before.task.round < ctx.task.round:
+                    reason = f"no progress: round {ctx.task.round} ended with the files that batch {event.batch} had"
+                    return Failure(reason, "no_progress", retryable=False, outputs=before.outputs)
+    return None
+
+
+def _write(report: QualityReport, folder: Path) -> None:
+    """Keep a report for machines and people; a review's advice is shown although it rejects nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    advice = [f"\n### {r.gate}\n\n{fenced(r.output)}\n" for r in report.of(Outcome.PASSED) if r.output and not r.argv]
+    text = "".join((render(report), *advice))
+    (folder / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _batch_name(ctx: StepContext) -> str:
@@ -42,29 +69,11 @@ def _batch_name(ctx: StepContext) -> str:
     return f"{ctx.task.workstream}-{again.group(1) if again else 1}"
 
 
-def _in_scope(ctx: StepContext, path: str) -> bool:
-    return _violation(ctx, path) is None
-
-
-def _violation(ctx: StepContext, path: str) -> str | None:
-    """Why a path may not be changed by this workstream; None if it may."""
-    scope, settings = ctx.workstream.scope, ctx.run.settings
-    conflict = ctx.outputs("merge", "")
-    mine = conflict.get("repair") == ctx.task.workstream and path in conflict["paths"]
-    if not mine and not matches_any(scope.write, path):
-        return "outside the workstream's scope"
-    if matches_folded(scope.protect, path):
-        return "protected by the workstream's scope"
-    if matches_folded(settings.protect, path) and not matches_any(settings.allow_protected, path):
-        return "a protected path (allow it by `allow_protected`)"
-    return None
-
-
 def _scope_report(ctx: StepContext, tree: str, refused: Sequence[str]) -> QualityReport | None:
     """A report that rejects what the gates need not even see; None if there is nothing of the kind."""
     repo = ctx.run.repo
     problems = [f"{text} (refused)" for text in refused]
-    problems += [f"{c.path!r}: {why}" for c in _own_changes(ctx, tree) if (why := _violation(ctx, c.path))]
+    problems += [f"{c.path!r}: {why}" for c in _own_changes(ctx, tree) if (why := violation(ctx, c.path))]
     problems += [f"{path!r}: it still holds conflict markers" for path in _unresolved(ctx, tree)]
     deleted = [c for c in repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree) if c.status == "D"]
     limit = ctx.run.settings.merge.max_deleted_files
@@ -79,16 +88,16 @@ def _scope_report(ctx: StepContext, tree: str, refused: Sequence[str]) -> Qualit
 
 def _own_changes(ctx: StepContext, tree: str) -> list[Change]:
     """What this workstream changed: against its base, or in the repair of a conflict against the merge it began with."""
-    conflict, repo = ctx.outputs("merge", ""), ctx.run.repo
-    if conflict.get("repair") == ctx.task.workstream:
+    repo = ctx.run.repo
+    if conflict := conflict_of(ctx):
         return repo.changes(str(conflict["tree"]), tree)
     return repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree)
 
 
 def _unresolved(ctx: StepContext, tree: str) -> list[str]:
     """Files with a marker of the very conflict that this round is to repair; gates would often let one pass."""
-    conflict, repo = ctx.outputs("merge", ""), ctx.run.repo
-    if conflict.get("repair") != ctx.task.workstream:
+    conflict, repo = conflict_of(ctx), ctx.run.repo
+    if not conflict:
         return []
     marks = f"<<<<<<< {conflict['tip']}\n".encode(), f">>>>>>> {conflict['commit_of']}\n".encode()
     suspects = {*conflict["paths"], *(change.path for change in _own_changes(ctx, tree))}
@@ -97,8 +106,8 @@ def _unresolved(ctx: StepContext, tree: str) -> list[str]:
     return [files[oid] for oid, data in repo.read_blobs(files) if any(mark in data for mark in marks)]
 
 
-def _route(ctx: StepContext, batch: str, report: QualityReport, work: Path) -> Result:
-    run, workstream = ctx.run, ctx.task.workstream
+def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed | None) -> Result:
+    run, workstream, batch = ctx.run, ctx.task.workstream, _batch_name(ctx)
     base = str(ctx.outputs("worktrees")["base"])
     verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
     kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
@@ -116,15 +125,19 @@ def _route(ctx: StepContext, batch: str, report: QualityReport, work: Path) -> R
         tree=report.tree,
         report=str(kept / "report.md"),
         reason="; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR)),
+        given=ctx.outputs("execute")["tree"],
+        at=time.time_ns() // 1_000_000,
     )
+    facts: tuple[Fact, ...] = (*(seen.facts if seen else ()), fact)
     files = [change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)]
     skipped = [{"gate": r.gate, "reason": r.reason} for r in report.of(Outcome.SKIPPED)]
     outputs = {"tree": report.tree, "batch": batch, "files": files, "gates": summary(report), "skipped": skipped}
     outputs["report"] = fact.report
     if verdict == "approved":
-        return Success(outputs, (fact,))
+        return Success(outputs, facts)
     if verdict == "rejected":
-        outputs["feedback"] = render(report)[-FEEDBACK_CHARACTERS:]
+        outputs["feedback"] = feedback(report)
         reason = f"batch {batch} rejected: {fact.reason}"
-        return Failure(reason, error_class="rejected", retryable=False, outputs=outputs, facts=(fact,))
-    return Failure(f"batch {batch} could not be checked: {fact.reason}", "gate_error", outputs=outputs, facts=(fact,))
+        return Failure(reason, "rejected", retryable=False, outputs=outputs, facts=facts)
+    reason = f"batch {batch} could not be checked: {fact.reason}"
+    return Failure(reason, "gate_error", retryable=seen is None or seen.retryable, outputs=outputs, facts=facts)

@@ -15,7 +15,7 @@ def run(ctx: StepContext) -> Result:
     """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref."""
     run = ctx.run
     records, state = run.history()
-    text = report(run.run_id, records, state, run.plan)
+    text = report(run.run_id, records, state, run.accepted)
     (run.paths.artifacts / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     if commit := ctx.outputs("merge", "").get("commit"):
         patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(str(commit)))
@@ -28,7 +28,7 @@ def run(ctx: StepContext) -> Result:
 
 
 def _branches(run: Run) -> dict[str, str]:
-    names = [run.integration, *(run.branch(w.id) for w in run.plan.workstreams)]
+    names = [run.integration, *(run.branch(name) for name in (run.accepted.ids if run.accepted else ()))]
     return {ref: oid for name in names if (oid := run.repo.read_ref(ref := f"refs/heads/{name}"))}
 
 

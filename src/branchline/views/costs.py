@@ -1,14 +1,17 @@
-"""What the agents used. Unknown is unknown, never zero."""
+"""What the agents used, and what is left of the budget. Unknown is unknown, never zero."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import fsum
 
 import msgspec
 
-from branchline.core.events import ExecuteWsComplete
+from branchline.core.budget import Account
 from branchline.core.run_state import RunState
-from branchline.views.attempts import attempts
+from branchline.views.calls import Call, calls
 from branchline.views.record import Timed
-from branchline.views.text import count
+from branchline.views.text import count, dollars, table, thousands
+
+NOBODY = "-"
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,36 +22,189 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """What all attempts of all agents used, in tokens and US dollars."""
+    """What a number of calls used, in tokens and US dollars; `sources` splits the known money by who says so."""
 
+    attempts: int
     input_tokens: Used
+    cached_tokens: Used
     output_tokens: Used
     cost_usd: Used
+    sources: dict[str, float]
 
 
-def costs(records: Sequence[Timed], state: RunState) -> Costs:
-    """The sums over a ledger. An attempt that ended without a word on its usage counts as unknown."""
-    tried = [a for a in attempts(records).all if state.records[a.task_id].task.step == "execute"]
-    told = [record.event.usage for record in records if isinstance(record.event, ExecuteWsComplete)]
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What went to a workstream (`-`: the plan), a role, or an agent with its model."""
 
-    def used(key: str) -> Used:
-        known = [value for usage in told if isinstance(value := usage.get(key), int | float)]
-        return Used(known=sum(known) if known else None, unknown_attempts=max(0, len(tried) - len(known)))
+    name: str
+    costs: Costs
 
-    return Costs(input_tokens=used("input_tokens"), output_tokens=used("output_tokens"), cost_usd=used("cost_usd"))
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of the budget, in US dollars. An attempt of unknown cost counts as what was reserved for it.
+
+    The limits of an attempt and of a day have no account of their own here: None.
+    """
+
+    of: str
+    limit: float
+    counted: float | None = None
+    reserved: float | None = None
+    left: float | None = None
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a run's money; `unknown` are the calls that could not tell what they cost."""
+
+    run_id: str
+    total: Costs
+    workstreams: tuple[Share, ...]
+    roles: tuple[Share, ...]
+    agents: tuple[Share, ...]
+    unknown: tuple[Call, ...]
+    limits: tuple[Limit, ...]
+    on_unknown: str
+
+
+def costs(records: Iterable[Timed], state: RunState) -> Costs:
+    """The sums over a ledger."""
+    return summed(calls(records, state))
+
+
+def summed(found: Sequence[Call]) -> Costs:
+    """The sums over some calls."""
+    sources: dict[str, list[float]] = {}
+    for call in found:
+        if call.usage.cost_usd is not None:
+            sources.setdefault(call.usage.cost_source, []).append(call.usage.cost_usd)
+    return Costs(
+        attempts=len(found),
+        input_tokens=_used([call.usage.input_tokens for call in found]),
+        cached_tokens=_used([call.usage.cached_tokens for call in found]),
+        output_tokens=_used([call.usage.output_tokens for call in found]),
+        cost_usd=_used([call.usage.cost_usd for call in found]),
+        sources={source: fsum(amounts) for source, amounts in sorted(sources.items())},
+    )
+
+
+def shares(found: Iterable[Call], name: Callable[[Call], str]) -> tuple[Share, ...]:
+    """The calls summed by a name, in the order in which the names first occur."""
+    groups: dict[str, list[Call]] = {}
+    for call in found:
+        groups.setdefault(name(call) or NOBODY, []).append(call)
+    return tuple(Share(name=group, costs=summed(own)) for group, own in groups.items())
+
+
+def by_workstream(found: Iterable[Call], state: RunState) -> tuple[Share, ...]:
+    """The calls summed by workstream: the plan's own first, then in the order of the plan."""
+    order = {str(w["id"]): number for number, w in enumerate(state.plan.get("workstreams", ()), start=1)}
+    return shares(sorted(found, key=lambda call: order.get(call.workstream, 0)), lambda call: call.workstream)
+
+
+def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
+    """Everything about the money of a pipeline's run."""
+    found = calls(records, state)
+    return Bill(
+        run_id=run_id,
+        total=summed(found),
+        workstreams=by_workstream(found, state),
+        roles=shares(found, lambda call: call.role),
+        agents=shares(found, lambda call: " ".join(filter(None, (call.agent, call.model)))),
+        unknown=tuple(call for call in found if call.usage.cost_usd is None),
+        limits=_limits(state),
+        on_unknown=state.policy.budget.unknown,
+    )
 
 
 def rows(costs: Costs) -> list[tuple[str, str]]:
-    """The costs as (what, how much), e.g. (`cost`, `$0.02, unknown for 2 attempts`)."""
+    """The costs as (what, how much), e.g. (`cost`, `$0.02 (agent), unknown for 2 attempts`)."""
+    cached = costs.cached_tokens.known
     return [
-        ("cost", _amount(costs.cost_usd, "${:,.2f}")),
-        ("input tokens", _amount(costs.input_tokens, "{:,.0f}")),
-        ("output tokens", _amount(costs.output_tokens, "{:,.0f}")),
+        ("cost", _amount(costs.cost_usd, dollars, _by_source(costs))),
+        ("input tokens", _amount(costs.input_tokens, "{:,.0f}".format, f" ({cached:,.0f} cached)" if cached else "")),
+        ("output tokens", _amount(costs.output_tokens, "{:,.0f}".format)),
     ]
 
 
-def _amount(used: Used, form: str) -> str:
+def brief(costs: Costs) -> tuple[str, str]:
+    """Tokens and money in a few characters each: (`12k tokens`, `$0.02, 1 unknown`)."""
+    known = [used.known for used in (costs.input_tokens, costs.output_tokens) if used.known is not None]
+    money, unknown = costs.cost_usd.known, costs.cost_usd.unknown_attempts
+    told = "unknown" if money is None else dollars(money) + (f", {unknown} unknown" if unknown else "")
+    return f"{_short(sum(known))} tokens" if known else "", told
+
+
+def lines(bill: Bill) -> list[str]:
+    """The bill as text."""
+    out = [f"Run {bill.run_id}: {count(bill.total.attempts, 'call')} of agents", *table(rows(bill.total))]
+    for title, found in (("workstream", bill.workstreams), ("role", bill.roles), ("agent", bill.agents)):
+        if found:
+            out += ["", *table([(title, "calls", "input", "cached", "output", "cost"), *map(_cells, found)])]
+    if bill.unknown:
+        out += ["", "  + and something that nobody knows"]
+        told = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
+        out += ["", f"Cost unknown: {count(len(bill.unknown), 'call')}", *table(told)]
+    if bill.limits:
+        after = "no other agent is started" if bill.on_unknown == "refuse" else "the run goes on"
+        out += ["", "Budget", *table([*map(_limit_row, bill.limits), ("unknown", f"{bill.on_unknown}: {after}")])]
+    return out
+
+
+def _used(values: Sequence[float | None]) -> Used:
+    known = [value for value in values if value is not None]
+    total = fsum(known) if any(isinstance(value, float) for value in known) else sum(known)
+    return Used(known=total if known else None, unknown_attempts=len(values) - len(known))
+
+
+def _limits(state: RunState) -> tuple[Limit, ...]:
+    budget, spending = state.policy.budget, state.spending
+    found = [_limit("run", budget.run, spending.total)]
+    found += [_limit(f"workstream {name}", budget.workstream, one) for name, one in spending.workstreams.items()]
+    found += [Limit(of=name, limit=one) for name in ("attempt", "day") if (one := getattr(budget, name)) is not None]
+    return tuple(limit for limit in found if limit is not None)
+
+
+def _limit(of: str, limit: float | None, account: Account) -> Limit | None:
+    if limit is None:
+        return None
+    reserved, left = fsum(account.reserved.values()), account.left(limit)
+    return Limit(of=of, limit=limit, counted=account.spent, reserved=reserved, left=max(0.0, left or 0.0))
+
+
+def _limit_row(limit: Limit) -> tuple[str, str]:
+    if limit.counted is None:
+        return limit.of, f"{dollars(limit.limit)}{' for all runs of a day' if limit.of == 'day' else ''}"
+    reserved = f", {dollars(limit.reserved)} reserved" if limit.reserved else ""
+    return (
+        limit.of,
+        f"{dollars(limit.limit)}: {dollars(limit.counted)} used{reserved}, {dollars(limit.left or 0.0)} left",
+    )
+
+
+def _cells(share: Share) -> tuple[str, ...]:
+    used = share.costs
+    tokens = (_cell(one, _short) for one in (used.input_tokens, used.cached_tokens, used.output_tokens))
+    return share.name, str(used.attempts), *tokens, _cell(used.cost_usd, dollars) + _by_source(used)
+
+
+def _short(number: float) -> str:
+    return thousands(int(number))
+
+
+def _by_source(costs: Costs) -> str:
+    """Who says so: ` (agent)`, or ` ($0.02 agent, $0.03 computed)`."""
+    if len(costs.sources) > 1:
+        return f" ({', '.join(f'{dollars(amount)} {source}' for source, amount in costs.sources.items())})"
+    return "".join(f" ({source})" for source in costs.sources)
+
+
+def _amount(used: Used, form: Callable[[float], str], more: str = "") -> str:
+    if used.known is None:
+        return "unknown" if used.unknown_attempts else "none"
+    unknown = f", unknown for {count(used.unknown_attempts, 'attempt')}" if used.unknown_attempts else ""
+    return form(used.known) + more + unknown
+
+
+def _cell(used: Used, form: Callable[[float], str]) -> str:
     if used.known is None:
         return "unknown"
-    unknown = f", unknown for {count(used.unknown_attempts, 'attempt')}" if used.unknown_attempts else ""
-    return form.format(used.known) + unknown
+    return form(used.known) + ("+" if used.unknown_attempts else "")

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from branchline.core import events as e
+from branchline.core.agent import AgentStatus, Usage
 from branchline.core.states import State
 from branchline.views.record import Timed
-from branchline.views.text import clock, count, duration, plain
+from branchline.views.text import clock, count, dollars, duration, plain
 
 SHORT = 12
 
@@ -57,13 +60,15 @@ def _transition(event: e.Transition, at: int) -> str:
 
 def _fact(event: e.Fact) -> str:  # noqa: PLR0911 - one sentence an event
     match event:
-        case e.PlanComplete():
-            return f"plan accepted: {', '.join(event.workstreams)}"
+        case e.AgentCalled():
+            return _called(event)
+        case e.PlanProposed() | e.PlanComplete():
+            return _plan(event)
         case e.WorktreesReady():
             return f"worktree of {event.workstream} ready at {event.path}, branch {event.branch}"
         case e.ExecuteWsComplete():
-            usage = _usage(event.usage)
-            return f"{event.agent} ended {event.status}, {count(len(event.files), 'file')} changed{usage}"
+            changed = count(len(event.files), "file")
+            return f"{event.agent} ended {event.status}, {changed} changed{_usage(event.usage)}"
         case e.Codegate():
             return _with_reason(f"batch of {event.workstream} {event.verdict}: {event.batch}", event.reason)
         case e.WsCheckpoint():
@@ -106,9 +111,34 @@ def _left_out(reasons: dict[str, str]) -> str:
     return "".join(f"; without {name}: {reason}" for name, reason in reasons.items())
 
 
+def _plan(event: e.PlanProposed | e.PlanComplete) -> str:
+    if isinstance(event, e.PlanComplete):
+        by = f" by {event.by}" if event.by else ""
+        return f"plan accepted{by}: {', '.join(event.workstreams)}"
+    names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
+    return f"plan proposed: {names}" + "".join(f"; warning: {text}" for text in event.warnings)
+
+
+def _called(event: e.AgentCalled) -> str:
+    model = f" ({event.model})" if event.model else ""
+    end = event.status + (f", {event.error_class}" if event.error_class else "")
+    text = f"{event.agent}{model} as {event.role}: {end} after {duration(event.milliseconds)}{_usage(event.usage)}"
+    if event.usage.get("cost_usd") is None:
+        text += ", cost unknown"
+    return text if event.status == AgentStatus.OK else _with_reason(text, event.message)
+
+
 def _usage(usage: dict[str, Any]) -> str:
-    known = [f"{key} {value}" for key, value in sorted(usage.items()) if value is not None]
-    return f" ({', '.join(known)})" if known else ""
+    """What is known: `, 12,345 tokens in (10,000 cached), 67 out, $0.02 (agent)`."""
+    told = msgspec.convert(usage, Usage)
+    cached = f" ({told.cached_tokens:,} cached)" if told.cached_tokens else ""
+    source = "" if told.cost_source == "unknown" else f" ({told.cost_source})"
+    parts = [
+        "" if told.input_tokens is None else f"{told.input_tokens:,} tokens in{cached}",
+        "" if told.output_tokens is None else f"{told.output_tokens:,} out",
+        "" if told.cost_usd is None else dollars(told.cost_usd) + source,
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _with_reason(text: str, reason: str) -> str:

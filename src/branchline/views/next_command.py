@@ -6,15 +6,15 @@ from branchline.core.states import State
 
 def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     """Commands for a run of that status, the likeliest first."""
-    match status:
-        case "running":
-            return f"branchline log -f {run_id}", f"branchline cancel {run_id}"
-        case "interrupted":
-            return (f"branchline resume {run_id}",)
-        case "cancelled":
-            return (f"branchline show {run_id}",)
-        case "succeeded":
-            return (f"branchline diff {run_id}",) if state.kind == "pipeline" else (f"branchline log {run_id}",)
+    plain = {
+        "running": (f"branchline log -f {run_id}", f"branchline cancel {run_id}"),
+        "waiting": (f"branchline approve {run_id}", f"branchline cancel {run_id}"),
+        "interrupted": (f"branchline resume {run_id}",),
+        "cancelled": (f"branchline show {run_id}",),
+        "succeeded": (f"branchline {'diff' if state.kind == 'pipeline' else 'log'} {run_id}",),
+    }
+    if status in plain:
+        return plain[status]
     if dropped := _dropped(state):
         return f"branchline diff {run_id} {dropped}", f"git merge feature/{dropped}-{run_id}"
     task = _culprit(state)

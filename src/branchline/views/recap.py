@@ -10,12 +10,15 @@ from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.core.verdict import Outcome
+from branchline.views.calls import calls
+from branchline.views.costs import NOBODY, brief, by_workstream, summed
 from branchline.views.next_command import next_commands
 from branchline.views.record import Timed
 from branchline.views.status import Word, status_word
 from branchline.views.text import count, duration, plain, table, wrapped
 
-EXIT_INTERRUPTED = 130
+EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
+THE_PLAN = "(the plan)"
 SHORT = 12
 
 
@@ -55,11 +58,13 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
-    """The recap of a run that nobody drives any more; one that has not ended counts as interrupted."""
+    """The recap of a run that nobody drives any more; one that has not ended waits for a person or was interrupted."""
+    word = status_word(state, live=False)
+    unended = EXIT_WAITING if word == "waiting" else EXIT_INTERRUPTED
     return Recap(
         run_id=run_id,
-        status=status_word(state, live=False),
-        exit_code=EXIT_INTERRUPTED if state.end is None else state.end.exit_code,
+        status=word,
+        exit_code=unended if state.end is None else state.end.exit_code,
         run_dir=run_dir,
         integration=integration(records),
         shipped=shipped(records),
@@ -107,12 +112,16 @@ def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | 
     """The recap as text; a plan adds the titles of the workstreams."""
     elapsed = duration(max(0, records[-1].at - records[0].at))
     out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
-    for title, body in _sections(recap, state, plan):
+    for title, body in _sections(recap, records, state, plan):
         out += ["", title, *body]
     return out
 
 
-def _sections(recap: Recap, state: RunState, plan: Plan | None) -> Iterator[tuple[str, list[str]]]:
+def _sections(
+    recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
+) -> Iterator[tuple[str, list[str]]]:
+    if recap.status == "waiting":
+        yield from _proposed(state)
     titles = {w.id: w.title for w in plan.workstreams} if plan else {}
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
@@ -128,11 +137,38 @@ def _sections(recap: Recap, state: RunState, plan: Plan | None) -> Iterator[tupl
         yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
     if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
+    if used := agent_rows(records, state):
+        yield "Agents", table(used)
     yield "Where things are", table(_places(recap))
     commands = [*next_commands(recap.run_id, recap.status, state)]
     if good and recap.integration and not recap.shipped:
         commands.append(f"git merge {recap.integration.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
+
+
+def agent_rows(records: Iterable[Timed], state: RunState) -> list[tuple[str, str, str, str]]:
+    """(workstream, its agents, tokens, cost) of every workstream that an agent worked for, and of all together."""
+    found = calls(records, state)
+    names: dict[str, dict[str, None]] = {}
+    for call in found:
+        names.setdefault(call.workstream or NOBODY, {})[call.agent] = None
+    rows = [
+        (THE_PLAN if share.name == NOBODY else share.name, ", ".join(filter(None, names[share.name])), share.costs)
+        for share in by_workstream(found, state)
+    ]
+    if len(rows) > 1:
+        rows.append(("all", "", summed(found)))
+    return [(name, agents, *brief(costs)) for name, agents, costs in rows]
+
+
+def _proposed(state: RunState) -> Iterator[tuple[str, list[str]]]:
+    """The plan that somebody has to accept, and what our checks warn of."""
+    if state.proposed is None:
+        return
+    streams = state.proposed.plan.get("workstreams", ())
+    yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])
+    if state.proposed.warnings:
+        yield "Warnings", [line for text in state.proposed.warnings for line in wrapped(text, indent="  ")]
 
 
 def _where(recap: Recap) -> str:

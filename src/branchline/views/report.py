@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from branchline.core.events import Codegate, MergeQueue
+from branchline.core.events import AgentCalled, Codegate, MergeQueue, PlanComplete
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State
@@ -10,7 +10,7 @@ from branchline.views import costs, timeline
 from branchline.views.attempts import attempts
 from branchline.views.markdown import code, escaped, section, table
 from branchline.views.progress import progress
-from branchline.views.recap import Integration, integration, shipped, skipped_gates
+from branchline.views.recap import Integration, agent_rows, integration, shipped, skipped_gates
 from branchline.views.record import Timed
 from branchline.views.status import shown_state
 from branchline.views.text import duration, moment
@@ -22,12 +22,15 @@ def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | 
     out = [f"# Run {run_id}", "", f"Started {moment(state.started_at)}, took {elapsed}. {_outcome(records, state)}", ""]
     if plan and plan.goal:
         out += [f"Goal: {escaped(plan.goal)}", ""]
+    out += _planned(records)
     out += section("Workstreams", _workstreams(records, state, plan))
     out += section("Gates", _gates(records))
     skipped = [tuple(map(escaped, row)) for row in skipped_gates(state)]
     out += section("Not checked", table(("gate", "where", "reason"), skipped))
     out += section("Merge", _merge(records, state))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
+    used = [tuple(map(escaped, row)) for row in agent_rows(records, state)]
+    out += section("Agents", table(("workstream", "agents", "tokens", "cost"), used))
     chart = timeline.lines(timeline.timeline(run_id, records), columns=100)
     out += section("Timeline", ["```text", *chart, "```"])
     return "\n".join(out).rstrip() + "\n"
@@ -41,6 +44,16 @@ def _outcome(records: Sequence[Timed], state: RunState) -> str:
     if merged := integration(records):
         return f"{end}Not shipped; {_kept(merged)}."
     return f"{end}Nothing was shipped."
+
+
+def _planned(records: Sequence[Timed]) -> list[str]:
+    """Who made the plan and who accepted it, where that was not the person who gave it."""
+    planners = [r.event.agent for r in records if isinstance(r.event, AgentCalled) and r.event.role == "planner"]
+    accepted = [r.event.by for r in records if isinstance(r.event, PlanComplete) and r.event.by]
+    if not planners:
+        return []
+    by = f", accepted by {escaped(accepted[-1])}" if accepted else ""
+    return [f"Planned by {escaped(planners[-1])}{by}.", ""]
 
 
 def _kept(merged: Integration) -> str:

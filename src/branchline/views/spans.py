@@ -90,6 +90,24 @@ def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
     return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
 
 
+def _call(event: e.AgentCalled) -> dict[str, Value]:
+    """What OpenTelemetry's conventions for generative models have a name for, by that name."""
+    told = {
+        "task.id": event.task_id,
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": event.agent,
+        "gen_ai.response.model": event.model,
+        "gen_ai.usage.input_tokens": event.usage.get("input_tokens"),
+        "gen_ai.usage.output_tokens": event.usage.get("output_tokens"),
+        "error.type": event.error_class,
+        "branchline.role": event.role,
+        "branchline.status": event.status,
+        "branchline.cost_usd": event.usage.get("cost_usd"),
+        "branchline.milliseconds": event.milliseconds,
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
 Key = tuple[str, str]
 RUN: Key = ("run", "")
 
@@ -157,6 +175,14 @@ class _Tracer:
             case e.IntentReceived() as event:
                 told = {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
                 self.note(RUN, event, told)
+            case e.AgentCalled() as event:
+                self.note(self.innermost(event.task_id), event, _call(event))
+            case e.PlanProposed() as event:
+                told = {"task.id": event.task_id, "branchline.plan": event.digest}
+                self.note(self.innermost(event.task_id), event, told)
+            case e.PlanComplete() as event:
+                told = {"task.id": event.task_id, "branchline.plan": event.digest, "branchline.by": event.by}
+                self.note(self.innermost(event.task_id), event, told)
             case event:
                 self.note(self.innermost(event.task_id), event, {"task.id": event.task_id})
 

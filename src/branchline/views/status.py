@@ -15,7 +15,7 @@ from branchline.views.progress import Row, progress
 from branchline.views.record import Timed
 from branchline.views.text import duration, table, wrapped
 
-Word = RunStatus | Literal["running", "interrupted"]
+Word = RunStatus | Literal["running", "interrupted", "waiting"]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +33,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_word(state: RunState, *, live: bool) -> Word:
-    """The status of a run; one that has not ended and that nobody drives is `interrupted`."""
+    """The status of a run; one that has not ended and that nobody drives is `interrupted`.
+
+    `waiting`: its plan has been proposed, and a person has to accept it.
+    """
     if state.end is not None:
         return state.end.status
+    if state.awaiting and not state.running:
+        return "waiting"
     return "running" if live else "interrupted"
 
 

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from itertools import accumulate, takewhile
 from unicodedata import combining, east_asian_width
 
+from branchline.core.agent import Progress
 from branchline.core.states import State
 
 COLUMNS = 80
 LONGEST_CELL = 1000
 NARROWEST = 24
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+THOUSAND, MILLION = 1000, 1_000_000
+CENT, SMALLEST_AMOUNT = 0.01, 0.0001
 
 MARKS = {
     State.PENDING: "·",
@@ -109,3 +112,29 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "  ", columns: int = C
         last = wrapped(row[-1], indent=" " * width(head), columns=columns) or [""]
         lines += [(head + last[0].lstrip()).rstrip(), *last[1:]]
     return lines
+
+
+def dollars(amount: float) -> str:
+    """Money in US dollars, to the cent; what is less than a cent keeps four places, so that it does not become zero."""
+    if 0 < amount < SMALLEST_AMOUNT:
+        return f"<${SMALLEST_AMOUNT}"
+    return f"${amount:,.4f}" if 0 < amount < CENT else f"${amount:,.2f}"
+
+
+def thousands(number: int) -> str:
+    """A number to about two digits: 950, 1.2k, 12k, 3.4M."""
+    for size, sign in ((MILLION, "M"), (THOUSAND, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{sign}" if number < 10 * size else f"{number // size}{sign}"
+    return str(number)
+
+
+def progress_line(progress: Progress) -> str:
+    """What a running agent's stream has told so far: `Edit src/x.py · 3 files · 12k tokens · $0.02`; empty if nothing."""
+    told = [
+        progress.doing,
+        count(len(progress.files), "file") if progress.files else "",
+        "" if progress.tokens is None else f"{thousands(progress.tokens)} tokens",
+        "" if progress.cost_usd is None else dollars(progress.cost_usd),
+    ]
+    return " · ".join(filter(None, told))

@@ -54,7 +54,7 @@ def _of_run(history: History) -> tuple[str, str]:
 
 def _of_workstream(history: History, name: str) -> tuple[str, str]:
     """What a workstream started from, and the last thing that it came to."""
-    names = [str(w["id"]) for w in history.state.pins["plan"]["workstreams"]]
+    names = [str(w["id"]) for w in history.state.plan.get("workstreams", ())]
     if name not in names:
         raise InvalidInput(f"run {history.run_id} has no workstream {name!r}", hint=f"it has {', '.join(names)}")
     base, made = "", ""

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from branchline.cli.checkup import Finding, examine
-from branchline.cli.options import json_option, repo_option
+from branchline.cli.options import file_type, json_option, repo_option
 from branchline.cli.output import emit, show
 from branchline.views.text import plain, wrapped
 
@@ -14,15 +14,16 @@ MARGIN = 11
 
 
 @click.command("doctor")
+@click.option("--plan", type=file_type, metavar="FILE", help="Look at the agents that this plan names too.")
 @repo_option
 @json_option
-def command(*, repo: Path, as_json: bool) -> int:
+def command(*, plan: Path | None, repo: Path, as_json: bool) -> int:
     """Check that everything needed is here.
 
-    git, Python, the repository, its configuration, the agents, the gates' tools, and what earlier runs left. Each
-    finding comes with the command that mends it. Exits 1 if something is missing that a run cannot do without.
+    git, Python, the repository, its configuration, the agents that it names, the gates' tools, and what earlier runs
+    left. Each finding comes with the command that mends it. Exits 1 if something is missing that a run cannot do without.
     """
-    findings = examine(repo)
+    findings = examine(repo, plan)
     if as_json:
         emit(findings)
     else:

@@ -1,15 +1,21 @@
 """`branchline init`: a configuration and an example plan for a repository."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from branchline.cli.options import repo_option
 from branchline.cli.output import emit, say
+from branchline.cli.survey import Seen, survey
 from branchline.config.schemas import as_text, schema
+from branchline.core.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RUNS
+from branchline.views.text import plain
+
+PREFERRED = tuple(name for name in BUILT_IN if name not in {"scripted", "acp"})
 
 CONFIG = """\
 # yaml-language-server: $schema=.runs/schemas/config.schema.json
@@ -25,10 +31,15 @@ gates: []
 #    verify: [make, test]
 #    timeout: 10m
 
-# An agent is any command. Whole arguments {{prompt}}, {{prompt_file}}, {{worktree}} and {{model}} are filled in.
+# The agent that plans, and that works where a plan names no other. More of each: branchline agents
+{agent}
+# An agent of your own is any command; what stands in braces is filled in.
 agents: []
 #  - id: my-agent
 #    command: [my-agent, --message-file, "{{prompt_file}}"]
+
+# US dollars that a run may spend at most.
+# budget: {{run: 5.00}}
 
 merge: {{on_conflict: drop}}   # a workstream that conflicts is left out, and kept
 ship: {{mode: branch}}         # merge: move the base to the result
@@ -64,15 +75,18 @@ workstreams:
 def command(*, repo: Path, as_json: bool) -> None:
     """Write a configuration and an example plan.
 
-    branchline.yaml with the presets that fit the repository, plan.yaml to try it with. Nothing is overwritten.
+    branchline.yaml with the presets that fit the repository and the first agent that is installed, plan.yaml to try it
+    with. Nothing is overwritten.
     """
     found = Repo.open(repo)
     base = found.head_branch()
     presets = _presets(found.root)
-    texts = {
-        "branchline.yaml": CONFIG.format(base=_quoted(base or found.head_commit()), presets=", ".join(presets)),
-        "plan.yaml": PLAN,
-    }
+    agents = survey([AgentSpec(id=name, use=name) for name in PREFERRED])
+    chosen = next((name for name, seen in agents.items() if seen.installed), None)
+    config = CONFIG.format(
+        base=_quoted(base or found.head_commit()), presets=", ".join(presets), agent=_agent_lines(agents, chosen)
+    )
+    texts = {"branchline.yaml": config, "plan.yaml": PLAN}
     files = {found.root / name: text for name, text in texts.items()}
     there = [path for path in files if path.exists() or path.is_symlink()]
     if there:
@@ -83,9 +97,20 @@ def command(*, repo: Path, as_json: bool) -> None:
             file.write(text)
     _write_schemas(found.root)
     say(*(f"wrote {path}" for path in files))
-    say(f"  base {base or 'detached'}, presets {', '.join(presets) or 'none'}", "", "Next: branchline doctor")
+    say(f"  base {base or 'detached'}, presets {', '.join(presets) or 'none'}, agent {chosen or 'none found'}")
+    say("", "Next: branchline doctor")
     if as_json:
-        emit({"written": [str(path) for path in files], "base": base, "presets": presets})
+        emit({"written": [str(path) for path in files], "base": base, "presets": presets, "agent": chosen})
+
+
+def _agent_lines(agents: Mapping[str, Seen], chosen: str | None) -> str:
+    """The key `agent` with what was found, and the others as comments, with the commands that install them."""
+    lines = [f"agent: {chosen}" if chosen else "# agent: claude_code        # none is installed; one of these will do:"]
+    for name, seen in agents.items():
+        if name != chosen:
+            told = "installed" if seen.installed else seen.hint or seen.problem
+            lines.append(f"#   {name:<15}  {plain(told)}")
+    return "\n".join(lines) + "\n"
 
 
 def _write_schemas(root: Path) -> None:

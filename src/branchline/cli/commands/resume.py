@@ -15,26 +15,37 @@ from branchline.errors import InvalidInput
 @run_argument
 @click.option("--checkpoint", type=click.IntRange(min=0), metavar="ID", help="Go back to it and do the rest again.")
 @click.option("--skip", multiple=True, metavar="TASK", help="Leave a task out. Repeatable.")
+@click.option(
+    "--budget", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="What the run may spend from now on."
+)
 @repo_option
 @json_option
-def command(*, run: str | None, checkpoint: int | None, skip: tuple[str, ...], repo: Path, as_json: bool) -> int:
+def command(
+    *,
+    run: str | None,
+    checkpoint: int | None,
+    skip: tuple[str, ...],
+    budget: float | None,
+    repo: Path,
+    as_json: bool,
+) -> int:
     """Go on with a run that was interrupted or that failed.
 
     What is completed stays. ID is the checkpoint_id of a checkpoint.json, or any record's number. Exits like `run`.
     """
     history = load(repo, run)
     if checkpoint is None:
-        _require_unfinished(history)
+        _require_unfinished(history, more_money=budget is not None)
     return driven(
         history.paths,
-        lambda session: take_up(history, session, checkpoint=checkpoint, skip=skip),
+        lambda session: take_up(history, session, checkpoint=checkpoint, skip=skip, budget=budget),
         as_json=as_json,
     )
 
 
-def _require_unfinished(history: History) -> None:
+def _require_unfinished(history: History, *, more_money: bool) -> None:
     end = history.state.end
-    if end is None or end.status == "failed":
+    if end is None or end.status == "failed" or (end.status == "partial" and more_money):
         return
     hint = f"branchline show {history.run_id}"
     if end.status != "succeeded":

@@ -1,5 +1,6 @@
 """`branchline show`: everything about a run, or about one of its tasks."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import click
 
 from branchline.cli.history import History, load
 from branchline.cli.options import json_option, repo_option, run_argument
-from branchline.cli.output import emit, show
+from branchline.cli.output import emit, say, show
 from branchline.cli.task_view import task_lines, task_view
+from branchline.core.events import PlanComplete
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline
 from branchline.views.recap import integration, shipped
@@ -22,21 +24,46 @@ SHORT = 12
 @run_argument
 @click.argument("task", required=False, metavar="[TASK]")
 @repo_option
+@click.option("--command", "as_command", is_flag=True, help="Print how the task's agent was called, to type it again.")
+@click.option(
+    "--attempt", type=click.IntRange(min=1), metavar="N", help="With --command: of TASK itself. [default: last]"
+)
 @json_option
-def command(*, run: str | None, task: str | None, repo: Path, as_json: bool) -> None:
+def command(
+    *, run: str | None, task: str | None, repo: Path, as_command: bool, attempt: int | None, as_json: bool
+) -> None:
     """Show everything about a run, or about one of its tasks.
 
     A run: what it pins, its workstreams, its cost, when each attempt ran. A task: its rounds and attempts, what they
-    handed on, the ends of their logs, their files.
+    handed on, the ends of their logs, their files. --command prints no value of the environment that may be a secret.
     """
+    if (as_command and task is None) or (attempt is not None and not as_command):
+        raise click.UsageError("--command needs RUN and TASK, and --attempt goes with it")
     history = load(repo, run)
-    if task is not None:
+    if as_command and task is not None:
+        _again(history, task, attempt, as_json=as_json)
+    elif task is not None:
         view = task_view(history, task)
         emit(view) if as_json else show(task_lines(view))
     elif as_json:
         emit(_data(history))
     else:
         show(_lines(history))
+
+
+def _again(history: History, task: str, attempt: int | None, *, as_json: bool) -> None:
+    """The commands on stdout, what there is to know of them on stderr."""
+    from branchline.cli.task_command import commands
+
+    found = commands(history, task, attempt)
+    if as_json:
+        emit({"run_id": history.run_id, "task_id": found[0].task_id, "commands": found})
+        return
+    for one in found:
+        words = " ".join(filter(None, (one.agent, one.status)))
+        say(f"# attempt {one.attempt} of {one.task_id}: {plain(words)}", *(f"# {plain(note)}" for note in one.notes))
+        say(f"# files in {plain(one.folder)}: {', '.join(map(plain, one.files))}")
+        sys.stdout.write(f"{one.shell}\n")  # not `show`: colours have no place in a command
 
 
 def _data(history: History) -> dict[str, Any]:
@@ -59,11 +86,11 @@ def _data(history: History) -> dict[str, Any]:
 
 def _lines(history: History) -> list[str]:
     records, state = history.records, history.state
-    word, pins = status_word(state, live=history.live), state.pins
+    word = status_word(state, live=history.live)
     spent = duration(max(0, records[-1].at - records[0].at))
-    out = [f"Run {history.run_id}: {word}, {spent}", *table([("started", moment(state.started_at)), *_pins(pins)])]
+    out = [f"Run {history.run_id}: {word}, {spent}", *table([("started", moment(state.started_at)), *_pins(history)])]
     if state.kind == "pipeline":
-        titles = {w["id"]: w.get("title", "") for w in pins["plan"]["workstreams"]}
+        titles = {w["id"]: w.get("title", "") for w in state.plan.get("workstreams", ())}
         ends = [(w.id, _word(w.state), titles.get(w.id, ""), w.reason) for w in workstream_outcomes(state)]
         out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
         out += ["", "Cost", *table(costs.rows(costs.costs(records, state)))]
@@ -75,18 +102,28 @@ def _word(state: str) -> str:
     return "landed" if state == "COMPLETED" else state.lower()
 
 
-def _pins(pins: dict[str, Any]) -> list[tuple[str, str]]:
-    """What record 0 fixed, in words."""
+def _pins(history: History) -> list[tuple[str, str]]:
+    """What record 0 fixed, and the plan, in words."""
+    state, pins = history.state, history.state.pins
     versions = pins.get("versions") or {k: v for k, v in pins.items() if isinstance(v, str)}
     tools = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "host")
     rows = [("with", tools), ("on", str(versions.get("host", "")))]
-    if "plan" in pins:
+    if state.kind == "pipeline":
         dirty = " (the checkout had uncommitted changes, which are not part of it)" if pins["dirty"] else ""
         rows = [
-            ("goal", plain(pins["plan"].get("goal", "")) or "-"),
+            ("goal", plain(state.plan.get("goal", "") or pins.get("prompt", "")) or "-"),
             ("base", f"{pins['base'][:SHORT]} of {pins['target'] or 'a detached HEAD'}{dirty}"),
-            ("plan", f"sha256 {pins['plan_digest'][:SHORT]}"),
+            ("plan", _plan(history)),
             ("settings", f"sha256 {pins['settings_digest'][:SHORT]}"),
             *rows,
         ]
     return rows
+
+
+def _plan(history: History) -> str:
+    """The plan's digest, and who accepted it; a run may have none yet."""
+    done = [record.event for record in history.records if isinstance(record.event, PlanComplete)]
+    if not done:
+        return "none yet"
+    by = f", accepted by {plain(done[-1].by)}" if done[-1].by else ""
+    return f"sha256 {done[-1].digest[:SHORT]}{by}"

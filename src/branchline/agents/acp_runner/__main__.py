@@ -1,0 +1,98 @@
+"""The process between Branchline and an agent that speaks ACP: `python -m branchline.agents.acp_runner ORDER.json`, run inside the worktree.
+
+It starts the agent, holds one conversation with it, and prints one JSON line an event. The last line is `result`, or
+`error` with its `kind`: `missing` (the library or the agent's program), `ended` (the agent, too early), `protocol`,
+`unsupported`, or `agent` (its own words, with their `code`). The exit code is 0 after `result`, else 1.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from branchline.agents.acp_runner.events import INSTALL, Failed, emit
+from branchline.agents.acp_runner.order import Order
+
+BUFFER = 1 << 20  # bytes read ahead; a message may be longer
+LAST_WORDS = 2.0  # seconds to read what an agent said before it ended
+LEAVING = 1.0  # seconds for an agent to end after each of: no more input, SIGTERM, SIGKILL
+
+
+async def carry_out(order: Order) -> None:
+    """Start the agent, talk to it, end it. Raises Failed; a SIGTERM cancels."""
+    if find_spec("acp") is None:
+        raise Failed("missing", f"the library for ACP is not installed: {INSTALL}")
+    try:
+        agent = await asyncio.create_subprocess_exec(
+            *order.argv, cwd=order.worktree, stdin=PIPE, stdout=PIPE, limit=BUFFER
+        )
+    except (OSError, ValueError) as error:
+        raise Failed("missing", f"cannot run {order.argv[0]}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        await _talk(order, agent)
+    except ConnectionError as error:
+        await _ended(agent, LAST_WORDS)
+        raise Failed("ended", f"{order.argv[0]} ended {_how(agent.returncode)}, without a result") from error
+    finally:
+        await _end(agent)
+
+
+async def _talk(order: Order, agent: Process) -> None:
+    """The conversation. Raises Failed, ConnectionError if the agent ends too early, CancelledError after a SIGTERM."""
+    # The library takes a second to import: the agent starts meanwhile.
+    from branchline.agents.acp_runner.session import converse
+
+    talk = asyncio.create_task(converse(order, agent))
+    gone = asyncio.create_task(agent.wait())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, talk.cancel)
+    await asyncio.wait({talk, gone}, return_when=asyncio.FIRST_COMPLETED)
+    gone.cancel()
+    # A child of the agent may hold its pipes open: their end is not to be waited for.
+    try:
+        await asyncio.wait_for(talk, LAST_WORDS)
+    except TimeoutError as error:
+        raise ConnectionError from error
+
+
+async def _ended(agent: Process, within: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(agent.wait(), within)
+    return agent.returncode is not None
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "the conversation"
+    return f"by signal {-code}" if code < 0 else f"with exit code {code}"
+
+
+async def _end(agent: Process) -> None:
+    assert agent.stdin is not None
+    for ask in (agent.stdin.close, agent.terminate, agent.kill):
+        with suppress(ProcessLookupError):
+            ask()
+        if await _ended(agent, LEAVING):
+            return
+
+
+def main(path: str) -> int:
+    """Carry out the order in a file; the exit code."""
+    order = msgspec.convert(json.loads(Path(path).read_bytes()), Order)
+    try:
+        asyncio.run(carry_out(order))
+    except Failed as failed:
+        emit("error", kind=failed.kind, message=failed.message, code=failed.code)
+        return 1
+    except asyncio.CancelledError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,161 @@
+"""What an agent that speaks ACP may call us for: leave to use a tool, files of the worktree, and to be heard."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import acp
+from acp import schema
+
+from branchline.agents.acp_runner.events import emit
+from branchline.agents.acp_runner.order import Order, refusal, write_refusal
+from branchline.agents.acp_runner.usage import Spent
+from branchline.process.output import open_regular
+
+LARGEST_FILE = 16 << 20  # bytes
+LONGEST_TEXT = 4 << 20  # characters of the last message
+
+
+class Client:
+    """Answers what the agent asks, by the rules of its order, and prints an event for all that it does."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.root = os.path.realpath(order.worktree)
+        self.agent = ""  # its name, once it has told it
+        self.said: list[str] = []  # since its last tool
+        self.spent = Spent()
+        self._length = 0
+        self._calls: dict[str, dict[str, Any]] = {}
+
+    def on_connect(self, conn: acp.Agent) -> None:
+        """Part of the library's interface."""
+
+    async def session_update(self, session_id: str, update: Any, **meta: Any) -> None:  # noqa: ARG002 - the interface
+        """What the agent says and does. Thoughts, plans and lists of commands are left out."""
+        if isinstance(update, schema.AgentMessageChunk):
+            self.spent.message(update.field_meta or {})
+            text = update.content.text if isinstance(update.content, schema.TextContentBlock) else ""
+            self._length += len(text)
+            if text and self._length <= LONGEST_TEXT:
+                self.said.append(text)
+                emit("text", text=text)
+        elif isinstance(update, schema.ToolCallStart | schema.ToolCallProgress):
+            self.said.clear()
+            self._length = 0
+            before = self._calls.get(update.tool_call_id)
+            call = self._known(update)
+            if call != before:
+                emit("tool", **call)
+        elif isinstance(update, schema.UsageUpdate) and update.cost:
+            self.spent.cost(update.cost)
+            emit("usage", **self.spent.totals())
+
+    async def request_permission(
+        self,
+        session_id: str,  # noqa: ARG002 - the interface
+        tool_call: schema.ToolCallUpdate,
+        options: list[schema.PermissionOption],
+        **meta: Any,  # noqa: ARG002 - the interface
+    ) -> schema.RequestPermissionResponse:
+        """Allow it once, or not: never for ever, so that the agent asks for the next one, too."""
+        call = self._known(tool_call)
+        reason = refusal(self.order, call["kind"], [self._inside(path) for path in call["paths"]])
+        once = next((option for option in options if option.kind == "allow_once"), None)
+        if not reason and once is None:
+            reason = "it offers no way to allow this only once"
+        if reason:
+            emit("denied", kind=call["kind"], title=call["title"], paths=call["paths"], reason=reason)
+            once = next((option for option in options if option.kind == "reject_once"), None)
+        if once is None:
+            return schema.RequestPermissionResponse(outcome=schema.DeniedOutcome(outcome="cancelled"))
+        return schema.RequestPermissionResponse(
+            outcome=schema.AllowedOutcome(outcome="selected", option_id=once.option_id)
+        )
+
+    async def read_text_file(
+        self,
+        session_id: str,  # noqa: ARG002 - the interface
+        path: str,
+        line: int | None = None,
+        limit: int | None = None,
+        **meta: Any,  # noqa: ARG002 - the interface
+    ) -> schema.ReadTextFileResponse:
+        """A file of the worktree, or `limit` lines of it from the 1-based `line` on."""
+        if self._inside(path) is None:
+            raise self._denied("read", path, "outside the worktree")
+        text = _text_of(Path(self.root, path))
+        if line is not None or limit is not None:
+            start = max(line or 1, 1) - 1
+            text = "\n".join(text.split("\n")[start : None if limit is None else start + limit])
+        return schema.ReadTextFileResponse(content=text)
+
+    async def write_text_file(
+        self,
+        session_id: str,  # noqa: ARG002 - the interface
+        path: str,
+        content: str,
+        **meta: Any,  # noqa: ARG002 - the interface
+    ) -> schema.WriteTextFileResponse:
+        """Write a whole file that the scope allows."""
+        inside = self._inside(path)
+        if reason := write_refusal(self.order, inside):
+            raise self._denied("edit", path, reason)
+        try:
+            _write(os.path.join(self.root, str(inside)), content)
+        except OSError as error:
+            raise _not_done(path, str(error.strerror)) from error
+        emit("wrote", path=inside)
+        return schema.WriteTextFileResponse()
+
+    def _denied(self, kind: str, path: str, reason: str) -> acp.RequestError:
+        emit("denied", kind=kind, title=path, paths=[path], reason=reason)
+        return _not_done(path, reason)
+
+    def _inside(self, path: str) -> str | None:
+        """A path from the top of the worktree, links resolved; None if it lies outside, or is none."""
+        try:
+            relative = os.path.relpath(os.path.realpath(os.path.join(self.root, path)), self.root)
+        except ValueError:  # a NUL character
+            return None
+        return None if relative in {".", ".."} or relative.startswith("../") else relative
+
+    def _known(self, update: schema.ToolCallUpdate | schema.ToolCall) -> dict[str, Any]:
+        """All that is known of a tool call: later messages tell only what is new."""
+        before = self._calls.get(update.tool_call_id, {"kind": None, "title": "", "paths": [], "status": None})
+        diffs = [one.path for one in update.content or () if isinstance(one, schema.FileEditToolCallContent)]
+        paths = [one.path for one in update.locations or ()] or diffs
+        call = {
+            "kind": update.kind or before["kind"],
+            "title": update.title or before["title"],
+            "paths": paths or before["paths"],
+            "status": update.status or before["status"],
+        }
+        self._calls[update.tool_call_id] = call
+        return call
+
+
+def _text_of(path: Path) -> str:
+    descriptor = open_regular(Path(os.path.realpath(path)))
+    if descriptor is None:
+        raise acp.RequestError.resource_not_found(path.as_uri())
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise _not_done(str(path), "larger than 16 MB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _not_done(str(path), "no UTF-8 text") from error
+
+
+def _write(path: str, content: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    # A pipe would block us for ever.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode())
+
+
+def _not_done(path: str, reason: str) -> acp.RequestError:
+    return acp.RequestError.invalid_params({"details": f"{path}: {reason}"})

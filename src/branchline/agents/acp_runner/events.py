@@ -1,0 +1,18 @@
+"""What the runner prints: one JSON line an event, the last one `result` or `error`."""
+
+import json
+
+INSTALL = 'pip install "branchline[acp]"'
+
+
+class Failed(Exception):
+    """The conversation came to no result: the `kind` of error, what happened, and a code if the agent gave one."""
+
+    def __init__(self, kind: str, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.code = kind, message, code
+
+
+def emit(event: str, /, **members: object) -> None:
+    """Print an event."""
+    print(json.dumps({"type": event, **members}), flush=True)

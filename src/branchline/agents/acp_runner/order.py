@@ -1,0 +1,53 @@
+"""What an agent that speaks ACP is asked, and what it may do when it asks back. Pure."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from branchline.core.agent import ContextFile, Mode
+from branchline.core.globs import fold, matches_any, matches_folded
+
+HARMLESS = frozenset({"read", "search", "think"})
+FREE_TO_EDITORS = frozenset({"execute", "fetch", "switch_mode"})
+"""Kinds of tool that name no files: an attempt that may edit may use them. Git looks at the outcome, whatever ran."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt for the runner: the agent's command, the prompt, and the rules. `worktree` is an absolute path.
+
+    `write` and `protect` are globs over the worktree's paths; no `write` at all means any file of the worktree.
+    """
+
+    argv: tuple[str, ...]
+    worktree: str
+    prompt: str
+    mode: Mode = "edit"
+    model: str = ""
+    context: tuple[ContextFile, ...] = ()
+    write: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+
+
+def refusal(order: Order, kind: str | None, paths: Iterable[str | None]) -> str:
+    """Why a tool may not be used; empty if it may. `paths` are the worktree's; None is a file outside of it."""
+    if kind in HARMLESS:
+        return ""
+    if order.mode == "read":
+        return "this attempt may only read"
+    if kind in FREE_TO_EDITORS:
+        return ""
+    reasons = [write_refusal(order, path) for path in paths] or ["it does not say which files it changes"]
+    return next(filter(None, reasons), "")
+
+
+def write_refusal(order: Order, path: str | None) -> str:
+    """Why a file may not be changed; empty if it may."""
+    if order.mode == "read":
+        return "this attempt may only read"
+    if path is None:
+        return "outside the worktree"
+    if ".git" in fold(path).split("/"):
+        return "git's own"
+    if order.write and not matches_any(order.write, path):
+        return "outside the workstream's scope"
+    return "protected" if matches_folded(order.protect, path) else ""

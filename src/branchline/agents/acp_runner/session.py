@@ -1,0 +1,136 @@
+"""One conversation with an agent by the Agent Client Protocol: a session, a prompt, its answer."""
+
+import asyncio
+import os
+from asyncio.subprocess import Process
+from contextlib import suppress
+from typing import cast
+from urllib.parse import quote
+
+import acp
+from acp import schema
+from acp.client.connection import ClientSideConnection
+from pydantic import ValidationError
+
+from branchline._version import __version__
+from branchline.agents.acp_runner.client import Client
+from branchline.agents.acp_runner.events import Failed, emit
+from branchline.agents.acp_runner.order import Order
+
+ANSWERS_WITHIN = 120.0  # seconds to open a session; the work itself is bounded by the attempt
+TO_CANCEL = 0.5  # seconds; an agent that no longer reads would keep us
+READ_ONLY = ("plan", "read-only", "ask", "architect")
+"""Modes by which the agents that we know only read: the first that an agent offers is taken."""
+WORKING = ("default", "auto", "build", "code")
+"""Modes in which they change files, for those that start in one of the others."""
+AUTH_REQUIRED = -32000
+
+
+async def converse(order: Order, process: Process) -> None:
+    """One prompt and its answer. Raises Failed, or ConnectionError if the agent ends; cancelled, it stops the agent."""
+    client = Client(order)
+    assert process.stdin is not None
+    connection = acp.connect_to_agent(cast("acp.Client", client), process.stdin, process.stdout)
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            client.agent = await _greet(connection)
+            session = await _open(connection, order)
+        answer = await _ask(connection, order, session.session_id)
+    except acp.RequestError as error:
+        raise Failed("agent", _words(error), error.code) from error
+    except ValidationError as error:
+        raise Failed("protocol", f"its answer is none of the protocol's: {error.errors()[0]['msg']}") from error
+    except TimeoutError as error:
+        raise Failed("protocol", f"it opened no session within {ANSWERS_WITHIN:g} s") from error
+    client.spent.answered(answer, client.agent)
+    emit("usage", **client.spent.totals())
+    emit("result", stop_reason=answer.stop_reason, text="".join(client.said))
+
+
+async def _greet(connection: ClientSideConnection) -> str:
+    """Agree on the protocol; the agent's name, if it has one."""
+    hello = await connection.initialize(
+        protocol_version=acp.PROTOCOL_VERSION,
+        client_capabilities=schema.ClientCapabilities(
+            fs=schema.FileSystemCapabilities(read_text_file=True, write_text_file=True)
+        ),
+        client_info=schema.Implementation(name="branchline", version=__version__),
+    )
+    if hello.protocol_version != acp.PROTOCOL_VERSION:
+        versions = f"it speaks version {hello.protocol_version} of the protocol, we {acp.PROTOCOL_VERSION}"
+        raise Failed("unsupported", versions)
+    if hello.agent_info is None:
+        return ""
+    emit("agent", name=hello.agent_info.name, version=hello.agent_info.version)
+    return hello.agent_info.name
+
+
+async def _open(connection: ClientSideConnection, order: Order) -> schema.NewSessionResponse:
+    session = await connection.new_session(cwd=order.worktree, mcp_servers=[])
+    emit("session", id=session.session_id)
+    await _choose_mode(connection, session, order)
+    if order.model:
+        await _choose_model(connection, session, order.model)
+    return session
+
+
+async def _choose_mode(connection: ClientSideConnection, session: schema.NewSessionResponse, order: Order) -> None:
+    """For reading, a mode that only reads; for editing, one that does not. An agent without modes may edit."""
+    option = _option(session, "mode")
+    if session.modes:
+        now, offered = session.modes.current_mode_id, [mode.id for mode in session.modes.available_modes]
+    else:
+        now, offered = (option.current_value, _values(option)) if option else ("", [])
+    wanted = READ_ONLY if order.mode == "read" else WORKING
+    if now in wanted or (order.mode == "edit" and now not in READ_ONLY):
+        return
+    mode = next((one for one in wanted if one in offered), None)
+    if mode is None:
+        raise Failed("unsupported", f"it has no mode to {order.mode} in, only: {', '.join(offered) or 'none'}")
+    if session.modes:
+        await connection.set_session_mode(mode_id=mode, session_id=session.session_id)
+    elif option:
+        await connection.set_config_option(config_id=option.id, session_id=session.session_id, value=mode)
+
+
+async def _choose_model(connection: ClientSideConnection, session: schema.NewSessionResponse, model: str) -> None:
+    option = _option(session, "model")
+    if option is None or model not in _values(option):
+        offered = f"only: {', '.join(_values(option))}" if option else "nor any other: say {model} in its args"
+        raise Failed("unsupported", f"it does not offer the model {model}, {offered}")
+    await connection.set_config_option(config_id=option.id, session_id=session.session_id, value=model)
+
+
+def _option(session: schema.NewSessionResponse, category: str) -> schema.SessionConfigOptionSelect | None:
+    selects = (one for one in session.config_options or () if isinstance(one, schema.SessionConfigOptionSelect))
+    return next((one for one in selects if one.category == category), None)
+
+
+def _values(option: schema.SessionConfigOptionSelect) -> list[str]:
+    groups = ([one] if isinstance(one, schema.SessionConfigSelectOption) else one.options for one in option.options)
+    return [choice.value for group in groups for choice in group]
+
+
+async def _ask(connection: ClientSideConnection, order: Order, session_id: str) -> schema.PromptResponse:
+    links = [
+        schema.ResourceContentBlock(
+            type="resource_link",
+            name=os.fsencode(file.path).decode(errors="replace"),
+            uri="file://" + quote(os.fsencode(os.path.join(order.worktree, file.path))),
+        )
+        for file in order.context
+    ]
+    try:
+        return await connection.prompt(session_id=session_id, prompt=[acp.text_block(order.prompt), *links])
+    except asyncio.CancelledError:
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(TO_CANCEL):
+                await connection.cancel(session_id=session_id)
+        raise
+
+
+def _words(error: acp.RequestError) -> str:
+    """An error in words: agents hide the telling ones in its data."""
+    data = error.data if isinstance(error.data, dict) else {}
+    words = ": ".join(filter(None, (str(error), str(data.get("details") or ""))))
+    return f"authentication required: {words}" if error.code == AUTH_REQUIRED else words

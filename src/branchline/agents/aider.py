@@ -1,0 +1,129 @@
+"""Aider: one message, no commits, nothing of its own in the worktree."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from branchline.agents.aider_output import AiderReader
+from branchline.agents.base import Ability, Probe
+from branchline.agents.installed import Program, look
+from branchline.core.agent import AgentRequest, Invocation
+from branchline.core.agent_spec import AgentSpec
+from branchline.core.durations import seconds
+from branchline.errors import InvalidInput
+
+AIDER = Program(name="aider", tested=("0.86.2", "0.86.2"), install="uv tool install --python 3.12 aider-chat==0.86.2")
+OWN = "aider"  # the folder of its files, in the attempt's
+PROVIDERS = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "deepseek": "https://api.deepseek.com/beta",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "xai": "https://api.x.ai/v1",
+}
+"""The base URLs that litellm has built in."""
+NAMES = (
+    ("anthropic", ("claude", "sonnet", "opus", "haiku")),
+    ("openai", ("gpt", "o1", "o3", "o4", "4", "35")),
+    ("deepseek", ("deepseek", "r1")),
+    ("gemini", ("gemini", "flash")),
+    ("xai", ("grok",)),
+)
+"""Whose models have names, or aliases of Aider's, that begin so."""
+OPTIONS = (
+    "--yes-always",
+    # Nothing is committed, and nothing written, but the files that were asked for.
+    *("--no-auto-commits", "--no-dirty-commits", "--no-gitignore", "--map-tokens=0"),
+    # Nobody is told, asked, or shown anything.
+    *("--analytics-disable", "--no-check-update", "--no-show-release-notes", "--no-show-model-warnings"),
+    *("--no-browser", "--no-detect-urls", "--no-notifications", "--disable-playwright"),
+    # No command is run: the gates do that. These also count before an .aider.conf.yml in the repository.
+    *("--no-auto-lint", "--no-auto-test", "--no-suggest-shell-commands", "--no-watch-files", "--load=/dev/null"),
+    # Plain lines.
+    *("--no-pretty", "--no-stream", "--no-fancy-input"),
+    *("--env-file=/dev/null", "--set-env=BRANCHLINE=1"),
+)
+ENVIRONMENT = {
+    "COLUMNS": "10000",  # or it breaks its lines, paths included
+    "BROWSER": "true",  # the program: with --yes-always it opens the pages that error messages name
+    "PYTHON_DOTENV_DISABLED": "1",  # a .env in the repository could send our key to another address
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the price list that it brings along, instead of the newest one
+}
+PRICE_CACHE = "home/.aider/caches/model_prices_and_context_window.json"
+NO_PRICES = '{"none": {}}'  # a fresh list that is not empty: Aider fetches none, and asks litellm's own
+
+
+@dataclass(frozen=True, slots=True)
+class Aider:
+    """Aider with the model that its configuration names; one must be named."""
+
+    spec: AgentSpec
+    abilities: frozenset[Ability] = frozenset({"edit", "read", "usage", "cost", "endpoint"})
+
+    @property
+    def provider(self) -> str:
+        """The base URL of the model's provider, where it is known."""
+        return self.spec.base_url or PROVIDERS.get(provider_of(self.spec.model), "")
+
+    def probe(self) -> Probe:
+        """Look for `aider`, and for the key of its model's provider."""
+        probe = look(replace(AIDER, name=self.spec.program or AIDER.name))
+        ours = self.spec.key_env or self._variable("API_KEY")
+        if probe.hint or not self.spec.model or ours in os.environ:
+            return probe
+        return replace(probe, hint=f"export {ours}=...")
+
+    def prepare(self, request: AgentRequest) -> Invocation:
+        """`aider` with the prompt as a file; for mode read it is asked, and may write nothing.
+
+        Raises InvalidInput if the prompt is empty or no model is set: without one Aider may wait for a login.
+        """
+        if not request.prompt.strip():
+            raise InvalidInput(f"agent {self.spec.id}: the prompt is empty", hint="say what is to be done")
+        if not self.spec.model:
+            hint = f"set `model:` of agent {self.spec.id}, for instance anthropic/claude-sonnet-4-5"
+            raise InvalidInput(f"agent {self.spec.id}: no model is set", hint=hint)
+        private = self.spec.home == "private"
+        base = request.endpoint or self.spec.base_url
+        key = self._variable("API_KEY")
+        return Invocation(
+            argv=(self.spec.program or AIDER.name, *OPTIONS, *self._options(request), *self.spec.args),
+            env={**ENVIRONMENT, **({self._variable("API_BASE"): base} if base else {}), **self.spec.env},
+            pass_env=(key, *self.spec.pass_env),
+            rename_env={key: self.spec.key_env} if self.spec.key_env not in {"", key} else {},
+            # A message that begins with `/` or `!` would be one of Aider's commands.
+            files={
+                f"{OWN}/message.md": "\n" + request.prompt.encode("utf-8", "replace").decode(),
+                **({PRICE_CACHE: NO_PRICES} if private else {}),
+            },
+            private_home=private,
+            grace=seconds(self.spec.grace),
+        )
+
+    def reader(self, request: AgentRequest) -> AiderReader:  # noqa: ARG002 - the protocol's signature
+        """A reader of its text."""
+        return AiderReader(self.spec.model)
+
+    def _variable(self, name: str) -> str:
+        return f"{provider_of(self.spec.model)}_{name}".upper()
+
+    def _options(self, request: AgentRequest) -> Iterator[str]:
+        folder = f"{request.folder}/{OWN}"
+        yield f"--model={self.spec.model}"
+        yield f"--message-file={folder}/message.md"
+        yield f"--input-history-file={folder}/input.history"
+        yield f"--chat-history-file={folder}/chat.md"
+        yield f"--llm-history-file={folder}/llm.history"
+        if request.mode == "read":
+            yield from ("--edit-format=ask", "--dry-run")
+        for file in request.context:
+            option = "--file" if file.role == "edit" and request.mode == "edit" else "--read"
+            yield f"{option}={request.worktree}/{file.path}"
+
+
+def provider_of(model: str) -> str:
+    """The provider of a model, as litellm names it; OpenAI where the name tells none."""
+    name, slash, _ = model.partition("/")
+    if slash:
+        return name
+    return next((provider for provider, beginnings in NAMES if model.startswith(beginnings)), "openai")

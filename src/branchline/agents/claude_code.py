@@ -1,0 +1,147 @@
+"""Anthropic's Claude Code, driven by `claude -p`."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from branchline.agents.base import Ability, Probe
+from branchline.agents.claude_stream import ClaudeReader
+from branchline.agents.installed import Program, look
+from branchline.core.agent import AgentRequest, Invocation
+from branchline.core.agent_spec import AgentSpec
+from branchline.core.durations import seconds
+from branchline.errors import InvalidInput
+
+ANTHROPIC = "https://api.anthropic.com"
+CLAUDE = Program(
+    name="claude",
+    tested=("2.1.197", "2.1.330"),
+    install="npm install -g @anthropic-ai/claude-code",
+)
+KEY = "ANTHROPIC_API_KEY"
+KEYS = (KEY, "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+ADDRESS = "ANTHROPIC_BASE_URL"
+ENVIRONMENT = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "DISABLE_TELEMETRY": "1",
+    # Its own instructions for commits and pull requests: 7 KB of every prompt, and not its business here.
+    "CLAUDE_CODE_DISABLE_GIT_INSTRUCTIONS": "1",
+    # A command that it leaves running would change files after its answer.
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    # By itself: another request is cheaper than another attempt. Its own ten would hide for minutes what is wrong.
+    "CLAUDE_CODE_MAX_RETRIES": "3",
+}
+READING, EDITING = "Read,Glob,Grep", "Read,Glob,Grep,Edit,Write,Bash"
+NOT_UNDERSTOOD = frozenset({"$schema", "discriminator", "format"})
+PLAIN_PATH = re.compile(r"[\w.+-][\w./+ -]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaudeCode:
+    """Claude Code with an API key, or with `home: user` the login of the user."""
+
+    spec: AgentSpec
+    abilities: frozenset[Ability] = frozenset(
+        {"edit", "read", "schema", "turns", "budget", "usage", "cost", "stream", "endpoint"}
+    )
+
+    @property
+    def provider(self) -> str:
+        """Anthropic, if neither the configuration nor the environment names another address."""
+        return self.spec.base_url or os.environ.get(ADDRESS, ANTHROPIC)
+
+    def probe(self) -> Probe:
+        """Look for `claude`, and see whether there is a key (another home may hold a login)."""
+        probe = look(replace(CLAUDE, name=self.spec.program or CLAUDE.name))
+        keys = {self.spec.key_env} if self.spec.key_env else {*KEYS, *self.spec.pass_env}
+        if probe.hint or self.spec.home == "user" or keys & {*os.environ, *self.spec.env}:
+            return probe
+        return replace(probe, hint=f"export {self.spec.key_env or KEY}=...")
+
+    def prepare(self, request: AgentRequest) -> Invocation:
+        """`claude -p` with the prompt on stdin. Raises InvalidInput for a prompt that says nothing."""
+        if not request.prompt.strip():
+            hint = "say under `prompt:` what is to be done"
+            raise InvalidInput(f"agent {self.spec.id}: the prompt of {request.workstream} is empty", hint=hint)
+        address = request.endpoint or self.spec.base_url
+        return Invocation(
+            argv=(self.spec.program or CLAUDE.name, *self._options(request), *self.spec.args),
+            env={
+                **ENVIRONMENT,
+                "CLAUDE_CODE_TMPDIR": f"{request.folder}/claude",  # what it would leave in /tmp
+                **({ADDRESS: address} if address else {}),
+                **self.spec.env,
+            },
+            pass_env=(*self._keys(), *(() if address else (ADDRESS,)), *self.spec.pass_env),
+            rename_env={KEY: self.spec.key_env} if self.spec.key_env else {},
+            stdin=_prompt(request),
+            private_home=self.spec.home == "private",
+            grace=seconds(self.spec.grace),
+        )
+
+    def reader(self, request: AgentRequest) -> ClaudeReader:
+        """A reader of its JSON lines."""
+        return ClaudeReader(request.worktree)
+
+    def _keys(self) -> tuple[str, ...]:
+        """The variables by which it may log in. With a login, a key in the environment would be billed instead of it."""
+        if self.spec.home == "user":
+            return ("CLAUDE_CONFIG_DIR",)
+        return () if self.spec.key_env else KEYS
+
+    def _options(self, request: AgentRequest) -> Iterator[str]:
+        yield from ("-p", "--output-format", "stream-json", "--verbose", "--no-session-persistence")
+        # The repository's own settings would run its hooks, and could send our key to another address.
+        yield from ("--safe-mode", "--setting-sources", "user")
+        if request.mode == "read":
+            # Not `plan`: that tells the model to write its plan into a file and to start other agents.
+            yield from ("--tools", READING, "--permission-mode", "dontAsk")
+        else:
+            # Edits outside the worktree are denied; of commands it would otherwise allow next to none.
+            yield from ("--tools", EDITING, "--allowedTools", "Bash", "--permission-mode", "acceptEdits")
+        if self.spec.model:
+            yield from ("--model", self.spec.model)
+        if request.limits.turns is not None:
+            yield from ("--max-turns", str(request.limits.turns))
+        if request.limits.usd is not None:
+            yield from ("--max-budget-usd", f"{request.limits.usd:.6f}")
+        if request.output_schema is not None:
+            yield from ("--json-schema", json.dumps(_understood(request.output_schema), separators=(",", ":")))
+
+
+def _prompt(request: AgentRequest) -> str:
+    """The prompt, with the files of the context mentioned in the way that has them read before the first turn.
+
+    One that begins with a `/` would be taken for a command of Claude Code's own, and no model be asked.
+    """
+    paths = [file.path for file in request.context if PLAIN_PATH.fullmatch(file.path)]
+    mentions = "\n\n" + " ".join(f'@"{path}"' for path in paths) if paths else ""
+    return ("\n" if request.prompt.startswith("/") else "") + request.prompt + mentions
+
+
+def _understood(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as its validator takes it; the older versions drop silently what they do not understand.
+
+    The provider wants an object at the top, not a reference to one.
+    """
+    top = schema.get("$defs", {}).get(str(schema.get("$ref", "")).removeprefix("#/$defs/"), {})
+    made: dict[str, Any] = _without({**{name: one for name, one in schema.items() if name != "$ref" or not top}, **top})
+    return made
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    # A member of an object may have such a name too; then there is a schema behind it, not a text.
+    return {
+        name: _without(one)
+        for name, one in value.items()
+        if name not in NOT_UNDERSTOOD or (isinstance(one, dict) and name != "discriminator")
+    }

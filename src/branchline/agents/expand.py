@@ -1,0 +1,133 @@
+"""The template language of agents that are commands: placeholders and groups, filled in for one request."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from branchline.core.agent import AgentRequest
+from branchline.core.agent_spec import FROM_ENV, KEY, AgentSpec, Group, Template
+from branchline.errors import InvalidInput
+
+LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes; Linux's own limit for one argument
+BELOW = re.compile(r"(\{folder\}|\{home\}|\{worktree\})(/.*)", re.DOTALL)
+PLACEHOLDER = re.compile(r"\{[a-z_.]+\}")
+QUOTING = (".json", ".jsonc", ".yaml", ".yml")  # there, values stand between double quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Fills in what a specification says for one request. `values`: each placeholder's; None where there is none."""
+
+    spec: AgentSpec
+    request: AgentRequest
+    values: Mapping[str, str | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _values(self.spec, self.request))
+
+    def argv(self, template: Template) -> Iterator[str]:
+        """The arguments of a command. Raises InvalidInput if a value is missing or fits no argument."""
+        for part in template:
+            if isinstance(part, Group):
+                yield from self._group(part)
+            else:
+                yield self._argument(part, self.values)
+
+    def variables(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The variables to set, and those to rename: the new name to ours. What has no value is left out."""
+        renamed = {}
+        for name, value in self.spec.env.items():
+            if value == KEY:
+                renamed[name] = self.spec.key_env
+            elif match := FROM_ENV.fullmatch(value):
+                renamed[name] = match[1]
+        texts = {name: self._text(value) for name, value in self.spec.env.items() if name not in renamed}
+        made = {name: text for name, text in texts.items() if text is not None}
+        return made, {name: ours for name, ours in renamed.items() if ours}
+
+    def files(self) -> dict[str, str]:
+        """The files to write, by their path in the attempt's folder. What has no value is left out."""
+        texts = {path: self._text(text, quoting=path.endswith(QUOTING)) for path, text in self.spec.files.items()}
+        made = {path: text for path, text in texts.items() if text is not None}
+        if self.request.output_schema is not None:
+            made["schema.json"] = json.dumps(self.request.output_schema, indent=1)
+        return made
+
+    def _group(self, group: Group) -> Iterator[str]:
+        if isinstance(group.if_, str):
+            rounds = [self.values] if self.values["{" + group.if_ + "}"] is not None else []
+        else:
+            roles = {"context.read": "read", "context.edit": "edit"}
+            role = roles.get(group.each) if isinstance(group.each, str) else None
+            paths = [one.path for one in self.request.context if role in {None, one.role}]
+            rounds = [{**self.values, "{path}": _as_operand(path)} for path in paths]
+        for values in rounds:
+            yield from (self._argument(part, values) for part in group.as_)
+
+    def _argument(self, part: str, values: Mapping[str, str | None]) -> str:
+        below = BELOW.fullmatch(part)
+        name, rest = below.groups() if below else (part, "")
+        value = values.get(name, name)
+        if value is None:
+            raise invalid(self.spec, f"its command has {name}, but there is none", _cure(name))
+        value += rest
+        if "\0" in value:
+            raise invalid(self.spec, f"{part} holds a NUL character, which no command can take", "remove it")
+        if len(os.fsencode(value)) > LONGEST_ARGUMENT:
+            hint = "pass {prompt_file}, or stdin: '{prompt}'"
+            raise invalid(self.spec, f"{part} is longer than an argument may be", hint)
+        return value
+
+    def _text(self, template: str, *, quoting: bool = False) -> str | None:
+        """A text with its placeholders filled in; None if one of them has no value."""
+        missing = False
+
+        def fill(match: re.Match[str]) -> str:
+            nonlocal missing
+            value = self.values.get(match[0], match[0])
+            missing = missing or value is None
+            return json.dumps(value)[1:-1] if quoting else str(value)
+
+        text = PLACEHOLDER.sub(fill, template)
+        return None if missing else text
+
+
+def invalid(spec: AgentSpec, what: str, hint: str) -> InvalidInput:
+    """The error for an agent's specification, or for a request that it cannot take."""
+    return InvalidInput(f"agent {spec.id}: {what}", hint=hint)
+
+
+def _values(spec: AgentSpec, request: AgentRequest) -> dict[str, str | None]:
+    schema, limits = request.output_schema, request.limits
+    turns, usd = limits.turns or spec.max_turns, limits.usd or spec.max_usd
+    return {
+        "{prompt}": request.prompt,
+        "{prompt_file}": f"{request.folder}/prompt.md",
+        "{mode}": request.mode,
+        "{worktree}": request.worktree,
+        "{folder}": request.folder,
+        "{home}": f"{request.folder}/home" if spec.home == "private" else None,
+        "{model}": spec.model or None,
+        "{workstream}": request.workstream,
+        "{round}": str(request.round),
+        "{base_url}": request.endpoint or spec.base_url or None,
+        "{schema}": None if schema is None else msgspec.json.encode(schema).decode(),
+        "{schema_file}": None if schema is None else f"{request.folder}/schema.json",
+        "{max_turns}": None if turns is None else str(turns),
+        "{max_usd}": None if usd is None else f"{usd:.6f}".rstrip("0").rstrip("."),
+    }
+
+
+def _as_operand(path: str) -> str:
+    """A path that no program takes for an option."""
+    return f"./{path}" if path.startswith("-") else path
+
+
+def _cure(part: str) -> str:
+    if part == "{model}":
+        return "set `model:` or drop the argument"
+    return f"write {{if: {part[1:-1]}, as: [..., '{part}']}}, so that the argument is there only if the value is"

@@ -1,0 +1,33 @@
+"""What kind of error a provider's answer is: one table for every agent, since all of them pass such texts on."""
+
+import re
+
+CLASSES = (
+    ("context_too_large", r"context.{0,20}(length|window|size)|prompt is too long|too many tokens|maximum context"),
+    ("billing", r"insufficient.?quota|credit balance|billing|payment required|exceeded your current quota"),
+    ("auth", r"\b401\b|\b403\b|unauthori[sz]ed|authentication|invalid.{0,12}api.?key|api.?key.{0,20}(invalid|missing|not)"
+             r"|not logged in|please run /login|permission.?denied.{0,20}key"),
+    ("unknown_model", r"model.{0,60}(not found|not_found|does not exist|unknown|not supported)|unknown model"),
+    ("rate_limit", r"\b429\b|rate.?limit|too many requests|resource.?exhausted"),
+    ("overloaded", r"\b529\b|overloaded|\b503\b|service unavailable"),
+    ("server_error", r"\b50[0-24]\b|internal server error|api_error|bad gateway|server_error"),
+    ("connection", r"connection|econn|enotfound|network|timed? ?out|stream (closed|disconnected|ended)|fetch failed"),
+    ("bad_request", r"\b400\b|\b422\b|bad request|invalid.?request"),
+)  # fmt: skip
+STATUS = {401: "auth", 402: "billing", 403: "auth", 404: "unknown_model", 413: "context_too_large", 429: "rate_limit"}
+
+
+def error_class(text: str, status: int | None = None) -> str:
+    """The class of an error from its HTTP status, if one is known, and its words; empty if neither tells.
+
+    The words come first where they are more exact: a 429 may be a quota that no waiting mends, a 400 a full context.
+    """
+    lowered = text[:4000].lower()
+    found = next((name for name, pattern in CLASSES if re.search(pattern, lowered)), "")
+    if status is None or found in {"context_too_large", "billing"}:
+        return found
+    if status in STATUS:
+        return STATUS[status]
+    if status >= 500:
+        return "overloaded" if status in {503, 529} else "server_error"
+    return found or ("bad_request" if status >= 400 else "")

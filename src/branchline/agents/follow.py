@@ -1,0 +1,57 @@
+"""Following a stream that grows in a file, line by line."""
+
+import os
+from pathlib import Path
+
+from branchline.agents.base import Reader
+from branchline.process.output import open_regular
+
+CHUNK = 1 << 18
+LONGEST_LINE = 16 << 20  # bytes; what is longer is no event of any agent, and must not fill our memory
+A_LOOK = 16 << 20  # bytes read at one look at most, so that a flood does not keep us from watching the clock
+
+
+class Follower:
+    """Feeds a reader with the lines of a file as they come."""
+
+    def __init__(self, path: Path, reader: Reader) -> None:
+        """The file need not exist yet; a link, a pipe or a device in its place is never read."""
+        self._path, self._reader = path, reader
+        self._descriptor: int | None = None
+        self._rest = bytearray()
+        self._dropping = False
+
+    def follow(self, most: int = A_LOOK) -> bool:
+        """Read on, at most `most` bytes; whether there was anything."""
+        if self._descriptor is None:
+            self._descriptor = open_regular(self._path)
+        if self._descriptor is None:
+            return False
+        taken = 0
+        while taken < most and (data := os.read(self._descriptor, CHUNK)):
+            taken += len(data)
+            self._take(data)
+        return taken > 0
+
+    def finish(self) -> None:
+        """Read what is left, the last line also without its newline."""
+        while self.follow():
+            pass
+        if self._rest and not self._dropping:
+            self._reader.line(bytes(self._rest))
+        self._rest.clear()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _take(self, data: bytes) -> None:
+        *ended, rest = data.split(b"\n")
+        for part in ended:
+            if not self._dropping:
+                self._reader.line(bytes(self._rest) + part)
+            self._rest.clear()
+            self._dropping = False
+        self._rest += rest
+        if len(self._rest) > LONGEST_LINE:
+            self._rest.clear()
+            self._dropping = True

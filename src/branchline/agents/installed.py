@@ -1,0 +1,76 @@
+"""Looking for an agent's program on this machine: where it is, which version, and whether it works."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.agents.base import Probe
+from branchline.process.environment import allowed
+from branchline.process.output import readable
+from branchline.process.spawn import CannotStart, Captured, TookTooLong, capture
+
+NUMBER = re.compile(r"\d+(?:\.\d+)+")
+PATIENCE = 20.0  # seconds; a Python agent takes several to import itself on a busy machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program to look for. `tested`: the first and the last version that we test with; `install`: the command.
+
+    `trial`: arguments with which it must end well, if it is to be of use; `mend` is the hint if it does not.
+    """
+
+    name: str
+    tested: tuple[str, str]
+    install: str
+    trial: tuple[str, ...] = ()
+    mend: str = ""
+
+
+def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
+    """Find a program and ask it for its version. It gets an empty home: some write to it at the first start."""
+    path = shutil.which(program.name, path=environ.get("PATH"))
+    if path is None:
+        return Probe(available=False, hint=program.install)
+    with tempfile.TemporaryDirectory() as folder:
+        env = allowed(environ, extra=_private(Path(folder)))
+        asked = _ask([path, "--version"], env)
+        works = not program.trial or _ends_well(_ask([path, *program.trial], env))
+    if asked is None:
+        return Probe(available=False, path=path, hint=program.install)
+    found = NUMBER.search(readable(asked.stdout))
+    version = found.group() if found else ""
+    tested = _within(version, program.tested) if version else None
+    hint = program.mend if not works else "" if tested else program.install
+    return Probe(available=True, path=path, version=version, tested=tested, hint=hint)
+
+
+def _private(folder: Path) -> dict[str, str]:
+    """Home and temporary folder, side by side: some programs will not have one inside the other."""
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
+    return {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+
+
+def _ask(argv: list[str], env: Mapping[str, str]) -> Captured | None:
+    try:
+        return capture(argv, cwd=Path(env["HOME"]), env=env, timeout=PATIENCE)
+    except (CannotStart, TookTooLong):
+        return None
+
+
+def _ends_well(asked: Captured | None) -> bool:
+    return asked is not None and asked.code == 0
+
+
+def _within(version: str, tested: tuple[str, str]) -> bool:
+    first, last = tested
+    return _order(first) <= _order(version) <= _order(last)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

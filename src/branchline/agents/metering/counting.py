@@ -1,0 +1,178 @@
+"""What a provider's answer says about tokens, whatever its API, read as its bytes pass."""
+
+from typing import Annotated
+
+import msgspec
+
+LONGEST = 8 << 20  # bytes of one event, or of an answer that is no stream; what is longer is not counted
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+Count = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer has used; None is unknown. `cached_tokens` is a part of `input_tokens`."""
+
+    model: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: Count = None
+
+
+class _Usage(msgspec.Struct):
+    """The fields of all four APIs; their names do not collide in meaning."""
+
+    input_tokens: Count = None  # Anthropic: without what was cached; OpenAI responses: with it
+    output_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+    cache_read_input_tokens: Count = None
+    input_tokens_details: _Details | None = None
+    prompt_tokens: Count = None  # OpenAI chat
+    completion_tokens: Count = None
+    prompt_tokens_details: _Details | None = None
+    prompt_token_count: Count = msgspec.field(default=None, name="promptTokenCount")  # Gemini
+    candidates_token_count: Count = msgspec.field(default=None, name="candidatesTokenCount")
+    thoughts_token_count: Count = msgspec.field(default=None, name="thoughtsTokenCount")
+    tool_token_count: Count = msgspec.field(default=None, name="toolUsePromptTokenCount")
+    cached_token_count: Count = msgspec.field(default=None, name="cachedContentTokenCount")
+
+
+class _Inner(msgspec.Struct):
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+class _Candidate(msgspec.Struct):
+    finish_reason: str | None = msgspec.field(default=None, name="finishReason")
+
+
+class _Event(msgspec.Struct):
+    """An event of a stream, or a whole answer."""
+
+    type: str | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+    message: _Inner | None = None
+    response: _Inner | None = None
+    model_version: str | None = msgspec.field(default=None, name="modelVersion")
+    usage_metadata: _Usage | None = msgspec.field(default=None, name="usageMetadata")
+    candidates: tuple[_Candidate, ...] | None = None
+
+
+LAST_EVENTS = {"message_stop", "response.completed", "response.incomplete", "response.failed"}
+EVENTS = msgspec.json.Decoder(_Event | tuple[_Event, ...])
+
+
+class Counter:
+    """Fed with an answer's body, in pieces of any size; holds at most one event of it."""
+
+    def __init__(self, content_type: str) -> None:
+        """`content_type` as in the header; what is neither a stream of events nor JSON counts as unknown."""
+        kind = content_type.partition(";")[0].strip().lower()
+        self._stream = kind == "text/event-stream"
+        self._skip = not (self._stream or not kind or "json" in kind)
+        self._rest = bytearray()  # of a line, or a whole answer that is no stream
+        self._data = bytearray()  # of an event
+        self._usage = _Usage()
+        self._model = ""
+        self._lost = False
+        self.complete = False
+        """Whether the event has come after which no API says anything more about tokens."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece in."""
+        if self._skip or self._lost:
+            return
+        *lines, rest = data.split(b"\n") if self._stream else (data,)
+        for line in lines:
+            self._keep(self._rest, line)
+            self._line(bytes(self._rest))
+            self._rest.clear()
+        self._keep(self._rest, rest)
+
+    def counted(self, *, whole: bool) -> Counted:
+        """What was used. `whole`: the body came to its end; a broken off one is known only if it was `complete`."""
+        if self._stream:
+            self._line(bytes(self._rest))
+            self._line(b"")
+        elif whole and not self._skip:
+            self._event(bytes(self._rest))
+        self._rest.clear()
+        if self._lost:
+            return Counted()
+        if not (whole or self.complete):
+            return Counted(model=self._model)
+        return _counted(self._usage, self._model)
+
+    def _keep(self, buffer: bytearray, data: bytes) -> None:
+        if len(buffer) + len(data) > LONGEST:
+            self._lost = True
+            buffer.clear()
+        else:
+            buffer += data
+
+    def _line(self, line: bytes) -> None:
+        line = line.removesuffix(b"\r")
+        if line.startswith(b"data:"):
+            self._keep(self._data, line[5:].removeprefix(b" ") + b"\n")
+        elif not line and self._data:
+            self._event(bytes(self._data))
+            self._data.clear()
+
+    def _event(self, data: bytes) -> None:
+        if self._stream and data.strip() == b"[DONE]":
+            self.complete = True
+            return
+        try:
+            found = EVENTS.decode(data)
+        except msgspec.ValidationError:
+            self._lost = True  # JSON, but not of a form that we know: what it says of tokens is unknown
+        except NO_JSON:
+            return
+        else:
+            for event in found if isinstance(found, tuple) else (found,):
+                self._take(event)
+
+    def _take(self, event: _Event) -> None:
+        inner = event.message or event.response
+        self._model = event.model_version or event.model or (inner and inner.model) or self._model
+        usage = event.usage or event.usage_metadata or (inner and inner.usage)
+        if usage and event.type == "message_start":
+            usage.output_tokens = None  # it says 1; the count comes at the end
+        if usage:
+            known = {name: value for name in usage.__struct_fields__ if (value := getattr(usage, name)) is not None}
+            self._usage = msgspec.structs.replace(self._usage, **known)
+        finished = usage is not None and any(candidate.finish_reason for candidate in event.candidates or ())
+        self.complete = self.complete or finished or event.type in LAST_EVENTS
+
+
+def _counted(usage: _Usage, model: str) -> Counted:
+    """One meaning for all APIs: input with what was cached, output with what was thought."""
+    if usage.prompt_token_count is not None:  # Gemini leaves out what is zero
+        return Counted(
+            model=model,
+            input_tokens=usage.prompt_token_count + (usage.tool_token_count or 0),
+            output_tokens=(usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+            cached_tokens=usage.cached_token_count or 0,
+        )
+    if usage.prompt_tokens is not None:
+        details = usage.prompt_tokens_details
+        return Counted(
+            model=model,
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            cached_tokens=details.cached_tokens if details else None,
+        )
+    if usage.input_tokens is None:
+        return Counted(model=model, output_tokens=usage.output_tokens)
+    details, read = usage.input_tokens_details, usage.cache_read_input_tokens
+    return Counted(
+        model=model,
+        input_tokens=usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (read or 0),
+        output_tokens=usage.output_tokens,
+        cached_tokens=details.cached_tokens if details and read is None else read,
+    )

@@ -1,0 +1,61 @@
+"""One line of JSON for each request of an attempt: what was asked and used, never what was said."""
+
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+
+from branchline.errors import BranchlineError
+
+
+class Exchange(msgspec.Struct, kw_only=True):
+    """A line of the transcript; times in milliseconds, `at_ms` since the proxy was opened.
+
+    `status` 0: there was no answer; `ended`: why it is not whole. None is unknown.
+    """
+
+    at_ms: int
+    method: str
+    path: str
+    model: str = ""
+    status: int = 0
+    ended: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    request_bytes: int = 0
+    answer_bytes: int = 0
+    milliseconds: int = 0
+
+
+class Transcript:
+    """Appends lines to a new file; an earlier one at its path is replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        # Unbuffered, so that a line is one write, and is there if we are killed.
+        self._file = open(os.open(path, flags, 0o600), "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._lock = threading.Lock()
+
+    def write(self, exchange: Exchange) -> None:
+        """Append a line. Raises BranchlineError if it cannot be written."""
+        line = msgspec.json.encode(exchange) + b"\n"
+        with self._lock:
+            try:
+                self._file.write(line)
+            except OSError as error:
+                raise cannot_write(self._path, error) from error
+
+    def close(self) -> None:
+        """Write no more."""
+        with self._lock:
+            self._file.close()
+
+
+def cannot_write(path: Path, error: OSError) -> BranchlineError:
+    """A full disk, most likely; no connection's error, and so not to be taken for one."""
+    return BranchlineError(f"{path} cannot be written: {error.strerror}", hint="make room on the disk")

@@ -1,0 +1,151 @@
+"""The one supervisor that runs an agent's attempt: spawn, follow, limit, kill, sweep, read."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from branchline.agents.answer import checked
+from branchline.agents.base import Agent, AgentMissing, Reader
+from branchline.agents.follow import Follower
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress
+from branchline.process.environment import allowed
+from branchline.process.output import tail
+from branchline.process.secrets import Secrets
+from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
+
+TAIL_BYTES = 1 << 20
+MAX_OUTPUT = 1 << 30  # bytes a stream; a runaway agent must not fill the disk
+OUR_LIMITS = {"output_limit": "it printed more than 1 GB", "budget": "it reached its budget"}
+
+
+def attempt(  # noqa: PLR0913 - keyword-only data
+    agent: Agent,
+    request: AgentRequest,
+    *,
+    environ: Mapping[str, str],
+    kill: KillSwitch,
+    timeout: float,
+    pass_env: Iterable[str] = (),
+    marker: str,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    cut: Callable[[], str | None] = lambda: None,
+) -> AgentResult:
+    """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
+
+    `request.folder` receives request.json, argv.json, stdout.log, stderr.log and result.json. `cut` is asked while it
+    runs for a reason to end it (a proxy's budget). Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
+    """
+    folder = Path(request.folder)
+    invocation = agent.prepare(request)
+    variables = _environment(invocation, folder, environ, pass_env)
+    _write_inputs(request, invocation, variables)
+    reader = agent.reader(request)
+    follower = Follower(folder / "stdout.log", reader)
+
+    def watch() -> str | None:
+        follower.follow()
+        on_progress(reader.progress)
+        return cut() or ("budget" if _over_budget(request, reader) else None)
+
+    try:
+        ended = run(
+            invocation.argv,
+            cwd=Path(request.worktree),
+            env=variables,
+            stdin=None if invocation.stdin is None else folder / "stdin.txt",
+            stdout=folder / "stdout.log",
+            stderr=folder / "stderr.log",
+            timeout=timeout,
+            grace=invocation.grace,
+            kill=kill,
+            marker=marker,
+            thorough=True,
+            max_output=MAX_OUTPUT,
+            watch=watch,
+        )
+    except ToolMissing as error:
+        hint = agent.probe().hint or error.hint
+        raise AgentMissing(f"agent {agent.spec.id}: {error.message}", hint=hint) from error
+    follower.finish()
+    parsed = reader.result(ended, tail(folder / "stderr.log", TAIL_BYTES))
+    renamed = {ours: variables[new] for new, ours in invocation.rename_env.items() if new in variables}
+    secrets = Secrets({**variables, **renamed})
+    for name in ("stdout.log", "stderr.log"):
+        secrets.clean_file(folder / name)
+    result = secrets.clean(_classified(ended, checked(parsed, request), timeout))
+    # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
+    with suppress(OSError):
+        _write_result(folder, result)
+    return result
+
+
+def _over_budget(request: AgentRequest, reader: Reader) -> bool:
+    spent, limit = reader.progress.cost_usd, request.limits.usd
+    return limit is not None and spent is not None and spent > limit
+
+
+def _classified(ended: Exit, parsed: AgentResult, timeout: float) -> AgentResult:
+    if ended.reason in OUR_LIMITS:
+        error_class = "budget" if ended.reason == "budget" else ""
+        return _ended(parsed, AgentStatus.LIMIT, f"stopped: {OUR_LIMITS[ended.reason]}", error_class)
+    if ended.reason == "timeout":
+        return _ended(parsed, AgentStatus.TIMEOUT, f"stopped after {timeout:g} s")
+    if ended.reason is not None:
+        return _ended(parsed, AgentStatus.CANCELLED, f"stopped: {ended.reason}")
+    if ended.signal is not None:
+        return _ended(parsed, AgentStatus.CRASHED, f"ended by signal {ended.signal}")
+    return parsed
+
+
+def _ended(parsed: AgentResult, status: AgentStatus, message: str, error_class: str = "") -> AgentResult:
+    return msgspec.structs.replace(parsed, status=status, message=message, error_class=error_class)
+
+
+def _environment(
+    invocation: Invocation, folder: Path, environ: Mapping[str, str], pass_env: Iterable[str]
+) -> dict[str, str]:
+    private: dict[str, str] = {}
+    if invocation.private_home:
+        for variable, name in (("HOME", "home"), ("TMPDIR", "tmp")):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            private[variable] = str(folder / name)
+    renamed = {new: environ[ours] for new, ours in invocation.rename_env.items() if ours in environ}
+    extra = {**private, **invocation.env, **renamed}
+    return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra=extra)
+
+
+def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapping[str, str]) -> None:
+    folder = Path(request.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = dict(invocation.files)
+    files["prompt.md"] = request.prompt
+    if invocation.stdin is not None:
+        files["stdin.txt"] = invocation.stdin
+    # Names only: the values may be secrets.
+    files["argv.json"] = _json({"argv": invocation.argv, "cwd": request.worktree, "environment": sorted(variables)})
+    files["request.json"] = _json(msgspec.to_builtins(request))
+    # An earlier attempt may have left a pipe here, on which opening would block for ever.
+    for name in (*files, "stdout.log", "stderr.log"):
+        (folder / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+
+
+def _write_result(folder: Path, result: AgentResult) -> None:
+    # A rename replaces whatever stands there, even a pipe, on which a plain write would block for ever.
+    temporary = folder / "result.json.new"
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(_json(msgspec.to_builtins(result)))
+    temporary.replace(folder / "result.json")
+
+
+def _json(value: object) -> str:
+    # ASCII, because paths may hold bytes that are no text.
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"

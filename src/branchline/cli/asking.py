@@ -1,0 +1,108 @@
+"""What a person asks for, and what a person is asked: the request's text, and whether a proposed plan is carried out."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from branchline.cli.output import is_live, say
+from branchline.config.canonical import canonical
+from branchline.config.load import load_plan
+from branchline.config.settings import Settings
+from branchline.core.plan import Plan
+from branchline.core.run_state import RunState
+from branchline.errors import BranchlineError, InvalidInput
+
+if TYPE_CHECKING:
+    from branchline.ledger.paths import RunPaths
+
+LONGEST_REQUEST = 4_000_000  # bytes
+
+
+def request_text(prompt: str | None, file: Path | None) -> str:
+    """The request as given: the argument, a file, or stdin (`-` as either). Raises InvalidInput if it says nothing."""
+    if file is not None and prompt is not None:
+        raise click.UsageError("choose one: PROMPT or --prompt-file")
+    if "-" in (prompt, str(file)):
+        where, text = "stdin", _decoded(sys.stdin.buffer.read(LONGEST_REQUEST + 1), "stdin")
+    elif file is not None:
+        where, text = str(file), _decoded(_content(file), str(file))
+    else:
+        where, text = "the prompt", prompt or ""
+    if not text.strip():
+        raise InvalidInput(f"{where} is empty: there is nothing to plan", hint='branchline run "what to change"')
+    return text
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(LONGEST_REQUEST + 1)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint="--prompt-file FILE") from error
+
+
+def _decoded(data: bytes, where: str) -> str:
+    if len(data) > LONGEST_REQUEST:
+        raise InvalidInput(
+            f"{where} is larger than {LONGEST_REQUEST:,} bytes", hint="say what to change in fewer words"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidInput(f"{where} is not UTF-8 text at line {line}", hint="iconv -t UTF-8 FILE > NEW") from error
+
+
+def somebody_is_there() -> bool:
+    """Whether there is a person to ask."""
+    return is_live(sys.stderr) and sys.stdin.isatty()
+
+
+def decision(paths: "RunPaths", state: RunState) -> Plan | str:
+    """Ask what becomes of a proposed plan: the plan to go on with, or `no` or `later`."""
+    from branchline.cli.plans import lines
+
+    assert state.proposed is not None
+    plan = msgspec.convert(state.proposed.plan, Plan)
+    settings = msgspec.convert(state.pins["settings"], Settings)
+    say("", *lines(plan, settings, state.policy.budget), *(f"warning: {text}" for text in state.proposed.warnings), "")
+    while True:
+        choice = click.prompt(
+            "Carry it out? yes, edit, no, later",
+            type=click.Choice(("yes", "edit", "no", "later", "y", "e", "n", "l")),
+            default="yes",
+            show_choices=False,
+            err=True,
+        )[0]
+        if choice == "y":
+            return plan
+        if choice in "nl":
+            return "no" if choice == "n" else "later"
+        if (edited := _edited(paths, plan, settings)) is not None:
+            plan = edited
+            say("", *lines(plan, settings, state.policy.budget), "")
+
+
+def plan_of(file: Path, settings: Settings) -> Plan:
+    """The plan in a file, with the agents that the settings know. Raises InvalidFile."""
+    return load_plan(file, agents=[agent.id for agent in settings.agents], default_agent=settings.agent)
+
+
+def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:
+    """The plan as somebody left it in $EDITOR; None, with a word on why, if it is no plan. The file stays."""
+    file = paths.artifacts / "edited_plan.yaml"
+    if not file.exists():
+        file.write_text(canonical(plan), encoding="utf-8")
+    shown = os.path.relpath(file)
+    try:
+        click.edit(filename=str(file))
+        return plan_of(file, settings)
+    except click.ClickException as error:
+        say(f"error: {error.format_message()}", f"hint: export EDITOR=..., or edit {shown} and choose edit again")
+    except BranchlineError as error:
+        say(f"error: {error.message}", f"hint: choose edit again; the file {shown} keeps what you wrote")
+    return None

@@ -1,0 +1,99 @@
+"""Which agents can be run here: every one is looked for at once, and none can keep the others from being shown."""
+
+import os
+import time
+from collections.abc import Collection, Mapping
+from threading import Thread
+from typing import Literal, get_args
+
+import msgspec
+
+from branchline.agents.base import Ability
+from branchline.agents.registry import ENTRY_POINTS, make
+from branchline.config.settings import Settings
+from branchline.core.agent_spec import BUILT_IN, AgentSpec
+from branchline.errors import BranchlineError
+
+PATIENCE = 15.0  # seconds for all of them together; a probe has a time limit of its own
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent as it was found. `tested`: whether its version lies in the range that we test with (None: unknown).
+
+    `hint`: what to type, where it is not installed or had better not be run as it is; `problem`: why it cannot be used
+    though it is configured.
+    """
+
+    name: str
+    source: Literal["built in", "configuration", "package"]
+    use: str
+    installed: bool = False
+    path: str = ""
+    version: str = ""
+    tested: bool | None = None
+    can: tuple[Ability, ...] = ()
+    model: str = ""
+    home: Literal["private", "user"] = "private"
+    hint: str = ""
+    problem: str = ""
+
+
+def every_spec(settings: Settings) -> dict[str, AgentSpec]:
+    """The agents of the configuration, the built-in ones, and those that installed packages offer; by name."""
+    from importlib.metadata import entry_points
+
+    named = {spec.id: spec for spec in settings.agents}
+    offered = (*BUILT_IN, *sorted(entry_points(group=ENTRY_POINTS).names))
+    return named | {name: AgentSpec(id=name, use=name) for name in offered if name not in named}
+
+
+def survey(specs: Collection[AgentSpec]) -> dict[str, Seen]:
+    """Look for all of these agents at the same time; in their order. Nothing that an adapter does is an error here."""
+    found = {spec.id: _blank(spec, problem=f"it did not answer within {PATIENCE:g} s") for spec in specs}
+    threads = [Thread(target=_look, args=(spec, found), daemon=True) for spec in specs]
+    until = time.monotonic() + PATIENCE
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return dict(found)
+
+
+def _look(spec: AgentSpec, found: dict[str, Seen]) -> None:
+    try:
+        agent = make(spec)
+        probe = agent.probe()
+        found[spec.id] = _blank(
+            agent.spec,
+            installed=probe.available,
+            path=probe.path,
+            version=probe.version,
+            tested=probe.tested,
+            hint=probe.hint or _key_hint(agent.spec),
+            can=tuple(ability for ability in get_args(Ability) if ability in agent.abilities),
+        )
+    except BranchlineError as error:
+        found[spec.id] = _blank(spec, problem=error.message, hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - an adapter may come from any package, and must not break the table
+        found[spec.id] = _blank(spec, problem=f"its adapter failed: {type(error).__name__}: {error}")
+
+
+def _key_hint(spec: AgentSpec) -> str:
+    return f"export {spec.key_env}=..." if spec.key_env and spec.key_env not in os.environ else ""
+
+
+def _blank(spec: AgentSpec, **more: object) -> Seen:
+    source = "configuration" if spec.id != spec.use else "built in" if spec.id in BUILT_IN else "package"
+    told = {"name": spec.id, "source": source, "use": spec.use or "command", "model": spec.model, "home": spec.home}
+    return msgspec.convert({**told, **more}, Seen)
+
+
+def fallbacks(name: str, specs: Mapping[str, AgentSpec]) -> list[str]:
+    """The agents that take an agent's place when it cannot answer, theirs included, each once."""
+    found: list[str] = []
+    waiting = [name]
+    while waiting:
+        one = waiting.pop(0)
+        found += [one]
+        waiting += [other for other in specs[one].fallback if other in specs and other not in [*found, *waiting]]
+    return found[1:]

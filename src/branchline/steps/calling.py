@@ -1,0 +1,219 @@
+"""Calling an agent from a step: its fallbacks, its share of the money, the proxy, and the fact that tells of it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from branchline.agents.base import Agent, AgentMissing
+from branchline.agents.supervise import attempt
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Limits, Mode, Progress, Usage
+from branchline.core.durations import seconds
+from branchline.core.events import AgentCalled
+from branchline.core.plan import Script
+from branchline.core.pricing import priced
+from branchline.steps.context import StepContext
+from branchline.views.text import count
+
+Role = Literal["planner", "editor", "reviewer"]
+FALLS_BACK = frozenset(
+    {AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT}
+)
+
+HINTS = {
+    "auth": "branchline doctor says how to log the agent in",
+    "billing": "check the account at the provider, or name another agent with --agent",
+    "unknown_model": "correct `model:` of the agent in branchline.yaml",
+    "context_too_large": "give the workstream a smaller scope or a shorter prompt, or an agent with a larger window",
+    "budget": "raise the budget: branchline resume --budget USD",
+    "turns": "raise `max_turns:` of the agent, or split the workstream",
+}
+"""What to do about the classes of error that no retry mends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an agent is asked, whoever answers. `folder`: below the attempt's own; `number`: which asking this is.
+
+    `write` and `protect` are the globs of what may and may not be changed.
+    """
+
+    role: Role
+    prompt: str
+    worktree: Path
+    mode: Mode
+    timeout: float
+    number: int = 1
+    folder: str = ""
+    schema: dict[str, Any] | None = None
+    context: tuple[ContextFile, ...] = ()
+    script: Script = ()
+    write: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What came of a call: who answered last, its result, and one fact for every agent that was tried."""
+
+    agent: str
+    result: AgentResult
+    facts: tuple[AgentCalled, ...]
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What the last agent used, as facts hold it."""
+        return self.facts[-1].usage if self.facts else {}
+
+
+def chain(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
+    """An agent and those that take its place when it cannot answer, in order, each once."""
+    found: list[str] = []
+    waiting = [name]
+    while waiting:
+        one = waiting.pop(0)
+        if one not in found:
+            found.append(one)
+            waiting[:0] = agents[one].spec.fallback
+    return tuple(found)
+
+
+def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
+    """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
+
+    Raises AgentMissing if none of them is installed.
+    """
+    names, facts = chain(ctx.run.agents, name), list[AgentCalled]()
+    for position, one in enumerate(names):
+        last = position == len(names) - 1
+        sub = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
+        if position:
+            again()
+        try:
+            result, fact = _once(ctx, ctx.run.agents[one], ask, sub)
+        except AgentMissing as error:
+            if last and not facts:
+                raise
+            ctx.say(f"{one} is not installed")
+            if last:
+                return Called(facts[-1].agent, AgentResult(status=AgentStatus.MODEL_ERROR, message=error.message), tuple(facts))
+            continue
+        facts.append(fact)
+        left = ctx.purse.left
+        if last or result.status not in FALLS_BACK or ctx.kill.reason or (left is not None and left <= 0):
+            break
+    return Called(one, result, tuple(facts))
+
+
+def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResult, AgentCalled]:
+    """Run one agent once, metered if it is to be."""
+    run, name, folder = ctx.run, agent.spec.id, ctx.folder / sub
+    request = AgentRequest(
+        run_id=run.run_id,
+        workstream=ctx.task.workstream,
+        round=ask.number,
+        attempt=ctx.attempt,
+        prompt=ask.prompt,
+        worktree=str(ask.worktree),
+        folder=str(folder),
+        mode=ask.mode,
+        output_schema=ask.schema,
+        context=ask.context,
+        limits=Limits(usd=_least(ctx.purse.left, agent.spec.max_usd), turns=agent.spec.max_turns),
+        script=ask.script,
+        write=ask.write,
+        protect=ask.protect,
+    )
+    ctx.say(f"{name} is working")
+    began = time.monotonic()
+    with _metered(ctx, agent, request) as (asked, meter):
+        result = attempt(
+            agent,
+            asked,
+            environ=run.environ,
+            kill=ctx.kill,
+            timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
+            pass_env=run.settings.env,
+            marker=ctx.marker,
+            on_progress=lambda progress: _tell(ctx, name, progress),
+            cut=meter.cut if meter else lambda: None,
+        )
+        model = result.model or agent.spec.model
+        usage = _with_meter(result.usage, meter.usage) if meter else result.usage
+    usage = priced(usage, model, run.settings.prices)
+    result = msgspec.structs.replace(result, usage=usage, model=model)
+    ctx.purse.pay(usage.cost_usd)
+    fact = AgentCalled(
+        task_id=ctx.task.id,
+        attempt=ctx.attempt,
+        role=ask.role,
+        agent=name,
+        model=model,
+        status=str(result.status),
+        error_class=result.error_class,
+        message=result.message,
+        usage=msgspec.to_builtins(usage),
+        milliseconds=round((time.monotonic() - began) * 1000),
+        folder=str(folder.relative_to(run.paths.run_dir)),
+        workstream=ctx.task.workstream,
+        round=ctx.task.round,
+        context_files=len(ask.context),
+    )
+    return result, fact
+
+
+@contextmanager
+def _metered(ctx: StepContext, agent: Agent, request: AgentRequest) -> Iterator[tuple[AgentRequest, Any]]:
+    """The request by way of our proxy where the agent's configuration or a recording asks for it."""
+    cassettes = ctx.run.settings.cassettes
+    taped = cassettes.mode != "off" and "endpoint" in agent.abilities
+    if not (agent.spec.meter or taped):
+        yield request, None
+        return
+    from branchline.agents.metering import metered
+
+    Path(request.folder).mkdir(parents=True, exist_ok=True)
+    with metered(
+        agent,
+        request,
+        prices=ctx.run.settings.prices,
+        limit_usd=request.limits.usd,
+        folder=Path(request.folder),
+        tape=ctx.run.paths.root / cassettes.folder / f"{ctx.task.id}.{ctx.attempt}-{agent.spec.id}" if taped else None,
+        mode=cassettes.mode if taped else "off",
+    ) as both:
+        yield both
+
+
+def _with_meter(own: Usage, metered: Usage) -> Usage:
+    """The agent's own account, completed by the proxy's."""
+    merged = msgspec.structs.replace(
+        own,
+        input_tokens=metered.input_tokens if own.input_tokens is None else own.input_tokens,
+        output_tokens=metered.output_tokens if own.output_tokens is None else own.output_tokens,
+        cached_tokens=metered.cached_tokens if own.cached_tokens is None else own.cached_tokens,
+    )
+    if metered.cost_usd is None:
+        return merged
+    return msgspec.structs.replace(merged, cost_usd=metered.cost_usd, cost_source="metered")
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _tell(ctx: StepContext, name: str, progress: Progress) -> None:
+    """The live line: what it is doing, how many files it has touched, what it has used."""
+    words = [progress.doing] if progress.doing else []
+    if progress.files:
+        words.append(count(len(progress.files), "file"))
+    if progress.tokens:
+        words.append(f"{progress.tokens / 1000:.0f}k tokens" if progress.tokens >= 1000 else f"{progress.tokens} tokens")
+    if progress.cost_usd:
+        words.append(f"${progress.cost_usd:.2f}")
+    if words:
+        ctx.say(f"{name}: {' · '.join(words)}")

@@ -1,0 +1,103 @@
+"""Which agents were called, what for, and what they used: a fold over a ledger."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from branchline.core import events as e
+from branchline.core.agent import Usage
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.views.record import Timed
+
+NEVER_CALLED = frozenset({"AgentMissing"})  # error classes of attempts that failed before any agent had begun
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent, run once.
+
+    An attempt that ended without a word on its agents is a call without `agent`, its status that of the attempt.
+    """
+
+    task_id: str
+    attempt: int
+    role: str
+    status: str
+    workstream: str = ""
+    round: int = 1
+    agent: str = ""
+    model: str = ""
+    milliseconds: int | None = None
+    usage: Usage = Usage()
+
+
+def calls(records: Iterable[Timed], state: RunState) -> tuple[Call, ...]:
+    """The calls that a ledger tells of, or must have seen, in the order in which it knows of them.
+
+    An attempt that is still running, or whose coordinator died, counts as one call of which nothing is known.
+    """
+    fold = _Fold(state)
+    for record in records:
+        fold.take(record.event)
+    return (*fold.found, *(fold.silent(name, "running") for name in list(fold.waiting)))
+
+
+class _Fold:
+    """`waiting`: tasks with an attempt under way (its number) of which no agent has told anything yet."""
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        self.roles = {"execute": "editor"} | ({} if state.pins.get("plan") else {"planning": "planner"})
+        self.found: list[Call] = []
+        self.waiting: dict[str, int] = {}
+
+    def take(self, event: e.AnyEvent) -> None:
+        match event:
+            case e.Transition(new_state=State.RUNNING) | e.AttemptResumed():
+                if self.state.records[event.task_id].task.step in self.roles:
+                    self.waiting[event.task_id] = event.attempt
+            case e.AgentCalled():
+                self.waiting.pop(event.task_id, None)
+                self.found.append(_told(event))
+            case e.ExecuteWsComplete() if event.task_id in self.waiting:  # ledgers from before `agent_called`
+                self.found.append(self._before(event))
+            case e.Transition(old_state=State.RUNNING) if event.task_id in self.waiting:
+                call = self.silent(event.task_id, event.error_class or event.new_state.lower())
+                self.found += [call] if event.error_class not in NEVER_CALLED else []
+            case e.AttemptInterrupted() if event.task_id in self.waiting:
+                self.found.append(self.silent(event.task_id, "interrupted"))
+            case _:
+                pass
+
+    def silent(self, task_id: str, status: str) -> Call:
+        """The attempt under way as a call of which nothing is known."""
+        task = self.state.records[task_id].task
+        return Call(
+            task_id=task_id,
+            attempt=self.waiting.pop(task_id),
+            role=self.roles[task.step],
+            status=status,
+            workstream=task.workstream,
+            round=task.round,
+        )
+
+    def _before(self, event: e.ExecuteWsComplete) -> Call:
+        usage = msgspec.convert(event.usage, Usage)
+        if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then
+            usage = msgspec.structs.replace(usage, cost_source="agent")
+        return msgspec.structs.replace(self.silent(event.task_id, event.status), agent=event.agent, usage=usage)
+
+
+def _told(event: e.AgentCalled) -> Call:
+    return Call(
+        task_id=event.task_id,
+        attempt=event.attempt,
+        role=event.role,
+        status=event.status,
+        workstream=event.workstream,
+        round=event.round,
+        agent=event.agent,
+        model=event.model,
+        milliseconds=event.milliseconds,
+        usage=msgspec.convert(event.usage, Usage),
+    )
