@@ -91,13 +91,6 @@ def test_json_is_one_object_with_the_keys_of_the_contract(project: Project) -> N
     assert ran.json["exit_code"] == ran.code == 0
 
 
-def test_a_prompt_needs_a_plan_and_the_error_says_how(project: Project) -> None:
-    ran = project.branchline("run", "make it better")
-    assert ran.code == 2
-    assert "--plan" in ran.err.splitlines()[1]
-    assert not (project.root / ".runs").exists()
-
-
 def test_the_prompt_is_kept_with_the_run(project: Project) -> None:
     ran = project.run(one(write("a.txt", "a\n")), None, "make it better")
     assert (Path(ran.json["run_dir"]) / "prompt.md").read_text() == "make it better\n"

@@ -53,7 +53,8 @@ def test_by_products_stay_out_and_a_rejected_batch_goes_back_with_its_report(tmp
     assert outcomes(ran, "a-1", "rejected") == {"first": "failed", "second": "passed"}
     assert outcomes(ran, "a-2") == {"first": "passed", "second": "passed"}
     first, second = prompts(ran, "a")
-    assert "say good, please" not in first
+    assert "## first: exit code 1" not in first
+    assert "## first: exit code 1" in second
     assert "say good, please" in second
     assert len(prompts(ran, "b")) == 3, "the first round, and repair.rounds (2) more"
     assert fate(ran, "b")["reason"] == "batch b-3 rejected: first: exit code 1"

@@ -121,9 +121,9 @@ def test_repair_gives_the_conflict_back_to_the_agent(tmp_path: Path) -> None:
     assert (run_dir / "gate/rejected/b-2/report.md").exists()
     requests = sorted(run_dir.glob("attempts/*_execute_b*/request.json"))
     first, second, third = (json.loads(path.read_text())["prompt"] for path in requests)
-    assert "conflict" not in first
-    assert "conflicts with others in shared.txt" in second
-    assert "| both | failed | exit code 1 |" in third
+    assert "conflicts with work" not in first
+    assert "conflicts with work of others" in second
+    assert "## both: exit code 1" in third
 
 
 def test_a_resolution_that_leaves_the_markers_is_rejected_and_rounds_end(tmp_path: Path) -> None:

@@ -19,9 +19,12 @@ from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RunPaths, run_ids
+from branchline.views.next_command import next_commands
+from branchline.views.status import status_word
 from branchline.views.text import count
 
 NEEDED_ROLES = frozenset({"editor", "required reviewer"})
+UNENDED = {"interrupted": "it was interrupted", "waiting": "its plan waits to be accepted"}
 NEEDED = ("commondir", "gitdir", "HEAD")  # files without which a worktree's registration stops every git
 
 
@@ -169,6 +172,7 @@ def _runs(root: Path) -> Iterator[Finding]:
         except BranchlineError as error:
             yield Finding(name=f"run {run_id}", state="warning", detail=error.message, next=error.hint)
             continue
-        if history.state.end is None and not history.live:
-            again = f"branchline resume {run_id}"
-            yield Finding(name=f"run {run_id}", state="warning", detail="it was interrupted", next=again)
+        word = status_word(history.state, live=history.live)
+        if word in UNENDED:
+            again = next_commands(run_id, word, history.state)[0]
+            yield Finding(name=f"run {run_id}", state="warning", detail=UNENDED[word], next=again)

@@ -14,7 +14,7 @@ from branchline.config.settings import Settings
 from branchline.core.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import BranchlineError
 
-PATIENCE = 15.0  # seconds for all of them together; a probe has a time limit of its own
+PATIENCE = 30.0  # seconds for all of them together; a probe has a time limit of its own
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +47,11 @@ def every_spec(settings: Settings) -> dict[str, AgentSpec]:
     return named | {name: AgentSpec(id=name, use=name) for name in offered if name not in named}
 
 
-def survey(specs: Collection[AgentSpec]) -> dict[str, Seen]:
+def survey(specs: Collection[AgentSpec], patience: float = PATIENCE) -> dict[str, Seen]:
     """Look for all of these agents at the same time; in their order. Nothing that an adapter does is an error here."""
-    found = {spec.id: _blank(spec, problem=f"it did not answer within {PATIENCE:g} s") for spec in specs}
+    found = {spec.id: _blank(spec, problem=f"it did not answer within {patience:g} s") for spec in specs}
     threads = [Thread(target=_look, args=(spec, found), daemon=True) for spec in specs]
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -51,15 +51,15 @@ def commands(history: History, name: str, attempt: int | None) -> list[Command]:
     view = task_view(history, name)
     own = view.rounds[-1] if attempt is None else next(one for one in view.rounds if one.task_id == name)
     numbers = [one.attempt for one in own.attempts]
-    if not numbers or (attempt is not None and attempt not in numbers):
-        known = f"it has {', '.join(map(str, numbers))}" if numbers else f"branchline status {history.run_id}"
-        wanted = "begun yet" if attempt is None else f"attempt {attempt}"
-        raise InvalidInput(f"task {own.task_id} has {'not ' if attempt is None else 'no '}{wanted}", hint=known)
+    hint = f"branchline show {history.run_id} {own.task_id}"
+    if not numbers:
+        raise InvalidInput(f"task {own.task_id} has not begun", hint=hint)
+    if attempt is not None and attempt not in numbers:
+        raise InvalidInput(f"task {own.task_id} has no attempt {attempt}", hint=hint)
     number = numbers[-1] if attempt is None else attempt
     folder = history.paths.attempt(own.task_id, number)
     found = [_command(history, own.task_id, number, path) for path in _calls(folder)]
     if not found:
-        hint = f"branchline show {history.run_id} {own.task_id}"
         raise InvalidInput(f"attempt {number} of task {own.task_id} called no agent", hint=hint)
     return found
 

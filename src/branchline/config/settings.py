@@ -18,7 +18,7 @@ PresetName = Literal["python", "pre-commit"]
 PROTECTED = (
     ".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "**/.gitattributes", "**/.gitmodules", ".githooks/**",
     ".husky/**", ".pre-commit-config.yaml", ".claude/**", ".codex/**", ".mcp.json", ".aider*", ".vscode/**", ".idea/**",
-    "branchline.yaml",
+    "branchline.yaml", ".branchline/**",
 )  # fmt: skip
 
 

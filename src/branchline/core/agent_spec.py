@@ -12,7 +12,10 @@ from branchline.core.plan import Model, Name, Script
 
 SCRIPTED = "scripted"
 
-BUILT_IN = (SCRIPTED, "claude_code", "codex", "aider", "gemini", "qwen", "opencode", "pi", "mini-swe-agent", "acp")
+PRESETS = ("gemini", "qwen", "opencode", "pi", "mini-swe-agent")
+"""Those of the built-in agents that are nothing but configuration, which a user may therefore change in part."""
+
+BUILT_IN = (SCRIPTED, "claude_code", "codex", "aider", *PRESETS, "acp")
 """The agents that need no configuration; also what `use:` may name."""
 
 PLACEHOLDERS = (

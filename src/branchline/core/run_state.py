@@ -118,6 +118,14 @@ class RunState:
                 self._reopen()
                 if event.budget is not None:
                     self.policy = replace(self.policy, budget=event.budget)
+            case RunEnded():
+                self.end = event
+            case _:
+                self._learn(event)
+
+    def _learn(self, event: AnyEvent) -> None:
+        """Take in a fact of a step; most facts are for views, and change nothing that is decided by."""
+        match event:
             case PlanProposed():
                 self.proposed = event
             case PlanComplete() if event.plan:
@@ -126,10 +134,6 @@ class RunState:
                 self.rejected_at.setdefault(event.workstream, event.at)
             case AgentCalled():
                 self.spending.pay(event.task_id, event.workstream, event.usage, repair=event.round > 1)
-            case RunEnded():
-                self.end = event
-            case _:
-                pass  # facts of the steps, other intents: for views, not for decisions
 
     def copy(self) -> "RunState":
         """An independent copy."""

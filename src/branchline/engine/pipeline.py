@@ -80,7 +80,7 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
             kind="pipeline",
             started_at=now,
             tasks=planning_graph() if plan is None else task_graph(plan),
-            policy=_policy(settings, budget, approve_plan=request.approve_plan),
+            policy=_policy(request, settings, budget),
             pins={
                 "versions": versions(),
                 "base": base,
@@ -97,7 +97,7 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     return paths, _drive(held, session)
 
 
-def resume(
+def resume(  # noqa: PLR0913 - keyword-only data
     paths: RunPaths,
     session: Session,
     *,
@@ -222,8 +222,8 @@ def _performed(ctx: StepContext) -> Result:
         where = f" ({error.filename})" if error.filename else ""
         result = Failure(f"{error.strerror or error}{where}", error_class="os_error")
     if ctx.kill.reason is not None and isinstance(result, Failure):
-        return Failure(result.reason, error_class=ctx.kill.reason, outputs=result.outputs, facts=result.facts)
-    return result
+        result = replace(result, error_class=ctx.kill.reason, retryable=True)
+    return replace(result, facts=(*ctx.calls, *result.facts))
 
 
 def _hint(hint: str) -> Mapping[str, Any]:
@@ -250,8 +250,10 @@ def _with_presets(settings: Settings, repo: Repo) -> Settings:
     return msgspec.structs.replace(settings, gates=gates, presets=())
 
 
-def _policy(settings: Settings, budget: Budget, *, approve_plan: bool) -> RunPolicy:
+def _policy(request: Request, settings: Settings, budget: Budget) -> RunPolicy:
     repair = settings.repair
+    planning = ("planning",) if request.plan is None else ()
+    review = ("code_gate",) if settings.review.agent else ()
     return RunPolicy(
         max_parallel=settings.max_parallel,
         cpu=settings.resources.cpu,
@@ -261,8 +263,8 @@ def _policy(settings: Settings, budget: Budget, *, approve_plan: bool) -> RunPol
         repair_ms=None if repair.time is None else round(seconds(repair.time) * 1000),
         repair_usd=repair.usd,
         budget=budget,
-        paid_steps=("planning", "execute", *(("code_gate",) if settings.review.agent else ())),
-        approve_plan=approve_plan,
+        paid_steps=(*planning, "execute", *review),
+        approve_plan=request.approve_plan,
     )
 
 

@@ -117,6 +117,12 @@ class ObjectStore:
             yield header[0].decode(), bytes(answer[end + 1 : end + 1 + size])
             at = end + size + 2
 
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """The size of each blob in bytes, its content unread."""
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        answer = self.content.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).decode()
+        return {oid: int(size) for oid, size in (line.split() for line in answer.splitlines())}
+
     def write_blob(self, data: bytes) -> str:
         """Store a blob and return its id."""
         return self.content.text("hash-object", "-w", "--stdin", stdin=data)

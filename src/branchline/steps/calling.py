@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from branchline.agents.base import Agent, AgentMissing
+from branchline.agents.base import Agent
 from branchline.agents.supervise import attempt
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Limits, Mode, Progress, Usage
 from branchline.core.durations import seconds
 from branchline.core.events import AgentCalled
 from branchline.core.plan import Script
 from branchline.core.pricing import priced
+from branchline.errors import InvalidInput
 from branchline.steps.context import StepContext
 from branchline.views.text import count
 
@@ -23,6 +24,10 @@ Role = Literal["planner", "editor", "reviewer"]
 FALLS_BACK = frozenset(
     {AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT}
 )
+
+NOT_SERVED = frozenset({"auth", "billing", "unknown_model"})
+NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
+"""What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
 HINTS = {
     "auth": "branchline doctor says how to log the agent in",
@@ -58,16 +63,20 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What came of a call: who answered last, its result, and one fact for every agent that was tried."""
+    """What came of a call: the facts of all agents that were tried, and the result of the last."""
 
-    agent: str
     result: AgentResult
     facts: tuple[AgentCalled, ...]
 
     @property
+    def agent(self) -> str:
+        """Who answered last."""
+        return self.facts[-1].agent
+
+    @property
     def usage(self) -> dict[str, Any]:
         """What the last agent used, as facts hold it."""
-        return self.facts[-1].usage if self.facts else {}
+        return self.facts[-1].usage
 
 
 def chain(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
@@ -85,28 +94,28 @@ def chain(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
 def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
     """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
 
-    Raises AgentMissing if none of them is installed.
+    What was called is noted in `ctx.calls`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    (AgentMissing) if none of them can be asked.
     """
-    names, facts = chain(ctx.run.agents, name), list[AgentCalled]()
-    for position, one in enumerate(names):
-        last = position == len(names) - 1
-        sub = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
-        if position:
+    tried: list[tuple[AgentResult, AgentCalled]] = []
+    problem: InvalidInput | None = None
+    for position, one in enumerate(chain(ctx.run.agents, name)):
+        if tried:
             again()
+        folder = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
         try:
-            result, fact = _once(ctx, ctx.run.agents[one], ask, sub)
-        except AgentMissing as error:
-            if last and not facts:
-                raise
-            ctx.say(f"{one} is not installed")
-            if last:
-                return Called(facts[-1].agent, AgentResult(status=AgentStatus.MODEL_ERROR, message=error.message), tuple(facts))
+            tried.append(_once(ctx, ctx.run.agents[one], ask, folder))
+        except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
+            problem = problem or error
             continue
-        facts.append(fact)
-        left = ctx.purse.left
-        if last or result.status not in FALLS_BACK or ctx.kill.reason or (left is not None and left <= 0):
+        result, fact = tried[-1]
+        ctx.calls.append(fact)
+        if result.status not in FALLS_BACK or ctx.kill.reason or ctx.purse.left == 0:
             break
-    return Called(one, result, tuple(facts))
+    if not tried:
+        assert problem is not None
+        raise problem
+    return Called(tried[-1][0], tuple(fact for _, fact in tried))
 
 
 def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResult, AgentCalled]:
@@ -144,6 +153,8 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         )
         model = result.model or agent.spec.model
         usage = _with_meter(result.usage, meter.usage) if meter else result.usage
+    if result.error_class in NOT_SERVED and usage == Usage():
+        usage = NOTHING
     usage = priced(usage, model, run.settings.prices)
     result = msgspec.structs.replace(result, usage=usage, model=model)
     ctx.purse.pay(usage.cost_usd)

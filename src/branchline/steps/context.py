@@ -9,6 +9,7 @@ from typing import Any
 from branchline.agents.base import Agent
 from branchline.config.settings import Settings
 from branchline.core.budget import Purse
+from branchline.core.events import AgentCalled
 from branchline.core.graph import Task
 from branchline.core.plan import Plan, Workstream
 from branchline.core.run_state import RunState, TaskRecord
@@ -91,7 +92,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
-    """One attempt of one step. `records` are the latest rounds' tasks as they stood when the attempt began."""
+    """One attempt of one step. `records` are the latest rounds' tasks as they stood when the attempt began.
+
+    `purse` is what its agents may spend, `calls` tells of those that were called: whatever becomes of the step, the
+    engine adds them to its facts.
+    """
 
     run: Run
     task: Task
@@ -100,6 +105,7 @@ class StepContext:
     kill: KillSwitch
     say: Callable[[str], None]
     purse: Purse = field(default_factory=Purse)
+    calls: list[AgentCalled] = field(default_factory=list)
 
     @property
     def workstream(self) -> Workstream:

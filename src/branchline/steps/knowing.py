@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from branchline.core.agent import ContextFile
+from branchline.core.globs import matches_any
 from branchline.git.objects import Entry
 from branchline.steps.context import Run, StepContext
 from branchline.steps.scope import conflict_of, starting_tree, violation
@@ -25,6 +26,8 @@ def conventions(run: Run, files: Mapping[str, Entry]) -> str:
 def _guidance(run: Run, files: Mapping[str, Entry]) -> dict[str, str]:
     """The text of each guidance file; one that is a link, or the same as another, is left out."""
     found = {files[path].oid: path for path in reversed(CONVENTIONS) if path in files and _regular(files[path])}
+    if not found:
+        return {}
     texts = {found[oid]: excerpt.legible(excerpt.decoded(data)) for oid, data in run.repo.read_blobs(found)}
     return {path: texts[path] for path in CONVENTIONS if texts.get(path, "").strip()}
 
@@ -47,28 +50,23 @@ def _regular(entry: Entry) -> bool:
 
 
 def _relevant(ctx: StepContext, paths: Iterable[str]) -> list[str]:
-    """The paths in scope; if they are too many, those that somebody has named."""
-    workstream = ctx.workstream
-    allowed = [path for path in paths if violation(ctx, path) is None]
-    if len(allowed) <= MOST_FILES:
-        return allowed
-    named = {*conflict_of(ctx).get("paths", ()), *workstream.scope.write}
-    return [path for path in allowed if path in named or path in workstream.prompt]
+    """The paths that may be changed; if its scope holds too many, those that somebody has named."""
+    workstream, conflict = ctx.workstream, conflict_of(ctx).get("paths", ())
+    found = [path for path in paths if path in conflict or matches_any(workstream.scope.write, path)]
+    if len(found) > MOST_FILES:
+        named = {*conflict, *workstream.scope.write}
+        found = [path for path in found if path in named or path in workstream.prompt]
+    return [path for path in found if violation(ctx, path) is None]  # last, because it is slow
 
 
 def _chosen(run: Run, candidates: list[Entry]) -> list[str]:
     """As many of the candidates as there is room for, in their order; binary files are left out."""
-    sizes, chosen, room = _sizes(run, candidates), list[Entry](), MOST_BYTES
+    if not candidates:
+        return []
+    sizes, chosen, room = run.repo.sizes(entry.oid for entry in candidates), list[Entry](), MOST_BYTES
     for entry in candidates:
         if len(chosen) < MOST_FILES and sizes[entry.oid] <= room:
             room -= sizes[entry.oid]
             chosen.append(entry)
     text = {oid for oid, data in run.repo.read_blobs({entry.oid for entry in chosen}) if b"\0" not in data[:SNIFFED]}
     return [entry.path for entry in chosen if entry.oid in text]
-
-
-def _sizes(run: Run, entries: Iterable[Entry]) -> dict[str, int]:
-    """The size of each blob in bytes, its content unread."""
-    asked = "".join(f"{entry.oid}\n" for entry in entries).encode()
-    answer = run.repo.content.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).decode()
-    return {oid: int(size) for oid, size in (line.split() for line in answer.splitlines())}

@@ -8,13 +8,11 @@ from branchline.core.verdict import Gate, GateResult, Outcome, QualityReport, in
 from branchline.gates.output import shown
 from branchline.git.objects import Entry
 from branchline.steps.context import Run, StepContext
-from branchline.steps.knowing import context_of, conventions
+from branchline.steps.knowing import conventions
 from branchline.steps.scope import conflict_of, rejected
-from branchline.steps.templates import base_files, filled, problems
+from branchline.steps.templates import base_files, filled
 from branchline.views import excerpt
 from branchline.views.markdown import code
-
-__all__ = ["context_of", "edit_prompt", "feedback", "plan_prompt", "problems", "review_prompt"]
 
 REPAIR_DIFF, REVIEW_DIFF, FEEDBACK, ANSWER = 20_000, 60_000, 8000, 20_000  # characters
 LISTED = 200
@@ -25,13 +23,13 @@ OVERLAP = {
 }
 
 
-def edit_prompt(ctx: StepContext) -> str:
+def edit_prompt(ctx: StepContext, context: Sequence[ContextFile]) -> str:
     """The prompt of this attempt's round: the task; in later rounds what was wrong. Raises TemplateError."""
     files, conflict, again = base_files(ctx.run), conflict_of(ctx), rejected(ctx)
     values = {
         **_task(ctx),
         "round": str(ctx.task.round),
-        "rules": filled(ctx.run, files, "rules", _rules(ctx, files)).strip("\n"),
+        "rules": filled(ctx.run, files, "rules", _rules(ctx, files, context)).strip("\n"),
         "conflict": _listed(conflict.get("paths", ())),
         "others": _others(ctx, conflict.get("paths", ())),
         "feedback": str(ctx.outputs("code_gate").get("feedback", "")) if again else "",
@@ -100,9 +98,8 @@ def _task(ctx: StepContext) -> dict[str, str]:
     }
 
 
-def _rules(ctx: StepContext, files: Mapping[str, Entry]) -> dict[str, str]:
+def _rules(ctx: StepContext, files: Mapping[str, Entry], context: Sequence[ContextFile]) -> dict[str, str]:
     run, scope = ctx.run, ctx.workstream.scope
-    context = context_of(ctx)
     return {
         "scope": _inline(scope.write),
         "protect": _inline((*scope.protect, *_protected(run))),

@@ -5,11 +5,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from branchline.agents.base import AgentMissing
 from branchline.core.agent import AgentStatus
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled
 from branchline.core.verdict import GateResult, Outcome
+from branchline.errors import InvalidInput
 from branchline.steps.calling import Ask, Called, call
 from branchline.steps.checking import Checkout
 from branchline.steps.context import StepContext
@@ -70,13 +69,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """The review as a gate's result, and the facts of the agents that were called.
-
-    `retryable`: whether asking again may end better, where there is no answer.
-    """
+    """The review as a gate's result. `retryable`: whether asking again may end better, where there is no answer."""
 
     result: GateResult
-    facts: tuple[AgentCalled, ...] = ()
     retryable: bool = True
 
 
@@ -98,13 +93,13 @@ def review(ctx: StepContext, checkout: Checkout) -> Reviewed:
         schema=REVIEW_SCHEMA,
     )
     try:
-        called = call(ctx, settings.agent, ask)
-    except AgentMissing as error:
+        called = call(ctx, settings.agent, ask, again=checkout.restore)
+    except InvalidInput as error:  # it is not installed, or has no way of only reading
         return Reviewed(_without(ctx, error.message), retryable=False)
     if called.result.status is AgentStatus.OK:
-        return Reviewed(_judged(called), called.facts)
+        return Reviewed(_judged(called))
     why = f"reviewer {called.agent}: {called.result.message or called.result.status}"
-    return Reviewed(_without(ctx, why), called.facts, called.result.retryable)
+    return Reviewed(_without(ctx, why), called.result.retryable)
 
 
 def _before(ctx: StepContext) -> str:

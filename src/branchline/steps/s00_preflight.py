@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from branchline.agents.base import Probe
-
 from branchline.core.result import Failure, Result, Success
 from branchline.git.command import version
 from branchline.steps.calling import chain
 from branchline.steps.context import Run, StepContext
-from branchline.steps.prompting import problems
+from branchline.steps.templates import problems
 
 LEAST_FREE_MB = 200
 

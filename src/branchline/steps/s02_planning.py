@@ -13,7 +13,7 @@ from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data
 from branchline.core.agent import AgentStatus
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled, PlanComplete, PlanProposed
+from branchline.core.events import PlanComplete, PlanProposed
 from branchline.core.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
 from branchline.core.result import Failure, Result, Success
@@ -38,7 +38,6 @@ def _planned(ctx: StepContext) -> Result:
     """Ask the planner until its answer is a plan, at most as often as the settings allow."""
     planning = ctx.run.settings.planning
     name = planning.agent or ctx.run.settings.agent
-    facts: list[AgentCalled] = []
     answer, errors = "", tuple[str, ...]()
     with _checkout(ctx) as place:
         for number in range(1, planning.attempts + 1):
@@ -46,20 +45,19 @@ def _planned(ctx: StepContext) -> Result:
                 ctx.say(f"asking {name} again: {errors[0]}")
             prompt = plan_prompt(ctx.run, request=ctx.run.pins["prompt"], answer=answer, errors=errors)
             called = call(ctx, name, _question(ctx, place, prompt, number))
-            facts += called.facts
             if called.result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
-                return _failed(ctx, called, facts)
+                return _failed(ctx, called)
             answer = _as_text(called)
             found = _judged(ctx, called)
             if isinstance(found, _Checked):
-                return _accepted(ctx, found, facts)
+                return _accepted(ctx, found)
             errors = found
             left = ctx.purse.left
             if left is not None and left <= 0:
                 break
     reason = f"planner {name} gave no plan that can be used: {errors[0]}"
     _write_error(ctx, [reason, *errors, "", "Its last answer:", answer])
-    return Failure(reason, "invalid_plan", retryable=False, outputs=_hint(ctx), facts=tuple(facts))
+    return Failure(reason, "invalid_plan", retryable=False, outputs=_hint(ctx))
 
 
 def _question(ctx: StepContext, place: Path, prompt: str, number: int) -> Ask:
@@ -121,7 +119,7 @@ def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[s
     return _Checked(plan, (*warnings, *(f"{one}: a conflict is likely" for one in found)))
 
 
-def _accepted(ctx: StepContext, found: _Checked, facts: Sequence[AgentCalled]) -> Result:
+def _accepted(ctx: StepContext, found: _Checked) -> Result:
     plan, data = found.plan, msgspec.to_builtins(found.plan)
     path = ctx.run.paths.artifacts / "proposed_plan.yaml"
     path.write_text(canonical(plan), encoding="utf-8")
@@ -129,17 +127,17 @@ def _accepted(ctx: StepContext, found: _Checked, facts: Sequence[AgentCalled]) -
     ctx.checkpoint("plan-complete", ctx.run.base)
     outputs = {"plan": str(path), "digest": proposed.digest, "warnings": list(found.warnings)}
     if ctx.run.approve_plan:
-        return Success(outputs, (*facts, proposed))
+        return Success(outputs, (proposed,))
     (ctx.run.paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
     done = PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=proposed.digest, by="policy", plan=data)
-    return Success(outputs, (*facts, proposed, done))
+    return Success(outputs, (proposed, done))
 
 
-def _failed(ctx: StepContext, called: Called, facts: Sequence[AgentCalled]) -> Result:
+def _failed(ctx: StepContext, called: Called) -> Result:
     result = called.result
     reason = f"planner {called.agent}: {result.message or result.status}"
     _write_error(ctx, [reason, "", result.notes])
-    return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(ctx), facts=tuple(facts))
+    return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(ctx))
 
 
 def _as_text(called: Called) -> str:

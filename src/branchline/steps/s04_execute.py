@@ -12,8 +12,10 @@ from branchline.git.commit import snapshot
 from branchline.steps.calling import HINTS, Ask, Called, call
 from branchline.steps.checking import without_setup
 from branchline.steps.context import StepContext
-from branchline.steps.prompting import context_of, edit_prompt
+from branchline.steps.knowing import context_of
+from branchline.steps.prompting import edit_prompt
 from branchline.steps.saving import save_worktree
+from branchline.steps.scope import conflict_of, starting_tree
 from branchline.steps.setup import set_up
 
 
@@ -21,7 +23,7 @@ def run(ctx: StepContext) -> Result:
     """Put the worktree to its round's starting point, run the agent, keep what it made as a commit of the run."""
     run, workstream = ctx.run, ctx.workstream
     ready = ctx.outputs("worktrees")
-    start, head = _start(ctx)
+    start, head = starting_tree(ctx), _head(ctx)
     path = run.worktree(workstream.id)
     _prepare(ctx, start, head)
     called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
@@ -44,12 +46,11 @@ def run(ctx: StepContext) -> Result:
         files=files,
         usage=called.usage,
     )
-    facts = (*called.facts, fact)
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(result), facts=facts)
+        return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(result), facts=(fact,))
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": called.usage}, facts)
+    return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
 
 
 def _agent(ctx: StepContext) -> str:
@@ -61,15 +62,15 @@ def _agent(ctx: StepContext) -> str:
 
 
 def _question(ctx: StepContext) -> Ask:
-    workstream = ctx.workstream
+    workstream, context = ctx.workstream, context_of(ctx)
     return Ask(
         role="editor",
-        prompt=edit_prompt(ctx),
+        prompt=edit_prompt(ctx, context),
         worktree=ctx.run.worktree(workstream.id),
         mode="edit",
         timeout=seconds(workstream.timeout or ctx.run.settings.agent_timeout),
         number=ctx.task.round,
-        context=context_of(ctx),
+        context=context,
         script=workstream.script_of_round(ctx.task.round),
         write=workstream.scope.write,
         protect=(*workstream.scope.protect, *ctx.run.settings.protect),
@@ -105,15 +106,9 @@ def _hint(result: AgentResult) -> dict[str, Any]:
     return {"hint": hint} if (hint := HINTS.get(result.kind, "")) else {}
 
 
-def _start(ctx: StepContext) -> tuple[str, str]:
-    """The tree that this round begins with, and the commit that its branch is at."""
-    run, conflict = ctx.run, ctx.outputs("merge", "")
-    base = str(ctx.outputs("worktrees")["base"])
-    mine = conflict.get("repair") == ctx.task.workstream
-    head = str(conflict["commit_of"]) if mine else base
-    if ctx.task.round > 1 and not ctx.completed("code_gate", ctx.task.workstream):
-        return str(ctx.outputs("code_gate")["tree"]), head
-    return (str(conflict["tree"]) if mine else run.repo.tree_of(base)), head
+def _head(ctx: StepContext) -> str:
+    """The commit that the workstream's branch is at when a round begins."""
+    return str(conflict_of(ctx).get("commit_of") or ctx.outputs("worktrees")["base"])
 
 
 def _prepare(ctx: StepContext, start: str, head: str) -> None:

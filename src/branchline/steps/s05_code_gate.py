@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.core.events import Codegate, Fact
+from branchline.core.events import Codegate
 from branchline.core.result import Failure, Result, Success
 from branchline.core.verdict import GateResult, Outcome, QualityReport
 from branchline.gates.report import render
@@ -128,16 +128,15 @@ def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed |
         given=ctx.outputs("execute")["tree"],
         at=time.time_ns() // 1_000_000,
     )
-    facts: tuple[Fact, ...] = (*(seen.facts if seen else ()), fact)
     files = [change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)]
     skipped = [{"gate": r.gate, "reason": r.reason} for r in report.of(Outcome.SKIPPED)]
     outputs = {"tree": report.tree, "batch": batch, "files": files, "gates": summary(report), "skipped": skipped}
     outputs["report"] = fact.report
     if verdict == "approved":
-        return Success(outputs, facts)
+        return Success(outputs, (fact,))
     if verdict == "rejected":
         outputs["feedback"] = feedback(report)
         reason = f"batch {batch} rejected: {fact.reason}"
-        return Failure(reason, "rejected", retryable=False, outputs=outputs, facts=facts)
+        return Failure(reason, "rejected", retryable=False, outputs=outputs, facts=(fact,))
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, "gate_error", retryable=seen is None or seen.retryable, outputs=outputs, facts=facts)
+    return Failure(reason, "gate_error", retryable=seen is None or seen.retryable, outputs=outputs, facts=(fact,))

@@ -139,8 +139,9 @@ def lines(bill: Bill) -> list[str]:
     for title, found in (("workstream", bill.workstreams), ("role", bill.roles), ("agent", bill.agents)):
         if found:
             out += ["", *table([(title, "calls", "input", "cached", "output", "cost"), *map(_cells, found)])]
-    if bill.unknown:
+    if any("+" in line for line in out):
         out += ["", "  + and something that nobody knows"]
+    if bill.unknown:
         told = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
         out += ["", f"Cost unknown: {count(len(bill.unknown), 'call')}", *table(told)]
     if bill.limits:

@@ -38,7 +38,8 @@ def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentenc
         case e.GaveUp():
             return _with_reason(f"{event.task_id} gets no further attempt", event.reason)
         case e.TasksAdded():
-            return f"new round ({event.reason}): {', '.join(task.id for task in event.tasks)}"
+            what = "new round" if event.replaces else "new tasks"
+            return f"{what} ({event.reason}): {', '.join(task.id for task in event.tasks)}"
         case e.AttemptInterrupted():
             return f"{event.task_id} attempt {event.attempt} was interrupted"
         case e.AttemptResumed():

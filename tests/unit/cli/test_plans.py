@@ -3,18 +3,15 @@ from typing import Any
 
 import pytest
 
-from branchline.cli.commands.run import Given
-from branchline.cli.plans import lines, settings_for
+from branchline.cli.plans import Given, lines, settings_for
 from branchline.config.settings import Settings
+from branchline.core.budget import Budget
 from branchline.core.plan import Plan, Scope, Workstream
 from branchline.errors import InvalidInput
 
 
 def given(**fields: Any) -> Given:
-    nothing: dict[str, Any] = dict.fromkeys(
-        ("prompt", "plan", "graph", "base", "agent", "ship", "config", "max_parallel")
-    )
-    return Given(**{**nothing, "repo": Path(), "yes": True, "as_json": False, **fields})
+    return Given(repo=Path(), **fields)
 
 
 def test_flags_count_before_the_file(tmp_path: Path) -> None:
@@ -36,7 +33,11 @@ def test_the_agent_must_exist(tmp_path: Path) -> None:
     assert settings_for(tmp_path, given(agent="mine")).agent == "mine"
     with pytest.raises(InvalidInput, match="no agent 'other'") as caught:
         settings_for(tmp_path, given(agent="other"))
-    assert caught.value.hint == "--agent scripted|mine"
+    assert caught.value.hint.startswith("--agent mine|scripted|claude_code|")
+    assert settings_for(tmp_path, given(agent="codex", planner="mine")).planning.agent == "mine"
+    with pytest.raises(InvalidInput, match="no agent 'other'") as caught:
+        settings_for(tmp_path, given(planner="other"))
+    assert caught.value.hint.startswith("--planner mine|")
 
 
 def test_the_plan_is_shown_in_the_order_of_merging() -> None:
@@ -48,8 +49,30 @@ def test_the_plan_is_shown_in_the_order_of_merging() -> None:
         goal="Do it",
         workstreams=(make("a", depends_on=("z",)), make("b", priority=5), make("z", agent="me")),
     )
-    shown = lines(plan, Settings(version=1))
+    shown = lines(plan, Settings(version=1), Budget())
     assert shown[0] == "Do it"
     assert "no gates: nothing will be checked" in shown[1]
     assert [line.split()[1] for line in shown[4:]] == ["b", "z", "a"]
     assert shown[5].split() == ["2", "z", "me", "z/**"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (Budget(run=5), "  it may spend at most $5.00 before any repair"),
+        (Budget(run=5, attempt=2), "  it may spend at most $4.00 before any repair"),
+        (Budget(day=3, workstream=9, attempt=2), "  it may spend at most $3.00 before any repair"),
+    ],
+)
+def test_the_plan_is_shown_with_what_it_may_cost(budget: Budget, told: str) -> None:
+    streams = tuple(Workstream(id=name, scope=Scope(write=(name,))) for name in ("a", "b"))
+    plan = Plan(version=1, goal="", workstreams=streams)
+    shown = lines(plan, Settings(version=1), budget)
+    assert shown[0] == "A plan without a goal"
+    assert shown[2] == told
+    assert told not in lines(plan, Settings(version=1), Budget())
+
+
+def test_a_budget_of_the_command_line_counts_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "branchline.yaml").write_text("version: 1\nbudget: {run: 1, attempt: 0.5}\n")
+    assert settings_for(tmp_path, given(budget=7)).budget == Budget(run=7, attempt=0.5)

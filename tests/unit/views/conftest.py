@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from branchline.core import commands as c
@@ -11,7 +12,7 @@ from branchline.core import events as e
 from branchline.core.graph import Task
 from branchline.core.ids import ulid
 from branchline.core.outcome import EXIT_CODES, run_status
-from branchline.core.pipeline import task_graph
+from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryPolicy
 from branchline.core.run_state import RunState
@@ -52,7 +53,8 @@ class Simulator:
         self.story, self.now, self.state = story, START, RunState()
         self.records: list[Record] = []
         self.due: dict[str, int] = {}
-        self.append(e.RunStarted(kind=kind, started_at=START, tasks=tasks, policy=POLICY))
+        pins = {"plan": msgspec.to_builtins(PLAN)} if kind == "pipeline" else {}
+        self.append(e.RunStarted(kind=kind, started_at=START, tasks=tasks, policy=POLICY, pins=pins))
 
     def append(self, *happened: e.AnyEvent) -> None:
         for event in happened:
@@ -61,7 +63,7 @@ class Simulator:
             self.records.append(Record(seq=seq, epoch=1, id=ulid(self.now, seq), at=self.now, run_id=RUN, event=event))
 
     def run(self) -> list[Record]:
-        while self.state.end is None:
+        while self.state.end is None and not (self.state.awaiting and not self.due):
             if todo := decide(self.state, self.now):
                 for command in todo:
                     self.perform(command)
@@ -190,6 +192,32 @@ def plan() -> Plan:
 def pipeline_run() -> list[Record]:
     """A whole run: a repaired and landed, b dropped at the merge, docs landed; one gate was skipped."""
     return Simulator("pipeline", task_graph(PLAN), _story()).run()
+
+
+@pytest.fixture(scope="session")
+def waiting_run() -> list[Record]:
+    """A run without a plan of its own: a planner proposed one after a wrong answer, and nobody has accepted it yet."""
+    proposed = e.PlanProposed(
+        task_id="task_003_planning",
+        plan=msgspec.to_builtins(PLAN),
+        digest="d" * 64,
+        warnings=("docs/** matches nothing",),
+    )
+    usage = {"input_tokens": 900, "output_tokens": 100, "cost_usd": 0.03, "cost_source": "agent"}
+    answers = tuple(
+        e.AgentCalled(
+            task_id="task_003_planning", attempt=1, role="planner", agent="claude_code", model="m-1", status=status,
+            error_class=error_class, usage=usage, milliseconds=500, folder="f",
+        )
+        for status, error_class in (("invalid_output", "schema"), ("ok", ""))
+    )  # fmt: skip
+    simulator = Simulator("pipeline", planning_graph(), {"task_003_planning": (End(facts=(*answers, proposed)),)})
+    started = simulator.records[0].event
+    assert isinstance(started, e.RunStarted)
+    simulator.records, simulator.state = [], RunState()
+    policy = msgspec.structs.replace(POLICY, approve_plan=True)
+    simulator.append(msgspec.structs.replace(started, pins={"prompt": "Greet people"}, policy=policy))
+    return simulator.run()
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         e.TasksAdded(reason="repair of a", tasks=(Task(id="t_r2"),), replaces={"t_r2": "t"}),
         "new round (repair of a): t_r2",
     ),
+    (e.TasksAdded(reason="the plan", tasks=(Task(id="x"),), replaces={}), "new tasks (the plan): x"),
     (e.AttemptInterrupted(task_id="t", attempt=1), "t attempt 1 was interrupted"),
     (e.AttemptResumed(task_id="t", attempt=1), "t attempt 1 is taken up again"),
     (e.IntentReceived(kind="cancel", by="me"), "me asked to cancel the run"),
@@ -49,7 +50,51 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         e.IntentReceived(kind="retry", by="me", task_id="t", refused="it runs"),
         "me asked to retry t; refused: it runs",
     ),
+    (
+        e.PlanProposed(
+            task_id="t", plan={"workstreams": [{"id": "a"}, {"id": "b"}]}, digest="d", warnings=("x\ny", "z")
+        ),
+        "t plan proposed: a, b; warning: x y; warning: z",
+    ),
     (e.PlanComplete(task_id="t", workstreams=("a", "b"), digest="d"), "t plan accepted: a, b"),
+    (e.PlanComplete(task_id="t", workstreams=("a",), digest="d", by="policy"), "t plan accepted by policy: a"),
+    (
+        e.AgentCalled(
+            task_id="t",
+            attempt=1,
+            role="editor",
+            agent="codex",
+            model="m-1",
+            status="ok",
+            milliseconds=12_300,
+            folder="f",
+            usage={
+                "input_tokens": 12_345,
+                "cached_tokens": 10_000,
+                "output_tokens": 67,
+                "cost_usd": 0.0042,
+                "cost_source": "computed",
+            },
+            message="said when it went well is nobody's business",
+        ),
+        "t codex (m-1) as editor: ok after 12.3s, 12,345 tokens in (10,000 cached), 67 out, $0.0042 (computed)",
+    ),
+    (
+        e.AgentCalled(
+            task_id="t",
+            attempt=1,
+            role="planner",
+            agent="x",
+            model="",
+            status="model_error",
+            error_class="auth",
+            message="wrong\nkey",
+            milliseconds=5,
+            folder="f",
+            usage={"from the future": 1},
+        ),
+        "t x as planner: model_error, auth after 5ms, cost unknown: wrong key",
+    ),
     (
         e.WorktreesReady(task_id="t", workstream="a", path="w\n/a", branch="feature/a", base="b"),
         "t worktree of a ready at w /a, branch feature/a",
@@ -62,7 +107,7 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         e.ExecuteWsComplete(
             task_id="t", workstream="a", agent="x", status="ok", tree="7", files=(), usage={"cost_usd": 0.5, "z": None}
         ),
-        "t x ended ok, 0 files changed (cost_usd 0.5)",
+        "t x ended ok, 0 files changed, $0.50",
     ),
     (
         e.Codegate(task_id="t", workstream="a", verdict="rejected", batch="a-1", tree="7", report="r", reason="tests"),

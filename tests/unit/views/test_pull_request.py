@@ -27,7 +27,7 @@ def test_body(pipeline_run: list[Record], plan: Plan) -> None:
     assert "| tests | passed | a, integration |  |\n" in text
     assert "| mypy | **not checked** | a | not installed |\n" in text
     assert "web" not in text
-    assert "| cost | $0.02, unknown for 4 attempts |\n" in text
+    assert "| cost | $0.02 (agent), unknown for 4 attempts |\n" in text
     assert "## Files (2)\n\n- `hello.txt`\n- `` od`d \\udcff ``\n" in text
     assert text.endswith("Made by Branchline, run `RUN`.\n")
 

@@ -109,6 +109,24 @@ def test_facts_that_a_ledger_lacks_are_not_made_up(drive_pipeline: Drive) -> Non
     assert "\nLanded\n  a\n  b\n  docs\n" in text_of(records)
 
 
+def test_a_proposed_plan_is_shown_with_what_to_type(waiting_run: list[Record]) -> None:
+    found, text = recap_of(waiting_run), text_of(waiting_run)
+    assert (found.status, found.exit_code) == ("waiting", 4)
+    assert "\nThe plan waits to be accepted\n  a     Say hello\n  b     Say bonjour\n" in text
+    assert "\nWarnings\n  docs/** matches nothing\n" in text
+    assert "\nAgents\n  (the plan)  claude_code  2.0k tokens  $0.06\n" in text
+    assert text.endswith("\nNext\n  branchline approve RUN\n  branchline cancel RUN")
+
+
+def test_agents_are_named_by_workstream(pipeline_run: list[Record]) -> None:
+    assert text_of(pipeline_run).partition("\nAgents\n")[2].partition("\n\n")[0].splitlines() == [
+        "  a     scripted  1.5k tokens  $0.02, 1 unknown",
+        "  b     scripted               unknown",
+        "  docs                         unknown",
+        "  all             1.5k tokens  $0.02, 4 unknown",
+    ]
+
+
 def test_a_run_cut_off_is_interrupted(pipeline_run: list[Record]) -> None:
     found = recap_of(pipeline_run[:20])
     assert (found.status, found.exit_code) == ("interrupted", 130)

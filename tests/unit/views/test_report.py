@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from branchline.core.events import PlanComplete
 from branchline.core.plan import Plan
 from branchline.core.run_state import replay
 from branchline.core.states import State
@@ -24,13 +25,14 @@ def test_the_whole_story(pipeline_run: list[Record], plan: Plan) -> None:
         "| a | rejected | `gate/rejected/a-1` | `artifacts/gates/a-1.json` | tests failed |\n",
         "| mypy | a | mypy is not installed |\n",
         "| 2 | b | dropped | conflict with a in greetings.txt |\n",
-        "| cost | $0.02, unknown for 4 attempts |\n",
+        "| cost | $0.02 (agent), unknown for 4 attempts |\n",
+        "| a | scripted | 1.5k tokens | $0.02, 1 unknown |\n",
         "  task_008_execute_b #2  │",
     ):
         assert expected in text
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## Workstreams", "## Gates", "## Not checked", "## Merge", "## Cost", "## Timeline",
+        "## Workstreams", "## Gates", "## Not checked", "## Merge", "## Cost", "## Agents", "## Timeline",
     ]  # fmt: skip
 
 
@@ -40,6 +42,12 @@ def test_before_the_end_and_without_a_ship(pipeline_run: list[Record]) -> None:
     assert " Not shipped; the merge result is `integration/" in report_of(merged)
     assert "| 1 | a | merged |  |" in report_of(merged)
     assert "| 1 | a | not merged |  |" in report_of(pipeline_run[: tags.index("merge_queue") + 1])
+
+
+def test_who_planned_and_who_accepted(waiting_run: list[Record], appended: Callable[..., list[Record]]) -> None:
+    assert "\nPlanned by claude_code.\n" in report_of(waiting_run)
+    done = PlanComplete(task_id="task_003_planning", workstreams=("a",), digest="d", by="policy")
+    assert "\nPlanned by claude_code, accepted by policy.\n" in report_of(appended(waiting_run, 1, done))
 
 
 def test_stopped_at_once(drive_pipeline: Drive) -> None:

@@ -182,3 +182,22 @@ def test_ids_come_from_names() -> None:
     assert trace_id("my-run") == trace_id("my-run") != trace_id("your-run")
     assert len(trace_id("my-run")) == 32
     assert len({span_id("r", "task", "a"), span_id("r", "step", "a"), span_id("s", "task", "a")}) == 3
+
+
+def test_calls_of_agents_are_events_of_their_attempt(waiting_run: list[Record]) -> None:
+    named = {span.name: span for span in spans(ULID, waiting_run)}
+    first, second, proposed = named["task_003_planning attempt 1"].events
+    assert first.attributes["error.type"] == "schema"
+    assert second.attributes == {
+        "task.id": "task_003_planning",
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "claude_code",
+        "gen_ai.response.model": "m-1",
+        "gen_ai.usage.input_tokens": 900,
+        "gen_ai.usage.output_tokens": 100,
+        "branchline.role": "planner",
+        "branchline.status": "ok",
+        "branchline.cost_usd": 0.03,
+        "branchline.milliseconds": 500,
+    }
+    assert (proposed.name, proposed.attributes["branchline.plan"]) == ("plan_proposed", "d" * 64)

@@ -34,6 +34,11 @@ def test_an_ended_run_needs_nobody(pipeline_run: list[Record]) -> None:
     assert found.next == "branchline diff RUN b"
 
 
+def test_a_proposed_plan_waits_for_a_person(waiting_run: list[Record]) -> None:
+    found = status_of(waiting_run, live=False)
+    assert (found.status, found.next) == ("waiting", "branchline approve RUN")
+
+
 def test_text(pipeline_run: list[Record]) -> None:
     assert lines(status_of(pipeline_run[:12], live=True, later=700)) == [
         "Run RUN: running, 1.7s",

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchline.core.agent import Progress
 from branchline.core.states import State
 from branchline.views import text
 
@@ -75,3 +76,34 @@ def test_table_without_rows_or_with_an_empty_column() -> None:
 def test_count_and_endless_reasons() -> None:
     assert (text.count(1, "gate"), text.count(0, "gate")) == ("1 gate", "0 gates")
     assert len(text.wrapped("word " * 100_000, indent="  ")) <= 15
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(0.0, "$0.00"), (0.00001, "<$0.0001"), (0.0042, "$0.0042"), (0.01, "$0.01"), (1234.5, "$1,234.50")],
+)
+def test_what_costs_something_never_looks_free(amount: float, shown: str) -> None:
+    assert text.dollars(amount) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.0k"),
+        (12_345, "12k"),
+        (999_999, "999k"),
+        (1_250_000, "1.2M"),
+        (99_000_000, "99M"),
+    ],
+)
+def test_thousands(number: int, shown: str) -> None:
+    assert text.thousands(number) == shown
+
+
+def test_progress_tells_what_is_known() -> None:
+    assert text.progress_line(Progress()) == ""
+    told = Progress(doing="Edit src/x.py", files=("a", "b", "c"), tokens=12_345, cost_usd=0.02)
+    assert text.progress_line(told) == "Edit src/x.py · 3 files · 12k tokens · $0.02"
+    assert text.progress_line(Progress(tokens=0, cost_usd=0.0)) == "0 tokens · $0.00"

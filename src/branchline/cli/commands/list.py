@@ -8,12 +8,14 @@ from typing import Any
 import click
 import msgspec
 
-from branchline.cli.history import find_root
+from branchline.cli.history import find_root, history_of
 from branchline.cli.options import json_option, repo_option
 from branchline.cli.output import emit, say, show
+from branchline.errors import BranchlineError
 from branchline.ledger.codec import milliseconds
 from branchline.ledger.lease import is_held
 from branchline.ledger.paths import RunPaths, run_ids
+from branchline.views.status import status_word
 from branchline.views.text import cut, moment, plain, table
 
 FIRST_BYTES = 1 << 26
@@ -43,7 +45,7 @@ def command(*, repo: Path, as_json: bool) -> None:
     elif runs:
         show(table([("run", "status", "started", "goal"), *map(_cells, runs)], indent=""))
     else:
-        say(f"There are no runs in {root}.", "Begin one: branchline run --plan FILE")
+        say(f"There are no runs in {root}.", 'Begin one: branchline run "what to change"')
 
 
 def _cells(run: Line) -> tuple[str, str, str, str]:
@@ -62,14 +64,17 @@ def _line(paths: RunPaths) -> Line:
             kind=first["context"]["kind"],
             goal=pins.get("plan", {}).get("goal", "") or pins.get("prompt", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BranchlineError):
         return Line(run_id=paths.run_id, status="damaged")
 
 
 def _status(paths: RunPaths, last: dict[str, Any]) -> str:
     if last["event"] == "run_end":
         return str(last["context"]["status"])
-    return "running" if is_held(paths) else "interrupted"
+    live = is_held(paths)
+    if last["event"] == "state_transition" and last["task_id"].partition("_planning")[1]:  # it may wait for a person
+        return status_word(history_of(paths).state, live=live)
+    return "running" if live else "interrupted"
 
 
 def _ends(ledger: Path) -> tuple[dict[str, Any], dict[str, Any]]:

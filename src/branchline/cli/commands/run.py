@@ -41,7 +41,7 @@ from branchline.errors import Interrupted
 def command(
     *, prompt: str | None, prompt_file: Path | None, plan: Path | None, graph: Path | None, **options: Any
 ) -> int:
-    """Carry a request out: an agent plans, agents work, gates check, the result merges.
+    """Carry a request out: agents plan and work, gates check, the result merges.
 
     The plan is shown and has to be accepted; --yes does so beforehand. With --plan nobody plans. A flag counts before
     its BRANCHLINE_* variable, that before branchline.yaml, that before [tool.branchline] of pyproject.toml. Exit codes:

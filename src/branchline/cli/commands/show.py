@@ -92,7 +92,8 @@ def _lines(history: History) -> list[str]:
     if state.kind == "pipeline":
         titles = {w["id"]: w.get("title", "") for w in state.plan.get("workstreams", ())}
         ends = [(w.id, _word(w.state), titles.get(w.id, ""), w.reason) for w in workstream_outcomes(state)]
-        out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
+        if ends:
+            out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
         out += ["", "Cost", *table(costs.rows(costs.costs(records, state)))]
     out += ["", "Attempts", *timeline.lines(timeline.timeline(history.run_id, records))]
     return [*out, "", f"  one task    branchline show {history.run_id} TASK", f"  files       {history.paths.run_dir}"]
