@@ -7,11 +7,12 @@ ENV := .venv/.synced
 export PYTHONDONTWRITEBYTECODE :=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
+AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
-.PHONY: help demo fixtures test coverage quick check fix bench schemas reference clean
+.PHONY: help demo fixtures real-agents test coverage quick check fix bench schemas reference clean
 
 help:            ## what there is
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 $(ENV): pyproject.toml uv.lock
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Branchline needs Python 3.11 or newer; say which: make PYTHON=python3.12 ...")'
@@ -27,6 +28,9 @@ fixtures: $(ENV) ## a public project to test on, kept outside the repository; wi
 	@mkdir -p $(CACHE)
 	@test -f $(CACHE)/$(SDIST).tar.gz || $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --no-binary :all: --dest $(CACHE) $(subst -,==,$(SDIST)) || true
+
+real-agents: $(ENV) ## coding agents for their tests, kept outside the repository (ALL=1: more of them)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m real_agents.installed $(AGENTS)
 
 test: fixtures   ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 -q tests

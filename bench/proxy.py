@@ -22,7 +22,7 @@ EVENT = b'event: content_block_delta\ndata: {"type": "content_block_delta", "del
 END = b'data: {"type": "message_delta", "usage": {"input_tokens": 1, "output_tokens": 2}}\n\ndata: {"type": "message_stop"}\n\n'
 QUESTION = b'{"model": "m", "stream": true, "messages": "%b"}' % (b"x" * 100_000)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-EVENTS, LARGE = 500, 200_000
+EVENTS, LARGE = 500, 20_000
 GOAL_MS, GOAL_CPU_MS = 10.0, 20.0
 
 
@@ -30,6 +30,7 @@ class Provider(StreamRequestHandler):
     """Answers every request with as many events as its path says."""
 
     def handle(self) -> None:
+        """Answer one request."""
         events = int(self.rfile.readline().split()[1].rpartition(b"/")[2].partition(b"-")[2])
         length = 0
         while (line := self.rfile.readline().strip().lower()) != b"":
@@ -44,7 +45,7 @@ class Provider(StreamRequestHandler):
 
 def serve() -> None:
     """Run the provider until we are ended."""
-    ThreadingTCPServer.daemon_threads = True
+    ThreadingTCPServer.daemon_threads, ThreadingTCPServer.request_queue_size = True, 128
     with ThreadingTCPServer(("127.0.0.1", 0), Provider) as server:
         print(server.server_address[1], flush=True)
         server.serve_forever()

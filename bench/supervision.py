@@ -39,7 +39,10 @@ def main() -> None:
     """Measure all three."""
     given = options(__doc__)
     with tempfile.TemporaryDirectory() as folder:
-        rows = [overhead(name, agent, prompt, Path(folder) / name, 2 if given.quick else 9) for name, agent, prompt in subjects()]
+        rows = [
+            overhead(name, agent, prompt, Path(folder) / name, 2 if given.quick else 9)
+            for name, agent, prompt in subjects()
+        ]
         show("Supervision of one attempt: medians", rows, as_json=given.json)
         show("From `run` to the first agent", [first_start(Path(folder), 1 if given.quick else 5)], as_json=given.json)
         at_once = 5 if given.quick else AT_ONCE
@@ -166,6 +169,7 @@ class Peak(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        """Look until told to stop."""
         while not self.ended.wait(0.05):
             try:
                 lines = self.status.read_text().splitlines()
@@ -174,6 +178,7 @@ class Peak(threading.Thread):
             self.mb = max([self.mb, *(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))])
 
     def stop(self) -> float:
+        """The peak so far, in MB; the watch ends."""
         self.ended.set()
         self.join()
         return self.mb

@@ -2,21 +2,26 @@
 
 import json
 import os
+import shlex
 import signal
 import threading
 import time
+import tracemalloc
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from branchline.agents.base import Agent, AgentMissing, attempt
+from branchline.agents.base import Agent, AgentMissing
 from branchline.agents.command import CommandAgent
 from branchline.agents.scripted import ScriptedAgent
-from branchline.core.agent import AgentRequest, AgentResult, AgentSpec, AgentStatus
+from branchline.agents.supervise import attempt
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progress
+from branchline.core.agent_spec import AgentSpec, Output
 from branchline.core.plan import Action
 from branchline.process.spawn import KillSwitch
 
@@ -40,26 +45,38 @@ class Subject:
         kill: KillSwitch | None = None,
         environ: Mapping[str, str] | None = None,
         pass_env: tuple[str, ...] = (),
+        answer: Any = None,
+        schema: dict[str, Any] | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        cut: Callable[[], str | None] = lambda: None,
     ) -> AgentResult:
-        """Have the agent run a piece of shell."""
+        """Have the agent run a piece of shell, and then give an answer."""
+        run_id = uuid.uuid4().hex  # the sweep finds processes by it, those of other tests too
+        said = () if answer is None else (Action(answer=answer),)
+        spoken = "" if answer is None else f"; echo {shlex.quote('@' + json.dumps(answer))}"
         request = AgentRequest(
-            run_id=uuid.uuid4().hex,  # the sweep finds processes by it, those of other tests too
+            run_id=run_id,
             workstream="ws",
             round=1,
             attempt=1,
-            prompt=shell,
+            prompt=shell + spoken,
             worktree=str(self.worktree),
             folder=str(self.folder),
-            script=(Action(run=("sh", "-c", shell)),),
+            script=(Action(run=("sh", "-c", shell)), *said),
+            output_schema=schema,
         )
         switch = kill or KillSwitch(grace=GRACE)
         known = dict(os.environ) if environ is None else environ
-        return attempt(self.agent, request, environ=known, kill=switch, timeout=timeout, pass_env=pass_env)
+        return attempt(
+            self.agent, request, environ=known, kill=switch, timeout=timeout, pass_env=pass_env,
+            marker=f"{run_id}/ws/1", on_progress=on_progress, cut=cut,
+        )  # fmt: skip
 
 
 @pytest.fixture(params=["scripted", "command"])
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
-    shell = AgentSpec(id="shell", command=("sh", "-c", "{prompt}"))
+    output = Output(doing="^doing (?P<value>.*)", message="^@(?P<value>.*)")
+    shell = AgentSpec(id="shell", command=("sh", "-c", "{prompt}"), output=output)
     agent: Agent = ScriptedAgent() if request.param == "scripted" else CommandAgent(shell)
     worktree = tmp_path / "work tree"
     worktree.mkdir()
@@ -146,6 +163,72 @@ def test_ten_megabytes_that_are_no_text(subject: Subject) -> None:
     assert "\x1b" not in result.notes
     logs = (subject.folder / "stdout.log", subject.folder / "stderr.log")
     assert sum(log.stat().st_size for log in logs) > 10_000_000
+
+
+FLOODS = {
+    "lines": "yes $(head -c 100 /dev/zero | tr '\\\\0' x) | head -c 100000000",
+    "one line": "head -c 100000000 /dev/zero",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_of_output_does_not_fill_our_memory(subject: Subject, flood: str) -> None:
+    tracemalloc.start()
+    try:
+        result = subject.do(f"{FLOODS[flood]}; echo; echo the end", timeout=60)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert result.status is AgentStatus.OK
+    assert peak < 60_000_000
+    assert len(result.notes) < 5000
+
+
+def test_the_stream_is_followed_while_it_runs(subject: Subject) -> None:
+    seen: list[str] = []
+    kill = KillSwitch(grace=GRACE)
+
+    def look(progress: Progress) -> None:
+        seen.append(progress.doing)
+        if progress.doing:
+            kill.pull("seen")
+
+    result = subject.do("echo doing this; sleep 60", on_progress=look, kill=kill)
+    assert result.status is AgentStatus.CANCELLED
+    assert seen[-1] in {"this", "run"}
+
+
+def test_whoever_counts_the_money_can_end_it(subject: Subject) -> None:
+    result = subject.do(
+        "touch started; sleep 60", cut=lambda: "budget" if (subject.worktree / "started").exists() else None
+    )
+    assert (result.status, result.error_class) == (AgentStatus.LIMIT, "budget")
+    assert not result.retryable
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [({"a": 1}, AgentStatus.OK), ({"a": "x"}, AgentStatus.INVALID_OUTPUT), (None, AgentStatus.INVALID_OUTPUT)],
+)
+def test_an_answer_is_checked_by_its_schema(subject: Subject, answer: Any, status: AgentStatus) -> None:
+    result = subject.do("true", answer=answer, schema=SCHEMA)
+    assert result.status is status
+    assert result.structured == answer
+    assert result.message or status is AgentStatus.OK
+
+
+def test_a_secret_that_it_prints_is_hidden(subject: Subject) -> None:
+    environ = {**os.environ, "MY_API_KEY": "sk-1234567890"}
+    shell = 'echo "key $MY_API_KEY."; echo "key $MY_API_KEY." >&2; exit 3'
+    result = subject.do(shell, environ=environ, pass_env=("MY_API_KEY",))
+    assert result.status is AgentStatus.MODEL_ERROR
+    assert "sk-1234567890" not in msgspec.json.encode(result).decode()
+    written = [path.read_bytes() for path in subject.folder.rglob("*") if path.is_file()]
+    assert not [content for content in written if b"sk-1234567890" in content]
+    assert [content for content in written if b"key *" in content or b"key [secret]" in content]
 
 
 def test_secrets_stay_out_unless_passed(subject: Subject) -> None:

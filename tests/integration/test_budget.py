@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import Json, Project, Ran, sh, workstream, write
 
 
-def paid(name: str, cost: float | None, **fields: object) -> Json:
+def paid(name: str, cost: float | None, **fields: Any) -> Json:
     """A workstream whose agent says that it cost so much."""
     usage = {"usage": {"input_tokens": 1000, "output_tokens": 100, "cost_usd": cost}}
     return workstream(name, write(f"{name}.txt", "x\n"), usage, **fields)

@@ -165,7 +165,7 @@ def test_doctor_names_what_is_missing_and_what_to_type(tmp_path: Path) -> None:
     said = project.branchline("doctor", "--json")
     found = {one["name"]: one for one in json.loads(said.out)}
     assert said.code == 1
-    assert found["git"]["state"] == found["repository"]["state"] == found["agent scripted"]["state"] == "ok"
+    assert found["git"]["state"] == found["repository"]["state"] == found["other agents"]["state"] == "ok"
     assert (found["agent mine"]["state"], found["gate g"]["state"]) == ("missing", "warning")
     assert "no-such-agent-here" in found["agent mine"]["next"]
     assert "-> install no-such-agent-here" in project.branchline("doctor").out

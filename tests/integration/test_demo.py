@@ -61,6 +61,7 @@ def test_the_commands_that_it_names_work(played: tuple[Path, "subprocess.Complet
 
 def test_it_says_what_differs_from_the_story(tmp_path: Path) -> None:
     request = stage(tmp_path / "demo")
+    assert request.plan is not None
     one = request.plan.workstreams[-1]
     assert one.id == QUARANTINED
     paths, state = start(

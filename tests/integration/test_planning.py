@@ -44,7 +44,7 @@ def settings(*answers: Json | str, **more: object) -> Json:
             {"id": "planner", "use": "scripted", "scripts": asked},
             {"id": "worker", "use": "scripted", "scripts": [[{"run": ["sh", "-c", WORK]}]]},
         ],
-        "gates": [{"id": "there", "verify": ["sh", "-c", "test -n \"$(ls *.txt)\""]}],
+        "gates": [{"id": "there", "verify": ["sh", "-c", 'test -n "$(ls *.txt)"']}],
         "retry": {"max_attempts": 2, "backoff": "fixed", "base_seconds": 0.1},
         **more,
         "planning": {"agent": "planner", **(more.get("planning") or {})},  # type: ignore[dict-item]
@@ -329,7 +329,9 @@ def test_on_a_terminal_the_answer_may_wait(project: Project) -> None:
 
 def test_an_editor_that_fails_loses_nothing_and_a_wrong_edit_is_explained(project: Project, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
-    wrong.write_text("#!/bin/sh\nif [ ! -e $0.once ]; then touch $0.once; echo nonsense: 1 >> $1; else sed -i /nonsense/d $1; fi\n")
+    wrong.write_text(
+        "#!/bin/sh\nif [ ! -e $0.once ]; then touch $0.once; echo nonsense: 1 >> $1; else sed -i /nonsense/d $1; fi\n"
+    )
     wrong.chmod(0o755)
     code, shown = on_a_terminal(project, settings(answer(*TWO)), ["edit", "n"], EDITOR="false", VISUAL="")
     assert code == 1

@@ -24,7 +24,7 @@ def test_the_base_s_templates_are_used_whatever_agents_and_users_write(tmp_path:
             workstream("b", write("b.txt", "b\n"), prompt="Then b.", write=["b.txt"], depends_on=["a"]),
         ]
     }
-    ran = project.run(plan)
+    ran = project.run(plan, {"allow_protected": [".branchline/**"]})
     assert ran.code == 0, ran.err
     assert prompts(ran, "a") == ["Own: Say {{scope}}.\nIn `**`.\n"]
     assert prompts(ran, "b") == ["Own: Then b.\nIn `b.txt`.\n"]

@@ -119,6 +119,7 @@ class AcpReader:
         self._files: dict[str, None] = {}
         self._denials: dict[str, None] = {}
         self._usage = Usage()
+        self._gave_up = False  # it said and did nothing more since it was denied something
         self._last: _Line | None = None
 
     @property
@@ -137,14 +138,15 @@ class AcpReader:
         if event.type == "session":
             self._session = event.id
         elif event.type == "tool":
-            self._doing = _short(f"{event.kind or 'use'} {' '.join(map(self._relative, event.paths)) or event.title}")
-            if event.kind in CHANGING and event.status == "completed":
-                self._changed(event.paths)
+            self._tool(event)
+        elif event.type == "text":
+            self._gave_up = False
         elif event.type == "wrote":
             self._changed((event.path,))
-        elif event.type == "denied" and len(self._denials) < MOST:
-            what = " ".join(map(self._relative, event.paths)) or event.title
-            self._denials[_short(f"{event.kind or 'use'} {what}: {event.reason}")] = None
+        elif event.type == "denied":
+            self._gave_up = True
+            if len(self._denials) < MOST:
+                self._denials[_short(f"{self._what(event)}: {event.reason}")] = None
         elif event.type == "usage":
             self._usage = _usage(event)
         elif event.type in {"result", "error"}:
@@ -158,9 +160,20 @@ class AcpReader:
             return self._made(status, last_line(stderr) or "its stream has no result")
         if last.type == "error":
             return self._made(*_failure(last))
-        status, message, kind = _stopped(last, bool(self._denials))
+        status, message, kind = _stopped(last, gave_up=self._gave_up)
         structured = answer_in(last.text) if self._request.output_schema is not None else None
         return self._made(status, message, kind, notes=last.text[-NOTES:], structured=structured)
+
+    def _tool(self, event: _Line) -> None:
+        if event.status == "failed":
+            return
+        self._gave_up = False
+        self._doing = _short(self._what(event))
+        if event.kind in CHANGING and event.status == "completed":
+            self._changed(event.paths)
+
+    def _what(self, event: _Line) -> str:
+        return f"{event.kind or 'use'} {' '.join(map(self._relative, event.paths)) or event.title}"
 
     def _changed(self, paths: tuple[str, ...]) -> None:
         if len(self._files) < MOST:
@@ -194,10 +207,10 @@ def _failure(last: _Line) -> tuple[AgentStatus, str, str]:
     return AgentStatus.MODEL_ERROR, message, error_class(message, status)
 
 
-def _stopped(last: _Line, denied: bool) -> tuple[AgentStatus, str, str]:
+def _stopped(last: _Line, *, gave_up: bool) -> tuple[AgentStatus, str, str]:
     """Status, message and class of a turn that ended."""
     match last.stop_reason:
-        case "end_turn":
+        case "end_turn" if not gave_up:
             return AgentStatus.OK, "", ""
         case "refusal":
             return AgentStatus.REFUSED, "the model refused", ""
@@ -205,8 +218,8 @@ def _stopped(last: _Line, denied: bool) -> tuple[AgentStatus, str, str]:
             return AgentStatus.LIMIT, "it reached its limit of turns", "turns"
         case "max_tokens":
             return AgentStatus.LIMIT, "the model reached its limit of output", ""
-    if denied:
-        return AgentStatus.REFUSED, "it gave up after it was denied a tool", ""
+    if gave_up:
+        return AgentStatus.REFUSED, "it gave up when it was denied a tool", ""
     return AgentStatus.MODEL_ERROR, "it cancelled the turn by itself", ""
 
 

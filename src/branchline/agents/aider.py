@@ -1,5 +1,6 @@
 """Aider: one message, no commits, nothing of its own in the worktree."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -39,18 +40,24 @@ OPTIONS = (
     *("--no-browser", "--no-detect-urls", "--no-notifications", "--disable-playwright"),
     # No command is run: the gates do that. These also count before an .aider.conf.yml in the repository.
     *("--no-auto-lint", "--no-auto-test", "--no-suggest-shell-commands", "--no-watch-files", "--load=/dev/null"),
+    # There is one message only: no summary of the talk is needed, which would cost.
+    "--max-chat-history-tokens=1000000000",
     # Plain lines.
     *("--no-pretty", "--no-stream", "--no-fancy-input"),
     *("--env-file=/dev/null", "--set-env=BRANCHLINE=1"),
 )
 ENVIRONMENT = {
-    "COLUMNS": "10000",  # or it breaks its lines, paths included
+    "COLUMNS": "1000000",  # or it breaks its lines, in paths and in JSON
     "BROWSER": "true",  # the program: with --yes-always it opens the pages that error messages name
     "PYTHON_DOTENV_DISABLED": "1",  # a .env in the repository could send our key to another address
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the price list that it brings along, instead of the newest one
 }
-PRICE_CACHE = "home/.aider/caches/model_prices_and_context_window.json"
-NO_PRICES = '{"none": {}}'  # a fresh list that is not empty: Aider fetches none, and asks litellm's own
+HOME_FILES = {
+    # A fresh list of prices that is not empty: Aider fetches none, and asks litellm's own.
+    "home/.aider/caches/model_prices_and_context_window.json": '{"none": {}}',
+    # Where git knows no name, Aider writes one into the configuration of the user's repository.
+    "home/.gitconfig": "[user]\n\tname = aider\n\temail = aider@localhost\n",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +91,40 @@ class Aider:
             hint = f"set `model:` of agent {self.spec.id}, for instance anthropic/claude-sonnet-4-5"
             raise InvalidInput(f"agent {self.spec.id}: no model is set", hint=hint)
         private = self.spec.home == "private"
-        base = request.endpoint or self.spec.base_url
         key = self._variable("API_KEY")
         return Invocation(
             argv=(self.spec.program or AIDER.name, *OPTIONS, *self._options(request), *self.spec.args),
-            env={**ENVIRONMENT, **({self._variable("API_BASE"): base} if base else {}), **self.spec.env},
+            env={**ENVIRONMENT, **self.spec.env},
             pass_env=(key, *self.spec.pass_env),
             rename_env={key: self.spec.key_env} if self.spec.key_env not in {"", key} else {},
             # A message that begins with `/` or `!` would be one of Aider's commands.
             files={
                 f"{OWN}/message.md": "\n" + request.prompt.encode("utf-8", "replace").decode(),
-                **({PRICE_CACHE: NO_PRICES} if private else {}),
+                f"{OWN}/models.json": self._model_settings(request.endpoint or self.provider),
+                **(HOME_FILES if private else {}),
             },
             private_home=private,
             grace=seconds(self.spec.grace),
         )
 
-    def reader(self, request: AgentRequest) -> AiderReader:  # noqa: ARG002 - the protocol's signature
+    def reader(self, request: AgentRequest) -> AiderReader:
         """A reader of its text."""
-        return AiderReader(self.spec.model)
+        return AiderReader(request, self.spec.model)
 
     def _variable(self, name: str) -> str:
         return f"{provider_of(self.spec.model)}_{name}".upper()
+
+    @staticmethod
+    def _model_settings(base: str) -> str:
+        """Parameters of every request; the repository's own files could otherwise send our key to another address."""
+        parameters = {"api_base": base, "base_url": base} if base else {}
+        return json.dumps([{"name": "aider/extra_params", "extra_params": parameters}])
 
     def _options(self, request: AgentRequest) -> Iterator[str]:
         folder = f"{request.folder}/{OWN}"
         yield f"--model={self.spec.model}"
         yield f"--message-file={folder}/message.md"
+        yield f"--model-settings-file={folder}/models.json"
         yield f"--input-history-file={folder}/input.history"
         yield f"--chat-history-file={folder}/chat.md"
         yield f"--llm-history-file={folder}/llm.history"

@@ -9,13 +9,16 @@ from collections import deque
 
 import msgspec
 
+from branchline.agents.answer import answer_in
 from branchline.agents.faults import error_class
-from branchline.core.agent import AgentResult, AgentStatus, Progress, Usage
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progress, Usage
 from branchline.process.output import last_line, readable
 from branchline.process.spawn import Exit
 
 NOTES = 20_000  # characters
-MESSAGE = 1000
+LONGEST = 1 << 20  # bytes of a line, and characters of an answer: a plan may be long
+MESSAGE = 1000  # characters
+WORDS = 200  # characters on the live line
 MOST_FILES = 1000
 NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
 TOKENS = re.compile(
@@ -27,11 +30,14 @@ HEADER = re.compile(r"Repo-map: |Added .+ to the chat")
 APPLIED = re.compile(r"Applied edit to (?P<path>.+)")
 RETRY = re.compile(r"Retrying in [\d.]+ seconds")
 ERROR = re.compile(r"litellm\.(?P<name>\w+?)(?:Error)?: ")
-OTHER_ERROR = re.compile(r"No LLM model was specified|Unable to proceed without an? .*API key|Empty response received")
+OTHER_ERROR = re.compile(
+    r"The specified model .+ requires an? .*API key|Unable to proceed without|Empty response received"
+)
 MALFORMED = "The LLM did not conform to the edit format."
 BROKEN = re.compile(r"# \d+ SEARCH/REPLACE blocks? failed|Exception while updating files")
 FULL = re.compile(r"Model .+ has hit a token limit!")
 LONG_ANSWER = "possibly exceeded output limit!"
+NO_PROVIDER = "LLM Provider NOT provided"  # litellm cannot tell whose model it is
 CLASSES = {
     "Authentication": "auth",
     "PermissionDenied": "auth",
@@ -50,15 +56,15 @@ CLASSES = {
     "UnprocessableEntity": "bad_request",
     "UnsupportedParams": "bad_request",
 }
-MORE_EXACT = frozenset({"billing", "context_too_large", "unknown_model"})
+MORE_EXACT = frozenset({"billing", "connection", "context_too_large", "unknown_model"})
 
 
 class AiderReader:
     """The exit code is 0 also when the key is wrong and when no edit fitted."""
 
-    def __init__(self, model: str = "") -> None:
-        self._model = model
-        self._said: deque[str] = deque()  # lines since the last answer ended, the last NOTES characters of them
+    def __init__(self, request: AgentRequest, model: str = "") -> None:
+        self._request, self._model = request, model
+        self._said: deque[str] = deque()  # lines since the last answer ended, the last LONGEST characters of them
         self._size = 0
         self._answered = False
         # What was last seen after the last answer; `_full` is what was too large, context or answer.
@@ -75,7 +81,7 @@ class AiderReader:
 
     def line(self, data: bytes) -> None:
         """Take a line of its text in."""
-        text = readable(data).rstrip()
+        text = readable(data[:LONGEST]).rstrip()
         if found := TOKENS.fullmatch(text):
             self._answer_ended(found)
         elif found := COST.fullmatch(text):
@@ -119,12 +125,12 @@ class AiderReader:
         if HEADER.match(text):
             self._forget()
         elif found := APPLIED.fullmatch(text):
-            self._doing = f"edit {found['path']}"
+            self._doing = f"edit {found['path']}"[:WORDS]
             if len(self._files) < MOST_FILES:
                 self._files[found["path"]] = None
             self._forget()
         elif RETRY.match(text):
-            self._doing = f"{text} {self._error}"[:200]
+            self._doing = f"{text} {self._error}"[:WORDS]
         elif ERROR.match(text) or OTHER_ERROR.match(text):
             self._error = text[:MESSAGE]
         elif FULL.match(text):
@@ -137,9 +143,9 @@ class AiderReader:
             self._remember(text)
 
     def _remember(self, text: str) -> None:
-        self._said.append(text[:NOTES])
+        self._said.append(text)
         self._size += len(self._said[-1]) + 1
-        while self._size > NOTES and len(self._said) > 1:
+        while self._size > LONGEST and len(self._said) > 1:
             self._size -= len(self._said.popleft()) + 1
 
     def _forget(self) -> None:
@@ -153,7 +159,7 @@ class AiderReader:
             return self._made(AgentStatus.REFUSED, self._error)
         if name == "":
             return self._made(AgentStatus.MODEL_ERROR, self._error, "auth" if "API key" in self._error else "")
-        words = error_class(self._error)
+        words = "unknown_model" if NO_PROVIDER in self._error else error_class(self._error)
         kind = words if words in MORE_EXACT else CLASSES.get(name, words)
         return self._made(AgentStatus.MODEL_ERROR, self._error, kind)
 
@@ -170,6 +176,7 @@ class AiderReader:
             notes=self._answer[-NOTES:],
             usage=self._usage,
             model=self._model,
+            structured=None if self._request.output_schema is None else answer_in(self._answer),
         )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus
 
 MOST_ERRORS = 10
+LARGE = 100_000  # bytes; of a larger answer only the first error is told, since finding all takes a minute per MB
 
 
 def checked(result: AgentResult, request: AgentRequest) -> AgentResult:
@@ -42,8 +43,16 @@ def schema_errors(value: Any, schema: dict[str, Any]) -> list[str]:
     import jsonschema_rs
 
     validator = jsonschema_rs.validator_for(schema)
-    found = []
-    for error in validator.iter_errors(value):
-        where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
-        found.append(f"at {where.lstrip('.') or 'the top'}: {error.message[:300]}")
-    return found[:MOST_ERRORS]
+    if validator.is_valid(value):
+        return []
+    if len(msgspec.json.encode(value)) > LARGE:
+        try:
+            validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return [_sentence(error.instance_path, error.message)]
+    return [_sentence(error.instance_path, error.message) for error in validator.iter_errors(value)][:MOST_ERRORS]
+
+
+def _sentence(path: list[str | int], message: str) -> str:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f"at {where.lstrip('.') or 'the top'}: {message[:300]}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from branchline.agents.base import Ability, Probe
 from branchline.agents.claude_stream import ClaudeReader
+from branchline.agents.expand import Expansion
 from branchline.agents.installed import Program, look
 from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import AgentSpec
@@ -37,7 +38,7 @@ ENVIRONMENT = {
     "CLAUDE_CODE_MAX_RETRIES": "3",
 }
 READING, EDITING = "Read,Glob,Grep", "Read,Glob,Grep,Edit,Write,Bash"
-NOT_UNDERSTOOD = frozenset({"$schema", "discriminator", "format"})
+NOT_UNDERSTOOD = ("$schema", "format")
 PLAIN_PATH = re.compile(r"[\w.+-][\w./+ -]*")
 
 
@@ -69,16 +70,17 @@ class ClaudeCode:
             hint = "say under `prompt:` what is to be done"
             raise InvalidInput(f"agent {self.spec.id}: the prompt of {request.workstream} is empty", hint=hint)
         address = request.endpoint or self.spec.base_url
+        own, renamed = Expansion(self.spec, request).variables()
         return Invocation(
             argv=(self.spec.program or CLAUDE.name, *self._options(request), *self.spec.args),
             env={
                 **ENVIRONMENT,
                 "CLAUDE_CODE_TMPDIR": f"{request.folder}/claude",  # what it would leave in /tmp
+                **own,
                 **({ADDRESS: address} if address else {}),
-                **self.spec.env,
             },
             pass_env=(*self._keys(), *(() if address else (ADDRESS,)), *self.spec.pass_env),
-            rename_env={KEY: self.spec.key_env} if self.spec.key_env else {},
+            rename_env={**({KEY: self.spec.key_env} if self.spec.key_env else {}), **renamed},
             stdin=_prompt(request),
             private_home=self.spec.home == "private",
             grace=seconds(self.spec.grace),
@@ -124,24 +126,12 @@ def _prompt(request: AgentRequest) -> str:
     return ("\n" if request.prompt.startswith("/") else "") + request.prompt + mentions
 
 
-def _understood(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema as its validator takes it; the older versions drop silently what they do not understand.
-
-    The provider wants an object at the top, not a reference to one.
-    """
-    top = schema.get("$defs", {}).get(str(schema.get("$ref", "")).removeprefix("#/$defs/"), {})
-    made: dict[str, Any] = _without({**{name: one for name, one in schema.items() if name != "$ref" or not top}, **top})
-    return made
-
-
-def _without(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    # A member of an object may have such a name too; then there is a schema behind it, not a text.
-    return {
-        name: _without(one)
-        for name, one in value.items()
-        if name not in NOT_UNDERSTOOD or (isinstance(one, dict) and name != "discriminator")
-    }
+def _understood(schema: Any) -> Any:
+    """The schema without what its validator does not know: older versions then drop the schema, newer ones end."""
+    if isinstance(schema, list):
+        return [_understood(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # An object's member may be named `format`; behind it stands a schema, not a text.
+    unknown = {name for name in NOT_UNDERSTOOD if isinstance(schema.get(name), str)}
+    return {name: _understood(one) for name, one in schema.items() if name not in unknown}

@@ -31,16 +31,14 @@ class _Tokens(msgspec.Struct, frozen=True):
     cache_read_input_tokens: int | None = 0
     cache_creation_input_tokens: int | None = 0
 
-    @property
-    def all_input(self) -> int:
-        """With what went through the cache."""
-        return sum(
-            one or 0 for one in (self.input_tokens, self.cache_read_input_tokens, self.cache_creation_input_tokens)
-        )
 
+class _ModelTokens(msgspec.Struct, frozen=True, rename="camel"):
+    """Of one model in the whole attempt; the same under other names."""
 
-class _ModelTokens(_Tokens, frozen=True, rename="camel"):
-    """Of one model in the whole attempt."""
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -159,7 +157,7 @@ class ClaudeReader:
         """Add an answer's tokens. Each part of an answer is a line of its own, with the usage of the whole."""
         if message.usage is not None and message.id != self._answer:
             self._answer = message.id
-            self._input = (self._input or 0) + message.usage.all_input
+            self._input = (self._input or 0) + _input(message.usage)
             self._cached += message.usage.cache_read_input_tokens or 0
 
     def _usage(self) -> Usage:
@@ -224,14 +222,21 @@ def _unfinished(ended: Exit, stderr: bytes) -> AgentResult:
 
 
 def _whole(last: _Line) -> Usage:
-    parts = [*last.model_usage.values()] or [last.usage or _Tokens()]
+    parts: list[_Tokens | _ModelTokens] = [*last.model_usage.values()]
+    if not parts and last.usage is not None:
+        parts = [last.usage]
     return Usage(
-        input_tokens=sum(part.all_input for part in parts),
-        output_tokens=sum(part.output_tokens or 0 for part in parts),
-        cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts),
+        input_tokens=sum(map(_input, parts)) if parts else None,
+        output_tokens=sum(part.output_tokens or 0 for part in parts) if parts else None,
+        cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts) if parts else None,
         cost_usd=last.total_cost_usd,
         cost_source="unknown" if last.total_cost_usd is None else "agent",
     )
+
+
+def _input(part: _Tokens | _ModelTokens) -> int:
+    counts = (part.input_tokens, part.cache_read_input_tokens, part.cache_creation_input_tokens)
+    return sum(count or 0 for count in counts)
 
 
 def _target(given: Any) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from branchline.agents.base import Ability, Probe
 from branchline.agents.codex_stream import CodexReader
 from branchline.agents.installed import Program, look
-from branchline.agents.strict_schema import strict
 from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import AgentSpec
 from branchline.core.durations import seconds
@@ -25,6 +24,7 @@ CODEX = Program(
 SCHEMA_FILE = "schema.json"
 RETRIES = 3  # by Codex itself: another request is cheaper than another attempt
 SETTINGS = {
+    "sandbox_mode": "workspace-write",
     "approval_policy": "never",
     "analytics.enabled": False,
     "check_for_update_on_startup": False,
@@ -70,13 +70,12 @@ class Codex:
         """
         if not request.prompt.strip():
             raise InvalidInput(f"agent {self.spec.id}: the prompt is empty", hint="say what is to be done")
-        schema = None if request.output_schema is None else strict(request.output_schema)
-        files = {} if schema is None else {SCHEMA_FILE: json.dumps(schema, indent=1)}
+        schema = request.output_schema
         return Invocation(
             argv=(self.spec.program or CODEX.name, "exec", *self._options(request), *self.spec.args, "-"),
             env=self.spec.env,
             pass_env=(self._key, *(("CODEX_HOME",) if self.spec.home == "user" else ()), *self.spec.pass_env),
-            files=files,
+            files={} if schema is None else {SCHEMA_FILE: json.dumps(schema, indent=1)},
             # The provider takes only valid text; a name that is none is better shown with a `?` than not at all.
             stdin=request.prompt.encode("utf-8", "replace").decode(),
             private_home=self.spec.home == "private",
@@ -93,10 +92,11 @@ class Codex:
 
     def _options(self, request: AgentRequest) -> Iterator[str]:
         yield from ("--json", "--ephemeral", "--ignore-user-config", "--ignore-rules", "--skip-git-repo-check")
-        yield from ("--sandbox", "read-only" if request.mode == "read" else "workspace-write")
+        if request.mode == "read":
+            yield from ("--sandbox", "read-only")  # counts before `sandbox_mode`, which `args` may change
         if self.spec.model:
             yield from ("--model", self.spec.model)
-        if request.output_schema is not None and strict(request.output_schema) is not None:
+        if request.output_schema is not None:
             yield from ("--output-schema", f"{request.folder}/{SCHEMA_FILE}")
         for name, value in (SETTINGS | self._provider_settings(request)).items():
             # JSON's strings, numbers and booleans are TOML's too.

@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 
-from branchline.agents.answer import answer_in, schema_errors
+from branchline.agents.answer import answer_in
 from branchline.agents.faults import error_class
-from branchline.agents.strict_schema import without_nulls
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progress, Usage
 from branchline.process.output import CONTROL, last_line, readable
 from branchline.process.spawn import Exit
@@ -16,6 +15,8 @@ MOST_FILES = 1000
 MOST_DENIALS = 20
 MOST_TOKENS = 1 << 50  # what is more is no number of tokens
 NOTES = 20_000  # characters
+LONGEST_PATH = 4096
+MESSAGE = 2000  # characters
 WORDS = 200  # characters of a command on the live line
 OWN_WORDS = (
     ("auth", r"missing environment variable"),
@@ -51,9 +52,9 @@ class CodexReader:
             event = _members(msgspec.json.decode(data))
         except (msgspec.DecodeError, RecursionError):
             return
-        kind = event.get("type")
+        kind = _text(event.get("type"))
         if kind == "thread.started":
-            self._session = _text(event.get("thread_id"))
+            self._session = _text(event.get("thread_id"))[:WORDS]
         elif kind in {"item.started", "item.updated", "item.completed"}:
             self._item(_members(event.get("item")))
         elif kind == "error":
@@ -66,7 +67,7 @@ class CodexReader:
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the turn's end says; without one, the last error of the stream or of stderr."""
         if self._ended == "turn.completed":
-            return self._made(AgentStatus.OK, structured=self._answer())
+            return self._made(AgentStatus.OK)
         if self._ended is None and ended.ok:
             return self._made(AgentStatus.INVALID_OUTPUT, "its stream has no end")
         words = self._error or last_line(stderr) or f"exit code {ended.code}"
@@ -78,7 +79,7 @@ class CodexReader:
         return self._made(AgentStatus.MODEL_ERROR, words, kind)
 
     def _item(self, item: dict[str, Any]) -> None:
-        kind, status = item.get("type"), item.get("status")
+        kind, status = _text(item.get("type")), item.get("status")
         if kind == "agent_message":
             self._text = _text(item.get("text"))
         elif kind == "command_execution":
@@ -97,26 +98,19 @@ class CodexReader:
             self._denials.append(self._doing)
 
     def _relative(self, path: object) -> str:
-        return _text(path).removeprefix(self._request.worktree.rstrip("/") + "/")
+        return _text(path).removeprefix(self._request.worktree.rstrip("/") + "/")[:LONGEST_PATH]
 
-    def _answer(self) -> Any:
-        """The last message as the answer that was asked for. Nulls may stand for what was left out."""
-        schema = self._request.output_schema
-        answer = None if schema is None else answer_in(self._text)
-        if schema is None or answer is None or not schema_errors(answer, schema):
-            return answer
-        return without_nulls(answer)
-
-    def _made(self, status: AgentStatus, message: str = "", kind: str = "", structured: Any = None) -> AgentResult:
+    def _made(self, status: AgentStatus, message: str = "", kind: str = "") -> AgentResult:
         return AgentResult(
             status=status,
-            message=message,
+            message=message[:MESSAGE],
             error_class=kind,
             notes=self._text[-NOTES:],
             usage=self._usage,
             model=self._model,
             session_id=self._session,
-            structured=structured,
+            # From the whole text: a plan may be longer than the notes.
+            structured=None if self._request.output_schema is None else answer_in(self._text),
             denials=tuple(self._denials),
         )
 

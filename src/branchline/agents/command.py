@@ -1,25 +1,18 @@
 """Any command-line agent, by configuration alone."""
 
 import os
-import re
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid
+from branchline.agents.installed import Program, look
 from branchline.agents.output_reader import OutputReader
 from branchline.core.agent import AgentRequest, Invocation
-from branchline.core.agent_spec import AgentSpec, Template, arguments, spec_problems
+from branchline.core.agent_spec import AgentSpec, arguments, spec_problems
 from branchline.core.durations import seconds
-from branchline.process.environment import allowed
-from branchline.process.spawn import CannotStart, TookTooLong, capture
-
-VERSION = re.compile(r"\d+(?:\.\d+)+")
-VERSION_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +53,15 @@ class CommandAgent:
 
         A relative path is the worktree's: it cannot be known before the run.
         """
-        program = self._program(self.spec.command)
+        program = self.spec.program or next(arguments(self.spec.command))[0]
         if os.path.dirname(program) and not os.path.isabs(program):
             return Probe(available=True, path=program)
-        hint = self.spec.install or f"install {program}, or correct the command of agent {self.spec.id}"
+        install = self.spec.install or f"install {program}, or correct the command of agent {self.spec.id}"
+        if self.spec.version:
+            asking = self.spec.version[1:]
+            return look(Program(name=program, tested=self.spec.tested, install=install, version=asking))
         path = shutil.which(program)
-        if path is None:
-            return Probe(available=False, hint=hint)
-        version = self._version()
-        tested = _between(version, self.spec.tested)
-        return Probe(available=True, path=path, version=version, tested=tested, hint="" if tested is not False else hint)
+        return Probe(available=True, path=path) if path else Probe(available=False, hint=install)
 
     def prepare(self, request: AgentRequest) -> Invocation:
         """The command with its placeholders filled in. Raises InvalidInput if the request fits no command of it."""
@@ -99,37 +91,9 @@ class CommandAgent:
         """A reader of what it prints, by `output`."""
         return OutputReader(self.spec, request)
 
-    def _program(self, template: Template | msgspec.UnsetType) -> str:
-        return self.spec.program or next(arguments(template))[0]
-
-    def _version(self) -> str:
-        """What it says of its version; empty if it says nothing. It gets a home of its own: some leave files there."""
-        if not self.spec.version:
-            return ""
-        argv = (self.spec.program or self.spec.version[0], *self.spec.version[1:])
-        with tempfile.TemporaryDirectory(prefix="branchline-", ignore_cleanup_errors=True) as home:
-            environment = allowed(os.environ, extra={"HOME": home, "TMPDIR": home})
-            try:
-                said = capture(argv, cwd=Path(home), env=environment, timeout=VERSION_SECONDS)
-            except (CannotStart, TookTooLong):
-                return ""
-        found = VERSION.search((said.stdout + b"\n" + said.stderr).decode("utf-8", "replace"))
-        return found[0] if found else ""
-
 
 def _texts(spec: AgentSpec) -> set[str]:
     """Every text of a specification that may have placeholders in it."""
     templates = (spec.command, spec.read_command)
     in_commands = {argument for template in templates for argument, _ in arguments(template)}
     return in_commands | {*spec.env.values(), *spec.files.values()}
-
-
-def _between(version: str, tested: tuple[str, ...]) -> bool | None:
-    """Whether a version lies in a range, its ends included; None if either is unknown."""
-    if not version or not tested:
-        return None
-    return _numbers(tested[0]) <= _numbers(version) <= _numbers(tested[-1])
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())

@@ -2,18 +2,39 @@
 
 import re
 
+# What is more exact comes first, and what may stand in any sentence last.
 CLASSES = (
-    ("context_too_large", r"context.{0,20}(length|window|size)|prompt is too long|too many tokens|maximum context"),
-    ("billing", r"insufficient.?quota|credit balance|billing|payment required|exceeded your current quota"),
-    ("auth", r"\b401\b|\b403\b|unauthori[sz]ed|authentication|invalid.{0,12}api.?key|api.?key.{0,20}(invalid|missing|not)"
-             r"|not logged in|please run /login|permission.?denied.{0,20}key"),
-    ("unknown_model", r"model.{0,60}(not found|not_found|does not exist|unknown|not supported)|unknown model"),
+    (
+        "context_too_large",
+        r"context.{0,20}(length|window|size)|prompt is too long|too many tokens|maximum context",
+        r"input.?(is.?)?too.?(large|long)|request.?too.?large|token count.{0,30}exceeds",
+    ),
+    (
+        "billing",
+        r"insufficient.?quota|credit balance|billing|payment required|exceeded your current quota|usage limit",
+    ),
+    (
+        "auth",
+        r"\b401\b|\b403\b|unauthori[sz]ed|authenticat|auth (method|type)|not logged in|please run /login",
+        r"(invalid|missing).{0,40}(api.?key|credentials)|api.?key.{0,40}(invalid|missing|not |must be)",
+        r"token.{0,20}(expired|revoked)|permission.?denied.{0,20}key",
+    ),
+    (
+        "unknown_model",
+        r"model.{0,60}(not.?found|(does|may) not exist|unknown|not supported)|unknown.?model",
+        r"provider not provided|notfounderror",
+    ),
     ("rate_limit", r"\b429\b|rate.?limit|too many requests|resource.?exhausted"),
-    ("overloaded", r"\b529\b|overloaded|\b503\b|service unavailable"),
-    ("server_error", r"\b50[0-24]\b|internal server error|api_error|bad gateway|server_error"),
-    ("connection", r"connection|econn|enotfound|network|timed? ?out|stream (closed|disconnected|ended)|fetch failed"),
-    ("bad_request", r"\b400\b|\b422\b|bad request|invalid.?request"),
-)  # fmt: skip
+    ("overloaded", r"\b529\b|overloaded|\b503\b|service.?unavailable|high demand"),
+    (
+        "connection",
+        r"connection.{0,12}(error|fail|refused|reset|closed|aborted|lost|timed)|unable to connect|econn|enotfound",
+        r"error sending request|fetch failed|stream (closed|disconnected|ended)",
+    ),
+    ("server_error", r"\b50[0-24]\b|internal.?server.?error|api_error|bad gateway|server_error"),
+    ("bad_request", r"\b400\b|\b422\b|bad.?request|invalid.?request|unprocessable"),
+    ("connection", r"network|timed? ?out"),
+)
 STATUS = {401: "auth", 402: "billing", 403: "auth", 404: "unknown_model", 413: "context_too_large", 429: "rate_limit"}
 
 
@@ -23,7 +44,8 @@ def error_class(text: str, status: int | None = None) -> str:
     The words come first where they are more exact: a 429 may be a quota that no waiting mends, a 400 a full context.
     """
     lowered = text[:4000].lower()
-    found = next((name for name, pattern in CLASSES if re.search(pattern, lowered)), "")
+    told = (name for name, *patterns in CLASSES if any(re.search(pattern, lowered) for pattern in patterns))
+    found = next(told, "")
     if status is None or found in {"context_too_large", "billing"}:
         return found
     if status in STATUS:

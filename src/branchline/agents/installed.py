@@ -19,14 +19,15 @@ PATIENCE = 20.0  # seconds; a Python agent takes several to import itself on a b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A program to look for. `tested`: the first and the last version that we test with; `install`: the command.
+    """A program to look for. `tested`: the first and the last version that we test with, if any; `install`: the command.
 
-    `trial`: arguments with which it must end well, if it is to be of use; `mend` is the hint if it does not.
+    `version`: arguments with which it tells its version. `trial`: arguments with which it must end well, if it is to be of use; `mend` is the hint if it does not.
     """
 
     name: str
-    tested: tuple[str, str]
+    tested: tuple[str, ...]
     install: str
+    version: tuple[str, ...] = ("--version",)
     trial: tuple[str, ...] = ()
     mend: str = ""
 
@@ -38,14 +39,14 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
         return Probe(available=False, hint=program.install)
     with tempfile.TemporaryDirectory() as folder:
         env = allowed(environ, extra=_private(Path(folder)))
-        asked = _ask([path, "--version"], env)
+        asked = _ask([path, *program.version], env)
         works = not program.trial or _ends_well(_ask([path, *program.trial], env))
     if asked is None:
         return Probe(available=False, path=path, hint=program.install)
-    found = NUMBER.search(readable(asked.stdout))
+    found = NUMBER.search(readable(asked.stdout + b"\n" + asked.stderr))
     version = found.group() if found else ""
-    tested = _within(version, program.tested) if version else None
-    hint = program.mend if not works else "" if tested else program.install
+    tested = _within(version, program.tested) if version and program.tested else None
+    hint = program.mend if not works else "" if tested or not program.tested else program.install
     return Probe(available=True, path=path, version=version, tested=tested, hint=hint)
 
 
@@ -67,9 +68,8 @@ def _ends_well(asked: Captured | None) -> bool:
     return asked is not None and asked.code == 0
 
 
-def _within(version: str, tested: tuple[str, str]) -> bool:
-    first, last = tested
-    return _order(first) <= _order(version) <= _order(last)
+def _within(version: str, tested: tuple[str, ...]) -> bool:
+    return _order(tested[0]) <= _order(version) <= _order(tested[-1])
 
 
 def _order(version: str) -> tuple[int, ...]:

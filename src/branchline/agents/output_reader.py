@@ -18,7 +18,10 @@ NOTES = 4000  # characters of its last words that are kept
 ANSWER = 1 << 18  # the same where an answer by a schema may stand in them
 LONGEST_LINE = 4000  # characters of a text line that patterns are tried on: they may be slow
 LARGEST_JSON = 16 << 20  # bytes
+MOST_LINES = 200_000  # of a flood that is more, only the end is read: our time is worth more
+FLOODS_END = 1 << 16  # bytes
 TOLD = 2000  # characters of an error
+MOST_DENIALS = 50
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens")
 NUMBERS = (*TOKENS, "cost_usd")
 NUMBER = re.compile(r"([0-9][0-9,]*\.?[0-9]*)\s*([kKM]?)")
@@ -41,10 +44,12 @@ class OutputReader:
         self._texts: dict[str, str] = {}
         self._status: int | None = None
         self._structured: Any = None
+        self._denials: dict[str, None] = {}  # in the order in which they came
         self._failed = ""
         self._plain = bytearray()  # the end of what is not JSON
         self._whole: bytearray | None = bytearray()  # None: too large
-        self._records = 0
+        self._lines = self._records = 0
+        self._flood = bytearray()  # the end of what was not read
         self._done = not self._output.done
         self._worked = False
 
@@ -57,20 +62,22 @@ class OutputReader:
 
     def line(self, data: bytes) -> None:
         """Take a line in."""
+        self._lines += 1
         if self._output.format == "json":
             self._keep(data)
-            return
-        if self._output.format == "jsonl":
-            record = _decoded(data)
-            if isinstance(record, dict):
-                self._record(record)
-                return
-        self._plain_line(data)
+        elif self._lines > MOST_LINES:
+            self._flood += data[-FLOODS_END:] + b"\n"
+            if len(self._flood) > 4 * FLOODS_END:
+                del self._flood[:-FLOODS_END]
+        else:
+            self._read(data)
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the output and the exit mean together."""
         if self._output.format == "json":
             self._take_whole()
+        if self._flood:
+            self._take_floods_end()
         status, message, kind = self._verdict(ended, stderr)
         return AgentResult(
             status=status,
@@ -81,6 +88,7 @@ class OutputReader:
             model=self._texts.get("model", ""),
             session_id=self._texts.get("session_id", ""),
             structured=self._structured,
+            denials=tuple(self._denials)[:MOST_DENIALS],
         )
 
     def _verdict(self, ended: Exit, stderr: bytes) -> tuple[AgentStatus, str, str]:
@@ -105,6 +113,19 @@ class OutputReader:
             return f"its output is not {self._output.format}"
         return "" if self._done else "its output was cut off before its end"
 
+    def _read(self, data: bytes) -> None:
+        record = _decoded(data) if self._output.format == "jsonl" else None
+        if isinstance(record, dict):
+            self._record(record)
+        else:
+            self._plain_line(data)
+
+    def _take_floods_end(self) -> None:
+        for line in bytes(self._flood[-FLOODS_END:]).splitlines():
+            self._read(line)
+        if self._output.add:
+            self._numbers.clear()  # a sum that lacks a part would be wrong: unknown is better
+
     def _plain_line(self, data: bytes) -> None:
         self._plain += data[-self._longest :] + b"\n"
         if len(self._plain) > 2 * self._longest:
@@ -123,6 +144,8 @@ class OutputReader:
         """Take one line's values in, or the whole output's."""
         self._records += 1
         found = {name: values for name, find in self._find.items() if (values := list(find(record)))}
+        if not found:
+            return
         for name in NUMBERS:
             self._add(name, found.get(name, ()))
         for name in ("session_id", "model"):
@@ -130,9 +153,13 @@ class OutputReader:
                 self._texts[name] = _words(found[name][0])[:TOLD]
         if "structured" in found:
             self._structured = found["structured"][0]
+        if len(self._denials) < MOST_DENIALS:
+            self._denials |= {_words(value)[:200]: None for value in found.get("denials", ())}
         self._done = self._done or "done" in found
         if "doing" in found:
-            parts = [_words(found[name][0]).removeprefix(self._top)[:200] for name in ("doing", "target") if name in found]
+            parts = [
+                _words(found[name][0]).removeprefix(self._top)[:200] for name in ("doing", "target") if name in found
+            ]
             self._texts["doing"] = " ".join(parts)
             self._worked = True
         self._say(found)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 
 from branchline.agents.base import Agent
-from branchline.core.agent_spec import BUILT_IN, AgentSpec
+from branchline.core.agent_spec import BUILT_IN, PRESETS, AgentSpec
 from branchline.errors import InvalidInput
 
 ENTRY_POINTS = "branchline.agents"
@@ -28,7 +28,7 @@ def make(spec: AgentSpec) -> Agent:
         module, name = ADAPTERS[spec.use]
         made: Agent = getattr(import_module(module), name)(spec)
         return made
-    if spec.use in BUILT_IN:
+    if spec.use in PRESETS:
         return CommandAgent(preset(spec))
     return _from_package(spec)
 

@@ -11,10 +11,11 @@ import msgspec
 from branchline._version import __version__
 from branchline.agents.base import Ability, Probe
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, CostSource, Invocation, Progress, Usage
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.agent_spec import SCRIPTED, AgentSpec
 from branchline.process.output import last_line
 from branchline.process.spawn import Exit
 
+OWN = AgentSpec(id=SCRIPTED, use=SCRIPTED)
 RUNNER = str(Path(__file__).with_name("scripted_runner.py"))
 
 
@@ -33,7 +34,7 @@ class _Line(msgspec.Struct, frozen=True):
 class ScriptedAgent:
     """Performs the request's actions, in order, in the worktree; an empty script does nothing and succeeds."""
 
-    spec: AgentSpec = AgentSpec(id="scripted", use="scripted")
+    spec: AgentSpec = OWN
     abilities: frozenset[Ability] = frozenset({"edit", "read", "schema", "usage", "cost", "stream"})
     provider: str = ""
 
@@ -75,7 +76,7 @@ class ScriptedReader:
         """Take a line in; one that is not the runner's makes what came before it no verdict."""
         try:
             self._last = msgspec.json.decode(data, type=_Line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._last = None
             return
         self._doing = _words(self._last.action) or self._doing

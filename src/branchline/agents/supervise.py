@@ -43,12 +43,14 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     invocation = agent.prepare(request)
     variables = _environment(invocation, folder, environ, pass_env)
     _write_inputs(request, invocation, variables)
+    keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
+    secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
     reader = agent.reader(request)
     follower = Follower(folder / "stdout.log", reader)
 
     def watch() -> str | None:
         follower.follow()
-        on_progress(reader.progress)
+        on_progress(secrets.clean(reader.progress))
         return cut() or ("budget" if _over_budget(request, reader) else None)
 
     try:
@@ -71,11 +73,12 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         hint = agent.probe().hint or error.hint
         raise AgentMissing(f"agent {agent.spec.id}: {error.message}", hint=hint) from error
     follower.finish()
+    on_progress(reader.progress)
     parsed = reader.result(ended, tail(folder / "stderr.log", TAIL_BYTES))
-    renamed = {ours: variables[new] for new, ours in invocation.rename_env.items() if new in variables}
-    secrets = Secrets({**variables, **renamed})
     for name in ("stdout.log", "stderr.log"):
-        secrets.clean_file(folder / name)
+        with suppress(OSError):  # the agent may have put anything there, and made it what nobody may write
+            secrets.clean_file(folder / name)
+    secrets.clean_folder(folder)  # its home is kept, for what it may tell; a key in it is not
     result = secrets.clean(_classified(ended, checked(parsed, request), timeout))
     # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
     with suppress(OSError):

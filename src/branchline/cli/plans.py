@@ -12,7 +12,7 @@ from branchline.cli.asking import somebody_is_there
 from branchline.cli.output import say
 from branchline.config.load import load_settings
 from branchline.config.settings import Settings
-from branchline.core.agent_spec import BUILT_IN
+from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.budget import Budget
 from branchline.core.pipeline import merge_order
 from branchline.core.plan import Plan
@@ -53,6 +53,8 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
 
     repo = Repo.open(given.repo)
     settings = settings_for(repo.root, given)
+    if file is None:
+        _require_planner(settings)
     now = _start_time() or clock()
     request = Request(
         repo=repo.root,
@@ -65,6 +67,17 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
         started_at=now,
     )
     return RunPaths(repo.root, request.run_id or ""), request
+
+
+def _require_planner(settings: Settings) -> None:
+    """Refuse to ask an agent that can only do what a script says. Raises InvalidInput."""
+    name = settings.planning.agent or settings.agent
+    spec = next((agent for agent in settings.agents if agent.id == name), None)
+    if name == SCRIPTED if spec is None else spec.use == SCRIPTED and not spec.scripts:
+        raise InvalidInput(
+            "there is no agent to plan: the scripted agent does only what scripts say",
+            hint="branchline init writes a configuration with an agent that is installed; or --agent claude_code",
+        )
 
 
 def _start_time() -> int | None:

@@ -5,39 +5,42 @@ Every check reads nodes, not models, so that it can speak up even where the sche
 
 from collections.abc import Collection, Iterable, Iterator
 
+from branchline.config.agent_checks import check_agents, known_agent
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
-from branchline.core.agent_spec import BUILT_IN, PLACEHOLDERS, unknown_placeholders
+from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.graph import CycleError, sort_ids
 
-SCRIPTED = "scripted"
 
+def check_plan(
+    root: Node, agents: Collection[str], default_agent: str | None, scripted: Collection[str] = (SCRIPTED,)
+) -> Iterator[Finding]:
+    """Ids, dependencies, agents and scopes of a plan.
 
-def check_plan(root: Node, agents: Collection[str], default_agent: str | None) -> Iterator[Finding]:
-    """Ids, dependencies, agents and scopes of a plan. `agents` are the ids that the settings know."""
+    `agents` are the ids that the settings know; `scripted` those that can do nothing without a script.
+    """
     workstreams = list(root.items("workstreams"))
     yield from _ids(workstreams, "workstream", fold=True)
     yield from _dependencies(workstreams, "depends_on", "workstream")
     for workstream in workstreams:
         yield from _branch_part(workstream)
-        yield from _agent(workstream, {SCRIPTED, *agents}, default_agent)
+        yield from _agent(workstream, {*BUILT_IN, *agents}, default_agent, scripted)
         scope = workstream.children.get("scope")
         for key in ("write", "protect"):
             yield from _inside(scope.texts(key) if scope else (), f"the {key} glob")
 
 
 def check_settings(root: Node) -> Iterator[Finding]:
-    """Ids, folders, placeholders and agents of a configuration."""
-    gates, agents = list(root.items("gates")), list(root.items("agents"))
+    """Ids, folders and agents of a configuration."""
+    gates = list(root.items("gates"))
     yield from _ids(gates, "gate")
-    yield from _ids(agents, "agent", taken=(SCRIPTED,))
+    yield from _ids(list(root.items("agents")), "agent")
     for gate in gates:
         yield from _inside(_one(gate, "cwd"), "the gate's cwd")
-    for agent in agents:
-        yield from _placeholders(agent)
-    known = {SCRIPTED, *(name for agent in agents if (name := agent.text("id")))}
-    for name, place in _one(root, "agent"):
-        yield from _known_agent(name, place, known)
+    yield from check_agents(root)
+    cassettes = root.children.get("cassettes")
+    if cassettes is not None:
+        yield from _inside(_one(cassettes, "folder"), "the folder of the cassettes")
     setup = root.children.get("setup")
     if setup is not None:
         yield from _inside([*setup.texts("copy"), *setup.texts("symlink")], "the set-up path")
@@ -67,14 +70,12 @@ def _called(node: Node, noun: str) -> str:
     return f"{noun} '{name}'" if name is not None else f"this {noun}"
 
 
-def _ids(nodes: list[Node], noun: str, *, taken: Collection[str] = (), fold: bool = False) -> Iterator[Finding]:
+def _ids(nodes: list[Node], noun: str, *, fold: bool = False) -> Iterator[Finding]:
     """Ids used twice; with `fold` also those that differ by case alone, one folder on many disks."""
     seen: dict[str, str] = {}
     for name, place in [found for node in nodes for found in _one(node, "id")]:
         folded = name.casefold() if fold else name
-        if name in taken:
-            yield Finding(place, f"the {noun} id '{name}' is built in", "choose another id")
-        elif seen.get(folded) == name:
+        if seen.get(folded) == name:
             yield Finding(place, f"the {noun} id '{name}' is used twice")
         elif folded in seen:
             yield Finding(place, f"the {noun} ids '{seen[folded]}' and '{name}' differ by case alone")
@@ -105,17 +106,14 @@ def _branch_part(workstream: Node) -> Iterator[Finding]:
             yield Finding(place, message, "no '-' or '.' in front, no '.' or '.lock' at the end, no '..'")
 
 
-def _agent(workstream: Node, known: Collection[str], default_agent: str | None) -> Iterator[Finding]:
+def _agent(
+    workstream: Node, known: Collection[str], default_agent: str | None, scripted: Collection[str]
+) -> Iterator[Finding]:
     for name, place in _one(workstream, "agent"):
-        yield from _known_agent(name, place, known)
-    if (workstream.text("agent") or default_agent) == SCRIPTED and "script" not in workstream.children:
+        yield from known_agent(name, place, known)
+    if (workstream.text("agent") or default_agent) in scripted and "script" not in workstream.children:
         message = f"{_called(workstream, 'workstream')} is for the scripted agent but has no script"
         yield Finding(workstream.place, message, "add a script, or name another agent")
-
-
-def _known_agent(name: str, place: Place, known: Collection[str]) -> Iterator[Finding]:
-    if name not in known:
-        yield Finding(place, f"there is no agent '{name}'", suggestion(name, sorted(known)))
 
 
 def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:
@@ -127,14 +125,3 @@ def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:
             yield Finding(place, f"{what} '{path}' contains '..'", "write it relative to the repository")
         elif path.startswith("./") and what.endswith("glob"):
             yield Finding(place, f"{what} '{path}' matches nothing", f"write '{path.removeprefix('./')}'")
-
-
-def _placeholders(agent: Node) -> Iterator[Finding]:
-    """Whole arguments that look like a placeholder but are none, or that nothing would replace."""
-    for argument, place in agent.texts("command"):
-        if unknown_placeholders([argument]):
-            yield Finding(place, f"{argument} is not a placeholder", suggestion(argument, PLACEHOLDERS))
-        elif argument == "{model}" and not agent.text("model"):
-            yield Finding(
-                place, f"{_called(agent, 'agent')} has {{model}} in its command but no model", "add model: name"
-            )

@@ -15,6 +15,7 @@ from branchline.config.explain import schema_findings
 from branchline.config.problems import Finding, Place, invalid
 from branchline.config.settings import Settings
 from branchline.config.yaml import read_yaml
+from branchline.core.agent_spec import SCRIPTED, AgentSpec
 from branchline.core.graph import TaskFile
 from branchline.core.plan import Plan
 
@@ -49,20 +50,38 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
     return Settings(version=1)
 
 
-def load_plan(path: Path, *, agents: Collection[str] = (), default_agent: str | None = None) -> Plan:
+def load_plan(
+    path: Path,
+    *,
+    agents: Collection[str] = (),
+    default_agent: str | None = None,
+    scripted: Collection[str] = (SCRIPTED,),
+) -> Plan:
     """The plan in a file.
 
-    `agents`: ids of the configured agents; `scripted` is always known. `default_agent`: who works where a workstream
-    names nobody; it tells whether such a workstream needs a script. Raises InvalidFile.
+    `agents`: ids of the configured agents; the built-in ones are always known. `default_agent`: who works where a
+    workstream names nobody. `scripted`: those who need a script from the plan (`scriptless`). Raises InvalidFile.
     """
-    return _load(path, _plan(agents, default_agent))
+    return _load(path, _plan(agents, default_agent, scripted))
 
 
 def plan_from_data(
-    data: object, *, agents: Collection[str] = (), default_agent: str | None = None, file: str = "plan"
+    data: object,
+    *,
+    agents: Collection[str] = (),
+    default_agent: str | None = None,
+    scripted: Collection[str] = (SCRIPTED,),
+    file: str = "plan",
 ) -> Plan:
     """A plan from plain data, checked as a file is; `file` is what errors call it. Raises InvalidFile."""
-    return _from_data(data, file, Place(0, 0), _plan(agents, default_agent))
+    return _from_data(data, file, Place(0, 0), _plan(agents, default_agent, scripted))
+
+
+def scriptless(specs: Iterable[AgentSpec]) -> frozenset[str]:
+    """The agents that do nothing unless the plan has a script for them: those that are scripted and have none."""
+    specified = {spec.id: spec for spec in specs}
+    ours = {name for name, spec in specified.items() if spec.use == SCRIPTED and not spec.scripts}
+    return frozenset(ours if SCRIPTED in specified else {SCRIPTED, *ours})
 
 
 def load_graph(path: Path) -> TaskFile:
@@ -74,8 +93,8 @@ _SETTINGS = _Kind("config", Settings, check_settings)
 _GRAPH = _Kind("graph", TaskFile, check_graph)
 
 
-def _plan(agents: Collection[str], default_agent: str | None) -> _Kind[Plan]:
-    return _Kind("plan", Plan, lambda root: check_plan(root, agents, default_agent))
+def _plan(agents: Collection[str], default_agent: str | None, scripted: Collection[str]) -> _Kind[Plan]:
+    return _Kind("plan", Plan, lambda root: check_plan(root, agents, default_agent, scripted))
 
 
 def _load(path: Path, kind: _Kind[M]) -> M:

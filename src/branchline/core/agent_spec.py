@@ -59,7 +59,7 @@ class Output(Model, frozen=True, kw_only=True):
     Of several values of one place the last line's counts; `add`: those of tokens and cost are added up instead;
     `join`: `message` finds pieces, which are put together, anew after each thing done. `error` holds unless a `message`
     comes later; `status` is its HTTP status. `done`: what a whole output has; without it the output was cut off.
-    `doing` and `target`: the tool in use, and on what.
+    `doing` and `target`: the tool in use, and on what. `denials`: tools that it wanted and was not given.
     """
 
     format: Literal["text", "json", "jsonl"] = "text"
@@ -72,6 +72,7 @@ class Output(Model, frozen=True, kw_only=True):
     session_id: Where = ""
     model: Where = ""
     structured: Where = ""
+    denials: Where = ""
     doing: Where = ""
     target: Where = ""
     input_tokens: Where = ""

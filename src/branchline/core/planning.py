@@ -41,7 +41,9 @@ def overlaps(plan: Plan, paths: Sequence[str]) -> list[Overlap]:
             if first in before[second]:
                 continue
             both = [path for path in owned[second] if path in mine]
-            both += [glob for glob in _named_by_both(plan.workstream(first), plan.workstream(second)) if glob not in both]
+            both += [
+                glob for glob in _named_by_both(plan.workstream(first), plan.workstream(second)) if glob not in both
+            ]
             if both:
                 found.append(Overlap(first, second, tuple(both[:SHOWN])))
     return found
@@ -138,7 +140,9 @@ def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
         for glob in one.scope.write
         if glob in other.scope.write or (not WILD & set(glob) and _may_write(other, glob))
     ]
-    return [glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)]
+    return [
+        glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)
+    ]
 
 
 def _fixed_folder(glob: str) -> str | None:

@@ -1,10 +1,14 @@
 """Values that must reach no log and no ledger, wherever a program has printed them."""
 
+import json
 import os
 import re
-from collections.abc import Mapping
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -14,16 +18,20 @@ SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.
 SHORTEST = 8  # characters; what is shorter would be found in innocent words
 HIDDEN = "[secret]"
 CHUNK = 1 << 20
+LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Secrets:
-    """The values of the variables whose names say that they are secret."""
+    """The values of the variables whose names say that they are secret, and `more` of them."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        values = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST}
-        self._values = sorted(values, key=lambda value: (-len(value), value))
+    def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
+        named = (value for name, value in environ.items() if SECRET.search(name))
+        self._values = sorted({value for value in (*named, *more) if len(value) >= SHORTEST}, key=_longest_first)
+        # JSON escapes quotes and line ends.
+        written = {form for value in self._values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
+        self._written = [os.fsencode(value) for value in sorted(written, key=_longest_first)]
 
     def text(self, text: str) -> str:
         """A text without them."""
@@ -32,31 +40,78 @@ class Secrets:
         return text
 
     def clean(self, result: T) -> T:
-        """A struct without them."""
-        if not self._values:
-            return result
-        encoded = msgspec.json.encode(result).decode()
-        for value in self._values:
-            encoded = encoded.replace(msgspec.json.encode(value).decode()[1:-1], HIDDEN)
-        return msgspec.json.decode(encoded, type=type(result))
+        """A struct without them: its texts, and those in its members."""
+        cleaned: T = self._cleaned(result)
+        return cleaned
+
+    def _cleaned(self, value: Any) -> Any:
+        if type(value) is str:  # a member of an enumeration is none
+            return self.text(value)
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._cleaned, value))
+        if isinstance(value, dict):
+            return {self._cleaned(key): self._cleaned(one) for key, one in value.items()}
+        if isinstance(value, msgspec.Struct):
+            members = {name: self._cleaned(getattr(value, name)) for name in value.__struct_fields__}
+            return msgspec.structs.replace(value, **members)
+        return value
+
+    def clean_folder(self, folder: Path) -> None:
+        """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""
+        if not self._values or folder.is_symlink():
+            return
+        for place, _, names in os.walk(folder):
+            for name in names:
+                path = Path(place, name)
+                # What its owner may not write, and nobody may make so, stays.
+                with suppress(OSError):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
+                        self.clean_file(path)
 
     def clean_file(self, path: Path) -> None:
-        """Overwrite them in a file by as many asterisks, in place: it may be large, and keeps its length."""
-        values = [os.fsencode(value) for value in self._values]
-        descriptor = open_regular(path, os.O_RDWR) if values else None
-        if descriptor is None:
+        """Overwrite them in a regular file by as many asterisks, in place: it may be large, and keeps its length.
+
+        A file that has other names too, outside of our folders perhaps, is replaced by a copy. Raises OSError.
+        """
+        if not self._stand_in(path):
             return
-        overlap = max(map(len, values)) - 1
-        with os.fdopen(descriptor, "r+b") as file:
-            start = 0
-            while data := file.read(CHUNK):
-                cleaned = data
-                for value in values:
-                    cleaned = cleaned.replace(value, b"*" * len(value))
-                if cleaned != data:
+        found = path.lstat()
+        if found.st_nlink > 1:
+            copy = path.with_name(f".{path.name[:100]}.clean")
+            shutil.copy2(path, copy, follow_symlinks=False)
+            copy.replace(path)
+        path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+        with path.open("r+b") as file:
+            for start, data in self._pieces(file):
+                if (masked := self._masked(data)) != data:
                     file.seek(start)
-                    file.write(cleaned)
-                if len(data) < CHUNK:
-                    return
-                start += len(data) - overlap
-                file.seek(start)
+                    file.write(masked)
+
+    def _stand_in(self, path: Path) -> bool:
+        """Whether one of them stands in a file."""
+        descriptor = open_regular(path) if self._values else None
+        if descriptor is None:
+            return False
+        with os.fdopen(descriptor, "rb") as file:
+            return any(value in data for _, data in self._pieces(file) for value in self._written)
+
+    def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        """A file piece by piece, each with its place; they overlap, so that no value falls between two."""
+        overlap = max(map(len, self._written)) - 1
+        start = 0
+        while data := file.read(CHUNK):
+            yield start, data
+            if len(data) < CHUNK:
+                return
+            start += CHUNK - overlap
+            file.seek(start)
+
+    def _masked(self, data: bytes) -> bytes:
+        for value in self._written:
+            data = data.replace(value, b"*" * len(value))
+        return data
+
+
+def _longest_first(value: str) -> tuple[int, str]:
+    return -len(value), value

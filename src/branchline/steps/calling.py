@@ -1,5 +1,6 @@
 """Calling an agent from a step: its fallbacks, its share of the money, the proxy, and the fact that tells of it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +22,7 @@ from branchline.steps.context import StepContext
 from branchline.views.text import count
 
 Role = Literal["planner", "editor", "reviewer"]
-FALLS_BACK = frozenset(
-    {AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT}
-)
+FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT})
 
 NOT_SERVED = frozenset({"auth", "billing", "unknown_model"})
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
@@ -126,7 +125,7 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         workstream=ctx.task.workstream,
         round=ask.number,
         attempt=ctx.attempt,
-        prompt=ask.prompt,
+        prompt=ask.prompt + _schema_in_words(agent, ask),
         worktree=str(ask.worktree),
         folder=str(folder),
         mode=ask.mode,
@@ -177,6 +176,14 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
     return result, fact
 
 
+def _schema_in_words(agent: Agent, ask: Ask) -> str:
+    """The schema as part of the prompt, for an agent that cannot be held to it in any other way."""
+    if ask.schema is None or "schema" in agent.abilities:
+        return ""
+    schema = json.dumps(ask.schema, indent=1)
+    return f"\n\nAnswer with one JSON object in a ```json block. It must satisfy this JSON Schema:\n\n```json\n{schema}\n```\n"
+
+
 @contextmanager
 def _metered(ctx: StepContext, agent: Agent, request: AgentRequest) -> Iterator[tuple[AgentRequest, Any]]:
     """The request by way of our proxy where the agent's configuration or a recording asks for it."""
@@ -223,7 +230,9 @@ def _tell(ctx: StepContext, name: str, progress: Progress) -> None:
     if progress.files:
         words.append(count(len(progress.files), "file"))
     if progress.tokens:
-        words.append(f"{progress.tokens / 1000:.0f}k tokens" if progress.tokens >= 1000 else f"{progress.tokens} tokens")
+        words.append(
+            f"{progress.tokens / 1000:.0f}k tokens" if progress.tokens >= 1000 else f"{progress.tokens} tokens"
+        )
     if progress.cost_usd:
         words.append(f"${progress.cost_usd:.2f}")
     if words:

@@ -15,7 +15,7 @@ from branchline.steps.context import StepContext
 from branchline.steps.knowing import context_of
 from branchline.steps.prompting import edit_prompt
 from branchline.steps.saving import save_worktree
-from branchline.steps.scope import conflict_of, starting_tree
+from branchline.steps.scope import conflict_of, rejected, starting_tree
 from branchline.steps.setup import set_up
 
 
@@ -97,9 +97,11 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
         return msgspec.structs.replace(result, status=AgentStatus.REFUSED, message=message, error_class="commits")
     if changed:
         return result
-    denied = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
+    why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
+    if rejected(ctx):
+        why += f"; {ctx.records['code_gate', ctx.task.workstream].reason}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
-    return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{denied}")
+    return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 
 
 def _hint(result: AgentResult) -> dict[str, Any]:

@@ -7,10 +7,22 @@ import msgspec
 import pytest
 
 from branchline.config.load import load_graph, load_plan, load_settings
-from branchline.config.settings import Merge, Resources, Settings, Setup, Ship
-from branchline.core.agent import AgentSpec
+from branchline.config.settings import (
+    Cassettes,
+    Merge,
+    Planning,
+    Repair,
+    Resources,
+    Review,
+    Settings,
+    Setup,
+    Ship,
+)
+from branchline.core.agent_spec import BUILT_IN, AgentSpec, Output
+from branchline.core.budget import Budget
 from branchline.core.graph import Task, TaskFile
 from branchline.core.plan import Action, Plan, Scope, Workstream
+from branchline.core.pricing import Price
 from branchline.core.retry import RetryPolicy
 from branchline.core.verdict import Gate
 
@@ -19,7 +31,9 @@ CONFIGURATION, PLAN_FORMAT = (DOCS / "configuration.md").read_text(), (DOCS / "p
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
 SECTIONS: list[tuple[str, str, type[msgspec.Struct]]] = [
     (CONFIGURATION, "Settings", Settings), (CONFIGURATION, "gates", Gate), (CONFIGURATION, "agents", AgentSpec),
-    (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources),
+    (CONFIGURATION, "output", Output), (CONFIGURATION, "planning", Planning), (CONFIGURATION, "review", Review),
+    (CONFIGURATION, "repair", Repair), (CONFIGURATION, "budget", Budget), (CONFIGURATION, "prices", Price),
+    (CONFIGURATION, "cassettes", Cassettes), (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources),
     (CONFIGURATION, "merge", Merge), (CONFIGURATION, "ship", Ship), (PLAN_FORMAT, "Plan", Plan),
     (PLAN_FORMAT, "Workstream", Workstream), (PLAN_FORMAT, "Scope", Scope), (PLAN_FORMAT, "Action", Action),
     (PLAN_FORMAT, "TaskFile", TaskFile), (PLAN_FORMAT, "Task", Task),
@@ -45,6 +59,10 @@ def test_a_table_tells_the_fields_and_their_defaults(document: str, heading: str
 
 def test_every_protected_glob_is_told() -> None:
     assert [glob for glob in Settings(version=1).protect if f"`{glob}`" not in CONFIGURATION] == []
+
+
+def test_every_built_in_agent_is_told() -> None:
+    assert [name for name in BUILT_IN if f"`{name}`" not in CONFIGURATION] == []
 
 
 def test_the_examples_load(tmp_path: Path) -> None:

@@ -151,7 +151,9 @@ workstreams:
     depends_on: y
 """
         a_time = "a time above 0: seconds, or text such as 30s, 10m or 1h30m"
-        only_one = "an action has exactly one of write, edit, delete, run, sleep, fail, hang; this one has"
+        only_one = (
+            "an action has exactly one of write, edit, delete, run, sleep, fail, hang, answer, usage; this one has"
+        )
         assert complaints(written(tmp_path, text)) == [
             "1:10: 'version' must be 1, not 2",
             "2:1: 'gaol' is not a key of a plan file; did you mean 'goal'?",
@@ -184,13 +186,13 @@ workstreams:
         ]
 
     def test_a_misspelt_enumeration(self, tmp_path: Path) -> None:
-        path = written(tmp_path, "version: 1\nship: {mode: brnch}\nmax_parallel: 0\nrepair_rounds: 21\n")
+        path = written(tmp_path, "version: 1\nship: {mode: brnch}\nmax_parallel: 0\nrepair: {rounds: 21}\n")
         with pytest.raises(InvalidFile) as caught:
             load_settings(path, root=tmp_path)
         assert [problem.message for problem in caught.value.problems] == [
             "'ship.mode' must be 'branch' or 'merge', not 'brnch'",
             "'max_parallel' must be an integer of at least 1, not 0",
-            "'repair_rounds' must be an integer of at least 0 and of at most 20, not 21",
+            "'repair.rounds' must be an integer of at least 0 and of at most 20, not 21",
         ]
         assert caught.value.problems[0].hint == "did you mean 'branch'?"
         assert "branchline schema config" in caught.value.hint

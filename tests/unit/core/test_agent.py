@@ -1,11 +1,24 @@
 import msgspec
 import pytest
 
-from branchline.core.agent import RETRYABLE, AgentSpec, AgentStatus, Usage, unknown_placeholders
+from branchline.core.agent import PERMANENT, TRANSIENT, AgentResult, AgentStatus, Usage
 
 
-def test_what_may_pass_by_itself_is_retried_and_what_the_agent_decided_is_not() -> None:
-    assert set(AgentStatus) - RETRYABLE == {
+@pytest.mark.parametrize("error_class", sorted(TRANSIENT | {""}))
+def test_an_error_that_may_pass_by_itself_is_retried(error_class: str) -> None:
+    assert AgentResult(status=AgentStatus.MODEL_ERROR, error_class=error_class).retryable
+
+
+@pytest.mark.parametrize("error_class", sorted(PERMANENT))
+def test_an_error_that_another_try_cannot_mend_is_not(error_class: str) -> None:
+    result = AgentResult(status=AgentStatus.MODEL_ERROR, error_class=error_class)
+    assert not result.retryable
+    assert result.kind == error_class
+
+
+def test_what_the_agent_decided_is_not_retried() -> None:
+    retried = {status for status in AgentStatus if AgentResult(status=status).retryable}
+    assert set(AgentStatus) - retried == {
         AgentStatus.OK,
         AgentStatus.NO_CHANGE,
         AgentStatus.REFUSED,
@@ -14,15 +27,10 @@ def test_what_may_pass_by_itself_is_retried_and_what_the_agent_decided_is_not() 
     }
 
 
-def test_a_placeholder_is_a_whole_argument() -> None:
-    assert unknown_placeholders(["{prompt}", "{promt}", "x{promt}", "{}", "{model}"]) == ["{promt}"]
+def test_a_result_without_a_class_is_known_by_its_status() -> None:
+    assert AgentResult(status=AgentStatus.TIMEOUT).kind == "timeout"
 
 
 def test_unknown_usage_is_unknown_and_never_zero() -> None:
     assert msgspec.to_builtins(Usage()) == {}
     assert Usage().cost_usd is None
-
-
-def test_an_agent_needs_a_command() -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"id": "x", "command": []}, AgentSpec)

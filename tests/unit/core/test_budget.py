@@ -133,7 +133,9 @@ def run_of(budget: Budget) -> RunState:
     """A run of two workstreams whose agents may start."""
     policy = RunPolicy(budget=budget, paid_steps=PAID, max_parallel=4)
     state = replay([started(*task_graph(plan("a", "b")), policy=policy, kind="pipeline")])
-    for name in [n for n, r in state.records.items() if r.task.step in {"preflight", "run_init", "planning", "worktrees"}]:
+    for name in [
+        n for n, r in state.records.items() if r.task.step in {"preflight", "run_init", "planning", "worktrees"}
+    ]:
         state.apply(move(state, name, State.RUNNING, attempt=1))
         state.apply(move(state, name, State.COMPLETED))
     return state

@@ -33,7 +33,7 @@ from branchline.core.pipeline import (
 )
 from branchline.core.plan import Plan
 from branchline.core.rounds import reopen_round
-from branchline.core.run_state import RunState, replay
+from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
 from strategies import plan, plans, started, workstream
@@ -264,8 +264,9 @@ def test_a_proposed_plan_waits() -> None:
     state = planned(approve=True)
     state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
     move(state, "task_003_planning", State.COMPLETED)
-    assert state.awaiting
     assert decide(state, 0) == []
+    waiting = evolve(state, PlanComplete(task_id="x", workstreams=(), digest="d")).awaiting
+    assert waiting, "a plan that was accepted without its text is not there"
     accept(state, plan("b"))
     assert not state.awaiting
     assert [command for command in decide(state, 0) if isinstance(command, OpenRound)]
@@ -278,7 +279,9 @@ def test_a_run_that_gets_no_plan_is_archived_all_the_same_and_a_later_plan_keeps
     added = growth(state)
     assert added is not None
     state.apply(added)
-    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == ["task_004_archive"]
+    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == [
+        "task_004_archive"
+    ]
     assert growth(state) is None
     move(state, "task_004_archive", State.RUNNING)
     move(state, "task_004_archive", State.COMPLETED)
@@ -310,7 +313,9 @@ def test_a_cancelled_run_that_waits_for_its_plan_ends() -> None:
     added = growth(state)
     assert added is not None
     state.apply(added)
-    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == ["task_004_archive"]
+    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == [
+        "task_004_archive"
+    ]
 
 
 def test_a_graph_of_the_users_own_does_not_grow() -> None:

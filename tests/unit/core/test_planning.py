@@ -63,7 +63,15 @@ def test_an_answer_becomes_the_data_of_a_plan() -> None:
         "goal": "g",
         "workstreams": [
             {"id": "a", "title": "A", "prompt": "p", "depends_on": [], "write": ["x"], "protect": []},
-            {"id": "b", "title": "", "prompt": "p", "depends_on": ["a"], "write": ["y"], "protect": ["z"], "agent": "c"},
+            {
+                "id": "b",
+                "title": "",
+                "prompt": "p",
+                "depends_on": ["a"],
+                "write": ["y"],
+                "protect": ["z"],
+                "agent": "c",
+            },
         ],
     }
     plan = msgspec.convert(from_answer(answer), Plan)

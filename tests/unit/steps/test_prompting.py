@@ -58,9 +58,7 @@ def test_a_part_knows_the_whole(make: Make) -> None:
 @pytest.mark.parametrize(("prompt", "title", "task"), [("", "Do a", "Do a"), ("", "", "All of it")])
 def test_without_a_prompt_the_title_is_the_task(make: Make, prompt: str, title: str, task: str) -> None:
     own = msgspec.structs.replace(WORKSTREAM, prompt=prompt, title=title)
-    assert edited(make({"x": "x"}, workstreams=(own,), goal="All of it")).startswith(
-        f"# Task\n\n{task}\n\n# Rules"
-    )
+    assert edited(make({"x": "x"}, workstreams=(own,), goal="All of it")).startswith(f"# Task\n\n{task}\n\n# Rules")
 
 
 def test_names_of_files_cannot_leave_their_line(make: Make) -> None:

@@ -1,7 +1,6 @@
-"""What an agent that speaks ACP may call us for: leave to use a tool, files of the worktree, and to be heard."""
+"""What an agent that speaks ACP may call us for: leave to use a tool, writing a file, and to be heard."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import acp
@@ -10,9 +9,7 @@ from acp import schema
 from branchline.agents.acp_runner.events import emit
 from branchline.agents.acp_runner.order import Order, refusal, write_refusal
 from branchline.agents.acp_runner.usage import Spent
-from branchline.process.output import open_regular
 
-LARGEST_FILE = 16 << 20  # bytes
 LONGEST_TEXT = 4 << 20  # characters of the last message
 
 
@@ -67,28 +64,13 @@ class Client:
         if reason:
             emit("denied", kind=call["kind"], title=call["title"], paths=call["paths"], reason=reason)
             once = next((option for option in options if option.kind == "reject_once"), None)
+        else:
+            emit("tool", **call)
         if once is None:
             return schema.RequestPermissionResponse(outcome=schema.DeniedOutcome(outcome="cancelled"))
         return schema.RequestPermissionResponse(
             outcome=schema.AllowedOutcome(outcome="selected", option_id=once.option_id)
         )
-
-    async def read_text_file(
-        self,
-        session_id: str,  # noqa: ARG002 - the interface
-        path: str,
-        line: int | None = None,
-        limit: int | None = None,
-        **meta: Any,  # noqa: ARG002 - the interface
-    ) -> schema.ReadTextFileResponse:
-        """A file of the worktree, or `limit` lines of it from the 1-based `line` on."""
-        if self._inside(path) is None:
-            raise self._denied("read", path, "outside the worktree")
-        text = _text_of(Path(self.root, path))
-        if line is not None or limit is not None:
-            start = max(line or 1, 1) - 1
-            text = "\n".join(text.split("\n")[start : None if limit is None else start + limit])
-        return schema.ReadTextFileResponse(content=text)
 
     async def write_text_file(
         self,
@@ -100,17 +82,14 @@ class Client:
         """Write a whole file that the scope allows."""
         inside = self._inside(path)
         if reason := write_refusal(self.order, inside):
-            raise self._denied("edit", path, reason)
+            emit("denied", kind="edit", title=path, paths=[path], reason=reason)
+            raise _not_done(path, reason)
         try:
             _write(os.path.join(self.root, str(inside)), content)
         except OSError as error:
             raise _not_done(path, str(error.strerror)) from error
         emit("wrote", path=inside)
         return schema.WriteTextFileResponse()
-
-    def _denied(self, kind: str, path: str, reason: str) -> acp.RequestError:
-        emit("denied", kind=kind, title=path, paths=[path], reason=reason)
-        return _not_done(path, reason)
 
     def _inside(self, path: str) -> str | None:
         """A path from the top of the worktree, links resolved; None if it lies outside, or is none."""
@@ -124,29 +103,15 @@ class Client:
         """All that is known of a tool call: later messages tell only what is new."""
         before = self._calls.get(update.tool_call_id, {"kind": None, "title": "", "paths": [], "status": None})
         diffs = [one.path for one in update.content or () if isinstance(one, schema.FileEditToolCallContent)]
-        paths = [one.path for one in update.locations or ()] or diffs
+        paths = [one.path for one in update.locations or ()]
         call = {
             "kind": update.kind or before["kind"],
             "title": update.title or before["title"],
-            "paths": paths or before["paths"],
+            "paths": paths or before["paths"] or diffs,  # a diff's path may be no more than the file's name
             "status": update.status or before["status"],
         }
         self._calls[update.tool_call_id] = call
         return call
-
-
-def _text_of(path: Path) -> str:
-    descriptor = open_regular(Path(os.path.realpath(path)))
-    if descriptor is None:
-        raise acp.RequestError.resource_not_found(path.as_uri())
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise _not_done(str(path), "larger than 16 MB")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise _not_done(str(path), "no UTF-8 text") from error
 
 
 def _write(path: str, content: str) -> None:

@@ -1,6 +1,7 @@
 """What the runner prints: one JSON line an event, the last one `result` or `error`."""
 
 import json
+import sys
 
 INSTALL = 'pip install "branchline[acp]"'
 
@@ -15,4 +16,5 @@ class Failed(Exception):
 
 def emit(event: str, /, **members: object) -> None:
     """Print an event."""
-    print(json.dumps({"type": event, **members}), flush=True)
+    sys.stdout.write(json.dumps({"type": event, **members}) + "\n")
+    sys.stdout.flush()

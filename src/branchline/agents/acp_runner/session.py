@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from asyncio.subprocess import Process
+from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from typing import cast
 from urllib.parse import quote
@@ -26,15 +26,15 @@ WORKING = ("default", "auto", "build", "code")
 AUTH_REQUIRED = -32000
 
 
-async def converse(order: Order, process: Process) -> None:
+async def converse(order: Order, to_agent: StreamWriter, from_agent: StreamReader) -> None:
     """One prompt and its answer. Raises Failed, or ConnectionError if the agent ends; cancelled, it stops the agent."""
     client = Client(order)
-    assert process.stdin is not None
-    connection = acp.connect_to_agent(cast("acp.Client", client), process.stdin, process.stdout)
+    connection = acp.connect_to_agent(cast("acp.Client", client), to_agent, from_agent)
     try:
         async with asyncio.timeout(ANSWERS_WITHIN):
             client.agent = await _greet(connection)
             session = await _open(connection, order)
+        client.said.clear()  # Gemini answers a change of mode with a message
         answer = await _ask(connection, order, session.session_id)
     except acp.RequestError as error:
         raise Failed("agent", _words(error), error.code) from error
@@ -51,9 +51,8 @@ async def _greet(connection: ClientSideConnection) -> str:
     """Agree on the protocol; the agent's name, if it has one."""
     hello = await connection.initialize(
         protocol_version=acp.PROTOCOL_VERSION,
-        client_capabilities=schema.ClientCapabilities(
-            fs=schema.FileSystemCapabilities(read_text_file=True, write_text_file=True)
-        ),
+        # To read through us would win nothing, and Gemini could then create no file: it takes "not found" for a failure.
+        client_capabilities=schema.ClientCapabilities(fs=schema.FileSystemCapabilities(write_text_file=True)),
         client_info=schema.Implementation(name="branchline", version=__version__),
     )
     if hello.protocol_version != acp.PROTOCOL_VERSION:

@@ -48,13 +48,13 @@ def metered(  # noqa: PLR0913 - keyword-only data
             f"agent {name} cannot be metered: its provider is not known",
             hint=f"set `base_url:` of agent {name} to its provider's base URL",
         )
-    with Proxy(upstream, folder, prices, limit_usd, _cassette(tape, mode)) as proxy:
+    with Proxy(upstream, folder, prices, limit_usd, _cassette(tape, mode, request.worktree)) as proxy:
         yield msgspec.structs.replace(request, endpoint=proxy.endpoint), proxy
 
 
-def _cassette(tape: Path | None, mode: TapeMode) -> "Recorder | Tape | None":
+def _cassette(tape: Path | None, mode: TapeMode, root: str) -> "Recorder | Tape | None":
     from branchline.agents.metering.cassette import Recorder, Tape
 
     if tape is None or mode == "off":
         return None
-    return Recorder(tape) if mode == "record" else Tape(tape)
+    return Recorder(tape, root) if mode == "record" else Tape(tape, root)

@@ -28,7 +28,7 @@ class Api(StrEnum):
 class Question:
     """A request. `path` has its query, without the parameters that may be secret; `body` is what is to be sent on.
 
-    `paid`: an answer to it costs money.
+    `paid`: an answer to it costs money; `usage_added`: the agent did not ask for the usage, we did.
     """
 
     method: str
@@ -37,6 +37,7 @@ class Question:
     model: str
     body: bytes
     paid: bool
+    usage_added: bool
 
 
 class _Body(msgspec.Struct):
@@ -54,11 +55,12 @@ def question(method: str, path: str, body: bytes) -> Question:
     model = (asked.model or (in_path[1] if in_path else ""))[:LONGEST_NAME]
     known = plain.endswith(("/messages", "completions", "/responses", "enerateContent"))
     paid = method == "POST" and (known or bool(model)) and not plain.endswith(FREE)
-    if api is Api.CHAT and asked.stream and not (asked.stream_options or {}).get("include_usage"):
+    adds = api is Api.CHAT and bool(asked.stream) and not (asked.stream_options or {}).get("include_usage")
+    if adds:
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         options = {**(asked.stream_options or {}), "include_usage": True}
         body = msgspec.json.encode({**members, "stream_options": options})
-    return Question(method, without_secrets(path), api, model, body, paid)
+    return Question(method, without_secrets(path), api, model, body, paid, adds)
 
 
 def _decoded(body: bytes) -> _Body:

@@ -1,7 +1,7 @@
 """A tape: the answers of one attempt, recorded, and given again without any provider.
 
 A folder with two files for each request, numbered as they came: `0001.json` says what was asked, `0001.body` is the
-answer as it came. Neither headers nor what the request said is kept.
+answer as it came, but for the path of the agent's worktree. Neither headers nor what the request said is kept.
 """
 
 import hashlib
@@ -9,12 +9,15 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
 from branchline.agents.metering.api import Question
+from branchline.agents.metering.counting import LONGEST
+from branchline.agents.metering.portable import marked, unmarked
 from branchline.agents.metering.reply import CutOff, Reply
 from branchline.agents.metering.transcript import cannot_write
 from branchline.errors import InvalidInput
@@ -25,7 +28,7 @@ OURS = ("[0-9][0-9][0-9][0-9]*.json", "[0-9][0-9][0-9][0-9]*.body")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer on a tape. `whole`: it was not broken off."""
+    """An answer on a tape. `whole`: it was not broken off; `marked`: it names the worktree, whichever that is."""
 
     version: Literal[1] = 1
     number: int
@@ -36,6 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     content_type: str
     whole: bool
+    marked: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -46,29 +50,29 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class Recorder:
     """Records into a folder; an earlier tape in it is replaced."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, root: str = "") -> None:
+        """`root`: the absolute path of the agent's worktree."""
+        self._folder, self.root = folder, root
         self._numbers = itertools.count(1)
         folder.mkdir(parents=True, exist_ok=True)
         for pattern in OURS:
             for path in folder.glob(pattern):
                 path.unlink()
 
-    def start(self, question: Question, sha: str, secrets: Iterable[str]) -> "Recording":
-        """Record the answer to a request; `secrets`: words that the tape must not hold."""
-        return Recording(self._folder, next(self._numbers), question, sha, secrets)
+    def start(self, question: Question, body: bytes, secrets: Iterable[str]) -> "Recording":
+        """Record the answer to a request with this body; `secrets`: words that the tape must not hold."""
+        sha = _digest(body, self.root)
+        return Recording(self._folder / f"{next(self._numbers):04}.body", question, sha, self.root, secrets)
 
 
 class Recording:
     """One answer being recorded."""
 
-    def __init__(self, folder: Path, number: int, question: Question, sha: str, secrets: Iterable[str]) -> None:
-        self._number, self._question, self._sha = number, question, sha
-        # Named so that their names say that they are secret.
-        self._secrets = Secrets({f"KEY_{position}": word for position, word in enumerate(secrets)})
-        self._path = folder / f"{number:04}.body"
+    def __init__(self, path: Path, question: Question, sha: str, root: str, secrets: Iterable[str]) -> None:
+        self._path, self._question, self._sha, self._root = path, question, sha, root
+        self._secrets = Secrets({}, secrets)
         with self._writing():
-            self._file = self._path.open("xb")
+            self._file = path.open("xb")
 
     def write(self, piece: bytes) -> None:
         """Take the next piece of the body. Like `end`, raises BranchlineError if it cannot be written."""
@@ -77,9 +81,30 @@ class Recording:
 
     def end(self, reply: Reply, *, whole: bool) -> None:
         """Put it on the tape: what has no .json is not on it."""
+        with self._writing():
+            self._file.close()
+            self._secrets.clean_file(self._path)
+            marks = self._mark()
+            made = self._path.with_suffix(".new")
+            made.write_bytes(
+                msgspec.json.format(msgspec.json.encode(self._entry(reply, whole, marks)), indent=1) + b"\n"
+            )
+            made.replace(self._path.with_suffix(".json"))
+
+    def _mark(self) -> bool:
+        """Make the body fit every worktree; whether it names one."""
+        if self._path.stat().st_size > LONGEST:
+            return False
+        data = self._path.read_bytes()
+        changed = marked(data, self._root)
+        if changed != data:
+            self._path.write_bytes(changed)
+        return changed != data
+
+    def _entry(self, reply: Reply, whole: bool, marks: bool) -> Entry:
         asked = self._question
-        entry = Entry(
-            number=self._number,
+        return Entry(
+            number=int(self._path.stem),
             method=asked.method,
             path=asked.path,
             model=asked.model,
@@ -87,13 +112,8 @@ class Recording:
             status=reply.status,
             content_type=reply.content_type,
             whole=whole,
+            marked=marks,
         )
-        made = self._path.with_suffix(".new")
-        with self._writing():
-            self._file.close()
-            self._secrets.clean_file(self._path)
-            made.write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=1) + b"\n")
-            made.replace(self._path.with_suffix(".json"))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -106,20 +126,24 @@ class Recording:
 class Tape:
     """Answers from a folder that a Recorder has written. `missing`: how many requests were not on it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises InvalidInput if there is no tape in the folder, or it cannot be read."""
-        self._folder = folder
+    def __init__(self, folder: Path, root: str = "") -> None:
+        """`root`: the absolute path of the agent's worktree, in place of the one at recording.
+
+        Raises InvalidInput if there is no tape in the folder, or it cannot be read.
+        """
+        self._folder, self._root = folder, root
         self._lock = threading.Lock()
         self._left = sorted(map(_entry, folder.glob(OURS[0])), key=lambda entry: entry.number)
         self.missing = 0
         if not self._left:
-            raise InvalidInput(f"there is no recording in {folder}", hint="record one first: set `cassettes` to record")
+            raise InvalidInput(f"there is no recording in {folder}", hint="record one first, with `cassettes: {mode: record}`")
 
-    def find(self, question: Question, sha: str) -> Reply | None:
+    def find(self, question: Question, body: bytes) -> Reply | None:
         """The answer to a request: that to the very same one, or else the first left of this path and model.
 
         Each is given once, in the order of recording.
         """
+        sha = _digest(body, self._root)
         key = question.method, question.path, question.model
         with self._lock:
             alike = [entry for entry in self._left if entry.key == key]
@@ -132,13 +156,15 @@ class Tape:
 
     def _reply(self, entry: Entry) -> Reply:
         path = self._folder / f"{entry.number:04}.body"
-        length = path.stat().st_size if entry.whole else None
-        return Reply(entry.status, "", [("content-type", entry.content_type)], length, _pieces(path, entry.whole))
+        body = unmarked(path.read_bytes(), self._root) if entry.marked else None
+        length = path.stat().st_size if body is None else len(body)
+        pieces = _pieces(path.open("rb") if body is None else BytesIO(body), entry.whole)
+        headers = [("content-type", entry.content_type)]
+        return Reply(entry.status, "", headers, length if entry.whole else None, pieces)
 
 
-def digest(body: bytes) -> str:
-    """A request's body in short, as a tape knows it."""
-    return hashlib.sha256(body).hexdigest()
+def _digest(body: bytes, root: str) -> str:
+    return hashlib.sha256(marked(body, root)).hexdigest()
 
 
 def _entry(path: Path) -> Entry:
@@ -148,8 +174,8 @@ def _entry(path: Path) -> Entry:
         raise InvalidInput(f"{path} is no part of a recording: {error}", hint="record it anew") from error
 
 
-def _pieces(path: Path, whole: bool) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _pieces(file: BinaryIO, whole: bool) -> Iterator[bytes]:
+    with file:
         while piece := file.read(PIECE):
             yield piece
     if not whole:

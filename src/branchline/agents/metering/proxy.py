@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Self
 
 from branchline.agents.metering.account import Account
 from branchline.agents.metering.api import Question, error_body, question, secrets_in
-from branchline.agents.metering.cassette import Recorder, Recording, Tape, digest
+from branchline.agents.metering.cassette import Recorder, Recording, Tape
 from branchline.agents.metering.reply import ClientGone, Reply
 from branchline.agents.metering.server import LARGEST_REQUEST, Call, Server
 from branchline.agents.metering.tally import Tally
 from branchline.agents.metering.transcript import Exchange, Transcript
+from branchline.agents.metering.unasked import Unasked
 from branchline.agents.metering.upstream import Upstream
 from branchline.core.agent import Usage
 from branchline.core.pricing import Price
@@ -127,9 +128,9 @@ class Proxy:
         try:
             with self._reply(call, asked, sent) as reply:
                 account.head(reply)
-                self._pass_on(call, reply, account, self._recording(call, asked, sent))
+                _pass_on(call, asked, reply, account, self._recording(call, asked, sent))
         except ClientGone:
-            account.settle(whole=False)  # what nobody waited for has to be paid all the same
+            pass
             raise
         except (OSError, HTTPException, ValueError) as error:
             line.ended = _words(error)
@@ -161,7 +162,7 @@ class Proxy:
             missing = _refusal(
                 asked, HTTPStatus.NOT_FOUND, f"not on the tape: {asked.method} {asked.path} {asked.model}".strip()
             )
-            yield self._tape.find(asked, digest(body)) or missing
+            yield self._tape.find(asked, body) or missing
             return
         assert self._upstream is not None
         headers = call.headers.items()
@@ -171,24 +172,27 @@ class Proxy:
     def _recording(self, call: Call, asked: Question, sent: "_Sent") -> Recording | None:
         if self._recorder is None:
             return None
-        return self._recorder.start(asked, digest(sent.body or b""), secrets_in(sent.path, call.headers.items()))
+        return self._recorder.start(asked, sent.body or b"", secrets_in(sent.path, call.headers.items()))
 
-    def _pass_on(self, call: Call, reply: Reply, account: Account, recording: Recording | None) -> None:
-        """Give the agent each piece as it comes."""
-        whole = False
-        try:
-            call.start(reply)
-            for piece in reply.pieces:
-                account.take(piece)
-                if recording:
-                    recording.write(piece)
-                call.write(piece)
-            whole = True
-        finally:
-            account.settle(whole=whole)
+
+def _pass_on(call: Call, asked: Question, reply: Reply, account: Account, recording: Recording | None) -> None:
+    """Give the agent each piece as it comes."""
+    whole = False
+    unasked = Unasked() if asked.usage_added and reply.is_stream else None
+    try:
+        call.start(replace(reply, length=None) if unasked else reply)
+        for piece in reply.pieces:
+            account.take(piece)
             if recording:
-                recording.end(reply, whole=whole)
-        call.finish()
+                recording.write(piece)
+            call.write(unasked.rid(piece) if unasked else piece)
+        whole = True
+    finally:
+        account.settle(whole=whole)
+        if recording:
+            recording.end(reply, whole=whole)
+    call.write(unasked.end() if unasked else b"")
+    call.end_body()
 
 
 @dataclass(frozen=True, slots=True)

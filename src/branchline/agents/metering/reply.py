@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+EVENT_STREAM = "text/event-stream"
 HOP_BY_HOP = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
@@ -34,6 +35,11 @@ class Reply:
     def content_type(self) -> str:
         """The header's value; empty if there is none."""
         return next((value for name, value in self.headers if name.lower() == "content-type"), "")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body is a stream of events."""
+        return self.content_type.partition(";")[0].strip().lower() == EVENT_STREAM
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

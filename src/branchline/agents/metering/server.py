@@ -113,7 +113,7 @@ class Call(BaseHTTPRequestHandler):
         self.start(reply)
         for piece in reply.pieces:
             self.write(piece)
-        self.finish()
+        self.end_body()
 
     def start(self, reply: Reply) -> None:
         """Send an answer's head. Like the others, raises ClientGone if the agent does not take it."""
@@ -121,7 +121,8 @@ class Call(BaseHTTPRequestHandler):
         for name, value in reply.headers:
             self.send_header(name, value)
         self._chunked = False
-        if self.command != "HEAD" and reply.status not in {204, 304}:
+        self._bodiless = self.command == "HEAD" or reply.status in {204, 304}
+        if not self._bodiless:
             self._frame(reply.length)
         if self.close_connection:
             self.send_header("connection", "close")
@@ -130,10 +131,11 @@ class Call(BaseHTTPRequestHandler):
 
     def write(self, piece: bytes) -> None:
         """Send a piece of the body, at once."""
-        with _gone():
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
+        if piece and not self._bodiless:
+            with _gone():
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
 
-    def finish(self) -> None:
+    def end_body(self) -> None:
         """Say that the body has come to its end."""
         if self._chunked:
             with _gone():

@@ -1,0 +1,126 @@
+"""What a schema cannot say of agents: how each is called, and that those which are named exist."""
+
+from collections.abc import Collection, Iterator
+
+from branchline.config.document import Node
+from branchline.config.problems import Finding, Place, suggestion
+from branchline.core.agent_spec import (
+    BUILT_IN,
+    FROM_ENV,
+    KEY,
+    PLACEHOLDERS,
+    PRESETS,
+    SCRIPTED,
+    file_problem,
+    place_problem,
+    unknown_placeholders,
+)
+from branchline.core.graph import CycleError, sort_ids
+
+ROLES = (("planning", "agent"), ("review", "agent"), ("repair", "takeover"))
+NO_PLACES = {"format", "add", "join"}
+
+
+def check_agents(root: Node) -> Iterator[Finding]:
+    """The agents of a configuration, and every place in it that names one."""
+    agents = list(root.items("agents"))
+    for agent in agents:
+        yield from _called_how(agent)
+        for key in ("command", "read_command"):
+            yield from _command(agent, key)
+        yield from _output(agent)
+        yield from _files(agent)
+    known = {*BUILT_IN, *(name for agent in agents if (name := agent.text("id")))}
+    for name, place in _named(root, agents):
+        yield from known_agent(name, place, known)
+    yield from _fallback_cycle(agents)
+
+
+def known_agent(name: str, place: Place, known: Collection[str]) -> Iterator[Finding]:
+    """A finding if there is no agent of that name."""
+    if name not in known:
+        yield Finding(place, f"there is no agent '{name}'", suggestion(name, sorted(known)))
+
+
+def _named(root: Node, agents: list[Node]) -> Iterator[tuple[str, Place]]:
+    for holder, key in ((root, "agent"), *((root.children.get(section), key) for section, key in ROLES)):
+        name = holder.text(key) if holder is not None else None
+        if holder is not None and name:
+            yield name, holder.children[key].place
+    for agent in agents:
+        yield from agent.texts("fallback")
+
+
+def _called_how(agent: Node) -> Iterator[Finding]:
+    """Exactly one of `use` and `command`; scripts for the scripted agent alone."""
+    uses, has_command = agent.text("use"), "command" in agent.children
+    if isinstance(agent.data, dict) and not uses and not has_command:
+        hint = f"add use: with one of {', '.join(BUILT_IN)}, or command: [program, argument]"
+        yield Finding(agent.place, f"{_name(agent)} has neither use nor command", hint)
+    if uses in BUILT_IN and uses not in PRESETS and has_command:
+        message = f"{_name(agent)} has both use and command"
+        yield Finding(agent.keys["command"], message, f"drop use: {uses}, or set program: or args: instead")
+    if "scripts" in agent.children and uses != SCRIPTED:
+        yield Finding(agent.keys["scripts"], f"{_name(agent)} has scripts but does not use: {SCRIPTED}")
+    if len(list(agent.items("tested"))) not in {0, 2}:
+        yield Finding(agent.keys["tested"], "'tested' is the first and the last version that are known to work")
+
+
+def _command(agent: Node, key: str) -> Iterator[Finding]:
+    for part in agent.items(key):
+        if isinstance(part.data, str):
+            yield from _argument(agent, key, part, each=False)
+        elif isinstance(part.data, dict):
+            if ("each" in part.children) == ("if" in part.children):
+                yield Finding(part.place, f"this part of {key} has not exactly one of 'each' and 'if'")
+            for argument in part.items("as"):
+                yield from _argument(agent, key, argument, each="each" in part.children, free="if" in part.children)
+
+
+def _argument(agent: Node, key: str, node: Node, *, each: bool, free: bool = False) -> Iterator[Finding]:
+    """A whole argument that looks like a placeholder but is none, or that nothing would replace."""
+    argument, place = str(node.data), node.place
+    if unknown_placeholders([argument]):
+        yield Finding(place, f"{argument} is not a placeholder", suggestion(argument, PLACEHOLDERS))
+    elif argument == "{path}" and not each:
+        yield Finding(place, "{path} stands outside of a list", "write {each: context, as: [..., '{path}']}")
+    elif argument == "{model}" and not (each or free or agent.text("model")):
+        yield Finding(place, f"{_name(agent)} has {{model}} in its {key} but no model", "add model: name")
+
+
+def _output(agent: Node) -> Iterator[Finding]:
+    output = agent.children.get("output")
+    if output is not None:
+        form = output.text("format") or "text"
+        places = [node for key, node in output.children.items() if key not in NO_PLACES]
+        texts = [(node.data, node.place) for node in places if isinstance(node.data, str) and node.data]
+        yield from (Finding(place, problem) for where, place in texts if (problem := place_problem(where, form)))
+    for text, place in agent.texts("fail_if_stdout"):
+        if not text or "\n" in text:
+            yield Finding(place, "a text of 'fail_if_stdout' stands in one line and is not empty")
+
+
+def _files(agent: Node) -> Iterator[Finding]:
+    files = agent.children.get("files")
+    for key, node in files.children.items() if files is not None else ():
+        if problem := file_problem(str(key)):
+            yield Finding(node.place, problem, "write a path such as home/.config/tool.json")
+        if isinstance(node.data, str) and (KEY in node.data or FROM_ENV.search(node.data)):
+            yield Finding(
+                node.place, f"the file '{key}' would hold a variable's value; have the program read it itself"
+            )
+
+
+def _fallback_cycle(agents: list[Node]) -> Iterator[Finding]:
+    named = {name: agent for agent in reversed(agents) if (name := agent.text("id")) is not None}
+    edges = {name: [one for one, _ in agent.texts("fallback") if one in named] for name, agent in named.items()}
+    try:
+        sort_ids(edges, dict.fromkeys(edges, 0))
+    except CycleError as error:
+        place = next(at for one, at in named[error.cycle[0]].texts("fallback") if one == error.cycle[1])
+        yield Finding(place, f"the agents fall back to each other: {' -> '.join(error.cycle)}", error.hint)
+
+
+def _name(agent: Node) -> str:
+    name = agent.text("id")
+    return f"agent '{name}'" if name is not None else "this agent"

@@ -1,0 +1,54 @@
+"""What the real agents printed, recorded: tests/fixtures/agents/<agent>/<case>.{json,stdout,stderr}."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.agents.base import Agent, parse
+from branchline.core.agent import AgentRequest, AgentResult
+from branchline.process.spawn import Exit
+
+FOLDER = Path(__file__).parent / "fixtures" / "agents"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One run of a real agent: what it was asked, what it printed, how it ended."""
+
+    request: AgentRequest
+    stdout: bytes
+    stderr: bytes
+    ended: Exit
+
+    def parsed_by(self, agent: Agent) -> AgentResult:
+        return parse(agent, self.request, self.ended, self.stdout, self.stderr)
+
+    def cut_off(self, agent: Agent, ended: Exit) -> Iterator[AgentResult]:
+        """What is read of it when the stream ends after any of its bytes but the last line's end."""
+        for length in range(len(self.stdout.rstrip())):
+            yield parse(agent, self.request, ended, self.stdout[:length], b"")
+
+
+def recording(agent: str, case: str) -> Recording:
+    told = json.loads((FOLDER / agent / f"{case}.json").read_text())
+    return Recording(
+        request=AgentRequest(
+            run_id="r",
+            workstream="ws",
+            round=1,
+            attempt=1,
+            prompt="Do it.",
+            worktree="/w",
+            folder="/h",
+            mode=told["mode"],
+            output_schema=told.get("output_schema"),
+        ),
+        stdout=(FOLDER / agent / f"{case}.stdout").read_bytes(),
+        stderr=(FOLDER / agent / f"{case}.stderr").read_bytes(),
+        ended=Exit(told["code"], told["signal"], told["reason"], 1.0),
+    )
+
+
+def cases(agent: str) -> list[str]:
+    return sorted(path.stem for path in (FOLDER / agent).glob("*.json"))
