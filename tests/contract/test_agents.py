@@ -165,10 +165,7 @@ def test_ten_megabytes_that_are_no_text(subject: Subject) -> None:
     assert sum(log.stat().st_size for log in logs) > 10_000_000
 
 
-FLOODS = {
-    "lines": "yes $(head -c 100 /dev/zero | tr '\\\\0' x) | head -c 100000000",
-    "one line": "head -c 100000000 /dev/zero",
-}
+FLOODS = {"lines": f"yes {'x' * 99} | head -c 30000000", "one line": "head -c 100000000 /dev/zero"}
 
 
 @pytest.mark.parametrize("flood", FLOODS)

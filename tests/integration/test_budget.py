@@ -68,6 +68,9 @@ def test_an_unknown_cost_is_not_zero(project: Project, policy: str, code: int) -
     assert "unknown" in json.dumps(told)
     if policy == "refuse":
         assert "cost is unknown" in ran.err
+        assert "--budget" in project.branchline("status", ran.json["run_id"], "--json").json["next"]
+        more = project.branchline("resume", ran.json["run_id"], "--budget", "20", "--json")
+        assert more.code == 0, "whoever says what may be spent has seen what is unknown"
 
 
 def test_a_price_table_makes_tokens_money(project: Project) -> None:

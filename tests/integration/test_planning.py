@@ -91,6 +91,9 @@ def test_a_plan_with_one_workstream_is_a_good_plan(project: Project) -> None:
 
 
 def test_without_a_terminal_the_plan_waits_until_it_is_approved(project: Project) -> None:
+    told = project.branchline("run", "change both", "--config", str(config(project, settings(answer(*TWO)))))
+    assert told.code == 4
+    assert "a.txt" in told.err, "whoever has to decide must see what on"
     ran = ask(project, settings(answer(*TWO)))
     assert ran.code == 4
     assert ran.json["status"] == "waiting"
@@ -134,6 +137,10 @@ def test_plan_writes_the_plan_and_changes_nothing(project: Project, tmp_path: Pa
     assert project.git("branch", "--list", "feature/*") == ""
     ran = project.branchline("run", "--plan", str(out), "--config", flags[1], "--yes", "--json")
     assert ran.code == 0, ran.err
+    shown = project.branchline("plan", "change both", "--config", flags[1])
+    assert shown.code == 0
+    assert "a.txt" in shown.err
+    assert "branchline approve" in shown.err
     refused = project.branchline("plan", "change both", *flags)
     assert refused.code == 2
     assert "exists already" in refused.err

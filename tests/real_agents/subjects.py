@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ REAL = (
         refuses=False,
         patient=True,
     ),
-    Real(name="qwen", package=PACKAGES["qwen"], model="scripted", base="/v1"),
+    Real(name="qwen", package=PACKAGES["qwen"], model="scripted", base="/v1", refuses=False, patient=True),
     Real(name="gemini", package=PACKAGES["gemini"], model="gemini-2.5-pro", shell=False, refuses=False, patient=True),
 )
 
@@ -155,9 +156,9 @@ def repository(root: Path) -> Path:
 
 
 def subjects(real: Real, server: ModelServer, root: Path) -> Iterator[Subject]:
-    """As many subjects as are asked for, each with a worktree of one repository."""
+    """Without end, subjects that each have a worktree of one repository."""
     main = repository(root / "main")
-    for number in range(100):
+    for number in count():
         place = root / f"w{number}"
         git(main, "worktree", "add", "--quiet", "--detach", str(place))
         yield Subject(real=real, server=server, worktree=place, folder=root / f"attempt{number}")

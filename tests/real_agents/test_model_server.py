@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,10 +23,10 @@ def server() -> Iterator[ModelServer]:
 
 
 def post(server: ModelServer, path: str, body: dict[str, Any]) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
-    connection.request("POST", path, json.dumps(body))
-    response = connection.getresponse()
-    return response.status, response.read().decode()
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)) as connection:
+        connection.request("POST", path, json.dumps(body))
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
 def body(path: str, text: str, *, stream: bool) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Following a stream that grows in a file, line by line."""
 
 import os
+import time
 from pathlib import Path
 
 from branchline.agents.base import Reader
@@ -8,7 +9,9 @@ from branchline.process.output import open_regular
 
 CHUNK = 1 << 18
 LONGEST_LINE = 16 << 20  # bytes; what is longer is no event of any agent, and must not fill our memory
-A_LOOK = 16 << 20  # bytes read at one look at most, so that a flood does not keep us from watching the clock
+A_LOOK = 0.2  # seconds of work at one look at most, so that a flood does not keep us from watching the clock
+AT_LAST = 5.0  # seconds of work for what is left when the process has ended
+THE_END = 4 << 20  # bytes of it that are read of a flood all the same: a verdict stands at the end
 
 
 class Follower:
@@ -21,28 +24,39 @@ class Follower:
         self._rest = bytearray()
         self._dropping = False
 
-    def follow(self, most: int = A_LOOK) -> bool:
-        """Read on, at most `most` bytes; whether there was anything."""
+    def follow(self, seconds: float = A_LOOK) -> bool:
+        """Read on, for so many seconds of our own work at most; whether there may be more."""
         if self._descriptor is None:
             self._descriptor = open_regular(self._path)
         if self._descriptor is None:
             return False
-        taken = 0
-        while taken < most and (data := os.read(self._descriptor, CHUNK)):
-            taken += len(data)
+        until = time.thread_time() + seconds
+        while data := os.read(self._descriptor, CHUNK):
             self._take(data)
-        return taken > 0
+            if time.thread_time() > until:
+                return True
+        return False
 
     def finish(self) -> None:
-        """Read what is left, the last line also without its newline."""
-        while self.follow():
-            pass
+        """Read what is left, the last line also without its newline; of what is too much, the end."""
+        if self.follow(AT_LAST):
+            self._skip()
+            self.follow(AT_LAST)
         if self._rest and not self._dropping:
             self._reader.line(bytes(self._rest))
         self._rest.clear()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _skip(self) -> None:
+        """Go on near the end of the file, with the first line that begins there."""
+        assert self._descriptor is not None
+        here, there = os.lseek(self._descriptor, 0, os.SEEK_CUR), os.fstat(self._descriptor).st_size - THE_END
+        if here < there:
+            os.lseek(self._descriptor, there, os.SEEK_SET)
+            self._rest.clear()
+            self._dropping = True
 
     def _take(self, data: bytes) -> None:
         *ended, rest = data.split(b"\n")

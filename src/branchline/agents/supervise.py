@@ -18,6 +18,7 @@ from branchline.process.secrets import Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
 TAIL_BYTES = 1 << 20
+LOOPBACK = "127.0.0.1,localhost"
 MAX_OUTPUT = 1 << 30  # bytes a stream; a runaway agent must not fill the disk
 OUR_LIMITS = {"output_limit": "it printed more than 1 GB", "budget": "it reached its budget"}
 
@@ -41,7 +42,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     """
     folder = Path(request.folder)
     invocation = agent.prepare(request)
-    variables = _environment(invocation, folder, environ, pass_env)
+    variables = _environment(request, invocation, environ, pass_env)
     _write_inputs(request, invocation, variables)
     keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
     secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
@@ -109,15 +110,17 @@ def _ended(parsed: AgentResult, status: AgentStatus, message: str, error_class: 
 
 
 def _environment(
-    invocation: Invocation, folder: Path, environ: Mapping[str, str], pass_env: Iterable[str]
+    request: AgentRequest, invocation: Invocation, environ: Mapping[str, str], pass_env: Iterable[str]
 ) -> dict[str, str]:
+    folder = Path(request.folder)
     private: dict[str, str] = {}
     if invocation.private_home:
         for variable, name in (("HOME", "home"), ("TMPDIR", "tmp")):
             (folder / name).mkdir(parents=True, exist_ok=True)
             private[variable] = str(folder / name)
     renamed = {new: environ[ours] for new, ours in invocation.rename_env.items() if ours in environ}
-    extra = {**private, **invocation.env, **renamed}
+    direct = {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK} if request.endpoint else {}  # it is ours, on this machine
+    extra = {**private, **direct, **invocation.env, **renamed}
     return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra=extra)
 
 

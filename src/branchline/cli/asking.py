@@ -9,12 +9,14 @@ import click
 import msgspec
 
 from branchline.cli.output import is_live, say
+from branchline.cli.plan_text import plan_lines
 from branchline.config.canonical import canonical
 from branchline.config.load import load_plan
 from branchline.config.settings import Settings
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
+from branchline.views.text import plain
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths
@@ -64,12 +66,8 @@ def somebody_is_there() -> bool:
 
 def decision(paths: "RunPaths", state: RunState) -> Plan | str:
     """Ask what becomes of a proposed plan: the plan to go on with, or `no` or `later`."""
-    from branchline.cli.plans import lines
-
-    assert state.proposed is not None
-    plan = msgspec.convert(state.proposed.plan, Plan)
-    settings = msgspec.convert(state.pins["settings"], Settings)
-    say("", *lines(plan, settings, state.policy.budget), *(f"warning: {text}" for text in state.proposed.warnings), "")
+    plan, settings = proposal(state)
+    edited = None
     while True:
         choice = click.prompt(
             "Carry it out? yes, edit, no, later",
@@ -80,11 +78,30 @@ def decision(paths: "RunPaths", state: RunState) -> Plan | str:
         )[0]
         if choice == "y":
             return plan
-        if choice in "nl":
-            return "no" if choice == "n" else "later"
-        if (edited := _edited(paths, plan, settings)) is not None:
+        if choice == "n":
+            return "no"
+        if choice == "l":
+            if edited is not None:
+                say(f"as edited: branchline approve {paths.run_id} --plan {_edited_file(paths)}")
+            return "later"
+        edited = _edited(paths, plan, settings)
+        if edited is not None:
             plan = edited
-            say("", *lines(plan, settings, state.policy.budget), "")
+            say("", *plan_lines(plan, settings, state.policy.budget), "")
+
+
+def proposal(state: RunState) -> tuple[Plan, Settings]:
+    """Show the plan that a run waits with; the plan, and the settings that it will be carried out by."""
+    assert state.proposed is not None
+    plan = msgspec.convert(state.proposed.plan, Plan)
+    settings = msgspec.convert(state.pins["settings"], Settings)
+    shown = plan_lines(plan, settings, state.policy.budget)
+    say("", *shown, *(f"warning: {plain(text)}" for text in state.proposed.warnings), "")
+    return plan, settings
+
+
+def _edited_file(paths: "RunPaths") -> Path:
+    return paths.artifacts / "edited_plan.yaml"
 
 
 def plan_of(file: Path, settings: Settings) -> Plan:
@@ -94,7 +111,7 @@ def plan_of(file: Path, settings: Settings) -> Plan:
 
 def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:
     """The plan as somebody left it in $EDITOR; None, with a word on why, if it is no plan. The file stays."""
-    file = paths.artifacts / "edited_plan.yaml"
+    file = _edited_file(paths)
     if not file.exists():
         file.write_text(canonical(plan), encoding="utf-8")
     shown = os.path.relpath(file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from branchline.cli.asking import decision, somebody_is_there
+from branchline.cli.asking import decision, proposal, somebody_is_there
 from branchline.cli.output import emit, say
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
@@ -31,7 +31,11 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
     if state is None:
         finish(paths, as_json=as_json)
         return EXIT_INTERRUPTED
-    if not state.awaiting or not somebody_is_there():
+    if not state.awaiting:
+        return finish(paths, as_json=as_json)
+    if not somebody_is_there():
+        if not as_json:
+            proposal(state)
         return finish(paths, as_json=as_json)
     answer = decision(paths, state)
     if answer == "later":

@@ -1,4 +1,4 @@
-"""What is about to be run: its settings, put together, and the plan as a person is asked about it."""
+"""What is about to be run: its settings, put together, and its plan, which a person is asked about."""
 
 import os
 from dataclasses import dataclass
@@ -10,14 +10,12 @@ import msgspec
 
 from branchline.cli.asking import somebody_is_there
 from branchline.cli.output import say
+from branchline.cli.plan_text import plan_lines
 from branchline.config.load import load_settings
 from branchline.config.settings import Settings
 from branchline.core.agent_spec import BUILT_IN, SCRIPTED
-from branchline.core.budget import Budget
-from branchline.core.pipeline import merge_order
 from branchline.core.plan import Plan
 from branchline.errors import InvalidInput
-from branchline.views.text import count, plain, table
 
 if TYPE_CHECKING:
     from branchline.engine.pipeline import Request
@@ -117,7 +115,7 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
 
 def agreed(plan: Plan, settings: Settings, request: "Request") -> bool:
     """Show the plan and ask; without a terminal nobody is asked."""
-    say(*lines(plan, settings, settings.budget), "")
+    say(*plan_lines(plan, settings, settings.budget), "")
     if not somebody_is_there():
         return True
     base = request.base or settings.base or "the branch that is checked out"
@@ -125,29 +123,3 @@ def agreed(plan: Plan, settings: Settings, request: "Request") -> bool:
     answer = click.confirm(f"It starts from {base} {where}. Go on?", default=True, err=True)
     say("")
     return answer
-
-
-def lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
-    """The plan as text, its workstreams in the order in which they will merge, and what it may cost."""
-    head = plain(plan.goal) or "A plan without a goal"
-    rows = [("", "workstream", "agent", "after", "may write")]
-    for number, name in enumerate(merge_order(plan), start=1):
-        workstream = plan.workstream(name)
-        agent = workstream.agent or settings.agent
-        after = ", ".join(workstream.depends_on)
-        rows.append((str(number), name, agent, after, " ".join(workstream.scope.write)))
-    size = f"{count(len(plan.workstreams), 'workstream')}, at most {count(settings.max_parallel, 'task')} at once"
-    gates = ", ".join([*(gate.id for gate in settings.gates), *settings.presets])
-    checks = f"gates: {gates}" if gates else "no gates: nothing will be checked"
-    return [head, f"  {size}; {checks}", *_estimate(plan, budget), "", *table(rows)]
-
-
-def _estimate(plan: Plan, budget: Budget) -> list[str]:
-    """What the workstreams may cost at most in their first round, where there is a limit."""
-    if not budget.limited:
-        return []
-    limits = [budget.run, budget.day]
-    each = min((one for one in (budget.attempt, budget.workstream) if one is not None), default=None)
-    if each is not None:
-        limits.append(each * len(plan.workstreams))
-    return [f"  it may spend at most ${min(one for one in limits if one is not None):,.2f} before any repair"]

@@ -53,10 +53,11 @@ class SkipTask(msgspec.Struct, frozen=True):
 
 
 class CancelTask(msgspec.Struct, frozen=True):
-    """A waiting task can no longer run."""
+    """A waiting task can no longer run; `error_class` is `budget` where more money would help."""
 
     task_id: str
     reason: str
+    error_class: str = ""
 
 
 class EndRun(msgspec.Struct, frozen=True):

@@ -116,8 +116,9 @@ class RunState:
                 self.cancel_requested = event.by
             case RunResumed():
                 self._reopen()
-                if event.budget is not None:
+                if event.budget is not None:  # somebody has looked at the money, what is unknown of it included
                     self.policy = replace(self.policy, budget=event.budget)
+                    self.spending.unknown.clear()
             case RunEnded():
                 self.end = event
             case _:

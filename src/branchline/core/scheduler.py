@@ -94,7 +94,7 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
         elif lack := _lack(state, record):
             yield CancelTask(name, lack)
         elif (money := room.money(record)).refused:
-            yield CancelTask(name, money.refused)
+            yield CancelTask(name, money.refused, "budget")
         elif not money.wait and room.take(record):
             room.reserve(record, money)
             yield StartAttempt(name, record.attempt + 1, reserved_usd=money.dollars)

@@ -145,8 +145,8 @@ class Coordinator:
                 return [added]
             case SkipTask(task_id, reason):
                 return [self._move(task_id, State.SKIPPED, reason=reason)]
-            case CancelTask(task_id, reason):
-                return [self._move(task_id, State.CANCELLED, reason=reason)]
+            case CancelTask(task_id, reason, error_class):
+                return [self._move(task_id, State.CANCELLED, reason=reason, error_class=error_class)]
             case EndRun():
                 status, reason = run_status(self.state)
                 return [RunEnded(status=status, exit_code=EXIT_CODES[status], reason=reason)]

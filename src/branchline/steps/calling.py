@@ -28,12 +28,14 @@ NOT_SERVED = frozenset({"auth", "billing", "unknown_model"})
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
+OFF_TAPE = "it asked its model something that is not on the tape"
 HINTS = {
     "auth": "branchline doctor says how to log the agent in",
     "billing": "check the account at the provider, or name another agent with --agent",
     "unknown_model": "correct `model:` of the agent in branchline.yaml",
     "context_too_large": "give the workstream a smaller scope or a shorter prompt, or an agent with a larger window",
     "budget": "raise the budget: branchline resume --budget USD",
+    "not_on_tape": "record the run again: cassettes: {mode: record}",
     "turns": "raise `max_turns:` of the agent, or split the workstream",
 }
 """What to do about the classes of error that no retry mends."""
@@ -138,7 +140,7 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
     )
     ctx.say(f"{name} is working")
     began = time.monotonic()
-    with _metered(ctx, agent, request) as (asked, meter):
+    with _metered(ctx, agent, request, sub) as (asked, meter):
         result = attempt(
             agent,
             asked,
@@ -152,6 +154,11 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         )
         model = result.model or agent.spec.model
         usage = _with_meter(result.usage, meter.usage) if meter else result.usage
+        if meter and meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
+            message = "stopped: it reached its budget"
+            result = msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
+        if meter and meter.missing and result.status is not AgentStatus.OK:
+            result = msgspec.structs.replace(result, error_class="not_on_tape", message=OFF_TAPE)
     if result.error_class in NOT_SERVED and usage == Usage():
         usage = NOTHING
     usage = priced(usage, model, run.settings.prices)
@@ -185,7 +192,7 @@ def _schema_in_words(agent: Agent, ask: Ask) -> str:
 
 
 @contextmanager
-def _metered(ctx: StepContext, agent: Agent, request: AgentRequest) -> Iterator[tuple[AgentRequest, Any]]:
+def _metered(ctx: StepContext, agent: Agent, request: AgentRequest, sub: str) -> Iterator[tuple[AgentRequest, Any]]:
     """The request by way of our proxy where the agent's configuration or a recording asks for it."""
     cassettes = ctx.run.settings.cassettes
     taped = cassettes.mode != "off" and "endpoint" in agent.abilities
@@ -195,13 +202,14 @@ def _metered(ctx: StepContext, agent: Agent, request: AgentRequest) -> Iterator[
     from branchline.agents.metering import metered
 
     Path(request.folder).mkdir(parents=True, exist_ok=True)
+    name = "-".join(filter(None, (f"{ctx.task.id}.{ctx.attempt}", sub.replace("/", "-"), agent.spec.id)))
     with metered(
         agent,
         request,
         prices=ctx.run.settings.prices,
         limit_usd=request.limits.usd,
         folder=Path(request.folder),
-        tape=ctx.run.paths.root / cassettes.folder / f"{ctx.task.id}.{ctx.attempt}-{agent.spec.id}" if taped else None,
+        tape=ctx.run.paths.root / cassettes.folder / name if taped else None,
         mode=cassettes.mode if taped else "off",
     ) as both:
         yield both

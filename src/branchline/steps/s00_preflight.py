@@ -25,12 +25,13 @@ def run(ctx: StepContext) -> Result:
     if found["missing"]:
         return Failure("; ".join(found["missing"]), error_class="preflight", retryable=False)
     ctx.checkpoint("preflight", ctx.run.base)
-    return Success({"report": str(path), "warnings": found["warnings"]})
+    return Success({"report": str(path), "warnings": found["warnings"], "absent": found["absent"]})
 
 
 def _survey(run: Run) -> dict[str, Any]:
     chains = {name: chain(run.agents, name) for name in _needed(run)}
-    probes = _probes(run, {name for names in chains.values() for name in names})
+    others = [spec.id for spec in run.settings.agents] if run.accepted is None else []
+    probes = _probes(run, {*others, *(name for names in chains.values() for name in names)})
     tools = {gate.id: shutil.which(gate.verify[0]) for gate in run.gates}
     missing = [
         f"agent {name} cannot run here: {probes[name].hint}"
@@ -60,6 +61,7 @@ def _survey(run: Run) -> dict[str, Any]:
         "agents": {name: {"path": probe.path, "version": probe.version} for name, probe in probes.items()},
         "gates": tools,
         "free_mb": free_mb,
+        "absent": sorted(name for name, probe in probes.items() if not probe.available),
         "missing": missing,
         "warnings": [*_untried(probes), *_warnings(run, tools)],
     }

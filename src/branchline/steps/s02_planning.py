@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from branchline.core.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import InvalidInput
-from branchline.steps.calling import Ask, Called, call
+from branchline.steps.calling import HINTS, Ask, Called, call
 from branchline.steps.context import StepContext
 from branchline.steps.prompting import plan_prompt
 
@@ -74,10 +74,10 @@ def _question(ctx: StepContext, place: Path, prompt: str, number: int) -> Ask:
 
 
 def _choice(ctx: StepContext) -> list[str]:
-    """The agents that a planner may give work to: those that the configuration names, the default one first."""
+    """The agents that a planner may give work to: those of the configuration that are there, the default one first."""
     settings = ctx.run.settings
-    others = [spec.id for spec in settings.agents if spec.id not in {settings.agent, settings.planning.agent}]
-    return [settings.agent, *others]
+    barred = {settings.agent, settings.planning.agent, *ctx.outputs("preflight").get("absent", ())}
+    return [settings.agent, *(spec.id for spec in settings.agents if spec.id not in barred)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,18 @@ def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
         plan = plan_from_data(data, agents=_choice(ctx), default_agent=settings.agent, file="plan")
     except InvalidInput as error:
         return tuple(error.message.splitlines())
-    return checked(plan, _paths(ctx), settings.planning.overlap)
+    found = checked(plan, _paths(ctx), settings.planning.overlap)
+    if isinstance(found, _Checked) and (short := _short_of_money(ctx, plan)):
+        return replace(found, warnings=(*found.warnings, short))
+    return found
+
+
+def _short_of_money(ctx: StepContext, plan: Plan) -> str:
+    """What to know of a plan whose first attempts could cost more than the run may spend."""
+    budget, wanted = ctx.run.settings.budget, len(plan.workstreams)
+    if budget.run is None or budget.attempt is None or wanted * budget.attempt <= budget.run:
+        return ""
+    return f"budget.run (${budget.run:,.2f}) may not pay for {wanted} workstreams of up to ${budget.attempt:,.2f} each"
 
 
 def _paths(ctx: StepContext) -> list[str]:
@@ -137,7 +148,8 @@ def _failed(ctx: StepContext, called: Called) -> Result:
     result = called.result
     reason = f"planner {called.agent}: {result.message or result.status}"
     _write_error(ctx, [reason, "", result.notes])
-    return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(ctx))
+    outputs = {"hint": HINTS[result.kind]} if result.kind in HINTS else _hint(ctx)
+    return Failure(reason, result.kind, retryable=result.retryable, outputs=outputs)
 
 
 def _as_text(called: Called) -> str:

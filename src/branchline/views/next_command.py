@@ -17,6 +17,8 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
         return plain[status]
     if dropped := _dropped(state):
         return f"branchline diff {run_id} {dropped}", f"git merge feature/{dropped}-{run_id}"
+    if any(record.error_class == "budget" for record in state.current().values()):
+        return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
     task = _culprit(state)
     hint = state.records[task].outputs.get("hint") if state.kind == "pipeline" else None
     return (*([str(hint)] if hint else []), f"branchline show {run_id} {task}", f"branchline retry {run_id} {task}")

@@ -72,3 +72,10 @@ def test_the_examples_load(tmp_path: Path) -> None:
     assert load_settings(None, root=tmp_path).ship.mode == "merge"
     assert load_plan(tmp_path / "plan.yaml").goal == "Add greetings"
     assert len(load_graph(tmp_path / "graph.yaml").tasks) == 3
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "agents").glob("*.md")), ids=lambda page: page.stem)
+def test_the_examples_of_the_agents_load(tmp_path: Path, page: Path) -> None:
+    for text in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+        (tmp_path / "branchline.yaml").write_text(f"version: 1\n{text.replace('version: 1', '')}")
+        assert load_settings(None, root=tmp_path).agents

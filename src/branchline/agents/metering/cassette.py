@@ -136,7 +136,9 @@ class Tape:
         self._left = sorted(map(_entry, folder.glob(OURS[0])), key=lambda entry: entry.number)
         self.missing = 0
         if not self._left:
-            raise InvalidInput(f"there is no recording in {folder}", hint="record one first, with `cassettes: {mode: record}`")
+            raise InvalidInput(
+                f"there is no recording in {folder}", hint="record one first, with `cassettes: {mode: record}`"
+            )
 
     def find(self, question: Question, body: bytes) -> Reply | None:
         """The answer to a request: that to the very same one, or else the first left of this path and model.

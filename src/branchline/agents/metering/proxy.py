@@ -130,7 +130,7 @@ class Proxy:
                 account.head(reply)
                 _pass_on(call, asked, reply, account, self._recording(call, asked, sent))
         except ClientGone:
-            pass
+            account.settle(whole=False)  # what nobody waited for has to be paid all the same
             raise
         except (OSError, HTTPException, ValueError) as error:
             line.ended = _words(error)

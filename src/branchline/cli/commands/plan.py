@@ -6,7 +6,7 @@ from typing import Any
 import click
 import msgspec
 
-from branchline.cli.asking import request_text
+from branchline.cli.asking import proposal, request_text
 from branchline.cli.options import file_type, json_option, repo_option
 from branchline.cli.output import emit, say
 from branchline.cli.plans import Given
@@ -29,9 +29,8 @@ def command(*, prompt: str | None, prompt_file: Path | None, out: Path | None, *
     The plan is shown and waits: `branchline approve` carries it out, `branchline cancel` ends it.
     """
     from branchline.cli.driving import finish, watched
-    from branchline.cli.plans import begun, lines
+    from branchline.cli.plans import begun
     from branchline.config.canonical import canonical
-    from branchline.config.settings import Settings
     from branchline.core.plan import Plan
     from branchline.engine.pipeline import start
     from branchline.errors import InvalidInput
@@ -50,9 +49,6 @@ def command(*, prompt: str | None, prompt_file: Path | None, out: Path | None, *
     if as_json:
         emit({"run_id": paths.run_id, "plan": plan, "warnings": state.proposed.warnings, "file": str(file)})
         return 0
-    settings = msgspec.convert(state.pins["settings"], Settings)
-    say("", *lines(plan, settings, state.policy.budget), *(f"warning: {text}" for text in state.proposed.warnings))
-    say(
-        "", "Next", f"  branchline approve {paths.run_id}", f"  branchline cancel {paths.run_id}", f"  the plan: {file}"
-    )
+    proposal(state)
+    say("Next", *(f"  branchline {word} {paths.run_id}" for word in ("approve", "cancel")), "", f"The plan: {file}")
     return 0

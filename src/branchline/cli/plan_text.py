@@ -1,0 +1,33 @@
+"""A plan as text, for whoever has to accept it."""
+
+from branchline.config.settings import Settings
+from branchline.core.budget import Budget
+from branchline.core.pipeline import merge_order
+from branchline.core.plan import Plan
+from branchline.views.text import count, plain, table
+
+
+def plan_lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
+    """The plan as text, its workstreams in the order in which they will merge, and what it may cost."""
+    head = plain(plan.goal) or "A plan without a goal"
+    rows = [("", "workstream", "agent", "after", "may write")]
+    for number, name in enumerate(merge_order(plan), start=1):
+        workstream = plan.workstream(name)
+        agent = workstream.agent or settings.agent
+        after = ", ".join(workstream.depends_on)
+        rows.append((str(number), name, agent, after, " ".join(workstream.scope.write)))
+    size = f"{count(len(plan.workstreams), 'workstream')}, at most {count(settings.max_parallel, 'task')} at once"
+    gates = ", ".join([*(gate.id for gate in settings.gates), *settings.presets])
+    checks = f"gates: {gates}" if gates else "no gates: nothing will be checked"
+    return [head, f"  {size}; {checks}", *_estimate(plan, budget), "", *table(rows)]
+
+
+def _estimate(plan: Plan, budget: Budget) -> list[str]:
+    """What the workstreams may cost at most in their first round, where there is a limit."""
+    if not budget.limited:
+        return []
+    limits = [budget.run, budget.day]
+    each = min((one for one in (budget.attempt, budget.workstream) if one is not None), default=None)
+    if each is not None:
+        limits.append(each * len(plan.workstreams))
+    return [f"  it may spend at most ${min(one for one in limits if one is not None):,.2f} before any repair"]
