@@ -149,10 +149,13 @@ def test_what_an_agent_commits_is_for_the_gates_to_find(project: Project) -> Non
 class Echo(BaseHTTPRequestHandler):
     """A provider that says the keys it was sent back to the caller, as error messages of providers do."""
 
-    def do_POST(self) -> None:  # noqa: N802 - what http.server looks for
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         key = self.headers["x-api-key"]
-        said = {"content": [{"type": "text", "text": f"{key} {self.path}"}], "usage": {"input_tokens": 9, "output_tokens": 1}}
+        said = {
+            "content": [{"type": "text", "text": f"{key} {self.path}"}],
+            "usage": {"input_tokens": 9, "output_tokens": 1},
+        }
         body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")

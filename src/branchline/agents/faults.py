@@ -28,8 +28,8 @@ CLASSES = (
     ("overloaded", r"\b529\b|overloaded|\b503\b|service.?unavailable|high demand"),
     (
         "connection",
-        r"connection.{0,12}(error|fail|refused|reset|closed|aborted|lost|timed)|unable to connect|econn|enotfound",
-        r"error sending request|fetch failed|stream (closed|disconnected|ended)",
+        r"connection.{0,12}(error|fail|refused|reset|closed|aborted|lost|timed)|unable to connect|econn|\benotfound\b",
+        r"error sending request|fetch failed|stream (closed|disconnected|ended)|incomplete json",
     ),
     ("server_error", r"\b50[0-24]\b|internal.?server.?error|api_error|bad gateway|server_error"),
     ("bad_request", r"\b400\b|\b422\b|bad.?request|invalid.?request|unprocessable"),

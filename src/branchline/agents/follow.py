@@ -1,5 +1,6 @@
 """Following a stream that grows in a file, line by line."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -9,13 +10,14 @@ from branchline.process.output import open_regular
 
 CHUNK = 1 << 18
 LONGEST_LINE = 16 << 20  # bytes; what is longer is no event of any agent, and must not fill our memory
-A_LOOK = 0.2  # seconds of work at one look at most, so that a flood does not keep us from watching the clock
+A_LOOK = 16 << 20  # bytes read at one look at most
+A_MOMENT = 0.3  # seconds of work at one look at most, so that a flood does not keep us from watching the clock
 AT_LAST = 5.0  # seconds of work for what is left when the process has ended
-THE_END = 4 << 20  # bytes of it that are read of a flood all the same: a verdict stands at the end
+THE_END = 1 << 20  # bytes of it that are read of a flood all the same: the verdict stands at the end
 
 
 class Follower:
-    """Feeds a reader with the lines of a file as they come."""
+    """Feeds a reader with the lines of a file as they come; `skipped`: part of a flood was left out."""
 
     def __init__(self, path: Path, reader: Reader) -> None:
         """The file need not exist yet; a link, a pipe or a device in its place is never read."""
@@ -23,25 +25,29 @@ class Follower:
         self._descriptor: int | None = None
         self._rest = bytearray()
         self._dropping = False
+        self.skipped = False
 
-    def follow(self, seconds: float = A_LOOK) -> bool:
-        """Read on, for so many seconds of our own work at most; whether there may be more."""
+    def follow(self, most: int = A_LOOK) -> bool:
+        """Read on, at most `most` bytes and not for long; whether there was anything."""
         if self._descriptor is None:
             self._descriptor = open_regular(self._path)
         if self._descriptor is None:
             return False
-        until = time.thread_time() + seconds
-        while data := os.read(self._descriptor, CHUNK):
+        taken, until = 0, time.thread_time() + A_MOMENT
+        while taken < most and (data := os.read(self._descriptor, CHUNK)):
+            taken += len(data)
             self._take(data)
             if time.thread_time() > until:
-                return True
-        return False
+                break
+        return taken > 0
 
     def finish(self) -> None:
-        """Read what is left, the last line also without its newline; of what is too much, the end."""
-        if self.follow(AT_LAST):
-            self._skip()
-            self.follow(AT_LAST)
+        """Read what is left, the last line also without its newline; of a flood, what can be read in time, and its end."""
+        until = time.thread_time() + AT_LAST
+        while self.follow():
+            if time.thread_time() > until:
+                self._skip()
+                until = math.inf
         if self._rest and not self._dropping:
             self._reader.line(bytes(self._rest))
         self._rest.clear()
@@ -55,6 +61,7 @@ class Follower:
         here, there = os.lseek(self._descriptor, 0, os.SEEK_CUR), os.fstat(self._descriptor).st_size - THE_END
         if here < there:
             os.lseek(self._descriptor, there, os.SEEK_SET)
+            self.skipped = True
             self._rest.clear()
             self._dropping = True
 

@@ -11,13 +11,14 @@ import msgspec
 from branchline.agents.answer import checked
 from branchline.agents.base import Agent, AgentMissing, Reader
 from branchline.agents.follow import Follower
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
 from branchline.process.environment import allowed
 from branchline.process.output import tail
 from branchline.process.secrets import Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
 TAIL_BYTES = 1 << 20
+MESSAGE, NOTES = 2_000, 20_000  # characters
 LOOPBACK = "127.0.0.1,localhost"
 MAX_OUTPUT = 1 << 30  # bytes a stream; a runaway agent must not fill the disk
 OUR_LIMITS = {"output_limit": "it printed more than 1 GB", "budget": "it reached its budget"}
@@ -80,11 +81,18 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         with suppress(OSError):  # the agent may have put anything there, and made it what nobody may write
             secrets.clean_file(folder / name)
     secrets.clean_folder(folder)  # its home is kept, for what it may tell; a key in it is not
-    result = secrets.clean(_classified(ended, checked(parsed, request), timeout))
+    if follower.skipped:
+        parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
+    result = secrets.clean(_cut(_classified(ended, checked(parsed, request), timeout)))
     # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
     with suppress(OSError):
         _write_result(folder, result)
     return result
+
+
+def _cut(result: AgentResult) -> AgentResult:
+    """The result without what no ledger should have to hold."""
+    return msgspec.structs.replace(result, message=result.message[:MESSAGE], notes=result.notes[:NOTES])
 
 
 def _over_budget(request: AgentRequest, reader: Reader) -> bool:
@@ -97,7 +105,8 @@ def _classified(ended: Exit, parsed: AgentResult, timeout: float) -> AgentResult
         error_class = "budget" if ended.reason == "budget" else ""
         return _ended(parsed, AgentStatus.LIMIT, f"stopped: {OUR_LIMITS[ended.reason]}", error_class)
     if ended.reason == "timeout":
-        return _ended(parsed, AgentStatus.TIMEOUT, f"stopped after {timeout:g} s")
+        last = f"; its last error: {parsed.message}" if parsed.error_class else ""  # it was still trying again
+        return _ended(parsed, AgentStatus.TIMEOUT, f"stopped after {timeout:g} s{last}")
     if ended.reason is not None:
         return _ended(parsed, AgentStatus.CANCELLED, f"stopped: {ended.reason}")
     if ended.signal is not None:

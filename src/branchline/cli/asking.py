@@ -11,7 +11,7 @@ import msgspec
 from branchline.cli.output import is_live, say
 from branchline.cli.plan_text import plan_lines
 from branchline.config.canonical import canonical
-from branchline.config.load import load_plan
+from branchline.config.load import plan_of
 from branchline.config.settings import Settings
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
@@ -102,11 +102,6 @@ def proposal(state: RunState) -> tuple[Plan, Settings]:
 
 def _edited_file(paths: "RunPaths") -> Path:
     return paths.artifacts / "edited_plan.yaml"
-
-
-def plan_of(file: Path, settings: Settings) -> Plan:
-    """The plan in a file, with the agents that the settings know. Raises InvalidFile."""
-    return load_plan(file, agents=[agent.id for agent in settings.agents], default_agent=settings.agent)
 
 
 def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:

@@ -10,7 +10,7 @@ import msgspec
 
 from branchline.cli.history import history_of
 from branchline.cli.survey import Seen, every_spec, fallbacks, survey
-from branchline.config.load import SETTINGS_FILE, load_plan, load_settings
+from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.plan import Plan
 from branchline.core.verdict import Gate
@@ -82,8 +82,7 @@ def _repository(repo: Repo) -> Iterator[Finding]:
 def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
     try:
         settings = load_settings(None, root=repo.root)
-        names = [spec.id for spec in settings.agents]
-        plan = load_plan(file, agents=names, default_agent=settings.agent) if file else None
+        plan = plan_of(file, settings) if file else None
         gates = (*settings.gates, *expand(settings.presets, root=repo.root))
     except BranchlineError as error:
         yield Finding(name="configuration", state="missing", detail=error.message, next=error.hint)

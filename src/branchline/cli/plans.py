@@ -11,7 +11,7 @@ import msgspec
 from branchline.cli.asking import somebody_is_there
 from branchline.cli.output import say
 from branchline.cli.plan_text import plan_lines
-from branchline.config.load import load_settings
+from branchline.config.load import load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.plan import Plan
@@ -43,7 +43,6 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
 
     Raises InvalidInput.
     """
-    from branchline.cli.asking import plan_of
     from branchline.engine.pipeline import Request
     from branchline.engine.recover import clock, new_run_id
     from branchline.git.repo import Repo

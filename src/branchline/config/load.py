@@ -65,6 +65,12 @@ def load_plan(
     return _load(path, _plan(agents, default_agent, scripted))
 
 
+def plan_of(path: Path, settings: Settings) -> Plan:
+    """The plan in a file, checked against the agents that the settings know. Raises InvalidFile."""
+    agents = [agent.id for agent in settings.agents]
+    return load_plan(path, agents=agents, default_agent=settings.agent, scripted=scriptless(settings.agents))
+
+
 def plan_from_data(
     data: object,
     *,

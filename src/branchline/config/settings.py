@@ -17,7 +17,8 @@ PresetName = Literal["python", "pre-commit"]
 
 PROTECTED = (
     ".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "**/.gitattributes", "**/.gitmodules", ".githooks/**",
-    ".husky/**", ".pre-commit-config.yaml", ".claude/**", ".codex/**", ".mcp.json", ".aider*", ".vscode/**", ".idea/**",
+    ".husky/**", ".pre-commit-config.yaml", ".claude/**", ".codex/**", ".mcp.json", ".aider*", ".gemini/**", ".qwen/**", ".opencode/**",
+    "opencode.json*", ".pi/**", ".vscode/**", ".idea/**",
     "branchline.yaml", ".branchline/**",
 )  # fmt: skip
 

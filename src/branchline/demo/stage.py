@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from branchline.config.load import load_plan, load_settings
+from branchline.config.load import load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.engine.pipeline import Request
 from branchline.engine.recover import clock, new_run_id
@@ -36,7 +36,7 @@ def stage(folder: Path) -> Request:
     git.call("add", "--all", "--", ".")
     git.call("commit", "--quiet", "--message", "Count words")
     settings = _with_our_python(load_settings(None, root=folder))
-    plan = load_plan(folder / "plan.yaml", default_agent=settings.agent)
+    plan = plan_of(folder / "plan.yaml", settings)
     now = clock()
     return Request(repo=folder, plan=plan, settings=settings, run_id=new_run_id(now), started_at=now)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from branchline.config.canonical import canonical, digest
-from branchline.config.load import plan_from_data
+from branchline.config.load import plan_from_data, scriptless
 from branchline.core.agent import AgentStatus
 from branchline.core.durations import seconds
 from branchline.core.events import PlanComplete, PlanProposed
@@ -97,7 +97,9 @@ def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
     try:
-        plan = plan_from_data(data, agents=_choice(ctx), default_agent=settings.agent, file="plan")
+        plan = plan_from_data(
+            data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
+        )
     except InvalidInput as error:
         return tuple(error.message.splitlines())
     found = checked(plan, _paths(ctx), settings.planning.overlap)

@@ -138,10 +138,12 @@ class TestGemini:
 
 class TestQwen:
     def test_how_it_is_called(self) -> None:
-        made = invocation("qwen", request(limits=Limits(turns=7)), base_url="http://x/v1")
+        asked = request(limits=Limits(turns=7))
+        made = invocation("qwen", asked, base_url="http://x/v1")
         assert made.argv[:2] == ("qwen", "--bare")
         assert made.argv[-2:] == ("--max-session-turns", "7")
-        assert made.env == {"OPENAI_BASE_URL": "http://x/v1"}
+        quiet = f'--require="{asked.folder}/quiet.cjs"'
+        assert made.env == {"OPENAI_BASE_URL": "http://x/v1", "NODE_OPTIONS": quiet}
         assert made.rename_env == {"OPENAI_API_KEY": "OPENAI_API_KEY"}
 
     def test_an_edit(self) -> None:

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from branchline.cli.plans import Given, lines, settings_for
+from branchline.cli.plan_text import plan_lines
+from branchline.cli.plans import Given, settings_for
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget
 from branchline.core.plan import Plan, Scope, Workstream
@@ -49,7 +50,7 @@ def test_the_plan_is_shown_in_the_order_of_merging() -> None:
         goal="Do it",
         workstreams=(make("a", depends_on=("z",)), make("b", priority=5), make("z", agent="me")),
     )
-    shown = lines(plan, Settings(version=1), Budget())
+    shown = plan_lines(plan, Settings(version=1), Budget())
     assert shown[0] == "Do it"
     assert "no gates: nothing will be checked" in shown[1]
     assert [line.split()[1] for line in shown[4:]] == ["b", "z", "a"]
@@ -67,10 +68,10 @@ def test_the_plan_is_shown_in_the_order_of_merging() -> None:
 def test_the_plan_is_shown_with_what_it_may_cost(budget: Budget, told: str) -> None:
     streams = tuple(Workstream(id=name, scope=Scope(write=(name,))) for name in ("a", "b"))
     plan = Plan(version=1, goal="", workstreams=streams)
-    shown = lines(plan, Settings(version=1), budget)
+    shown = plan_lines(plan, Settings(version=1), budget)
     assert shown[0] == "A plan without a goal"
     assert shown[2] == told
-    assert told not in lines(plan, Settings(version=1), Budget())
+    assert told not in plan_lines(plan, Settings(version=1), Budget())
 
 
 def test_a_budget_of_the_command_line_counts_before_the_file(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from branchline.cli.asking import plan_of
 from branchline.cli.driving import driven
 from branchline.cli.history import load
 from branchline.cli.options import file_type, json_option, repo_option, run_argument
+from branchline.config.load import plan_of
 from branchline.config.settings import Settings
 from branchline.core.plan import Plan
 from branchline.errors import InvalidInput

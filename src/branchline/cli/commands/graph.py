@@ -36,7 +36,7 @@ def _state(run: str | None, plan: Path | None, file: Path | None, repo: Path) ->
         from branchline.cli.history import load
 
         return load(repo, run).state
-    from branchline.config.load import load_graph, load_plan, load_settings
+    from branchline.config.load import load_graph, load_settings, plan_of
     from branchline.core.events import RunPolicy, RunStarted
     from branchline.core.pipeline import task_graph
     from branchline.core.run_state import replay
@@ -44,9 +44,7 @@ def _state(run: str | None, plan: Path | None, file: Path | None, repo: Path) ->
     if plan is not None:
         from branchline.cli.history import find_root
 
-        settings = load_settings(None, root=find_root(repo))
-        agents = [agent.id for agent in settings.agents]
-        tasks = task_graph(load_plan(plan, agents=agents, default_agent=settings.agent))
+        tasks = task_graph(plan_of(plan, load_settings(None, root=find_root(repo))))
         return replay([RunStarted(kind="pipeline", started_at=0, tasks=tasks, policy=RunPolicy())])
     assert file is not None
     return replay([RunStarted(kind="graph", started_at=0, tasks=load_graph(file).tasks, policy=RunPolicy())])
