@@ -23,14 +23,23 @@ from pathlib import Path
 from _measuring import child, interleaved, options, show
 
 from branchline.agents.base import Agent
+from branchline.agents.registry import make
 from branchline.agents.scripted import ScriptedAgent
 from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest
+from branchline.core.agent import AgentRequest, AgentStatus
+from branchline.core.agent_spec import AgentSpec
 from branchline.core.plan import Action, WriteFile
 from branchline.process.environment import allowed
 from branchline.process.spawn import KillSwitch
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from real_agents.installed import PACKAGES
+from real_agents.model.script import script
+from real_agents.model_server import ModelServer
+
 AT_ONCE = 50
+ENVIRON = {**os.environ, "BENCH_KEY": "sk-bench-0123456789"}
+PROMPT = script({"text": "done"})
 CLI = [sys.executable, "-m", "branchline"]
 GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
 
@@ -38,23 +47,29 @@ GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
 def main() -> None:
     """Measure all three."""
     given = options(__doc__)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            overhead(name, agent, prompt, Path(folder) / name, 2 if given.quick else 9)
-            for name, agent, prompt in subjects()
-        ]
+    with tempfile.TemporaryDirectory() as folder, ModelServer() as model:
+        rounds = 2 if given.quick else 9
+        rows = [overhead(name, agent, Path(folder) / name, rounds) for name, agent in subjects(model.url)]
         show("Supervision of one attempt: medians", rows, as_json=given.json)
         show("From `run` to the first agent", [first_start(Path(folder), 1 if given.quick else 5)], as_json=given.json)
         at_once = 5 if given.quick else AT_ONCE
         show(f"{at_once} agents at once", [many(Path(folder) / "many", at_once)], as_json=given.json)
 
 
-def subjects() -> list[tuple[str, Agent, str]]:
-    """The agents to measure: the scripted one and the real ones that are there, each with its prompt."""
-    return [("scripted", ScriptedAgent(), "")]
+def subjects(url: str) -> list[tuple[str, Agent]]:
+    """The agents to measure: the scripted one and the real ones that are there (`make real-agents`)."""
+    found: list[tuple[str, Agent]] = [("scripted", ScriptedAgent())]
+    for name, program, address in (("claude_code", "claude", url), ("codex", "codex", f"{url}/v1")):
+        if PACKAGES[program].present:
+            spec = AgentSpec(
+                id=name, use=name, program=str(PACKAGES[program].bin / program), base_url=address, model="scripted",
+                key_env="BENCH_KEY",
+            )  # fmt: skip
+            found.append((name, make(spec)))
+    return found
 
 
-def overhead(name: str, agent: Agent, prompt: str, folder: Path, rounds: int) -> dict[str, str | float]:
+def overhead(name: str, agent: Agent, folder: Path, rounds: int) -> dict[str, str | float]:
     """One line of the first table; times in milliseconds."""
     tree = folder / "tree"
     tree.mkdir(parents=True)
@@ -64,24 +79,28 @@ def overhead(name: str, agent: Agent, prompt: str, folder: Path, rounds: int) ->
         place = folder / f"attempt-{next(count)}"
         script = (Action(write=WriteFile(path="a.txt", content="x\n")),)
         return AgentRequest(
-            run_id="bench", workstream="a", round=1, attempt=1, prompt=prompt, worktree=str(tree), folder=str(place),
+            run_id="bench", workstream="a", round=1, attempt=1, prompt=PROMPT, worktree=str(tree), folder=str(place),
             script=script,
         )  # fmt: skip
 
     def supervised() -> None:
         asked = request()
-        attempt(agent, asked, environ=os.environ, kill=KillSwitch(), timeout=60, marker=f"bench/{asked.folder}")
+        result = attempt(agent, asked, environ=ENVIRON, kill=KillSwitch(), timeout=60, marker=f"bench/{asked.folder}")
+        assert result.status is AgentStatus.OK, result
 
     def bare() -> None:
         asked = request()
         made = agent.prepare(asked)
         place = Path(asked.folder)
-        for file, content in made.files.items():
+        for file, content in {**made.files, "stdin.txt": made.stdin or ""}.items():
             (place / file).parent.mkdir(parents=True, exist_ok=True)
             (place / file).write_text(content)
-        with (place / "out").open("wb") as out, (place / "err").open("wb") as err:
-            env = {**allowed(os.environ), **made.env}
-            subprocess.run(made.argv, cwd=tree, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, check=True)
+        env = {**allowed(ENVIRON, pass_=made.pass_env), **made.env, "HOME": f"{place}/home", "TMPDIR": f"{place}/tmp"}
+        env |= {new: ENVIRON[old] for new, old in made.rename_env.items()}
+        for private in ("home", "tmp"):
+            (place / private).mkdir(exist_ok=True)
+        with (place / "out").open("wb") as out, (place / "err").open("wb") as err, (place / "stdin.txt").open() as text:
+            subprocess.run(made.argv, cwd=tree, env=env, stdin=text, stdout=out, stderr=err, check=True)
 
     median = interleaved(rounds, {"bare": lambda: timed("bare", bare), "ours": lambda: timed("ours", supervised)})
     return {
