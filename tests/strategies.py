@@ -7,6 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from branchline.core.budget import Budget
 from branchline.core.events import AnyEvent, RunPolicy, RunStarted
 from branchline.core.graph import Task, TaskResources, Trigger
 from branchline.core.plan import Plan, Scope, Workstream
@@ -109,6 +110,15 @@ POLICIES = st.builds(
         by_class=st.sampled_from([{}, {"flaky": RetryOverride(max_attempts=4)}]),
     ),
     repair_rounds=st.integers(0, 2),
+)
+
+
+BUDGETS = st.builds(
+    Budget,
+    attempt=st.sampled_from([None, 0.5, 2.0]),
+    workstream=st.sampled_from([None, 1.0, 3.0]),
+    run=st.sampled_from([None, 1.0, 4.0, 30.0]),
+    unknown=st.sampled_from(cast("list[Literal['refuse', 'allow']]", ["refuse", "allow"])),
 )
 
 

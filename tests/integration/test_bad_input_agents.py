@@ -110,9 +110,7 @@ def assert_told(ran: Ran, code: int, *words: str) -> None:
 
 
 @pytest.mark.parametrize(("agent", "case", "kind", "words", "hint"), ERRORS, ids=lambda value: str(value)[:20])
-def test_what_a_provider_refuses(
-    project: Project, agent: str, case: str, kind: str, words: str, hint: str
-) -> None:
+def test_what_a_provider_refuses(project: Project, agent: str, case: str, kind: str, words: str, hint: str) -> None:
     before = see(project)
     install(project, agent, replay(agent, case))
     ran = run(project, agent)
@@ -160,7 +158,7 @@ def test_a_version_that_nobody_tested_works_with_a_warning(project: Project, ver
     listed = {one["name"]: one for one in json.loads(project.branchline("agents", "--json").out)}
     ran = run(project, "claude_code")
     assert_told(ran, 0)
-    number = version.split()[0]
+    number = version.split(maxsplit=1)[0]
     untested = number[0].isdigit()
     assert listed["claude_code"]["installed"] is True
     assert listed["claude_code"]["tested"] is (False if untested else None)
@@ -214,7 +212,7 @@ def test_ways_to_hand_over_a_megabyte(project: Project, command: list[str], stdi
         assert "pass {prompt_file}" in flat(ran.err)
 
 
-GARBAGE = r"printf '\377\376\000\033[31m\033]0;owned\007{\"type\":\"result\"\n\200\n[[[[[1\n'; head -c 300000 /dev/urandom"
+GARBAGE = r"""printf '\377\376\000\033[31m\033]0;owned\007{"type":"result"\n\200\n"\377"\n{"type":"\303("}\n[[[[[1\n'; head -c 300000 /dev/urandom"""
 
 
 @pytest.mark.parametrize("agent", sorted(PROGRAMS))
@@ -243,7 +241,9 @@ def test_json_that_is_cut_in_the_middle_is_no_success(project: Project, agent: s
     assert {status for status, _ in calls(project)} <= {"invalid_output", "model_error", "crashed"}
     assert_untouched(project, before)
     refs = project.git("for-each-ref", "--format=%(refname)", "refs/branchline").splitlines()
-    assert [project.show(ref, "x.txt") for ref in refs if "/attempts/" in ref] == ["x\n", "x\n"], "what it had done is kept"
+    assert [project.show(ref, "x.txt") for ref in refs if "/attempts/" in ref] == ["x\n", "x\n"], (
+        "what it had done is kept"
+    )
 
 
 FLOODS = {
@@ -262,10 +262,3 @@ def test_a_flood_of_output_costs_neither_memory_nor_the_clock(project: Project, 
     assert_told(ran, 0)
     unit = 1 if sys.platform == "darwin" else 1024
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit < 250_000_000
-
-
-@pytest.mark.parametrize("prompt", ["", " \n\t "])
-def test_a_workstream_that_asks_for_nothing(project: Project, prompt: str) -> None:
-    install(project, "claude_code", work("claude_code"))
-    ran = run(project, "claude_code", prompt=prompt)
-    print(ran.code, ran.err)

@@ -1,5 +1,6 @@
 """Killed at any moment, a run that is resumed ends in the commit that it would have ended in undisturbed."""
 
+import json
 import os
 import random
 import signal
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from branchline.core.events import AgentCalled, PlanComplete, ShipComplete
+from branchline.ledger.log import read, require
+from branchline.ledger.paths import RunPaths
 from support import SEAM, Json, Project, edit, gate, workstream, write
 
 MOMENTS = 25
+PLANNED_MOMENTS = 12
 SETTINGS: Json = {
     "gates": [
         gate("clean", "! grep -rn BAD *.txt"),
@@ -88,3 +93,118 @@ def test_killed_at_a_random_moment_then_resumed(seed: int, undisturbed: tuple[st
     assert len(once) == 1
     subjects = project.git("log", "--format=%s", "main").splitlines()
     assert len([s for s in subjects if s.startswith("Merge workstream")]) == 3
+
+
+WORK = """name=$(basename "$PWD"); sleep 0.03
+case $name-$0 in c-1) echo BAD > c.txt;; d-1) echo SLOPPY > d.txt;; *) echo good > $name.txt;; esac"""
+REVIEW = """if grep -q SLOPPY *.txt
+then found='{"severity": "blocking", "file": "d.txt", "line": 1, "problem": "It is sloppy.", "suggestion": null}'; fi
+echo '{"cost": 0.02, "answer": {"summary": "It writes a file.", "findings": ['"$found"']}}'"""
+
+
+def used(cost: float) -> Json:
+    return {"usage": {"input_tokens": 100, "output_tokens": 10, "cost_usd": cost}}
+
+
+def planned_settings() -> Json:
+    """A planner and workers that cost money, each the second choice; a gate and a review that reject one batch each."""
+    planned = [
+        {
+            "id": name,
+            "title": "",
+            "prompt": "work",
+            "depends_on": depends_on,
+            "write": [f"{name}.txt"],
+            "protect": [],
+            "agent": "away",
+        }
+        for name, depends_on in {"a": [], "b": ["a"], "c": [], "d": []}.items()
+    ]
+    away = [used(0.01), {"fail": "the model is away"}]
+    answer = {"answer": {"goal": "Everything at once", "workstreams": planned}}
+    work = [[used(0.1), {"run": ["sh", "-c", WORK, number]}] for number in "123"]
+    places = {"format": "json", "structured": "$.answer", "cost_usd": "$.cost"}
+    shell = ["sh", "-c", REVIEW]
+    return {
+        **SETTINGS,
+        "version": 1,
+        "agents": [
+            {"id": "away", "use": "scripted", "scripts": [away, away, away], "fallback": ["worker"]},
+            {"id": "absent", "use": "scripted", "scripts": [away], "fallback": ["planner"]},
+            {"id": "planner", "use": "scripted", "scripts": [[{"sleep": 0.05}, used(0.3), answer]]},
+            {"id": "worker", "use": "scripted", "scripts": work},
+            {"id": "critic", "command": shell, "read_command": shell, "output": places},
+        ],
+        "agent": "away",
+        "planning": {"agent": "absent"},
+        "review": {"agent": "critic", "required": True},
+        "budget": {"run": 50, "attempt": 1, "unknown": "allow"},
+        "retry": {"max_attempts": 2, "backoff": "fixed", "base_seconds": 0.1},
+    }
+
+
+def asked(folder: Path) -> tuple[Project, tuple[str, ...]]:
+    """A project, and the command that asks for a plan and waits for a person with it."""
+    project = Project.make(folder / "p")
+    config = folder / "config.json"
+    config.write_text(json.dumps(planned_settings()))
+    return project, ("run", "do everything", "--config", str(config), "--json")
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int, int]:
+    """The commit of an undisturbed planned run, and its number of records when it waits and when it has ended."""
+    project, run = asked(tmp_path_factory.mktemp("planned"))
+    assert project.branchline(*run, **SEAM).code == 4
+    waiting = len(project.records())
+    done = project.branchline("approve", "--json")
+    assert done.code == 0, done.err
+    return project.git("rev-parse", "main"), waiting, len(project.records())
+
+
+@pytest.mark.parametrize("seed", range(PLANNED_MOMENTS))
+def test_a_planned_run_killed_at_random_moments(seed: int, planned: tuple[str, int, int], tmp_path: Path) -> None:
+    commit, waiting, records = planned
+    chance = random.Random(seed)
+    project, run = asked(tmp_path)
+    if seed % 2:
+        killed_at(project, chance.randrange(1, waiting), chance.random() * 0.1, *run)
+        if seed % 4 == 1:
+            killed_at(project, waiting - 1, chance.random() * 0.1, "resume", "--json")
+        assert project.branchline("resume", "--json").code == 4
+    else:
+        assert project.branchline(*run, **SEAM).code == 4
+    moment = chance.randrange(waiting, records)
+    killed_at(project, moment, chance.random() * 0.2, "approve", "--json")
+    if seed % 3 == 0:
+        killed_at(project, moment + chance.randrange(2, 20), chance.random() * 0.1, "resume", "--json")
+    ran = project.branchline("resume", "--json")
+    if ran.code == 4:  # it was killed before it had written that the plan was accepted
+        ran = project.branchline("approve", "--json")
+    assert ran.code == 0 or "has succeeded" in ran.err, ran.err
+    assert project.git("rev-parse", "main") == commit
+    assert project.git("status", "--porcelain") == ""
+    verified = project.branchline("verify")
+    assert verified.code == 0, verified.out + verified.err
+    check_account(RunPaths(project.root, SEAM["BRANCHLINE_RUN_ID"]))
+
+
+def check_account(paths: RunPaths) -> None:
+    """Each thing was done once, all money is accounted for, and no process of the run is left."""
+    reading = read(paths)
+    state, events = require(reading, paths), [record.event for record in reading.records]
+    assert len([e for e in events if isinstance(e, PlanComplete) and e.plan]) == 1
+    assert len([e for e in events if isinstance(e, ShipComplete)]) == 1
+    calls = [e for e in events if isinstance(e, AgentCalled)]
+    assert {"absent", "planner", "away", "worker", "critic"} == {call.agent for call in calls}
+    told = sum(call.usage["cost_usd"] or 0.0 for call in calls if "cost_usd" in call.usage)
+    assert told - 1e-6 <= state.spending.total.spent <= 50
+    assert not state.spending.total.reserved
+    assert not [pid for pid in Path("/proc").glob("[0-9]*") if paths.marker.encode() in environ_of(pid)]
+
+
+def environ_of(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:  # gone meanwhile, or somebody else's
+        return b""

@@ -1,5 +1,6 @@
 """The same plan gives the same tree; with run id and start time held fixed, the same commit."""
 
+import json
 import random
 from pathlib import Path
 
@@ -46,3 +47,61 @@ def test_one_tree_between_runs(first: tuple[str, str], tmp_path: Path) -> None:
     commit, tree = shipped(tmp_path / "p", 3, 5, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
     assert tree == first[1]
     assert commit != first[0]
+
+
+def planned(folder: Path, parallel: int, seed: int, **env: str) -> str:
+    """The commit on main after a planner has made the plan, and its agents, each a second choice, took their time."""
+    chance = random.Random(seed)
+    names = "abcdef"
+    pauses = " ".join(f"{name}) sleep {chance.random() * 0.3:.3f};;" for name in names)
+    away = [{"sleep": round(chance.random() * 0.1, 3)}, {"fail": "the model is away"}]
+    work = 'name=$(basename "$PWD"); case $name in ' + pauses + " esac; echo $name > $name.txt; "
+    work += "case $name in b|e) echo $name > shared.txt;; esac"
+    workstreams = [
+        {
+            "id": name,
+            "title": f"Do {name}",
+            "prompt": "work",
+            "depends_on": ["c"] if name == "a" else [],
+            "write": [f"{name}.txt", *(["shared.txt"] if name in "be" else [])],
+            "protect": [],
+            "agent": "away",
+        }
+        for name in names
+    ]
+    answer = [{"answer": {"goal": "Order does not matter", "workstreams": workstreams}}]
+    settings = {
+        "version": 1,
+        "agent": "away",
+        "agents": [
+            {"id": "planner", "use": "scripted", "scripts": [[{"answer": {"goal": "no"}}], answer]},
+            {"id": "away", "use": "scripted", "scripts": [away], "fallback": ["worker"]},
+            {"id": "worker", "use": "scripted", "scripts": [[{"run": ["sh", "-c", work]}]]},
+        ],
+        "planning": {"agent": "planner", "overlap": "allow"},
+        "budget": {"run": 20},
+        "gates": [gate("readme", "test -f README.md")],
+        "ship": {"mode": "merge"},
+    }
+    config = folder / "config.json"
+    config.write_text(json.dumps(settings))
+    project = Project.make(folder / "p")
+    flags = ("--config", str(config), "--max-parallel", str(parallel), "--yes", "--json")
+    ran = project.branchline("run", "do everything", *flags, **SEAM, **env)
+    assert ran.code == 5, ran.err
+    assert [w["id"] for w in ran.json["workstreams"] if w["state"] != "COMPLETED"] == ["e"]
+    return project.git("rev-parse", "main")
+
+
+def test_one_commit_whoever_plans_it_and_finishes_first(tmp_path: Path) -> None:
+    cases: list[tuple[int, dict[str, str]]] = [
+        (1, {"LC_ALL": "C", "TZ": "Asia/Tokyo"}),
+        (3, {"PYTHONHASHSEED": "7", "LANG": "de_DE.UTF-8", "TZ": "America/St_Johns"}),
+        (8, {"LC_ALL": "C.UTF-8", "TZ": "UTC"}),
+    ]
+    made = set()
+    for parallel, env in cases:
+        folder = tmp_path / str(parallel)
+        folder.mkdir()
+        made.add(planned(folder, parallel, parallel, **env))
+    assert len(made) == 1

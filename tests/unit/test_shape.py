@@ -66,7 +66,7 @@ def test_no_function_is_long() -> None:
 
 
 def test_broad_excepts_are_few_and_say_why() -> None:
-    broad = [line for text in MODULES.values() for line in text.splitlines() if "except Exception" in line]
+    broad = [line for text in MODULES.values() for line in text.splitlines() if re.search(r"except \(?Exception", line)]
     assert 0 < len(broad) <= BROAD_EXCEPTS
     assert [line for line in broad if not re.search(r"# noqa: BLE001 - \w", line)] == []
 

@@ -133,7 +133,7 @@ class AcpReader:
         """Take an event in; what is none says nothing."""
         try:
             event = msgspec.json.decode(data, type=_Line)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if event.type == "session":
             self._session = event.id

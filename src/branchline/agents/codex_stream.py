@@ -50,7 +50,7 @@ class CodexReader:
         """Take an event in; what is no event, or one of an unknown kind, says nothing."""
         try:
             event = _members(msgspec.json.decode(data))
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         kind = _text(event.get("type"))
         if kind == "thread.started":

@@ -235,7 +235,7 @@ def _decoded(data: bytes) -> Any:
     """A JSON value, or None."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -37,18 +37,13 @@ def _from_package(spec: AgentSpec) -> Agent:
     """An adapter that an installed package offers: an entry point that takes the specification."""
     from importlib.metadata import entry_points
 
+    from branchline.agents.package import loaded
+
     found = entry_points(group=ENTRY_POINTS)
     if spec.use not in found.names:
         offered = ", ".join([*BUILT_IN, *sorted(found.names)])
         raise InvalidInput(f"agent {spec.id}: there is no adapter {spec.use!r}", hint=f"use one of: {offered}")
-    try:
-        made: Agent = found[spec.use].load()(spec)
-    except (ImportError, AttributeError) as error:
-        raise InvalidInput(
-            f"agent {spec.id}: the adapter {spec.use!r} cannot be loaded: {error}",
-            hint=f"reinstall the package {found[spec.use].value.partition(':')[0]} comes from",
-        ) from error
-    return made
+    return loaded(spec, found[spec.use])
 
 
 class Agents(Mapping[str, Agent]):

@@ -114,7 +114,8 @@ def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:
         click.edit(filename=str(file))
         return plan_of(file, settings)
     except click.ClickException as error:
-        say(f"error: {error.format_message()}", f"hint: export EDITOR=..., or edit {shown} and choose edit again")
+        again = f"branchline approve {paths.run_id} --plan {shown}"
+        say(f"error: the editor failed: {error.format_message()}", f"hint: choose later, edit the file, then: {again}")
     except BranchlineError as error:
         say(f"error: {error.message}", f"hint: choose edit again; the file {shown} keeps what you wrote")
     return None

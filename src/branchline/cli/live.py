@@ -18,7 +18,7 @@ from branchline.ledger.codec import Record
 from branchline.views.attempts import Attempts
 from branchline.views.log import line
 from branchline.views.progress import Row, progress
-from branchline.views.text import MARKS, duration, encodable, plain
+from branchline.views.text import MARKS, degraded, duration, encodable, plain
 
 STYLES = {
     State.PENDING: "dim",
@@ -40,6 +40,7 @@ class Live:
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
         self._console = Console(stderr=True, highlight=False)
+        self._ascii = self._console.options.ascii_only
         self._attempts = Attempts()
         self._texts: dict[str, str] = {}
         self._rows: tuple[Row, ...] = ()
@@ -71,9 +72,9 @@ class Live:
                 self._texts.pop(record.event.task_id, None)
         for record in news(state, records):
             if is_bad(record.event):
-                self._console.print(Text(encodable(line(record)), style="red"))
+                self._console.print(Text(self._fit(line(record)), style="red"))
         for warning in warnings(state, records):
-            self._console.print(Text(encodable(warning), style="yellow"))
+            self._console.print(Text(self._fit(warning), style="yellow"))
         at = records[-1].at
         rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)
         self._done, self._total = len(state.records) - state.open, len(state.records)
@@ -110,11 +111,15 @@ class Live:
         grid = Table.grid(padding=(0, 2), expand=True)
         for _ in range(5):
             grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        grid.add_column(no_wrap=True, overflow="crop" if self._ascii else "ellipsis", ratio=1)
         for row in shown:
             grid.add_row(*self._cells(row, since))
         more = [Text(f"  and {len(rows) - len(shown)} more", style="dim")] if len(rows) > len(shown) else []
         return Group(self._headline(), grid, *more)
+
+    def _fit(self, text: str) -> str:
+        """The text in signs that the terminal has: a row that comes out longer than it was drawn breaks the table."""
+        return degraded(text) if self._ascii else encodable(text)
 
     def _headline(self) -> Text:
         elapsed = duration(round((time.monotonic() - self._began) * 1000))
@@ -129,10 +134,10 @@ class Live:
         )
         doing = plain(self._texts.get(row.task_id, "") if running else row.reason)
         return (
-            Text(f"  {MARKS[row.state]}", style=style),
-            Text(encodable(plain(row.name)), style="bold" if running else style),
+            Text(self._fit(f"  {MARKS[row.state]}"), style=style),
+            Text(self._fit(plain(row.name)), style="bold" if running else style),
             Text(row.step if row.workstream else "", style=style),
             Text(tries, style="yellow"),
             Text(duration(elapsed) if elapsed else "", style="dim"),
-            Text(encodable(doing), style="default" if running else "dim"),
+            Text(self._fit(doing), style="default" if running else "dim"),
         )

@@ -4,12 +4,12 @@ from branchline.config.settings import Settings
 from branchline.core.budget import Budget
 from branchline.core.pipeline import merge_order
 from branchline.core.plan import Plan
-from branchline.views.text import count, plain, table
+from branchline.views.text import count, table, wrapped
 
 
 def plan_lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
     """The plan as text, its workstreams in the order in which they will merge, and what it may cost."""
-    head = plain(plan.goal) or "A plan without a goal"
+    head = wrapped(plan.goal, indent="") or ["A plan without a goal"]
     rows = [("", "workstream", "agent", "after", "may write")]
     for number, name in enumerate(merge_order(plan), start=1):
         workstream = plan.workstream(name)
@@ -19,7 +19,7 @@ def plan_lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
     size = f"{count(len(plan.workstreams), 'workstream')}, at most {count(settings.max_parallel, 'task')} at once"
     gates = ", ".join([*(gate.id for gate in settings.gates), *settings.presets])
     checks = f"gates: {gates}" if gates else "no gates: nothing will be checked"
-    return [head, f"  {size}; {checks}", *_estimate(plan, budget), "", *table(rows)]
+    return [*head, f"  {size}; {checks}", *_estimate(plan, budget), "", *table(rows)]
 
 
 def _estimate(plan: Plan, budget: Budget) -> list[str]:

@@ -74,8 +74,6 @@ def _look(spec: AgentSpec, found: dict[str, Seen]) -> None:
         )
     except BranchlineError as error:
         found[spec.id] = _blank(spec, problem=error.message, hint=error.hint)
-    except Exception as error:  # noqa: BLE001 - an adapter may come from any package, and must not break the table
-        found[spec.id] = _blank(spec, problem=f"its adapter failed: {type(error).__name__}: {error}")
 
 
 def _key_hint(spec: AgentSpec) -> str:

@@ -13,7 +13,7 @@ from branchline.cli.history import History
 from branchline.cli.task_view import files_of, task_view
 from branchline.config.settings import Settings
 from branchline.core.agent import AgentRequest, Invocation
-from branchline.core.events import AgentCalled
+from branchline.core.events import AgentCalled, WorktreesReady
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.process.secrets import SECRET
 
@@ -90,7 +90,7 @@ def _command(history: History, task_id: str, attempt: int, folder: Path) -> Comm
         fixed={name: value for name, value in {**_private(folder), **own.env}.items() if _is_open(name, names)},
         renamed=own.rename_env,
         stdin=str(stdin) if stdin.is_file() else None,
-        notes=tuple(_notes(history, folder, str(written["cwd"]))),
+        notes=tuple(_notes(history, folder, str(written["cwd"]), fact)),
         files=files_of(folder),
     )
     return msgspec.structs.replace(made, shell=_shell(made))
@@ -120,9 +120,12 @@ def _is_open(name: str, names: Collection[str]) -> bool:
     return name in names and not SECRET.search(name)
 
 
-def _notes(history: History, folder: Path, cwd: str) -> Iterator[str]:
+def _notes(history: History, folder: Path, cwd: str, fact: AgentCalled | None) -> Iterator[str]:
     if not Path(cwd).is_dir():
         yield f"{cwd} is gone; what it held: branchline restore {history.run_id}"
+        begun = (r.event for r in history.records if isinstance(r.event, WorktreesReady) and r.event.path == cwd)
+        if fact is not None and fact.round == 1 and (first := next(begun, None)):
+            yield f"as it was when the agent began: git worktree add --detach {quoted(cwd)} {first.base}"
     if _read(folder / "request.json").get("endpoint"):
         yield "it went through Branchline's proxy, which has ended: set the provider's own address instead"
 

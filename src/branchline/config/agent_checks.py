@@ -16,6 +16,7 @@ from branchline.core.agent_spec import (
     unknown_placeholders,
 )
 from branchline.core.graph import CycleError, sort_ids
+from branchline.process.secrets import SECRET
 
 ROLES = (("planning", "agent"), ("review", "agent"), ("repair", "takeover"))
 NO_PLACES = {"format", "add", "join"}
@@ -30,10 +31,20 @@ def check_agents(root: Node) -> Iterator[Finding]:
             yield from _command(agent, key)
         yield from _output(agent)
         yield from _files(agent)
+        yield from literal_secrets(agent, 'write "${env:NAME}", and set NAME where you run branchline')
     known = {*BUILT_IN, *(name for agent in agents if (name := agent.text("id")))}
     for name, place in _named(root, agents):
         yield from known_agent(name, place, known)
     yield from _fallback_cycle(agents)
+
+
+def literal_secrets(holder: Node, hint: str) -> Iterator[Finding]:
+    """Values in `env:` of names that are secret: a configuration is committed, and every run's ledger holds it."""
+    env = holder.children.get("env")
+    for name, node in env.children.items() if env is not None else ():
+        literal = isinstance(node.data, str) and node.data not in {"", KEY} and not FROM_ENV.search(node.data)
+        if literal and SECRET.search(str(name)):
+            yield Finding(node.place, f"'{name}' looks like a secret, which must not stand in a file", hint)
 
 
 def known_agent(name: str, place: Place, known: Collection[str]) -> Iterator[Finding]:

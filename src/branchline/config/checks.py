@@ -5,7 +5,7 @@ Every check reads nodes, not models, so that it can speak up even where the sche
 
 from collections.abc import Collection, Iterable, Iterator
 
-from branchline.config.agent_checks import check_agents, known_agent
+from branchline.config.agent_checks import check_agents, known_agent, literal_secrets
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
 from branchline.core.agent_spec import BUILT_IN, SCRIPTED
@@ -37,6 +37,7 @@ def check_settings(root: Node) -> Iterator[Finding]:
     yield from _ids(list(root.items("agents")), "agent")
     for gate in gates:
         yield from _inside(_one(gate, "cwd"), "the gate's cwd")
+        yield from literal_secrets(gate, "set it where you run branchline, and name it under the top-level `env:`")
     yield from check_agents(root)
     cassettes = root.children.get("cassettes")
     if cassettes is not None:

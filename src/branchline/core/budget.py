@@ -104,13 +104,15 @@ class Spending:
             self.repairs[workstream] = self.repairs.get(workstream, 0.0) + (cost or 0.0)
         self._attempts.setdefault(task_id, Purse()).pay(cost)
 
-    def lose(self, task_id: str) -> None:
-        """The running attempt was lost with what its agent had spent: nobody will ever tell how much that was."""
+    def lose(self, task_id: str, workstream: str) -> None:
+        """The running attempt is gone with its coordinator: nobody will ever tell what its agent had spent.
+
+        It counts as what was reserved; before it is taken up again, it gets money of its own anew.
+        """
         if (purse := self._attempts.get(task_id)) is not None and purse.reserved is not None:
             self.unknown.append(task_id)
-            for account in (self.total, *self.workstreams.values()):
-                if task_id in account.reserved:
-                    account.spent += purse.reserved
+            purse.unknown += 1
+        self.end(task_id, workstream)
 
     def end(self, task_id: str, workstream: str) -> None:
         """An attempt is over: its cost is spent, and the rest of its reservation free again."""

@@ -86,10 +86,14 @@ class AttemptInterrupted(Event, frozen=True, tag="attempt_interrupted", kw_only=
 
 
 class AttemptResumed(Event, frozen=True, tag="attempt_resumed", kw_only=True):
-    """An interrupted attempt is under way again, under the same number: a coordinator's death is not its failure."""
+    """An interrupted attempt is under way again, under the same number: a coordinator's death is not its failure.
+
+    `reserved_usd`: what it may spend from now on, where there is a budget.
+    """
 
     task_id: str
     attempt: int
+    reserved_usd: float | None = None
 
 
 class RunResumed(Event, frozen=True, tag="run_resumed", kw_only=True):

@@ -64,12 +64,17 @@ def run_status(state: RunState) -> tuple[RunStatus, str]:
         missing = [w for w in outcomes if w.state != State.COMPLETED]
         landed = len(outcomes) - len(missing)
         status = "succeeded" if outcomes and not missing else "partial" if landed else "failed"
-        reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
+        reason = "; ".join(f"{w.id}: {w.reason}" for w in missing) if outcomes else _without_plan(state)
     if status == "failed" and state.cancel_requested:
         return "cancelled", f"cancelled by {state.cancel_requested}"
     if status != "succeeded" and state.stopped_by:
         return "failed", state.records[state.stopped_by].reason
     return status, reason
+
+
+def _without_plan(state: RunState) -> str:
+    planning = state.find("planning")
+    return planning.reason if planning else ""
 
 
 def _graph_status(state: RunState) -> tuple[RunStatus, str]:

@@ -123,7 +123,8 @@ def growth(state: RunState) -> TasksAdded | None:
     if state.kind != "pipeline" or state.fanned_out or (planning := state.find("planning")) is None:
         return None
     archive = state.find("archive")
-    if state.cancel_requested or state.stopped_by:
+    unplanned = planning.ended and planning.state != State.COMPLETED
+    if state.cancel_requested or state.stopped_by or unplanned:
         if archive is not None:
             return None
         task = Task(

@@ -90,7 +90,9 @@ class RunState:
     @property
     def awaiting(self) -> bool:
         """Whether a person has to accept the plan before anything goes on."""
-        return self.proposed is not None and not self.plan and not (self.cancel_requested or self.stopped_by)
+        if self.proposed is None or self.plan or self.cancel_requested or self.stopped_by:
+            return False
+        return self.records[self.proposed.task_id].state == State.COMPLETED  # else it will be proposed again
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in. Raises IllegalTransition on a move that is not in the table."""
@@ -108,10 +110,13 @@ class RunState:
                     self.stopped_by = self.stopped_by or event.task_id
                 self._end(record)
             case AttemptInterrupted():
-                self.records[event.task_id].lost = True
-                self.spending.lose(event.task_id)
+                record = self.records[event.task_id]
+                record.lost = True
+                self.spending.lose(event.task_id, record.task.workstream)
             case AttemptResumed():
-                self.records[event.task_id].lost = False
+                record = self.records[event.task_id]
+                record.lost = False
+                self.spending.begin(event.task_id, record.task.workstream, event.reserved_usd)
             case IntentReceived(kind="cancel", refused=""):
                 self.cancel_requested = event.by
             case RunResumed():
@@ -249,6 +254,8 @@ class RunState:
 
     def _add(self, event: TasksAdded) -> None:
         for old in event.replaces.values():
+            if self.proposed is not None and old == self.proposed.task_id:  # it is made again: nobody is to accept it
+                self.proposed = None
             if old in self.failed:  # superseded: its failure leads to the new round, not to its dependants
                 self.failed.discard(old)
                 self.records[old].ended = True

@@ -80,9 +80,14 @@ def _follow_ups(state: RunState, now: int) -> Iterator[Command]:
 
 
 def _starts(state: RunState, now: int) -> Iterator[Command]:
-    for name in sorted(name for name in state.running if state.records[name].lost):
-        yield StartAttempt(name, state.records[name].attempt, again=True)
     room = _Room(state)
+    for name in sorted(name for name in state.running if state.records[name].lost):
+        record = state.records[name]
+        if (money := room.money(record)).refused:
+            yield CancelTask(name, money.refused, "budget")
+        elif not money.wait:
+            room.reserve(record, money)
+            yield StartAttempt(name, record.attempt, again=True, reserved_usd=money.dollars)
     for _, name in sorted((-state.records[name].task.priority, name) for name in state.ready):
         if room.full:
             return

@@ -47,7 +47,10 @@ def committed(paths: RunPaths, now: int) -> float:
     day, total = _day(now), 0.0
     for run_id in run_ids(paths.root):
         other = RunPaths(paths.root, run_id)
-        state = require(read(other), other)
+        reading = read(other)
+        if reading.ok and not reading.records:  # killed as it began: it has started nothing
+            continue
+        state = require(reading, other)
         if _day(state.started_at) != day:
             continue
         spent, limit = state.spending.total.spent, state.policy.budget.run

@@ -50,7 +50,7 @@ class Inbox:
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Intent))
                 self._taken.append(path)
-            except (msgspec.DecodeError, OSError):
+            except (msgspec.DecodeError, UnicodeDecodeError, OSError):
                 path.rename(path.with_suffix(".bad"))
         return found
 

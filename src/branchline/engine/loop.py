@@ -133,8 +133,8 @@ class Coordinator:
 
     def _events(self, command: Command) -> Sequence[AnyEvent]:  # noqa: PLR0911 - one line a command
         match command:
-            case StartAttempt(task_id, attempt, again=True):
-                return [AttemptResumed(task_id=task_id, attempt=attempt)]
+            case StartAttempt(task_id, attempt, again=True, reserved_usd=dollars):
+                return [AttemptResumed(task_id=task_id, attempt=attempt, reserved_usd=dollars)]
             case StartAttempt(task_id, attempt, reserved_usd=dollars):
                 return [self._move(task_id, State.RUNNING, attempt=attempt, reserved_usd=dollars)]
             case RetryLater(task_id, retry_at, reason):

@@ -116,7 +116,7 @@ def resume(  # noqa: PLR0913 - keyword-only data
     held = take_up(paths, vouch=lambda reading: _vouch(Repo.open(paths.root), paths, reading))
     if budget is not None:
         limits = msgspec.structs.replace(held.state.policy.budget, run=budget)
-        held = replace(held, resumed=(msgspec.structs.replace(held.resumed[0], budget=limits), *held.resumed[1:]))
+        held = replace(held, resumed=(*held.resumed[:-1], msgspec.structs.replace(held.resumed[-1], budget=limits)))
     ended = held.state.end
 
     def reopen(coordinator: Coordinator) -> None:
@@ -172,7 +172,7 @@ def _plan(state: RunState) -> Plan | None:
 
 def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
-    if state.proposed is None or state.plan:
+    if state.proposed is None or not state.awaiting:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
     (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
@@ -194,6 +194,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         purse = Purse(state.spending.reserved_for(task.id))
 
         def work(kill: KillSwitch) -> Result:
+            run.paths.set_aside(task.id, attempt)
             ctx = StepContext(
                 run=known,
                 task=task,

@@ -30,7 +30,7 @@ class Held:
     lease: Lease
     ledger: Ledger
     state: RunState
-    resumed: tuple[RunResumed | AttemptInterrupted, ...] = ()
+    resumed: tuple[AttemptInterrupted | RunResumed, ...] = ()
 
     def release(self) -> None:
         """Give it up."""
@@ -90,4 +90,4 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
     taken = RunResumed(by=f"process {os.getpid()} on {os.uname().nodename}", reason=reason)
     running = sorted(state.running)
     lost = [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
-    return Held(lease, ledger, state, (taken, *lost))
+    return Held(lease, ledger, state, (*lost, taken))

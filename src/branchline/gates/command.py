@@ -13,6 +13,7 @@ from branchline.core.globs import matches_any
 from branchline.core.verdict import Gate, GateResult, Outcome, applies
 from branchline.gates.output import printed
 from branchline.process.environment import allowed
+from branchline.process.secrets import Secrets
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 
 Purpose = Literal["fix", "verify"]
@@ -116,10 +117,11 @@ def _is_file(tree: Path, path: str) -> bool:
 
 def _spawn(argv: list[str], gate: Gate, site: Site, log: Path) -> Exit:
     log.unlink(missing_ok=True)  # whatever stands there: opening a pipe would block for ever
-    return run(
+    variables = allowed(site.environ, pass_=site.pass_env, extra=gate.env)
+    ended = run(
         argv,
         cwd=(site.tree / gate.cwd).resolve(),
-        env=allowed(site.environ, pass_=site.pass_env, extra=gate.env),
+        env=variables,
         stdout=log,
         stderr=log,
         timeout=seconds(gate.timeout),
@@ -127,6 +129,8 @@ def _spawn(argv: list[str], gate: Gate, site: Site, log: Path) -> Exit:
         marker=site.marker,
         max_output=MAX_OUTPUT,
     )
+    Secrets(variables).clean_file(log)
+    return ended
 
 
 def _judged(gate: Gate, purpose: Purpose, ended: Exit) -> tuple[Outcome, str]:

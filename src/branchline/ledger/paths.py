@@ -110,6 +110,13 @@ class RunPaths:
         """The folder of one attempt's own files."""
         return self.attempts / f"{task_id}.{attempt}"  # one folder, not two: making one costs as much as a sync
 
+    def set_aside(self, task_id: str, attempt: int) -> None:
+        """Keep what a lost coordinator's go at an attempt left, beside the folder that the next go uses."""
+        folder = self.attempt(task_id, attempt)
+        if folder.exists():
+            lost = (folder.with_name(f"{folder.name}.lost-{number}") for number in count(1))
+            folder.rename(next(path for path in lost if not path.exists()))
+
     def make(self, *more: Path) -> None:
         """Create the folders that every run needs, and `more`.
 

@@ -34,6 +34,7 @@ HINTS = {
     "billing": "check the account at the provider, or name another agent with --agent",
     "unknown_model": "correct `model:` of the agent in branchline.yaml",
     "context_too_large": "give the workstream a smaller scope or a shorter prompt, or an agent with a larger window",
+    "bad_request": "branchline doctor says which version of the agent is tested; correct its `args:` and `model:`",
     "budget": "raise the budget: branchline resume --budget USD",
     "not_on_tape": "record the run again: cassettes: {mode: record}",
     "turns": "raise `max_turns:` of the agent, or split the workstream",

@@ -106,6 +106,9 @@ def _untried(probes: Mapping[str, Probe]) -> list[str]:
 
 def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
     warnings = [f"gate {name} will be skipped: its tool is not installed" for name, path in tools.items() if not path]
+    idle = [w.id for w in run.accepted.workstreams if not (w.prompt or w.title or w.script)] if run.accepted else []
+    if idle and run.accepted and not run.accepted.goal:
+        warnings.append(f"nothing says what is to be done in {', '.join(idle)}: no prompt, no title, no goal")
     if not run.gates:
         warnings.append("there are no gates: nothing will be verified")
     if run.repo.is_shallow():

@@ -53,8 +53,8 @@ def test_no_agent_keeps_another_from_being_shown(package: None) -> None:
     assert time.monotonic() - began < 30
     assert list(found) == ["slow", "bad", "good", "gone", "scripted"]
     assert found["slow"].problem == "it did not answer within 1 s"
-    assert found["bad"].problem == "its adapter failed: ZeroDivisionError: by zero"
-    assert "cannot be loaded" in found["gone"].problem
+    assert found["bad"].problem == "agent bad: the adapter 'bad' failed: ZeroDivisionError: by zero"
+    assert "ModuleNotFoundError" in found["gone"].problem
     good = found["good"]
     assert (good.source, good.installed, good.version, good.tested) == ("package", True, "7.1", False)
     assert (good.can, good.hint, good.problem) == (("edit", "cost"), "update it", "")

@@ -86,6 +86,7 @@ def test_what_must_be_taken(tmp_path: Path, agent: str) -> None:
         ("{id: x, command: [x], files: {../x: ''}}", "the file '../x' is not inside the attempt's folder"),
         ("{id: x, command: [x], files: {result.json: ''}}", "the file 'result.json' is Branchline's own"),
         ("{id: x, command: [x], files: {a: '${env:KEY}'}}", "the file 'a' would hold a variable's value"),
+        ("{id: x, command: [x], env: {MY_API_KEY: sk-123}}", "'MY_API_KEY' looks like a secret"),
         ("{id: x, use: codex, scripts: [[]]}", "agent 'x' has scripts but does not use: scripted"),
         ("{id: x, command: [x], tested: ['1']}", "'tested' is the first and the last version"),
         ("{id: x, command: [x, {if: nothing, as: [a]}]}", "'agents[0].command[1].if' must be"),

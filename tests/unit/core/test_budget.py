@@ -111,22 +111,33 @@ def test_unknown_costs_are_never_zero() -> None:
 def test_the_end_of_an_attempt_that_never_began_changes_nothing() -> None:
     spending = Spending()
     spending.end("one", "a")
-    spending.lose("one")
+    spending.lose("one", "a")
     assert spending == Spending()
 
 
-def test_a_lost_attempt_has_spent_its_reservation_and_keeps_it_for_its_second_go() -> None:
+def test_a_lost_attempt_has_spent_its_reservation_once_and_gets_another() -> None:
     spending = Spending()
     spending.begin("one", "a", 2)
     spending.begin("other", "", None)
-    spending.lose("one")
-    spending.lose("other")
-    assert spending.total.spent == 2
-    assert spending.workstreams["a"].spent == 2
-    assert spending.reserved_for("one") == 2
+    for _ in range(2):  # its second coordinator may die before it has taken it up again
+        spending.lose("one", "a")
+        spending.lose("other", "")
+        assert spending.total.spent == spending.workstreams["a"].spent == 2
+        assert spending.reserved_for("one") is None
+        assert spending.unknown == ["one"]
+    spending.begin("one", "a", 1.5)
     spending.pay("one", "a", {"cost_usd": 1.0}, repair=False)
     spending.end("one", "a")
     assert spending.total.spent == 3
+
+
+def test_what_a_lost_attempt_told_of_is_not_forgotten() -> None:
+    spending = Spending()
+    for name, reserved in (("limited", 2.0), ("unlimited", None)):
+        spending.begin(name, "a", reserved)
+        spending.pay(name, "a", {"cost_usd": 3.0}, repair=False)
+        spending.lose(name, "a")
+    assert spending.total.spent == 6
 
 
 def run_of(budget: Budget) -> RunState:
@@ -170,13 +181,41 @@ def test_an_agent_for_which_there_is_no_money_is_cancelled_with_the_reason() -> 
     assert StartAttempt("task_007_execute_b", 1, reserved_usd=2) in decide(state, 0)
 
 
-def test_a_lost_coordinator_costs_what_was_reserved() -> None:
-    state = run_of(Budget(attempt=2, run=10))
+def test_a_lost_coordinator_costs_what_was_reserved_and_more_only_while_there_is_more() -> None:
+    name = "task_006_execute_a"
+    state = run_of(Budget(attempt=2, run=5, unknown="allow"))
+    state.apply(move(state, name, State.RUNNING, attempt=1, reserved_usd=2.0))
+    for left in (2, 1):
+        state.apply(AttemptInterrupted(task_id=name, attempt=1))
+        assert decide(state, 0)[0] == StartAttempt(name, 1, again=True, reserved_usd=left)
+        state.apply(AttemptResumed(task_id=name, attempt=1, reserved_usd=left))
+        assert state.spending.reserved_for(name) == left
+    state.apply(AttemptInterrupted(task_id=name, attempt=1))
+    assert decide(state, 0)[0] == CancelTask(name, "the budget of run, $5.00, is spent", "budget")
+
+
+def test_a_lost_attempt_waits_for_money_that_others_may_leave() -> None:
+    lost, other = "task_006_execute_a", "task_007_execute_b"
+    state = run_of(Budget(attempt=2, run=5, unknown="allow"))
+    state.apply(move(state, lost, State.RUNNING, attempt=1, reserved_usd=2.0))
+    state.apply(AttemptInterrupted(task_id=lost, attempt=1))
+    state.apply(move(state, other, State.RUNNING, attempt=1, reserved_usd=2.0))
+    assert decide(state, 0) == []
+    state.apply(called(other, 1.0, "b"))
+    state.apply(move(state, other, State.COMPLETED))
+    assert StartAttempt(lost, 1, again=True, reserved_usd=2) in decide(state, 0)
+
+
+def test_whoever_raises_the_limit_after_a_crash_has_looked_at_what_was_lost() -> None:
+    state = run_of(Budget(attempt=2, run=5))
     state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
     state.apply(AttemptInterrupted(task_id="task_006_execute_a", attempt=1))
-    assert state.spending.total.spent == 2
-    state.apply(AttemptResumed(task_id="task_006_execute_a", attempt=1))
-    assert state.spending.reserved_for("task_006_execute_a") == 2
+    assert [c.error_class for c in decide(state, 0) if isinstance(c, CancelTask)] == ["budget", "budget"]
+    state.apply(RunResumed(by="user", budget=Budget(attempt=2, run=9)))
+    assert [c.task_id for c in decide(state, 0) if isinstance(c, StartAttempt)] == [
+        "task_006_execute_a",
+        "task_007_execute_b",
+    ]
 
 
 def test_repairs_are_counted_apart() -> None:

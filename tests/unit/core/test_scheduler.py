@@ -1,215 +1,24 @@
 import copy
-import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core import rounds
-from branchline.core.commands import (
-    CancelTask,
-    Command,
-    EndRun,
-    GiveUp,
-    KillAttempt,
-    OpenRound,
-    RetryLater,
-    SkipTask,
-    StartAttempt,
-)
-from branchline.core.events import (
-    AnyEvent,
-    AttemptInterrupted,
-    AttemptResumed,
-    GaveUp,
-    IntentReceived,
-    RunEnded,
-    RunPolicy,
-    RunResumed,
-    RunStarted,
-    Transition,
-)
+from branchline.core.budget import Budget
+from branchline.core.commands import CancelTask, Command, EndRun, GiveUp, KillAttempt, RetryLater, StartAttempt
+from branchline.core.events import GaveUp, IntentReceived, RunPolicy, RunResumed, RunStarted, Transition
 from branchline.core.graph import Condition, Task, TaskResources
-from branchline.core.pipeline import task_graph
+from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.plan import Plan
-from branchline.core.retry import RetryOverride, RetryPolicy, effective
-from branchline.core.run_state import GOOD_ENDS, RunState, TaskRecord, evolve, replay
+from branchline.core.retry import RetryOverride, RetryPolicy
+from branchline.core.run_state import RunState, TaskRecord, evolve, replay
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
-from strategies import POLICIES, changed, plans, started, task_graphs
-
-CLASSES = ("error", "flaky", "timeout")
-STEPS = 5_000
-
-Outcome = Callable[[TaskRecord], Transition]
-
-
-def moved(record: TaskRecord, new: State, **fields: Any) -> Transition:
-    fields.setdefault("attempt", record.attempt)
-    return Transition(task_id=record.task.id, old_state=record.state, new_state=new, **fields)
-
-
-def by_chance(seed: int, success: float = 0.6) -> Outcome:
-    """What an attempt comes to: chance, but fixed by task and attempt, whatever happens around it."""
-
-    def outcome(record: TaskRecord) -> Transition:
-        chance = random.Random(f"{seed}/{record.task.id}/{record.attempt}")
-        if chance.random() < success:
-            return moved(record, State.COMPLETED, outputs={"eligible": 1})
-        fields: dict[str, Any] = {"error_class": chance.choice(CLASSES), "retryable": chance.random() < 0.6}
-        if record.task.step == "code_gate":
-            fields = {"error_class": "rejected", "retryable": False}
-        elif record.task.step == "merge":
-            fields = {"error_class": "conflict", "retryable": False, "outputs": {"repair": "w0"}}
-        return moved(record, State.FAILED, reason="by chance", **fields)
-
-    return outcome
-
-
-class Simulation:
-    """An engine without effects: performs commands one event at a time and checks every state on its way."""
-
-    def __init__(self, start: RunStarted, outcome: Outcome, seed: int) -> None:
-        self.outcome, self.chance, self.now = outcome, random.Random(seed), start.started_at
-        self.state, self.events = RunState(), list[AnyEvent]()
-        self.note(start)
-
-    def note(self, *events: AnyEvent) -> None:
-        for event in events:
-            self.state.apply(event)
-            self.events.append(event)
-            check_books(self.state)
-            check_limits(self.state)
-
-    def run(self, cancel_at: int = -1, crash: float = 0.0) -> RunState:
-        """Go on until the run ends, in a bounded number of turns."""
-        for turn in range(STEPS):
-            if turn == cancel_at:
-                self.note(IntentReceived(kind="cancel", by="tester"))
-            known = len(self.events)
-            for command in decide(self.state, self.now):
-                self.perform(command)
-            if self.state.end is not None:
-                return self.state
-            if self.chance.random() < crash:
-                self.crash()
-            elif len(self.events) == known:
-                self.wait()
-        pytest.fail("the run does not end")
-
-    def perform(self, command: Command) -> None:
-        match command:
-            case StartAttempt():
-                self.start(command)
-            case RetryLater(name, retry_at, reason):
-                check_retry(self.state, self.state.records[name])
-                self.note(moved(self.state.records[name], State.PENDING, retry_at=retry_at, reason=reason))
-            case GiveUp(name, reason):
-                self.note(GaveUp(task_id=name, reason=reason))
-            case OpenRound(added):
-                self.note(added)
-            case SkipTask(name, reason):
-                self.note(moved(self.state.records[name], State.SKIPPED, reason=reason))
-            case CancelTask(name, reason):
-                self.note(moved(self.state.records[name], State.CANCELLED, reason=reason))
-            case KillAttempt(name, reason):
-                if self.chance.random() < 0.5:  # a kill takes its time
-                    self.note(moved(self.state.records[name], State.CANCELLED, reason=reason))
-            case EndRun():
-                self.note(RunEnded(status="succeeded", exit_code=0))
-
-    def start(self, command: StartAttempt) -> None:
-        record = self.state.records[command.task_id]
-        if command.again:
-            assert record.lost
-            assert record.attempt == command.attempt
-            self.note(AttemptResumed(task_id=command.task_id, attempt=command.attempt))
-        else:
-            check_start(self.state, record, command.attempt, self.now)
-            self.note(moved(record, State.RUNNING, attempt=command.attempt))
-
-    def wait(self) -> None:
-        """Somebody finishes, or the next retry falls due."""
-        due = wake_at(self.state, self.now)
-        alive = sorted(name for name in self.state.running if not self.state.records[name].lost)
-        assert alive or due is not None, "nothing runs, nothing falls due, and yet the run has not ended"
-        if alive and (due is None or self.chance.random() < 0.8):
-            self.now += self.chance.randrange(3)
-            self.note(self.outcome(self.state.records[self.chance.choice(alive)]))
-        elif due is not None:
-            self.now = due
-
-    def crash(self) -> None:
-        """The coordinator dies and another takes the run up."""
-        self.note(RunResumed(by="tester"))
-        for name in sorted(self.state.running):
-            self.note(AttemptInterrupted(task_id=name, attempt=self.state.records[name].attempt))
-
-
-def check_books(state: RunState) -> None:
-    """The sets and counters are what the records say."""
-    records = state.records.values()
-    assert state.open == sum(not record.ended for record in records)
-    assert state.running == {r.task.id for r in records if r.state == State.RUNNING}
-    assert state.failed == {r.task.id for r in records if r.state == State.FAILED and not r.ended}
-    assert all(r.ended for r in records if r.state in {State.COMPLETED, State.SKIPPED, State.CANCELLED})
-    free = [r for r in records if r.state == State.PENDING and all_ended(state, r)]
-    assert state.ready == {r.task.id for r in free if ended_well(state, r)}
-    assert state.doomed == {r.task.id for r in free if not ended_well(state, r)}
-
-
-def all_ended(state: RunState, record: TaskRecord) -> bool:
-    return all(state.records[name].ended for name in record.task.dependencies)
-
-
-def ended_well(state: RunState, record: TaskRecord) -> bool:
-    return all(state.records[name].state in GOOD_ENDS[record.task.trigger] for name in record.task.dependencies)
-
-
-def check_limits(state: RunState) -> None:
-    policy, tasks = state.policy, [state.records[name].task for name in state.running]
-    assert len(tasks) <= policy.max_parallel
-    for group, limit in policy.groups.items():
-        assert sum(task.parallel_group == group for task in tasks) <= limit
-    assert policy.cpu is None or sum(task.resources.cpu for task in tasks) <= policy.cpu
-    assert policy.mem_mb is None or sum(task.resources.mem_mb for task in tasks) <= policy.mem_mb
-
-
-def check_start(state: RunState, record: TaskRecord, attempt: int, now: int) -> None:
-    assert attempt == record.attempt + 1
-    assert attempt <= max(attempts_allowed(state, record, kind) for kind in CLASSES)
-    assert record.retry_at is None or record.retry_at <= now
-    assert all_ended(state, record)
-    assert ended_well(state, record)
-
-
-def check_retry(state: RunState, record: TaskRecord) -> None:
-    assert record.retryable
-    assert record.attempt < attempts_allowed(state, record, record.error_class)
-
-
-def attempts_allowed(state: RunState, record: TaskRecord, error_class: str) -> int:
-    return effective(state.policy.retry, record.task.retry, error_class).max_attempts
-
-
-def check_ends(state: RunState) -> None:
-    """Every task has ended, for a reason that its dependencies bear out."""
-    assert state.open == 0
-    for record in state.records.values():
-        assert record.ended
-        if record.state in {State.CANCELLED, State.SKIPPED}:
-            assert record.reason
-        if record.reason.startswith("upstream"):
-            assert not ended_well(state, record)
-        elif record.state in {State.COMPLETED, State.FAILED}:
-            assert record.attempt >= 1
-        if record.task.trigger == "always" and not record.reason.startswith("it needs"):
-            assert record.attempt >= 1
-        if not ended_well(state, record) and not (state.cancel_requested or state.stopped_by):
-            assert record.attempt == 0
-            assert record.state in {State.SKIPPED, State.CANCELLED}
+from simulation import ROUNDING, Simulation, by_chance, check_ends, moved
+from strategies import BUDGETS, POLICIES, changed, plans, started, task_graphs
 
 
 def lived(state: RunState) -> dict[str, tuple[State, int, str]]:
@@ -306,6 +115,71 @@ def test_any_pipeline_runs_to_its_end_and_repairs_no_more_than_allowed(
     assert replay(simulation.events) == state
 
 
+def planned_start(policy: RunPolicy, *, approve: bool = False, budget: Budget | None = None) -> RunStarted:
+    paid = ("planning", "execute", "code_gate")
+    rules = msgspec.structs.replace(policy, approve_plan=approve, budget=budget or Budget(), paid_steps=paid)
+    return started(*planning_graph(), policy=rules, kind="pipeline")
+
+
+@settings(deadline=None, max_examples=40)
+@given(plans(), plans(3), POLICIES, st.integers(0, 10**6), st.booleans())
+def test_a_plan_that_is_made_or_accepted_is_carried_out_as_a_given_one_would_be(
+    proposed: Plan, edited: Plan, policy: RunPolicy, seed: int, approve: bool
+) -> None:
+    chance = by_chance(seed, 0.85)
+    simulation = Simulation(planned_start(policy, approve=approve), chance, seed, plan=proposed, answer=edited)
+    state = simulation.run(crash=0.1)
+    check_ends(state)
+    archive = state.find("archive")
+    assert archive is not None
+    assert archive.attempt >= 1
+    assert replay(simulation.events) == state
+    if state.fanned_out:
+        given_plan = pipeline_start(edited if approve else proposed, policy)
+        assert lived(state) == lived(Simulation(given_plan, chance, seed).run())
+    else:
+        assert [record.task.step for record in state.records.values()][3:] == ["archive"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(plans(), POLICIES, st.integers(0, 10**6), st.integers(-1, 25))
+def test_a_plan_that_is_refused_starts_nothing_and_is_archived(
+    plan: Plan, policy: RunPolicy, seed: int, cancel_at: int
+) -> None:
+    simulation = Simulation(planned_start(policy, approve=True), by_chance(seed, 0.95), seed, plan=plan, answer="no")
+    state = simulation.run(cancel_at=cancel_at, crash=0.1)
+    check_ends(state)
+    assert state.cancel_requested or state.stopped_by
+    assert [(r.task.step, r.ended) for r in state.records.values()][3:] == [("archive", True)]
+    assert replay(simulation.events) == state
+
+
+@settings(deadline=None, max_examples=100)
+@given(plans(), POLICIES, BUDGETS, st.integers(0, 10**6), st.booleans())
+def test_no_run_spends_more_than_it_may_and_more_money_takes_it_on(
+    plan: Plan, policy: RunPolicy, budget: Budget, seed: int, approve: bool
+) -> None:
+    start = planned_start(policy, approve=approve, budget=budget)
+    simulation = Simulation(start, by_chance(seed, 0.9), seed, plan=plan, answer=plan)
+    state = simulation.run(crash=0.1)
+    check_ends(state)
+    archive = state.find("archive")
+    assert archive is not None
+    assert archive.attempt >= 1
+    assert not state.spending.total.reserved
+    assert simulation.told <= state.spending.total.spent + ROUNDING
+    assert budget.run is None or simulation.burnt <= budget.run + ROUNDING
+    assert replay(simulation.events) == state
+    if any(record.error_class == "budget" for record in state.current().values()):
+        simulation.note(RunResumed(by="tester", budget=Budget(attempt=1, run=10_000, unknown="allow")))
+        added = rounds.reopen_round(state)
+        assert added is not None
+        simulation.note(added)
+        state = simulation.run(crash=0.1)
+        assert state.open == 0
+        assert not any(record.error_class == "budget" for record in state.current().values())
+
+
 @settings(deadline=None, max_examples=60)
 @given(plans(), POLICIES, st.integers(0, 10**6), st.integers(1, 60))
 def test_a_person_may_retry_any_task_at_any_moment(plan: Plan, policy: RunPolicy, seed: int, turns: int) -> None:
@@ -316,7 +190,7 @@ def test_a_person_may_retry_any_task_at_any_moment(plan: Plan, policy: RunPolicy
         if simulation.state.end is not None:
             break
         if not decide(simulation.state, simulation.now):
-            simulation.wait()
+            simulation.wait(crash=0)
     name = simulation.chance.choice(sorted(simulation.state.records))
     simulation.note(RunResumed(by="tester"))
     added = rounds.retry_round(simulation.state, name)

@@ -172,7 +172,7 @@ def _digest(body: bytes, root: str) -> str:
 def _entry(path: Path) -> Entry:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Entry)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} is no part of a recording: {error}", hint="record it anew") from error
 
 

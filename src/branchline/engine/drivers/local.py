@@ -115,7 +115,7 @@ class LocalDriver:
 def _carried_out(job: Job, switch: KillSwitch) -> Result:
     try:
         return job.work(switch)
-    except Exception as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
         reason = f"internal error: {type(error).__name__}: {error}"
         told = {"traceback": traceback.format_exc()}
         return Failure(reason, error_class="internal", retryable=False, outputs=told)

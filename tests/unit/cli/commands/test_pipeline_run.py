@@ -1,6 +1,7 @@
 """`costs`, `show --command` and `doctor` on a real run: an agent of one's own falls back to another."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ FAILS = {"id": "fails", "command": ["sh", "-c", "exit 3"], "fallback": ["works"]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A run of one workstream: its agent fails, and the fallback works."""
     made = Project.make(tmp_path_factory.mktemp("made") / "project", {"README.md": "# x\n"})
-    works = {**WORKS, "env": {"MARK": "it's fixed", "MY_API_KEY": "hidden-value"}, "output": OUTPUT}
+    works = {**WORKS, "env": {"MARK": "it's fixed", "MY_API_KEY": "${env:MY_API_KEY}"}, "output": OUTPUT}
+    made.env["MY_API_KEY"] = "hidden-value"
     settings = {"agent": "fails", "agents": [FAILS, works]}
     stream = {"id": "a", "prompt": "Do it", "scope": {"write": ["**"]}}
     ran = made.run({"workstreams": [stream]}, settings, **SEAM)
@@ -74,6 +76,7 @@ def test_the_command_alone_is_on_stdout(project: Project) -> None:
     assert "\x1b" not in ran.out
     assert "# attempt 1 of task_005_execute_a: works ok" in ran.err
     assert "is gone; what it held: branchline restore" in ran.err
+    assert re.search(r"began: git worktree add --detach \S+/worktrees/a [0-9a-f]{40}$", ran.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
