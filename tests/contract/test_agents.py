@@ -178,7 +178,8 @@ def test_a_flood_of_output_does_not_fill_our_memory(subject: Subject, flood: str
         tracemalloc.stop()
     assert result.status is AgentStatus.OK
     assert peak < 60_000_000
-    assert len(result.notes) < 5000
+    assert len(result.notes) <= 20_000
+    assert subject.agent.spec.id == "scripted" or result.notes.endswith("the end")
 
 
 def test_the_stream_is_followed_while_it_runs(subject: Subject) -> None:
@@ -219,8 +220,12 @@ def test_an_answer_is_checked_by_its_schema(subject: Subject, answer: Any, statu
 
 def test_a_secret_that_it_prints_is_hidden(subject: Subject) -> None:
     environ = {**os.environ, "MY_API_KEY": "sk-1234567890"}
-    shell = 'echo "key $MY_API_KEY."; echo "key $MY_API_KEY." >&2; exit 3'
-    result = subject.do(shell, environ=environ, pass_env=("MY_API_KEY",))
+    shell = 'echo "key $MY_API_KEY."; echo "doing $MY_API_KEY"; echo "key $MY_API_KEY." >&2; exit 3'
+    seen: list[str] = []
+    result = subject.do(
+        shell, environ=environ, pass_env=("MY_API_KEY",), on_progress=lambda progress: seen.append(progress.doing)
+    )
+    assert seen[-1] in {"[secret]", "run"}
     assert result.status is AgentStatus.MODEL_ERROR
     assert "sk-1234567890" not in msgspec.json.encode(result).decode()
     written = [path.read_bytes() for path in subject.folder.rglob("*") if path.is_file()]

@@ -284,6 +284,22 @@ def test_on_a_terminal_the_plan_is_shown_and_asked_about(project: Project) -> No
     assert "\x1b[1mRun " in screen.seen
 
 
+def test_on_a_terminal_an_interrupted_run_goes_on(project: Project) -> None:
+    """The table of the second process hears the end of attempts that the first one began."""
+    plan, config = project.request(one({"sleep": 1.5}, write("a.txt", "a\n")))
+    screen = Screen(project, "run", "--plan", str(plan), "--config", str(config))
+    screen.until("Go on?")
+    screen.type("y\n")
+    screen.until("scripted is working")
+    screen.process.send_signal(signal.SIGINT)
+    screen.until("branchline resume")
+    assert screen.close() == 130
+    screen = Screen(project, "resume")
+    screen.until("Next")
+    assert screen.close() == 0
+    assert "succeeded" in screen.seen
+
+
 def test_whoever_says_no_has_changed_nothing(project: Project) -> None:
     plan, config = project.request(one(write("a.txt", "a\n")))
     screen = Screen(project, "run", "--plan", str(plan), "--config", str(config))

@@ -17,7 +17,7 @@ from branchline.ledger.paths import RunPaths
 from support import SEAM, Json, Project, edit, gate, workstream, write
 
 MOMENTS = 25
-PLANNED_MOMENTS = 12
+PLANNED_MOMENTS = 10
 SETTINGS: Json = {
     "gates": [
         gate("clean", "! grep -rn BAD *.txt"),
@@ -138,7 +138,7 @@ def planned_settings() -> Json:
         "agent": "away",
         "planning": {"agent": "absent"},
         "review": {"agent": "critic", "required": True},
-        "budget": {"run": 50, "attempt": 1, "unknown": "allow"},
+        "budget": {"run": 50, "attempt": 1},
         "retry": {"max_attempts": 2, "backoff": "fixed", "base_seconds": 0.1},
     }
 
@@ -208,3 +208,32 @@ def environ_of(process: Path) -> bytes:
         return (process / "environ").read_bytes()
     except OSError:  # gone meanwhile, or somebody else's
         return b""
+
+
+def test_what_an_agent_had_said_when_its_coordinator_was_killed_is_kept(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    said = [write("a.txt", "a\n"), {"run": ["sh", "-c", "echo $$ >&2; sleep 0.5"]}]
+    plan_file, config = project.request({"workstreams": [workstream("a", *said)]})
+    log = project.root / ".runs" / SEAM["BRANCHLINE_RUN_ID"] / "attempts" / "task_005_execute_a.1" / "stderr.log"
+    run = [sys.executable, "-m", "branchline", "run", "--plan", str(plan_file), "--config", str(config), "--yes"]
+    with subprocess.Popen(run, cwd=project.root, env={**os.environ, **SEAM}, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 30
+        while not (log.exists() and log.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.005)
+        process.kill()
+    before = log.read_bytes()
+    ran = project.branchline("resume", "--json")
+    assert ran.code == 0, ran.err
+    lost = log.parent.with_name("task_005_execute_a.1.lost-1") / "stderr.log"
+    assert lost.read_bytes() == before
+    assert log.read_bytes() != before
+
+
+def test_a_run_that_was_killed_as_it_began_takes_nothing_from_the_day(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    for number, torn in enumerate((b"", b'{"event":"run_st')):
+        ledger = project.root / ".runs" / f"01HF000000000000000000000{number}" / "logs" / "run.jsonl"
+        ledger.parent.mkdir(parents=True)
+        ledger.write_bytes(torn)
+    ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"), used(0.5))]}, {"budget": {"day": 1}})
+    assert ran.code == 0, ran.err

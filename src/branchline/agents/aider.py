@@ -1,17 +1,15 @@
 """Aider: one message, no commits, nothing of its own in the worktree."""
 
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from branchline.agents.aider_output import AiderReader
 from branchline.agents.base import Ability, Probe
-from branchline.agents.installed import Program, look
+from branchline.agents.expand import Expansion, invalid, plain
+from branchline.agents.installed import Program, look_with_key
 from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import AgentSpec
-from branchline.core.durations import seconds
-from branchline.errors import InvalidInput
 
 AIDER = Program(name="aider", tested=("0.86.2", "0.86.2"), install="uv tool install --python 3.12 aider-chat==0.86.2")
 OWN = "aider"  # the folder of its files, in the attempt's
@@ -74,45 +72,38 @@ class Aider:
 
     def probe(self) -> Probe:
         """Look for `aider`, and for the key of its model's provider."""
-        probe = look(replace(AIDER, name=self.spec.program or AIDER.name))
-        ours = self.spec.key_env or self._variable("API_KEY")
-        if probe.hint or not self.spec.model or ours in os.environ:
-            return probe
-        return replace(probe, hint=f"export {ours}=...")
+        return look_with_key(self.spec, AIDER, (self.spec.key_env or self._key,) if self.spec.model else ())
 
     def prepare(self, request: AgentRequest) -> Invocation:
         """`aider` with the prompt as a file; for mode read it is asked, and may write nothing.
 
         Raises InvalidInput if the prompt is empty or no model is set: without one Aider may wait for a login.
         """
-        if not request.prompt.strip():
-            raise InvalidInput(f"agent {self.spec.id}: the prompt is empty", hint="say what is to be done")
         if not self.spec.model:
             hint = f"set `model:` of agent {self.spec.id}, for instance anthropic/claude-sonnet-4-5"
-            raise InvalidInput(f"agent {self.spec.id}: no model is set", hint=hint)
-        private = self.spec.home == "private"
-        key = self._variable("API_KEY")
-        return Invocation(
+            raise invalid(self.spec, "no model is set", hint)
+        expansion = Expansion(self.spec, request)
+        made = Invocation(
             argv=(self.spec.program or AIDER.name, *OPTIONS, *self._options(request), *self.spec.args),
-            env={**ENVIRONMENT, **self.spec.env},
-            pass_env=(key, *self.spec.pass_env),
-            rename_env={key: self.spec.key_env} if self.spec.key_env not in {"", key} else {},
+            env=ENVIRONMENT,
+            pass_env=(self._key,),
+            rename_env={self._key: self.spec.key_env} if self.spec.key_env not in {"", self._key} else {},
             # A message that begins with `/` or `!` would be one of Aider's commands.
             files={
-                f"{OWN}/message.md": "\n" + request.prompt.encode("utf-8", "replace").decode(),
+                f"{OWN}/message.md": "\n" + plain(expansion.prompt),
                 f"{OWN}/models.json": self._model_settings(request.endpoint or self.provider),
-                **(HOME_FILES if private else {}),
+                **(HOME_FILES if self.spec.home == "private" else {}),
             },
-            private_home=private,
-            grace=seconds(self.spec.grace),
         )
+        return expansion.complete(made)
 
     def reader(self, request: AgentRequest) -> AiderReader:
         """A reader of its text."""
-        return AiderReader(request, self.spec.model)
+        return AiderReader(request.worktree, self.spec.model)
 
-    def _variable(self, name: str) -> str:
-        return f"{provider_of(self.spec.model)}_{name}".upper()
+    @property
+    def _key(self) -> str:
+        return f"{provider_of(self.spec.model)}_API_KEY".upper()
 
     @staticmethod
     def _model_settings(base: str) -> str:

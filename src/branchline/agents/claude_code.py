@@ -4,17 +4,17 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from branchline.agents.base import Ability, Probe
 from branchline.agents.claude_stream import ClaudeReader
 from branchline.agents.expand import Expansion
-from branchline.agents.installed import Program, look
+from branchline.agents.installed import Program, look_with_key
 from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import AgentSpec
-from branchline.core.durations import seconds
-from branchline.errors import InvalidInput
 
 ANTHROPIC = "https://api.anthropic.com"
 CLAUDE = Program(
@@ -58,33 +58,22 @@ class ClaudeCode:
 
     def probe(self) -> Probe:
         """Look for `claude`, and see whether there is a key (another home may hold a login)."""
-        probe = look(replace(CLAUDE, name=self.spec.program or CLAUDE.name))
-        keys = {self.spec.key_env} if self.spec.key_env else {*KEYS, *self.spec.pass_env}
-        if probe.hint or self.spec.home == "user" or keys & {*os.environ, *self.spec.env}:
-            return probe
-        return replace(probe, hint=f"export {self.spec.key_env or KEY}=...")
+        keys = (self.spec.key_env,) if self.spec.key_env else (*KEYS, *self.spec.pass_env)
+        return look_with_key(self.spec, CLAUDE, keys)
 
     def prepare(self, request: AgentRequest) -> Invocation:
         """`claude -p` with the prompt on stdin. Raises InvalidInput for a prompt that says nothing."""
-        if not request.prompt.strip():
-            hint = "say under `prompt:` what is to be done"
-            raise InvalidInput(f"agent {self.spec.id}: the prompt of {request.workstream} is empty", hint=hint)
+        expansion = Expansion(self.spec, request)
         address = request.endpoint or self.spec.base_url
-        own, renamed = Expansion(self.spec, request).variables()
-        return Invocation(
+        made = Invocation(
             argv=(self.spec.program or CLAUDE.name, *self._options(request), *self.spec.args),
-            env={
-                **ENVIRONMENT,
-                "CLAUDE_CODE_TMPDIR": f"{request.folder}/claude",  # what it would leave in /tmp
-                **own,
-                **({ADDRESS: address} if address else {}),
-            },
-            pass_env=(*self._keys(), *(() if address else (ADDRESS,)), *self.spec.pass_env),
-            rename_env={**({KEY: self.spec.key_env} if self.spec.key_env else {}), **renamed},
-            stdin=_prompt(request),
-            private_home=self.spec.home == "private",
-            grace=seconds(self.spec.grace),
+            env={**ENVIRONMENT, "CLAUDE_CODE_TMPDIR": f"{request.folder}/claude"},  # what it would leave in /tmp
+            pass_env=(*self._keys(), *(() if address else (ADDRESS,))),
+            rename_env={KEY: self.spec.key_env} if self.spec.key_env else {},
+            stdin=_input(expansion.prompt, request),
         )
+        made = expansion.complete(made)
+        return msgspec.structs.replace(made, env={**made.env, ADDRESS: address}) if address else made
 
     def reader(self, request: AgentRequest) -> ClaudeReader:
         """A reader of its JSON lines."""
@@ -116,14 +105,14 @@ class ClaudeCode:
             yield from ("--json-schema", json.dumps(_understood(request.output_schema), separators=(",", ":")))
 
 
-def _prompt(request: AgentRequest) -> str:
+def _input(prompt: str, request: AgentRequest) -> str:
     """The prompt, with the files of the context mentioned in the way that has them read before the first turn.
 
     One that begins with a `/` would be taken for a command of Claude Code's own, and no model be asked.
     """
     paths = [file.path for file in request.context if PLAIN_PATH.fullmatch(file.path)]
     mentions = "\n\n" + " ".join(f'@"{path}"' for path in paths) if paths else ""
-    return ("\n" if request.prompt.startswith("/") else "") + request.prompt + mentions
+    return ("\n" if prompt.startswith("/") else "") + prompt + mentions
 
 
 def _understood(schema: Any) -> Any:

@@ -6,16 +6,15 @@ from typing import Any
 import msgspec
 
 from branchline.agents.faults import error_class
-from branchline.core.agent import AgentResult, AgentStatus, Progress, Usage
-from branchline.process.output import CONTROL, last_line, readable
+from branchline.agents.stream import StreamReader, decoded
+from branchline.core.agent import AgentResult, AgentStatus, Usage
+from branchline.process.output import readable
 from branchline.process.spawn import Exit
 
 EDITORS = frozenset({"Edit", "Write", "NotebookEdit"})
 TARGETS = ("file_path", "notebook_path", "command", "pattern")
-SHOWN = 100  # characters of a tool's target
-MOST = 1000  # files and open tool calls that are kept
+MOST_CALLS = 1000  # that are open
 LIMITS = {"error_max_turns": "turns", "error_max_budget_usd": "budget"}
-SILENT = "its stream ends without a result"
 NOT_ASKED = "it did not ask the model"
 # JavaScript cuts a text between the halves of a character, and prints the half as it is.
 LONE_HALF = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
@@ -85,50 +84,44 @@ class _Line(msgspec.Struct, frozen=True):
     permission_denials: list[_Denial] = []
 
 
-DECODER = msgspec.json.Decoder(_Line)
-NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+LINES = msgspec.json.Decoder(_Line)
 
 
-class ClaudeReader:
-    """The verdict is the line of type `result`. The exit code follows it, and `subtype` may say success of an error."""
+class ClaudeReader(StreamReader):
+    """The verdict is the line of type `result`. The exit code follows it, and `subtype` may say success of an error.
+
+    On the way it tells how many tokens went in; those that came out, and the cost, it tells at its end.
+    """
 
     def __init__(self, worktree: str) -> None:
-        """`worktree`: absolute; paths inside it are shown relative to it."""
-        self._inside = worktree.rstrip("/") + "/"
-        self._doing = ""
-        self._calls: dict[str, str] = {}
-        self._files: dict[str, None] = {}
-        self._input: int | None = None
-        self._cached = 0
-        self._answer = ""
-        self._model = ""
-        self._session = ""
-        self._named_error = ""
+        super().__init__(worktree)
+        self._calls: dict[str, str] = {}  # of editors: the path of each call that has no result yet
+        self._answer = self._named_error = ""
         self._result: _Line | None = None
-
-    @property
-    def progress(self) -> Progress:
-        """Its last tool, the files it edited, the tokens that went in so far; those that came out, and the cost, at its end."""
-        usage = self._usage()
-        tokens = None if usage.input_tokens is None else usage.input_tokens + (usage.output_tokens or 0)
-        return Progress(doing=self._doing, files=tuple(self._files), tokens=tokens, cost_usd=usage.cost_usd)
 
     def line(self, data: bytes) -> None:
         """Take a line in; one that is no event changes nothing."""
-        line = _decoded(data)
+        line = decoded(data, LINES) or decoded(_mended(data), LINES)
         if line is None:
             return
         self._session = line.session_id or self._session
         if line.type == "result":
-            self._result = line
+            self._result, self._usage, self._structured = line, _whole(line), line.structured_output
+            for one in line.permission_denials:
+                self._denied(f"{one.tool_name} {_target(one.tool_input)}")
         elif isinstance(line.message, _Message):
             self._heard(line, line.message)
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the result line says, or why there is none."""
-        last = self._result
-        made = _unfinished(ended, stderr) if last is None else _verdict(last, self._named_error)
-        return msgspec.structs.replace(made, usage=self._usage(), model=self._model, session_id=self._session)
+        if self._result is None:
+            return self._unfinished(ended, stderr)
+        last, words = self._result, _problem(self._result)
+        status, kind = _status(last, self._named_error)
+        if status is AgentStatus.OK:
+            self._notes = last.result or ""
+            return self._made(status)
+        return self._made(status, words or (last.subtype if last.num_turns else NOT_ASKED), kind)
 
     def _heard(self, line: _Line, message: _Message) -> None:
         for block in message.content if isinstance(message.content, list) else ():
@@ -143,53 +136,34 @@ class ClaudeReader:
                 self._count(message)
 
     def _called(self, block: _Block) -> None:
-        target = _target(block.input).removeprefix(self._inside)
-        self._doing = f"{block.name} {_short(target)}".strip()
-        if block.name in EDITORS and len(self._calls) < MOST:
+        target = self._relative(_target(block.input))
+        self._did(f"{block.name} {target}")
+        if block.name in EDITORS and len(self._calls) < MOST_CALLS:
             self._calls[block.id] = target
 
     def _answered(self, block: _Block) -> None:
         path = self._calls.pop(block.tool_use_id, None)
-        if path is not None and not block.is_error and len(self._files) < MOST:
-            self._files[path] = None
+        if path is not None and not block.is_error:
+            self._changed(path)
 
     def _count(self, message: _Message) -> None:
         """Add an answer's tokens. Each part of an answer is a line of its own, with the usage of the whole."""
-        if message.usage is not None and message.id != self._answer:
+        used = message.usage
+        if used is not None and message.id != self._answer and self._result is None:
             self._answer = message.id
-            self._input = (self._input or 0) + _input(message.usage)
-            self._cached += message.usage.cache_read_input_tokens or 0
+            self._add(input_tokens=_input(used), cached_tokens=used.cache_read_input_tokens or 0)
 
-    def _usage(self) -> Usage:
-        """From the result that of all models; before it what is known: how much came out is told only at the end."""
-        if self._result is not None:
-            return _whole(self._result)
-        return Usage() if self._input is None else Usage(input_tokens=self._input, cached_tokens=self._cached)
-
-
-def _decoded(data: bytes) -> _Line | None:
-    try:
-        return DECODER.decode(data)
-    except NO_JSON:
-        mended = LONE_HALF.sub(rb"\\ufffd", data.decode("utf-8", "replace").encode())
-    try:
-        return DECODER.decode(mended)
-    except NO_JSON:
-        return None
+    def _unfinished(self, ended: Exit, stderr: bytes) -> AgentResult:
+        """No result line: it was ended, it broke, or it did not take its options."""
+        complaint = COMPLAINT.search(readable(stderr))
+        words = complaint.group(1) if complaint else ""
+        if NOT_TAKEN.search(words):
+            return self._made(AgentStatus.MODEL_ERROR, words, "bad_request")
+        return self._without_result(ended, stderr, words)
 
 
-def _verdict(last: _Line, named: str) -> AgentResult:
-    status, kind = _status(last, named)
-    ok = status is AgentStatus.OK
-    denials = dict.fromkeys(f"{one.tool_name} {_short(_target(one.tool_input))}" for one in last.permission_denials)
-    return AgentResult(
-        status=status,
-        message="" if ok else _words(last) or (last.subtype if last.num_turns else NOT_ASKED),
-        error_class=kind,
-        notes=(last.result or "") if ok else "",
-        structured=last.structured_output,
-        denials=tuple(denials)[:MOST],
-    )
+def _mended(data: bytes) -> bytes:
+    return LONE_HALF.sub(rb"\\ufffd", data.decode("utf-8", "replace").encode())
 
 
 def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:
@@ -202,23 +176,13 @@ def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:
     if last.is_error or last.subtype.startswith("error"):
         if named == "max_output_tokens":
             return AgentStatus.LIMIT, ""
-        found = error_class(_words(last), last.api_error_status) or error_class(named)
+        found = error_class(_problem(last), last.api_error_status) or error_class(named)
         return AgentStatus.MODEL_ERROR, found or "connection"
     return (AgentStatus.OK if last.num_turns else AgentStatus.INVALID_OUTPUT), ""
 
 
-def _words(last: _Line) -> str:
+def _problem(last: _Line) -> str:
     return "; ".join(map(str, last.errors)) or last.result or ""
-
-
-def _unfinished(ended: Exit, stderr: bytes) -> AgentResult:
-    """No result line: it was ended, it broke, or it did not take its options."""
-    complaint = COMPLAINT.search(readable(stderr))
-    message = complaint.group(1) if complaint else last_line(stderr)
-    if complaint and NOT_TAKEN.search(message):
-        return AgentResult(status=AgentStatus.MODEL_ERROR, message=message, error_class="bad_request")
-    status = AgentStatus.INVALID_OUTPUT if ended.ok else AgentStatus.CRASHED
-    return AgentResult(status=status, message=message or SILENT)
 
 
 def _whole(last: _Line) -> Usage:
@@ -230,7 +194,6 @@ def _whole(last: _Line) -> Usage:
         output_tokens=sum(part.output_tokens or 0 for part in parts) if parts else None,
         cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts) if parts else None,
         cost_usd=last.total_cost_usd,
-        cost_source="unknown" if last.total_cost_usd is None else "agent",
     )
 
 
@@ -243,8 +206,3 @@ def _target(given: Any) -> str:
     """What a tool is used on, from its input."""
     members = given if isinstance(given, dict) else {}
     return next((str(members[name]) for name in TARGETS if members.get(name)), "")
-
-
-def _short(text: str) -> str:
-    line = " ".join(CONTROL.sub("", text).split())
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"

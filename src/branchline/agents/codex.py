@@ -1,17 +1,15 @@
 """OpenAI's Codex, driven by `codex exec`."""
 
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from branchline.agents.base import Ability, Probe
 from branchline.agents.codex_stream import CodexReader
-from branchline.agents.installed import Program, look
+from branchline.agents.expand import Expansion, plain
+from branchline.agents.installed import Program, look_with_key
 from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import AgentSpec
-from branchline.core.durations import seconds
-from branchline.errors import InvalidInput
 
 OPENAI = "https://api.openai.com/v1"
 CODEX = Program(
@@ -58,33 +56,25 @@ class Codex:
 
     def probe(self) -> Probe:
         """Look for `codex`, try its sandbox, and see whether there is a key (another home may hold a login)."""
-        probe = look(replace(CODEX, name=self.spec.program or CODEX.name))
-        if probe.hint or self.spec.home == "user" or self._key in os.environ:
-            return probe
-        return replace(probe, hint=f"export {self._key}=...")
+        return look_with_key(self.spec, CODEX, (self._key,))
 
     def prepare(self, request: AgentRequest) -> Invocation:
         """`codex exec` with the prompt on stdin, confined to the worktree, or for mode read to reading.
 
         Raises InvalidInput if the prompt is empty.
         """
-        if not request.prompt.strip():
-            raise InvalidInput(f"agent {self.spec.id}: the prompt is empty", hint="say what is to be done")
-        schema = request.output_schema
-        return Invocation(
+        expansion, schema = Expansion(self.spec, request), request.output_schema
+        made = Invocation(
             argv=(self.spec.program or CODEX.name, "exec", *self._options(request), *self.spec.args, "-"),
-            env=self.spec.env,
-            pass_env=(self._key, *(("CODEX_HOME",) if self.spec.home == "user" else ()), *self.spec.pass_env),
+            pass_env=(self._key, *(("CODEX_HOME",) if self.spec.home == "user" else ())),
             files={} if schema is None else {SCHEMA_FILE: json.dumps(schema, indent=1)},
-            # The provider takes only valid text; a name that is none is better shown with a `?` than not at all.
-            stdin=request.prompt.encode("utf-8", "replace").decode(),
-            private_home=self.spec.home == "private",
-            grace=seconds(self.spec.grace),
+            stdin=plain(expansion.prompt),
         )
+        return expansion.complete(made)
 
     def reader(self, request: AgentRequest) -> CodexReader:
         """A reader of its JSON lines."""
-        return CodexReader(request, self.spec.model)
+        return CodexReader(request.worktree, self.spec.model)
 
     @property
     def _key(self) -> str:

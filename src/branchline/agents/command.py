@@ -1,7 +1,6 @@
 """Any command-line agent, by configuration alone."""
 
 import os
-import shutil
 from dataclasses import dataclass
 
 import msgspec
@@ -12,7 +11,6 @@ from branchline.agents.installed import Program, look
 from branchline.agents.output_reader import OutputReader
 from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import AgentSpec, arguments, spec_problems
-from branchline.core.durations import seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,8 @@ class CommandAgent:
         if os.path.dirname(program) and not os.path.isabs(program):
             return Probe(available=True, path=program)
         install = self.spec.install or f"install {program}, or correct the command of agent {self.spec.id}"
-        if self.spec.version:
-            asking = self.spec.version[1:]
-            return look(Program(name=program, tested=self.spec.tested, install=install, version=asking))
-        path = shutil.which(program)
-        return Probe(available=True, path=path) if path else Probe(available=False, hint=install)
+        asking = self.spec.version[1:] if self.spec.version else None
+        return look(Program(name=program, tested=self.spec.tested, install=install, version=asking))
 
     def prepare(self, request: AgentRequest) -> Invocation:
         """The command with its placeholders filled in. Raises InvalidInput if the request fits no command of it."""
@@ -75,17 +70,12 @@ class CommandAgent:
             raise invalid(self.spec, "it cannot be held to reading", hint)
         expansion = Expansion(self.spec, request)
         first, *rest = expansion.argv(template)
-        variables, renamed = expansion.variables()
-        return Invocation(
+        made = Invocation(
             argv=(self.spec.program or first, *rest, *self.spec.args),
-            env=variables,
-            pass_env=self.spec.pass_env,
-            rename_env=renamed,
             files=expansion.files(),
             stdin=request.prompt if self.spec.stdin else None,
-            private_home=self.spec.home == "private",
-            grace=seconds(self.spec.grace),
         )
+        return expansion.complete(made)
 
     def reader(self, request: AgentRequest) -> OutputReader:
         """A reader of what it prints, by `output`."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from branchline.core.agent import AgentRequest
+from branchline.core.agent import AgentRequest, Invocation
 from branchline.core.agent_spec import FROM_ENV, KEY, AgentSpec, Group, Template
+from branchline.core.durations import seconds
 from branchline.errors import InvalidInput
 
 LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes; Linux's own limit for one argument
@@ -28,6 +29,26 @@ class Expansion:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _values(self.spec, self.request))
+
+    @property
+    def prompt(self) -> str:
+        """The prompt. Raises InvalidInput if it says nothing."""
+        if not self.request.prompt.strip():
+            what = f"the prompt of {self.request.workstream} is empty"
+            raise invalid(self.spec, what, "say under `prompt:` what is to be done")
+        return self.request.prompt
+
+    def complete(self, made: Invocation) -> Invocation:
+        """What an adapter spawns, with what any specification may add to it: variables, home and grace."""
+        own, renamed = self.variables()
+        return msgspec.structs.replace(
+            made,
+            env={**made.env, **own},
+            pass_env=(*made.pass_env, *self.spec.pass_env),
+            rename_env={**made.rename_env, **renamed},
+            private_home=self.spec.home == "private",
+            grace=seconds(self.spec.grace),
+        )
 
     def argv(self, template: Template) -> Iterator[str]:
         """The arguments of a command. Raises InvalidInput if a value is missing or fits no argument."""
@@ -96,14 +117,18 @@ class Expansion:
         return None if missing else text
 
 
+def plain(text: str) -> str:
+    """Valid text, for a provider that takes no other: a name that is none is better shown with a `?` than not at all."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def invalid(spec: AgentSpec, what: str, hint: str) -> InvalidInput:
     """The error for an agent's specification, or for a request that it cannot take."""
     return InvalidInput(f"agent {spec.id}: {what}", hint=hint)
 
 
 def _values(spec: AgentSpec, request: AgentRequest) -> dict[str, str | None]:
-    schema, limits = request.output_schema, request.limits
-    turns, usd = limits.turns or spec.max_turns, limits.usd or spec.max_usd
+    schema, turns, usd = request.output_schema, request.limits.turns, request.limits.usd
     return {
         "{prompt}": request.prompt,
         "{prompt_file}": f"{request.folder}/prompt.md",

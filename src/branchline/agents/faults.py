@@ -12,12 +12,14 @@ CLASSES = (
     (
         "billing",
         r"insufficient.?quota|credit balance|billing|payment required|exceeded your current quota|usage limit",
+        r"budgetexceeded",
     ),
     (
         "auth",
         r"\b401\b|\b403\b|unauthori[sz]ed|authenticat|auth (method|type)|not logged in|please run /login",
         r"(invalid|missing).{0,40}(api.?key|credentials)|api.?key.{0,40}(invalid|missing|not |must be)",
-        r"token.{0,20}(expired|revoked)|permission.?denied.{0,20}key",
+        r"token.{0,20}(expired|revoked)|permission.?denied(error|.{0,20}key)|missing environment variable",
+        r"(requires an?|proceed without).{0,60}api.?key",
     ),
     (
         "unknown_model",
@@ -31,8 +33,8 @@ CLASSES = (
         r"connection.{0,12}(error|fail|refused|reset|closed|aborted|lost|timed)|unable to connect|econn|\benotfound\b",
         r"error sending request|fetch failed|stream (closed|disconnected|ended)|incomplete json",
     ),
-    ("server_error", r"\b50[0-24]\b|internal.?server.?error|api_error|bad gateway|server_error"),
-    ("bad_request", r"\b400\b|\b422\b|bad.?request|invalid.?request|unprocessable"),
+    ("server_error", r"\b50[0-24]\b|internal.?server.?error|api_error|\.apierror|bad.?gateway|server_error"),
+    ("bad_request", r"\b400\b|\b422\b|bad.?request|invalid.?request|unprocessable|unsupportedparams"),
     ("connection", r"network|timed? ?out"),
 )
 STATUS = {401: "auth", 402: "billing", 403: "auth", 404: "unknown_model", 413: "context_too_large", 429: "rate_limit"}

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from branchline.agents.base import Probe
+from branchline.core.agent_spec import AgentSpec
 from branchline.process.environment import allowed
 from branchline.process.output import readable
 from branchline.process.spawn import CannotStart, Captured, TookTooLong, capture
@@ -21,15 +22,27 @@ PATIENCE = 20.0  # seconds; a Python agent takes several to import itself on a b
 class Program:
     """A program to look for. `tested`: the first and the last version that we test with, if any; `install`: the command.
 
-    `version`: arguments with which it tells its version. `trial`: arguments with which it must end well, if it is to be of use; `mend` is the hint if it does not.
+    `version`: arguments with which it tells its version; None: it cannot be asked. `trial`: arguments with which it must
+    end well, if it is to be of use; `mend` is the hint if it does not.
     """
 
     name: str
     tested: tuple[str, ...]
     install: str
-    version: tuple[str, ...] = ("--version",)
+    version: tuple[str, ...] | None = ("--version",)
     trial: tuple[str, ...] = ()
     mend: str = ""
+
+
+def look_with_key(spec: AgentSpec, program: Program, keys: Sequence[str]) -> Probe:
+    """Find the program that a specification may call otherwise, and one of the variables that hold its key.
+
+    The first of `keys` is the one to set. In the user's home there may be a login instead.
+    """
+    probe = look(replace(program, name=spec.program or program.name))
+    if probe.hint or spec.home == "user" or not keys or not {*keys}.isdisjoint({*os.environ, *spec.env}):
+        return probe
+    return replace(probe, hint=f"export {keys[0]}=...")
 
 
 def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
@@ -37,12 +50,15 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
     path = shutil.which(program.name, path=environ.get("PATH"))
     if path is None:
         return Probe(available=False, hint=program.install)
+    if program.version is None:
+        return Probe(available=True, path=path)
     with tempfile.TemporaryDirectory() as folder:
         env = allowed(environ, extra=_private(Path(folder)))
         asked = _ask([path, *program.version], env)
-        works = not program.trial or _ends_well(_ask([path, *program.trial], env))
+        tried = _ask([path, *program.trial], env) if program.trial else asked
     if asked is None:
         return Probe(available=False, path=path, hint=program.install)
+    works = not program.trial or (tried is not None and tried.code == 0)
     found = NUMBER.search(readable(asked.stdout + b"\n" + asked.stderr))
     version = found.group() if found else ""
     tested = _within(version, program.tested) if version and program.tested else None
@@ -62,10 +78,6 @@ def _ask(argv: list[str], env: Mapping[str, str]) -> Captured | None:
         return capture(argv, cwd=Path(env["HOME"]), env=env, timeout=PATIENCE)
     except (CannotStart, TookTooLong):
         return None
-
-
-def _ends_well(asked: Captured | None) -> bool:
-    return asked is not None and asked.code == 0
 
 
 def _within(version: str, tested: tuple[str, ...]) -> bool:

@@ -10,9 +10,9 @@ import msgspec
 
 from branchline._version import __version__
 from branchline.agents.base import Ability, Probe
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, CostSource, Invocation, Progress, Usage
+from branchline.agents.stream import StreamReader, decoded
+from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.agent_spec import SCRIPTED, AgentSpec
-from branchline.process.output import last_line
 from branchline.process.spawn import Exit
 
 OWN = AgentSpec(id=SCRIPTED, use=SCRIPTED)
@@ -28,6 +28,9 @@ class _Line(msgspec.Struct, frozen=True):
     message: str = ""
     structured: Any = None
     usage: Usage = Usage()
+
+
+LINES = msgspec.json.Decoder(_Line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +60,25 @@ class ScriptedAgent:
         return ScriptedReader()
 
 
-class ScriptedReader:
+class ScriptedReader(StreamReader):
     """The verdict is the last line of the stream; a stream without one is a crash or invalid output."""
 
-    def __init__(self) -> None:
-        self._doing = ""
-        self._last: _Line | None = None
-        self._usage = Usage()
-
-    @property
-    def progress(self) -> Progress:
-        """The last action."""
-        usage = self._usage
-        tokens = None if usage.input_tokens is None else usage.input_tokens + (usage.output_tokens or 0)
-        return Progress(doing=self._doing, tokens=tokens, cost_usd=usage.cost_usd)
+    _last: _Line | None = None
 
     def line(self, data: bytes) -> None:
         """Take a line in; one that is not the runner's makes what came before it no verdict."""
-        try:
-            self._last = msgspec.json.decode(data, type=_Line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._last = None
-            return
-        self._doing = _words(self._last.action) or self._doing
-        self._usage = self._last.usage if self._last.usage != Usage() else self._usage
+        self._last = last = decoded(data, LINES)
+        if last is not None:
+            self._did(_words(last.action) or self._doing)
+            self._usage = last.usage if last.usage != Usage() else self._usage
+            self._structured = last.structured
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the last line says."""
-        last = self._last
-        if last is None or last.type != "result":
-            status = AgentStatus.INVALID_OUTPUT if ended.ok else AgentStatus.CRASHED
-            return AgentResult(status=status, message=last_line(stderr) or "its stream has no result")
-        status = AgentStatus.OK if last.status == "ok" and ended.ok else AgentStatus.MODEL_ERROR
-        source: CostSource = "unknown" if last.usage.cost_usd is None else "agent"
-        usage = msgspec.structs.replace(last.usage, cost_source=source)
-        return AgentResult(status=status, message=last.message, usage=usage, structured=last.structured)
+        if self._last is None or self._last.type != "result":
+            return self._without_result(ended, stderr)
+        ok = self._last.status == "ok" and ended.ok
+        return self._made(AgentStatus.OK if ok else AgentStatus.MODEL_ERROR, self._last.message)
 
 
 def _words(action: object) -> str:

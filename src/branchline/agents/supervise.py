@@ -75,7 +75,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         hint = agent.probe().hint or error.hint
         raise AgentMissing(f"agent {agent.spec.id}: {error.message}", hint=hint) from error
     follower.finish()
-    on_progress(reader.progress)
+    on_progress(secrets.clean(reader.progress))
     parsed = reader.result(ended, tail(folder / "stderr.log", TAIL_BYTES))
     for name in ("stdout.log", "stderr.log"):
         with suppress(OSError):  # the agent may have put anything there, and made it what nobody may write
@@ -91,8 +91,8 @@ def attempt(  # noqa: PLR0913 - keyword-only data
 
 
 def _cut(result: AgentResult) -> AgentResult:
-    """The result without what no ledger should have to hold."""
-    return msgspec.structs.replace(result, message=result.message[:MESSAGE], notes=result.notes[:NOTES])
+    """The result without what no ledger should have to hold; of its notes the end tells most."""
+    return msgspec.structs.replace(result, message=result.message[:MESSAGE], notes=result.notes[-NOTES:])
 
 
 def _over_budget(request: AgentRequest, reader: Reader) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from branchline.cli.history import history_of
+from branchline.cli.plans import has_planner
 from branchline.cli.survey import Seen, every_spec, fallbacks, survey
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
@@ -109,6 +110,9 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
         replaced = any(seen[other].installed for other in fallbacks(name, specs))
         needed = role in NEEDED_ROLES and not replaced
         yield from _agent(seen[name], role, "missing" if needed else "warning")
+    if plan is None and not has_planner(settings):
+        detail = f"nobody: {settings.planning.agent or settings.agent} does only what scripts say"
+        yield Finding(name="planner", state="warning", detail=detail, next="branchline agents")
     others = [found for name, found in seen.items() if name not in roles]
     there = [" ".join(filter(None, (found.name, found.version))) for found in others if found.installed]
     absent = [found.name for found in others if not found.installed]

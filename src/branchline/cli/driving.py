@@ -51,7 +51,7 @@ def watched(paths: "RunPaths", drive: Callable[[Session], object]) -> RunState |
     from branchline.cli.watch import watching
 
     try:
-        with _told_to_stop(), watching(paths.run_id) as watch:
+        with _told_to_stop(), watching(paths) as watch:
             drive(Session(observers=(watch.observe,), say=watch.say))
     except Interrupted:
         if not paths.ledger.exists():

@@ -1,7 +1,7 @@
 """The live table: a line a workstream (of a plain graph: a line a running task), redrawn in place."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +15,7 @@ from branchline.core.events import Transition
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.attempts import Attempts
+from branchline.views.attempts import attempts
 from branchline.views.log import line
 from branchline.views.progress import Row, progress
 from branchline.views.text import MARKS, degraded, duration, encodable, plain
@@ -37,11 +37,11 @@ SPARE_LINES = 6
 class Live:
     """Draws what it last heard; records come from the coordinator's thread, drawing is done in rich's."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, before: Iterable[Record] = ()) -> None:
         self._run_id = run_id
         self._console = Console(stderr=True, highlight=False)
         self._ascii = self._console.options.ascii_only
-        self._attempts = Attempts()
+        self._attempts = attempts(before)
         self._texts: dict[str, str] = {}
         self._rows: tuple[Row, ...] = ()
         self._done, self._total = 0, 0
@@ -123,7 +123,7 @@ class Live:
 
     def _headline(self) -> Text:
         elapsed = duration(round((time.monotonic() - self._began) * 1000))
-        text = Text(f"Run {self._run_id}", style="bold")
+        text = Text(f"Run {self._run_id}", style="bold", no_wrap=True, overflow="crop")
         return text.append(f"  {elapsed}  {self._done} of {self._total} tasks done", style="not bold dim")
 
     def _cells(self, row: Row, since: int) -> tuple[Text, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from branchline.cli.asking import somebody_is_there
 from branchline.cli.output import say
 from branchline.cli.plan_text import plan_lines
-from branchline.config.load import load_settings, plan_of
+from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.plan import Plan
@@ -50,8 +50,8 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
 
     repo = Repo.open(given.repo)
     settings = settings_for(repo.root, given)
-    if file is None:
-        _require_planner(settings)
+    if file is None and not has_planner(settings):
+        raise _nobody_plans(repo.root)
     now = _start_time() or clock()
     request = Request(
         repo=repo.root,
@@ -66,15 +66,20 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
     return RunPaths(repo.root, request.run_id or ""), request
 
 
-def _require_planner(settings: Settings) -> None:
-    """Refuse to ask an agent that can only do what a script says. Raises InvalidInput."""
+def has_planner(settings: Settings) -> bool:
+    """Whether a sentence can become a plan: not by an agent that can only do what a script says."""
     name = settings.planning.agent or settings.agent
     spec = next((agent for agent in settings.agents if agent.id == name), None)
-    if name == SCRIPTED if spec is None else spec.use == SCRIPTED and not spec.scripts:
-        raise InvalidInput(
-            "there is no agent to plan: the scripted agent does only what scripts say",
-            hint="branchline init writes a configuration with an agent that is installed; or --agent claude_code",
-        )
+    return name != SCRIPTED if spec is None else spec.use != SCRIPTED or bool(spec.scripts)
+
+
+def _nobody_plans(root: Path) -> InvalidInput:
+    """The refusal, with what to do in a repository that is set up, or that is not."""
+    if (root / SETTINGS_FILE).exists():
+        hint = f"branchline agents lists those that are installed; name one: --agent NAME, or agent: in {SETTINGS_FILE}"
+    else:
+        hint = "branchline init writes a configuration with an agent that is installed; or --agent claude_code"
+    return InvalidInput("there is no agent to plan: the scripted agent does only what scripts say", hint=hint)
 
 
 def _start_time() -> int | None:

@@ -3,14 +3,18 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from branchline.cli.output import is_live, say
 from branchline.core import events as e
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
+from branchline.ledger.log import read
 from branchline.views.log import line
+
+if TYPE_CHECKING:
+    from branchline.ledger.paths import RunPaths
 
 QUIET_FACTS = (e.RunStarted, e.RunResumed, e.RunEnded, e.GaveUp, e.AttemptInterrupted, e.WorktreesReady, e.PlanComplete)
 QUIET_STATES = frozenset({State.COMPLETED, State.RUNNING, State.CANCELLED})
@@ -27,14 +31,15 @@ class Watch(Protocol):
 
 
 @contextmanager
-def watching(run_id: str) -> Iterator[Watch]:
-    """A watch that fits stderr, for as long as the block runs."""
+def watching(paths: "RunPaths") -> Iterator[Watch]:
+    """A watch that fits stderr, for as long as the block runs. The table goes on from what the run's ledger holds."""
     if not is_live(sys.stderr):
-        yield Lines(run_id)
+        yield Lines(paths.run_id)
         return
     from branchline.cli.live import Live
 
-    with Live(run_id) as live:
+    before = read(paths).records if paths.ledger.exists() else ()
+    with Live(paths.run_id, before) as live:
         yield live
 
 

@@ -1,6 +1,7 @@
 """Money: what a run may spend, what is reserved, what is spent. What an attempt cost may be unknown; it is never zero."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -66,7 +67,10 @@ class Account:
 
 @dataclass(slots=True)
 class Spending:
-    """What a ledger tells of money. `unknown`: the tasks whose agents could not tell what they cost."""
+    """What a ledger tells of money. `unknown`: the tasks whose agents could not tell what they cost.
+
+    `repairs`: what a workstream's repair rounds cost; infinite as soon as nobody knows and nothing had been reserved.
+    """
 
     total: Account = field(default_factory=Account)
     workstreams: dict[str, Account] = field(default_factory=dict)
@@ -97,21 +101,22 @@ class Spending:
 
     def pay(self, task_id: str, workstream: str, usage: dict[str, Any], *, repair: bool) -> None:
         """An agent of the running attempt has told what it used."""
-        cost = usage.get("cost_usd")
+        cost, purse = usage.get("cost_usd"), self._attempts.setdefault(task_id, Purse())
         if cost is None:
             self.unknown.append(task_id)
         if repair:
-            self.repairs[workstream] = self.repairs.get(workstream, 0.0) + (cost or 0.0)
-        self._attempts.setdefault(task_id, Purse()).pay(cost)
+            most = inf if purse.reserved is None else purse.reserved
+            self.repairs[workstream] = self.repairs.get(workstream, 0.0) + (most if cost is None else cost)
+        purse.pay(cost)
 
     def lose(self, task_id: str, workstream: str) -> None:
         """The running attempt is gone with its coordinator: nobody will ever tell what its agent had spent.
 
-        It counts as what was reserved; before it is taken up again, it gets money of its own anew.
+        It counts as what was reserved, and gets money anew before it is taken up again. That is no agent's silence: a
+        run with `unknown: refuse` goes on after a crash.
         """
-        if (purse := self._attempts.get(task_id)) is not None and purse.reserved is not None:
-            self.unknown.append(task_id)
-            purse.unknown += 1
+        if task_id in self._attempts:
+            self._attempts[task_id].unknown += 1
         self.end(task_id, workstream)
 
     def end(self, task_id: str, workstream: str) -> None:

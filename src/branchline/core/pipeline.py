@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -176,6 +177,7 @@ def no_repair(state: RunState, execute: Task, now: int) -> str:
     since = state.rejected_at.get(workstream)
     if policy.repair_ms is not None and since is not None and now - since >= policy.repair_ms:
         return f"repair.time ({policy.repair_ms / 1000:g} s) is over"
-    if policy.repair_usd is not None and state.spending.repairs.get(workstream, 0.0) >= policy.repair_usd:
-        return f"repair.usd (${policy.repair_usd:,.2f}) is spent"
+    spent = state.spending.repairs.get(workstream, 0.0)
+    if policy.repair_usd is not None and spent >= policy.repair_usd:
+        return f"repair.usd (${policy.repair_usd:,.2f}) is spent" if spent < inf else "what its repairs cost is unknown"
     return ""

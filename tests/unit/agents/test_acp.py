@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from branchline.agents.acp import AcpAgent
+from branchline.agents.answer import checked
 from branchline.agents.base import parse
 from branchline.agents.supervise import attempt
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Usage
@@ -164,14 +165,14 @@ def test_who_stops_at_a_denial_has_not_done_its_work() -> None:
 
 def test_usage_is_known_or_not() -> None:
     assert read(result()).usage == Usage()
-    used = {"type": "usage", "input_tokens": 5, "output_tokens": 2, "cached_tokens": None, "cost_usd": 0.25}
+    used = {"type": "usage", "usage": {"input_tokens": 5, "output_tokens": 2, "cached_tokens": None, "cost_usd": 0.25}}
     assert read(used, result()).usage == Usage(input_tokens=5, output_tokens=2, cost_usd=0.25, cost_source="agent")
 
 
 def test_an_answer_by_a_schema_is_found_in_the_last_message() -> None:
-    assert read(result(text='So: {"a": 1}.'), output_schema={}).structured == {"a": 1}
-    assert read(result(text='{"a": 1}')).structured is None
-    assert read(result(text="x" * 30_000)).notes == "x" * 20_000
+    asked = request(output_schema={})
+    assert checked(read(result(text='So: {"a": 1}.')), asked).structured == {"a": 1}
+    assert checked(read(result(text='{"a": 1}')), request()).structured is None
 
 
 def test_progress_tells_the_last_tool_and_the_files() -> None:

@@ -150,6 +150,12 @@ def test_a_key_of_another_name_is_renamed() -> None:
     assert aider(key_env="OPENAI_API_KEY").prepare(REQUEST).rename_env == {}
 
 
+def test_variables_of_its_own_are_filled_in() -> None:
+    made = aider(env={"A": "${env:OURS}", "COLUMNS": "80"}, key_env="MY_KEY").prepare(REQUEST)
+    assert made.rename_env == {"OPENAI_API_KEY": "MY_KEY", "A": "OURS"}
+    assert (made.env["COLUMNS"], made.env["BROWSER"]) == ("80", "true")
+
+
 def test_in_the_users_home_no_file_is_written() -> None:
     made = aider(home="user").prepare(REQUEST)
     assert not made.private_home
@@ -158,7 +164,7 @@ def test_in_the_users_home_no_file_is_written() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "prompt", "words"),
-    [({"model": ""}, "x", "agent aider: no model is set"), ({}, " \n", "agent aider: the prompt is empty")],
+    [({"model": ""}, "x", "agent aider: no model is set"), ({}, " \n", "agent aider: the prompt of a is empty")],
 )
 def test_what_it_cannot_take(spec: dict[str, Any], prompt: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
@@ -231,9 +237,8 @@ def test_the_answer_to_a_question() -> None:
 def test_an_answer_longer_than_the_notes_is_read_whole() -> None:
     answer = {"names": ["n" * 1000] * 200}
     stdout = f"{json.dumps(answer)}\n\n{TOKENS}\n".encode()
-    result = parse(AIDER, asked(output_schema={"type": "object"}), DONE, stdout, b"")
-    assert result.structured == answer
-    assert len(result.notes) == 20_000
+    question = asked(output_schema={"type": "object"})
+    assert checked(parse(AIDER, question, DONE, stdout, b""), question).structured == answer
 
 
 def test_progress_is_told_while_it_runs() -> None:
@@ -300,6 +305,27 @@ def test_errors_after_the_last_answer(line: str, status: AgentStatus, kind: str)
     assert result.usage.input_tokens == 1200
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("AuthenticationError", "auth"),
+        ("PermissionDeniedError", "auth"),
+        ("RouterRateLimitError", "rate_limit"),
+        ("InternalServerError", "server_error"),
+        ("BadGatewayError", "server_error"),
+        ("APIError", "server_error"),
+        ("APIConnectionError", "connection"),
+        ("NotFoundError", "unknown_model"),
+        ("BudgetExceededError", "billing"),
+        ("ContextWindowExceededError", "context_too_large"),
+        ("UnprocessableEntityError", "bad_request"),
+        ("UnsupportedParamsError", "bad_request"),
+    ],
+)
+def test_an_errors_name_tells_its_class(name: str, kind: str) -> None:
+    assert told(f"litellm.{name}: x").error_class == kind
+
+
 def test_an_answer_that_was_too_long() -> None:
     lines = ("Model x has hit a token limit!", "Output tokens: ~4,000 of 4,096 -- possibly exceeded output limit!")
     assert told(*lines).status is AgentStatus.LIMIT
@@ -345,7 +371,7 @@ def test_a_flood_is_kept_within_bounds() -> None:
         reader.line(b"Applied edit to %d" % number)
     reader.line(b"x" * 1_000_000)
     reader.line(TOKENS.encode())
-    assert len(reader.result(DONE, b"").notes) <= 20_000
+    assert len(reader.result(DONE, b"").notes) <= 1 << 20
     assert len(reader.progress.files) == 1000
     reader.line(b"Applied edit to " + b"x" * 1_000_000)
     assert len(reader.progress.doing) == 200

@@ -112,6 +112,11 @@ def test_an_edit_that_was_denied_touched_no_file() -> None:
     assert recorded("denied_330").denials == ("Write /elsewhere/outside.txt", "Write /d/repo/x.txt")
 
 
+def test_after_the_result_nothing_is_counted() -> None:
+    late = b'{"type":"assistant","message":{"id":"late","usage":{"input_tokens":1000}}}'
+    assert parse(AGENT, asked(), DONE, stdout("edit") + late, b"").usage == recorded("edit").usage
+
+
 def test_ended_on_the_way_its_input_is_known_and_its_output_is_not() -> None:
     assert recorded("timeout").usage == Usage(input_tokens=8641, cached_tokens=0)
     assert recorded("bad_option").usage == Usage()
@@ -194,4 +199,4 @@ def test_a_target_is_one_short_line_without_control_characters() -> None:
     reader = ClaudeReader("/w")
     reader.line(json.dumps({"type": "assistant", "message": {"content": [call]}}).encode())
     assert reader.progress.doing.startswith("Bash printf '' xxx")
-    assert len(reader.progress.doing) == len("Bash ") + 100
+    assert len(reader.progress.doing) == 200

@@ -46,11 +46,10 @@ class TestPlaceholders:
         assert argv("t", "{base_url}", base_url="http://b") == ("t", "http://b")
         assert argv("t", "{base_url}", base_url="http://b", asked=request(endpoint="http://e")) == ("t", "http://e")
 
-    def test_limits_of_the_request_go_before_those_of_the_agent(self) -> None:
-        command = ("t", "{max_turns}", "{max_usd}")
-        own: dict[str, Any] = {"max_turns": 9, "max_usd": 2.5}
-        assert argv(*command, **own) == ("t", "9", "2.5")
-        assert argv(*command, asked=request(limits=Limits(usd=0.00001, turns=3)), **own) == ("t", "3", "0.00001")
+    @pytest.mark.parametrize(("usd", "told"), [(2.5, "2.5"), (0.00001, "0.00001"), (0.0, "0")])
+    def test_limits_are_those_of_the_request(self, usd: float, told: str) -> None:
+        asked = request(limits=Limits(usd=usd, turns=3))
+        assert argv("t", "{max_turns}", "{max_usd}", asked=asked, max_usd=9.0) == ("t", "3", told)
 
     @pytest.mark.parametrize("part", ["{base_url}", "{schema}", "{schema_file}", "{max_turns}", "{max_usd}"])
     def test_a_value_that_is_not_there(self, part: str) -> None:
@@ -91,14 +90,15 @@ class TestGroups:
         [
             ("model", {"model": "m"}),
             ("base_url", {"base_url": "u"}),
-            ("max_turns", {"max_turns": 1}),
-            ("max_usd", {"max_usd": 1}),
+            ("max_turns", {"asked": request(limits=Limits(turns=1))}),
+            ("max_usd", {"asked": request(limits=Limits(usd=1.0))}),
         ],
     )
     def test_only_if_there_is_a_value(self, name: str, value: dict[str, Any]) -> None:
         part = {"if": name, "as": ["-x", f"{{{name}}}"]}
         assert argv("t", part, "end") == ("t", "end")
-        assert argv("t", part, "end", **value) == ("t", "-x", str(next(iter(value.values()))), "end")
+        told = next(iter(value.values()))
+        assert argv("t", part, "end", **value) == ("t", "-x", told if isinstance(told, str) else "1", "end")
 
     def test_only_if_there_is_a_schema(self) -> None:
         part = {"if": "schema", "as": ["-s", "{schema_file}"]}

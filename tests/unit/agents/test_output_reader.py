@@ -65,8 +65,7 @@ class TestText:
     def test_notes_are_the_end_of_what_it_said(self) -> None:
         notes = read(b"x\n" * 9000 + b"the end").notes
         assert notes.endswith("x\nthe end")
-        assert len(notes) <= 4000
-        assert len(read("é".encode() * 9000).notes) <= 4000
+        assert len(read("é".encode() * 900_000).notes) <= 1 << 20
 
     def test_an_answer_by_a_schema_is_not_cut(self) -> None:
         answer = json.dumps({"a": "x" * 100_000}).encode()
@@ -100,15 +99,6 @@ class TestText:
         result = reader.result(DONE, b"")
         assert time.process_time() - began < 10
         assert (result.session_id, result.usage.cost_usd) == ("s9", 3)
-
-    def test_a_sum_that_lacks_a_part_is_unknown(self) -> None:
-        reader = agent({"add": True, "cost_usd": r"\$(?P<value>[\d.]+)"}).reader(request())
-        reader.line(b"$1")
-        assert reader.progress.cost_usd == 1
-        for _ in range(200_010):
-            reader.line(b"")
-        reader.line(b"$1")
-        assert reader.result(DONE, b"").usage == Usage()
 
     def test_a_slow_pattern_meets_no_long_line(self) -> None:
         made = agent({"error": "(?P<value>x)$"})

@@ -9,7 +9,7 @@ import pytest
 
 from branchline.agents.base import parse
 from branchline.agents.command import CommandAgent
-from branchline.agents.presets import names, preset
+from branchline.agents.presets import FOLDER, preset
 from branchline.agents.registry import ADAPTERS, make
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Limits, Mode
 from branchline.core.agent_spec import BUILT_IN, PRESETS, AgentSpec
@@ -43,8 +43,8 @@ def recorded(name: str, case: str, code: int = 0) -> AgentResult:
 
 
 def test_every_file_is_an_agent_and_every_agent_has_its_file_or_adapter() -> None:
-    assert names() == sorted(PRESETS)
-    assert sorted(BUILT_IN) == sorted((*names(), *ADAPTERS))
+    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == sorted(PRESETS)
+    assert sorted(BUILT_IN) == sorted((*PRESETS, *ADAPTERS))
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,4 +1,5 @@
 import random
+from math import inf
 from typing import Any
 
 import pytest
@@ -124,7 +125,7 @@ def test_a_lost_attempt_has_spent_its_reservation_once_and_gets_another() -> Non
         spending.lose("other", "")
         assert spending.total.spent == spending.workstreams["a"].spent == 2
         assert spending.reserved_for("one") is None
-        assert spending.unknown == ["one"]
+        assert not spending.unknown
     spending.begin("one", "a", 1.5)
     spending.pay("one", "a", {"cost_usd": 1.0}, repair=False)
     spending.end("one", "a")
@@ -183,7 +184,7 @@ def test_an_agent_for_which_there_is_no_money_is_cancelled_with_the_reason() -> 
 
 def test_a_lost_coordinator_costs_what_was_reserved_and_more_only_while_there_is_more() -> None:
     name = "task_006_execute_a"
-    state = run_of(Budget(attempt=2, run=5, unknown="allow"))
+    state = run_of(Budget(attempt=2, run=5))
     state.apply(move(state, name, State.RUNNING, attempt=1, reserved_usd=2.0))
     for left in (2, 1):
         state.apply(AttemptInterrupted(task_id=name, attempt=1))
@@ -196,7 +197,7 @@ def test_a_lost_coordinator_costs_what_was_reserved_and_more_only_while_there_is
 
 def test_a_lost_attempt_waits_for_money_that_others_may_leave() -> None:
     lost, other = "task_006_execute_a", "task_007_execute_b"
-    state = run_of(Budget(attempt=2, run=5, unknown="allow"))
+    state = run_of(Budget(attempt=2, run=5))
     state.apply(move(state, lost, State.RUNNING, attempt=1, reserved_usd=2.0))
     state.apply(AttemptInterrupted(task_id=lost, attempt=1))
     state.apply(move(state, other, State.RUNNING, attempt=1, reserved_usd=2.0))
@@ -206,25 +207,17 @@ def test_a_lost_attempt_waits_for_money_that_others_may_leave() -> None:
     assert StartAttempt(lost, 1, again=True, reserved_usd=2) in decide(state, 0)
 
 
-def test_whoever_raises_the_limit_after_a_crash_has_looked_at_what_was_lost() -> None:
-    state = run_of(Budget(attempt=2, run=5))
-    state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
-    state.apply(AttemptInterrupted(task_id="task_006_execute_a", attempt=1))
-    assert [c.error_class for c in decide(state, 0) if isinstance(c, CancelTask)] == ["budget", "budget"]
-    state.apply(RunResumed(by="user", budget=Budget(attempt=2, run=9)))
-    assert [c.task_id for c in decide(state, 0) if isinstance(c, StartAttempt)] == [
-        "task_006_execute_a",
-        "task_007_execute_b",
-    ]
-
-
-def test_repairs_are_counted_apart() -> None:
-    state = run_of(Budget())
-    state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1))
-    state.apply(called("task_006_execute_a", 1.0))
-    state.apply(called("task_006_execute_a", None, number=2))
-    state.apply(called("task_006_execute_a", 0.5, number=2))
+@pytest.mark.parametrize(("reserved", "unknown"), [(2.0, 2.0), (None, inf)])
+def test_repairs_are_counted_apart_and_those_of_unknown_cost_are_not_free(
+    reserved: float | None, unknown: float
+) -> None:
+    name, state = "task_006_execute_a", run_of(Budget())
+    state.apply(move(state, name, State.RUNNING, attempt=1, reserved_usd=reserved))
+    state.apply(called(name, 1.0))
+    state.apply(called(name, 0.5, number=2))
     assert state.spending.repairs == {"a": 0.5}
+    state.apply(called(name, None, number=2))
+    assert state.spending.repairs == {"a": 0.5 + unknown}
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from branchline.core.commands import EndRun, OpenRound, StartAttempt
 from branchline.core.events import (
+    AttemptInterrupted,
     Codegate,
     GaveUp,
     IntentReceived,
@@ -32,7 +33,7 @@ from branchline.core.pipeline import (
     task_graph,
 )
 from branchline.core.plan import Plan
-from branchline.core.rounds import reopen_round
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
@@ -201,7 +202,7 @@ def test_nothing_else_is_repaired(last: str, fields: dict[str, str]) -> None:
     assert repair_round(state, state.records[last], 0) is None
 
 
-def repaired(policy: RunPolicy, at: int, spent: float | None = None) -> str:
+def repaired(policy: RunPolicy, at: int, spent: float | None = 0) -> str:
     """Why a batch of workstream a that was first rejected at 1,000 ms gets no repair at `at` ms."""
     state = replay([started(*task_graph(plan("a", "b")), policy=policy, kind="pipeline")])
     state.apply(
@@ -209,7 +210,7 @@ def repaired(policy: RunPolicy, at: int, spent: float | None = None) -> str:
             task_id="task_008_gate_a", workstream="a", verdict="rejected", batch="a-1", tree="t", report="r", at=1000
         )
     )
-    if spent is not None:
+    if spent != 0:
         state.spending.pay("task_006_execute_a", "a", {"cost_usd": spent}, repair=True)
     return no_repair(state, state.records["task_006_execute_a"].task, at)
 
@@ -220,6 +221,8 @@ def test_repairs_end_with_their_time_and_their_money() -> None:
     assert repaired(RunPolicy(repair_rounds=2, repair_ms=500), 1500) == "repair.time (0.5 s) is over"
     assert repaired(RunPolicy(repair_rounds=2, repair_usd=2), 0, 1.99) == ""
     assert repaired(RunPolicy(repair_rounds=2, repair_usd=2), 0, 2.0) == "repair.usd ($2.00) is spent"
+    assert repaired(RunPolicy(repair_rounds=2, repair_usd=2), 0, None) == "what its repairs cost is unknown"
+    assert repaired(RunPolicy(repair_rounds=2), 0, None) == ""
     assert repaired(RunPolicy(repair_rounds=0), 0) == "repair.rounds (0) are used up"
 
 
@@ -302,6 +305,49 @@ def test_a_run_that_gets_no_plan_is_archived_all_the_same_and_a_later_plan_keeps
     assert [record.task.id for record in archives] == ["task_004_archive", "task_004_archive_r2"]
     assert archives[1].task.dependencies == ("task_012_ship",)
     assert state.records["task_004_worktree_a"].task.dependencies == ("task_003_planning_r2",)
+
+
+def propose(state: RunState) -> None:
+    state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
+
+
+def test_a_plan_that_was_proposed_by_a_lost_attempt_waits_for_nobody() -> None:
+    state = planned(approve=True)
+    propose(state)
+    assert not state.awaiting, "what was written of the attempt does not reach to its end"
+    state.apply(AttemptInterrupted(task_id="task_003_planning", attempt=1))
+    assert decide(state, 0) == [StartAttempt("task_003_planning", 1, again=True)]
+
+
+def test_a_plan_that_is_made_again_waits_for_nobody_meanwhile() -> None:
+    state = planned(approve=True)
+    propose(state)
+    move(state, "task_003_planning", State.COMPLETED)
+    assert evolve(state, RunResumed(by="user")).awaiting
+    added = retry_round(state, "task_003_planning")
+    assert not isinstance(added, str)
+    state.apply(added)
+    assert not state.awaiting
+    move(state, "task_003_planning_r2", State.RUNNING)
+    move(state, "task_003_planning_r2", State.FAILED, retryable=True, retry_at=10)
+    assert not state.awaiting
+
+
+@pytest.mark.parametrize("end", [State.CANCELLED, State.SKIPPED])
+def test_a_planner_that_may_not_start_ends_the_run_with_an_archive_and_the_reason(end: State) -> None:
+    state = replay([started(*planning_graph(), kind="pipeline")])
+    for name in ("task_001_preflight", "task_002_run_init"):
+        move(state, name, State.RUNNING)
+        move(state, name, State.COMPLETED)
+    move(state, "task_003_planning", end, reason="the budget is spent", error_class="budget")
+    added = growth(state)
+    assert added is not None
+    state.apply(added)
+    assert decide(state, 0) == [StartAttempt("task_004_archive", 1)]
+    move(state, "task_004_archive", State.RUNNING)
+    move(state, "task_004_archive", State.COMPLETED)
+    assert decide(state, 0) == [EndRun()]
+    assert run_status(state) == ("failed", "the budget is spent")
 
 
 def test_a_cancelled_run_that_waits_for_its_plan_ends() -> None:

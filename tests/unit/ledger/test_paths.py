@@ -91,3 +91,15 @@ def test_the_same_run_id_elsewhere_has_another_marker(tmp_path: Path) -> None:
     here, there = RunPaths(tmp_path / "a", "R"), RunPaths(tmp_path / "b", "R")
     assert here.marker.startswith("R@")
     assert here.marker == RunPaths(tmp_path / "a", "R").marker != there.marker
+
+
+def test_what_a_lost_go_at_an_attempt_left_is_kept_beside_the_next(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path, "R")
+    paths.set_aside("t", 1)
+    assert not paths.attempts.exists()
+    for number in (1, 2):
+        paths.attempt("t", 1).mkdir(parents=True)
+        (paths.attempt("t", 1) / "stdout.log").write_text(f"{number}")
+        paths.set_aside("t", 1)
+    kept = {folder.name: (folder / "stdout.log").read_text() for folder in paths.attempts.iterdir()}
+    assert kept == {"t.1.lost-1": "1", "t.1.lost-2": "2"}

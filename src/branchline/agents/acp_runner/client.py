@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import acp
+import msgspec
 from acp import schema
 
 from branchline.agents.acp_runner.events import emit
@@ -46,7 +47,7 @@ class Client:
                 emit("tool", **call)
         elif isinstance(update, schema.UsageUpdate) and update.cost:
             self.spent.cost(update.cost)
-            emit("usage", **self.spent.totals())
+            emit("usage", usage=msgspec.to_builtins(self.spent.usage))
 
     async def request_permission(
         self,

@@ -8,6 +8,7 @@ from typing import cast
 from urllib.parse import quote
 
 import acp
+import msgspec
 from acp import schema
 from acp.client.connection import ClientSideConnection
 from pydantic import ValidationError
@@ -43,7 +44,7 @@ async def converse(order: Order, to_agent: StreamWriter, from_agent: StreamReade
     except TimeoutError as error:
         raise Failed("protocol", f"it opened no session within {ANSWERS_WITHIN:g} s") from error
     client.spent.answered(answer, client.agent)
-    emit("usage", **client.spent.totals())
+    emit("usage", usage=msgspec.to_builtins(client.spent.usage))
     emit("result", stop_reason=answer.stop_reason, text="".join(client.said))
 
 

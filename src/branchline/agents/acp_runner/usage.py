@@ -2,49 +2,45 @@
 
 from typing import Any
 
+import msgspec
 from acp import schema
 from pydantic import ValidationError
 
+from branchline.core.agent import Usage
+
 
 class Spent:
-    """Adds up an attempt. None is unknown; a cost of 0 is, too: agents say so of models that they have no price for."""
+    """Adds up an attempt. A cost of 0 is unknown: agents say so of models that they have no price for."""
 
     def __init__(self) -> None:
-        self._input: int | None = None
-        self._output: int | None = None
-        self._cached: int | None = None
-        self._usd: float | None = None
+        self.usage = Usage()
 
     def message(self, meta: dict[str, Any]) -> None:
         """The metadata of a message: Qwen tells what each call of the model used there."""
-        usage = _usage(meta.get("usage"))
-        if usage is not None:
-            self._input = (self._input or 0) + _input(usage)
-            self._output = (self._output or 0) + _output(usage)
-            self._cached = (self._cached or 0) + (usage.cached_read_tokens or 0)
+        told, before = _usage(meta.get("usage")), self.usage
+        if told is not None:
+            self._know(
+                input_tokens=(before.input_tokens or 0) + _input(told),
+                output_tokens=(before.output_tokens or 0) + _output(told),
+                cached_tokens=(before.cached_tokens or 0) + (told.cached_read_tokens or 0),
+            )
 
     def cost(self, cost: schema.Cost) -> None:
         """What the session has cost so far."""
         if cost.currency == "USD" and cost.amount > 0:
-            self._usd = cost.amount
+            self._know(cost_usd=cost.amount)
 
     def answered(self, answer: schema.PromptResponse, agent: str) -> None:
         """The answer to the prompt, which may tell what all of it used; Gemini does in its metadata."""
         counts = _members(_members((answer.field_meta or {}).get("quota")).get("token_count"))
-        if answer.usage is not None and agent not in LAST_CALL_ONLY:
-            self._input, self._output = _input(answer.usage), _output(answer.usage)
-            self._cached = answer.usage.cached_read_tokens
+        told = answer.usage
+        if told is not None and agent not in LAST_CALL_ONLY:
+            self._know(input_tokens=_input(told), output_tokens=_output(told), cached_tokens=told.cached_read_tokens)
         elif isinstance(counts.get("input_tokens"), int) and isinstance(counts.get("output_tokens"), int):
-            self._input, self._output = counts["input_tokens"], counts["output_tokens"]
+            self._know(input_tokens=counts["input_tokens"], output_tokens=counts["output_tokens"])
 
-    def totals(self) -> dict[str, int | float | None]:
-        """The members of an event."""
-        return {
-            "input_tokens": self._input,
-            "output_tokens": self._output,
-            "cached_tokens": self._cached,
-            "cost_usd": self._usd,
-        }
+    def _know(self, **counts: float | None) -> None:
+        self.usage = msgspec.structs.replace(self.usage, **counts)
 
 
 LAST_CALL_ONLY = frozenset({"OpenCode"})

@@ -1,4 +1,4 @@
-"""What is asked of a provider: which API it is, for which model, and how that API words an error."""
+"""What is asked of a provider: which API it is, for which model, what we add to it, and how that API words an error."""
 
 import json
 import re
@@ -9,9 +9,13 @@ from typing import Any
 
 import msgspec
 
+from branchline.agents.metering.counting import LONGEST
+from branchline.agents.stream import decoded
+
 SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|cred|cookie", re.IGNORECASE)
 FREE = ("/count_tokens", ":countTokens")
 MODEL_IN_PATH = re.compile(r"/(?:models|deployments)/([^/:]+)")
+BETWEEN_EVENTS = re.compile(rb"(\r?\n\r?\n)")
 LONGEST_NAME = 200
 
 
@@ -46,11 +50,14 @@ class _Body(msgspec.Struct):
     stream_options: dict[str, Any] | None = None
 
 
+BODY = msgspec.json.Decoder(_Body)
+
+
 def question(method: str, path: str, body: bytes) -> Question:
     """Read a request. A streamed chat is made to tell its usage, which that API does only on demand."""
     plain = path.partition("?")[0]
     api = _api(plain)
-    asked = _decoded(body)
+    asked = decoded(body, BODY) or _Body()
     in_path = MODEL_IN_PATH.search(plain)
     model = (asked.model or (in_path[1] if in_path else ""))[:LONGEST_NAME]
     known = plain.endswith(("/messages", "completions", "/responses", "enerateContent"))
@@ -61,13 +68,6 @@ def question(method: str, path: str, body: bytes) -> Question:
         options = {**(asked.stream_options or {}), "include_usage": True}
         body = msgspec.json.encode({**members, "stream_options": options})
     return Question(method, without_secrets(path), api, model, body, paid, adds)
-
-
-def _decoded(body: bytes) -> _Body:
-    try:
-        return msgspec.json.decode(body, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Body()
 
 
 def _api(path: str) -> Api:
@@ -101,3 +101,41 @@ def error_body(api: Api, status: int, message: str) -> bytes:
     else:
         made = {"error": {"message": message, "type": kind, "param": None, "code": kind}}
     return json.dumps(made).encode()
+
+
+class _Chunk(msgspec.Struct):
+    choices: tuple[msgspec.Raw, ...] | None = None
+    usage: dict[str, msgspec.Raw] | None = None
+
+
+CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+class Unasked:
+    """Keeps from an agent what only we have asked for: the event of a chat's stream that tells its usage.
+
+    It takes a stream's pieces and gives what the agent may see of them, whole events at a time.
+
+    An event without choices is one that an agent that asked for no usage has never met, and may stumble over.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def rid(self, piece: bytes) -> bytes:
+        """What can be passed on after this piece; maybe nothing yet."""
+        *parts, self._rest = BETWEEN_EVENTS.split(self._rest + piece)
+        events = zip(parts[::2], parts[1::2], strict=True)
+        passed = b"".join(event + end for event, end in events if not _only_usage(event))
+        if len(self._rest) > LONGEST:
+            passed, self._rest = passed + self._rest, b""
+        return passed
+
+    def end(self) -> bytes:
+        """What is left when the stream has ended."""
+        return self._rest
+
+
+def _only_usage(event: bytes) -> bool:
+    chunk = decoded(event.removeprefix(b"data:"), CHUNK)
+    return chunk is not None and chunk.choices == () and chunk.usage is not None

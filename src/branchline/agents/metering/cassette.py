@@ -20,6 +20,7 @@ from branchline.agents.metering.counting import LONGEST
 from branchline.agents.metering.portable import marked, unmarked
 from branchline.agents.metering.reply import CutOff, Reply
 from branchline.agents.metering.transcript import cannot_write
+from branchline.agents.stream import NO_JSON
 from branchline.errors import InvalidInput
 from branchline.process.secrets import Secrets
 
@@ -172,7 +173,7 @@ def _digest(body: bytes, root: str) -> str:
 def _entry(path: Path) -> Entry:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Entry)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NO_JSON as error:
         raise InvalidInput(f"{path} is no part of a recording: {error}", hint="record it anew") from error
 
 

@@ -4,19 +4,12 @@ from typing import Annotated
 
 import msgspec
 
+from branchline.agents.stream import NO_JSON
+from branchline.core.agent import Usage
+
 LONGEST = 8 << 20  # bytes of one event, or of an answer that is no stream; what is longer is not counted
-NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Count = Annotated[int, msgspec.Meta(ge=0)] | None
-
-
-class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer has used; None is unknown. `cached_tokens` is a part of `input_tokens`."""
-
-    model: str = ""
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
 
 
 class _Details(msgspec.Struct):
@@ -78,8 +71,9 @@ class Counter:
         self._rest = bytearray()  # of a line, or a whole answer that is no stream
         self._data = bytearray()  # of an event
         self._usage = _Usage()
-        self._model = ""
         self._lost = False
+        self.model = ""
+        """The one that has answered; empty if the answer does not say so."""
         self.complete = False
         """Whether the event has come after which no API says anything more about tokens."""
 
@@ -94,7 +88,7 @@ class Counter:
             self._rest.clear()
         self._keep(self._rest, rest)
 
-    def counted(self, *, whole: bool) -> Counted:
+    def counted(self, *, whole: bool) -> Usage:
         """What was used. `whole`: the body came to its end; a broken off one is known only if it was `complete`."""
         if self._stream:
             self._line(bytes(self._rest))
@@ -102,11 +96,8 @@ class Counter:
         elif whole and not self._skip:
             self._event(bytes(self._rest))
         self._rest.clear()
-        if self._lost:
-            return Counted()
-        if not (whole or self.complete):
-            return Counted(model=self._model)
-        return _counted(self._usage, self._model)
+        known = not self._lost and (whole or self.complete)
+        return _used(self._usage) if known else Usage()
 
     def _keep(self, buffer: bytearray, data: bytes) -> None:
         if len(buffer) + len(data) > LONGEST:
@@ -139,7 +130,7 @@ class Counter:
 
     def _take(self, event: _Event) -> None:
         inner = event.message or event.response
-        self._model = event.model_version or event.model or (inner and inner.model) or self._model
+        self.model = event.model_version or event.model or (inner and inner.model) or self.model
         usage = event.usage or event.usage_metadata or (inner and inner.usage)
         if usage and event.type == "message_start":
             usage.output_tokens = None  # it says 1; the count comes at the end
@@ -150,29 +141,26 @@ class Counter:
         self.complete = self.complete or finished or event.type in LAST_EVENTS
 
 
-def _counted(usage: _Usage, model: str) -> Counted:
+def _used(told: _Usage) -> Usage:
     """One meaning for all APIs: input with what was cached, output with what was thought."""
-    if usage.prompt_token_count is not None:  # Gemini leaves out what is zero
-        return Counted(
-            model=model,
-            input_tokens=usage.prompt_token_count + (usage.tool_token_count or 0),
-            output_tokens=(usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
-            cached_tokens=usage.cached_token_count or 0,
+    if told.prompt_token_count is not None:  # Gemini leaves out what is zero
+        return Usage(
+            input_tokens=told.prompt_token_count + (told.tool_token_count or 0),
+            output_tokens=(told.candidates_token_count or 0) + (told.thoughts_token_count or 0),
+            cached_tokens=told.cached_token_count or 0,
         )
-    if usage.prompt_tokens is not None:
-        details = usage.prompt_tokens_details
-        return Counted(
-            model=model,
-            input_tokens=usage.prompt_tokens,
-            output_tokens=usage.completion_tokens,
+    if told.prompt_tokens is not None:
+        details = told.prompt_tokens_details
+        return Usage(
+            input_tokens=told.prompt_tokens,
+            output_tokens=told.completion_tokens,
             cached_tokens=details.cached_tokens if details else None,
         )
-    if usage.input_tokens is None:
-        return Counted(model=model, output_tokens=usage.output_tokens)
-    details, read = usage.input_tokens_details, usage.cache_read_input_tokens
-    return Counted(
-        model=model,
-        input_tokens=usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (read or 0),
-        output_tokens=usage.output_tokens,
+    if told.input_tokens is None:
+        return Usage(output_tokens=told.output_tokens)
+    details, read = told.input_tokens_details, told.cache_read_input_tokens
+    return Usage(
+        input_tokens=told.input_tokens + (told.cache_creation_input_tokens or 0) + (read or 0),
+        output_tokens=told.output_tokens,
         cached_tokens=details.cached_tokens if details and read is None else read,
     )

@@ -4,16 +4,19 @@ Models name files by absolute paths, and a worktree's path is another in every r
 pieces; then what its events add up to is put into the first of them.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from branchline.agents.metering.counting import LONGEST
+from branchline.agents.stream import decoded
 
 MARK = b"{{worktree}}"
 EVENT = re.compile(rb"^data:([^\r\n]*)", re.MULTILINE)
 TEXTS = ("partial_json", "text", "thinking")
+OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 Key = tuple[object, ...]
 Where = tuple[dict[str, Any], str]
@@ -36,7 +39,7 @@ def unmarked(data: bytes, root: str) -> bytes:
 def _joined(data: bytes, root: str) -> bytes:
     """The stream with each text that names `root` whole, in its first event, and nothing of it in the later ones."""
     found = list(EVENT.finditer(data))
-    events = [_decoded(match[1]) for match in found]
+    events = [decoded(match[1], OBJECT) or {} for match in found]
     texts: dict[Key, list[tuple[int, Where]]] = {}
     for number, event in enumerate(events):
         for key, where in _pieces(event):
@@ -45,7 +48,7 @@ def _joined(data: bytes, root: str) -> bytes:
     made, end = bytearray(), 0
     for number in sorted(changed):
         start, stop = found[number].span(1)
-        made += data[end:start] + b" " + json.dumps(events[number], ensure_ascii=False).encode()
+        made += data[end:start] + b" " + msgspec.json.encode(events[number])
         end = stop
     return bytes(made + data[end:])
 
@@ -58,14 +61,6 @@ def _join(pieces: list[tuple[int, Where]], root: str) -> bool:
     for position, (_, (holder, member)) in enumerate(pieces):
         holder[member] = "" if position else text
     return True
-
-
-def _decoded(data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _pieces(event: dict[str, Any]) -> Iterator[tuple[Key, Where]]:

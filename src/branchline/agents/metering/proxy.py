@@ -12,14 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from branchline.agents.metering.account import Account
-from branchline.agents.metering.api import Question, error_body, question, secrets_in
+from branchline.agents.metering.api import Question, Unasked, error_body, question, secrets_in
 from branchline.agents.metering.cassette import Recorder, Recording, Tape
 from branchline.agents.metering.reply import ClientGone, Reply
 from branchline.agents.metering.server import LARGEST_REQUEST, Call, Server
-from branchline.agents.metering.tally import Tally
+from branchline.agents.metering.tally import Account, Tally
 from branchline.agents.metering.transcript import Exchange, Transcript
-from branchline.agents.metering.unasked import Unasked
 from branchline.agents.metering.upstream import Upstream
 from branchline.core.agent import Usage
 from branchline.core.pricing import Price
@@ -74,11 +72,6 @@ class Proxy:
     def usage(self) -> Usage:
         """What all answers have used; what is unknown of one is unknown of all. Waits up to 2 s for the last ones."""
         return self._tally.usage
-
-    @property
-    def spent_usd(self) -> float:
-        """The known part of the cost so far, US dollars."""
-        return self._tally.spent_usd
 
     @property
     def missing(self) -> int:

@@ -1,11 +1,14 @@
-"""What the requests of one attempt add up to."""
+"""What the requests of one attempt add up to, each counted while its answer passes."""
 
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from branchline.agents.metering.counting import Counted
+from branchline.agents.metering.api import Question
+from branchline.agents.metering.counting import Counter
+from branchline.agents.metering.reply import Reply
+from branchline.agents.metering.transcript import Exchange
 from branchline.core.agent import Usage
 from branchline.core.pricing import Price, price_of, priced
 
@@ -34,15 +37,10 @@ class Tally:
                 self._under_way -= 1
                 self._changed.notify_all()
 
-    def add(self, counted: Counted, asked_model: str) -> Usage:
-        """Count a paid answer, priced by the model that gave it, or else by the one that was asked for."""
-        model = counted.model if price_of(counted.model, self._prices) else asked_model
-        plain = Usage(
-            input_tokens=counted.input_tokens,
-            output_tokens=counted.output_tokens,
-            cached_tokens=counted.cached_tokens,
-        )
-        usage = priced(plain, model, self._prices)
+    def add(self, used: Usage, *models: str) -> Usage:
+        """Count a paid answer, priced by the first of `models` that has a price: who gave it, who was asked for it."""
+        model = next((model for model in models if price_of(model, self._prices)), "")
+        usage = priced(used, model, self._prices)
         with self._changed:
             self._used.append(usage)
         return usage
@@ -75,6 +73,45 @@ class Tally:
             cost_usd=cost,
             cost_source="unknown" if cost is None else "metered",
         )
+
+
+class Account:
+    """Adds one answer to the tally, once; before the agent sees its end, so that its next request finds it there."""
+
+    def __init__(self, tally: Tally, asked: Question, line: Exchange) -> None:
+        """`line` receives what is found out."""
+        self._tally, self._asked, self._line = tally, asked, line
+        self._length: int | None = None
+        self._counter = Counter("")
+        self._open = asked.paid
+
+    def head(self, reply: Reply) -> None:
+        """The answer begins. Errors and redirections cost nothing."""
+        self._line.status = reply.status
+        self._length = reply.length
+        self._counter = Counter(reply.content_type)
+        self._open = self._open and 200 <= reply.status < 300
+
+    def take(self, piece: bytes) -> None:
+        """The next piece of the body."""
+        self._line.answer_bytes += len(piece)
+        if not self._open:
+            return
+        self._counter.feed(piece)
+        whole = self._line.answer_bytes == self._length
+        if whole or self._counter.complete:
+            self.settle(whole=whole)
+
+    def settle(self, *, whole: bool) -> None:
+        """The answer has ended; `whole`: it was not broken off. One that has to be paid all the same is unknown."""
+        if not self._open:
+            return
+        self._open = False
+        usage = self._tally.add(self._counter.counted(whole=whole), self._counter.model, self._asked.model)
+        line = self._line
+        line.model = self._counter.model or line.model
+        line.input_tokens, line.output_tokens = usage.input_tokens, usage.output_tokens
+        line.cached_tokens, line.cost_usd = usage.cached_tokens, usage.cost_usd
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

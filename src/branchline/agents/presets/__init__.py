@@ -11,11 +11,6 @@ FOLDER = Path(__file__).parent
 MERGED = ("env", "files")
 
 
-def names() -> list[str]:
-    """The presets that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
 def preset(spec: AgentSpec) -> AgentSpec:
     """The preset that `spec.use` names, with what `spec` sets in its place.
 

@@ -5,8 +5,7 @@ pytest.importorskip("acp", reason="the extra acp is not installed")
 from acp import schema
 
 from branchline.agents.acp_runner.usage import Spent
-
-NOTHING = {"input_tokens": None, "output_tokens": None, "cached_tokens": None, "cost_usd": None}
+from branchline.core.agent import Usage
 
 
 def usage(total: int, thought: int = 0, cached: int = 0, written: int = 0) -> dict[str, int]:
@@ -24,26 +23,26 @@ def test_nothing_told_is_nothing_known() -> None:
     spent.answered(answer(), "x")
     spent.message({"usage": {"inputTokens": "many"}})
     spent.answered(answer(_meta={"quota": {"token_count": {"input_tokens": "many"}}}), "x")
-    assert spent.totals() == NOTHING
+    assert spent.usage == Usage()
 
 
 def test_the_answer_tells_what_all_of_it_used() -> None:
     spent = Spent()
     spent.answered(answer(usage=usage(110)), "x")
-    assert spent.totals() == {**NOTHING, "input_tokens": 100, "output_tokens": 10}
+    assert spent.usage == Usage(input_tokens=100, output_tokens=10)
 
 
 def test_cached_and_thought_tokens_belong_to_input_and_output() -> None:
     beside = usage(100 + 10 + 7 + 30 + 5, thought=7, cached=30, written=5)
     spent = Spent()
     spent.answered(answer(usage=beside), "x")
-    assert spent.totals() == {**NOTHING, "input_tokens": 135, "output_tokens": 17, "cached_tokens": 30}
+    assert spent.usage == Usage(input_tokens=135, output_tokens=17, cached_tokens=30)
 
 
 def test_who_tells_the_last_calls_tokens_for_all_of_them_is_not_believed() -> None:
     spent = Spent()
     spent.answered(answer(usage=usage(110)), "OpenCode")
-    assert spent.totals() == NOTHING
+    assert spent.usage == Usage()
 
 
 def test_tokens_told_with_each_message_are_added_up() -> None:
@@ -51,19 +50,19 @@ def test_tokens_told_with_each_message_are_added_up() -> None:
     for _ in range(2):
         spent.message({"usage": usage(110, thought=3, cached=40)})
     spent.answered(answer(), "qwen-code")
-    assert spent.totals() == {**NOTHING, "input_tokens": 200, "output_tokens": 20, "cached_tokens": 80}
+    assert spent.usage == Usage(input_tokens=200, output_tokens=20, cached_tokens=80)
 
 
 def test_geminis_place() -> None:
     spent = Spent()
     spent.answered(answer(_meta={"quota": {"token_count": {"input_tokens": 5, "output_tokens": 6}}}), "gemini-cli")
-    assert spent.totals() == {**NOTHING, "input_tokens": 5, "output_tokens": 6}
+    assert spent.usage == Usage(input_tokens=5, output_tokens=6)
 
 
 def test_a_cost_of_nothing_is_not_known() -> None:
     spent = Spent()
     spent.cost(schema.Cost(amount=0, currency="USD"))
     spent.cost(schema.Cost(amount=2, currency="EUR"))
-    assert spent.totals() == NOTHING
+    assert spent.usage == Usage()
     spent.cost(schema.Cost(amount=0.5, currency="USD"))
-    assert spent.totals()["cost_usd"] == 0.5
+    assert spent.usage.cost_usd == 0.5

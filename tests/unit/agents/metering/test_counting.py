@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.metering.counting import LONGEST, Counted, Counter
+from branchline.agents.metering.counting import LONGEST, Counter
+from branchline.core.agent import Usage
 from unit.agents.metering.provider import anthropic, chat, event_bytes, gemini, responses
 
 EVENTS = "text/event-stream; charset=utf-8"
@@ -18,14 +19,19 @@ def stream(events: list[Any], newline: bytes = b"\n") -> bytes:
     return b"".join(map(event_bytes, events)).replace(b"\n", newline)
 
 
-def count(data: bytes, content_type: str, *, whole: bool = True) -> Counted:
+def count(data: bytes, content_type: str, *, whole: bool = True) -> tuple[str, Usage]:
     counter = Counter(content_type)
     counter.feed(data)
-    return counter.counted(whole=whole)
+    return ended(counter, whole=whole)
 
 
-def expected(model: str) -> Counted:
-    return Counted(model=model, input_tokens=18, output_tokens=7, cached_tokens=5)
+def ended(counter: Counter, *, whole: bool = True) -> tuple[str, Usage]:
+    used = counter.counted(whole=whole)
+    return counter.model, used
+
+
+def expected(model: str) -> tuple[str, Usage]:
+    return model, Usage(input_tokens=18, output_tokens=7, cached_tokens=5)
 
 
 @pytest.mark.parametrize("model", STREAMS)
@@ -58,7 +64,7 @@ def test_every_answer_that_is_no_stream(model: str) -> None:
     value = {**WHOLE[model], "choices": [{}]} if model == "gpt-x" else WHOLE[model]
     assert count(json.dumps(value).encode(), JSON) == expected(model)
     assert count(text, "") == expected(model)
-    assert count(text[:-1], JSON) == Counted()
+    assert count(text[:-1], JSON) == ("", Usage())
 
 
 @given(st.data(), st.sampled_from(sorted(STREAMS)), st.booleans())
@@ -69,7 +75,7 @@ def test_any_split_counts_the_same(data: st.DataObject, model: str, folded: bool
     for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
         counter.feed(body[start:end])
     assert counter.complete
-    assert counter.counted(whole=True) == expected(model)
+    assert ended(counter) == expected(model)
 
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b"data: ", b"\n", b"\n\n", b"{", b'{"usage":', b"[DONE]"])))
@@ -78,13 +84,13 @@ def test_any_bytes_are_survived_and_split_alike(pieces: list[bytes]) -> None:
         counter = Counter(kind)
         for piece in pieces:
             counter.feed(piece)
-        assert counter.counted(whole=True) == count(b"".join(pieces), kind)
+        assert ended(counter) == count(b"".join(pieces), kind)
 
 
 @pytest.mark.parametrize("model", STREAMS)
 def test_a_stream_that_breaks_off_is_unknown(model: str) -> None:
     short = stream(STREAMS[model][:-2] if model == "gpt-x" else STREAMS[model][:-1])
-    assert count(short, EVENTS, whole=False) == Counted(model=model)
+    assert count(short, EVENTS, whole=False) == (model, Usage())
 
 
 def test_an_agent_that_leaves_after_the_last_event_is_known() -> None:
@@ -93,7 +99,7 @@ def test_an_agent_that_leaves_after_the_last_event_is_known() -> None:
 
 def test_a_stream_that_ends_in_an_error_does_not_count_the_first_output_token() -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "later"}}
-    found = count(stream([anthropic()[0], error]), EVENTS)
+    _, found = count(stream([anthropic()[0], error]), EVENTS)
     assert (found.input_tokens, found.output_tokens) == (18, None)
 
 
@@ -117,7 +123,12 @@ def test_an_event_of_several_lines_and_comments() -> None:
     ],
 )
 def test_what_is_not_understood_is_unknown(body: bytes, kind: str) -> None:
-    assert count(body, kind) == Counted()
+    assert count(body, kind) == ("", Usage())
+
+
+def test_a_stream_that_is_not_understood_in_part_is_unknown() -> None:
+    odd = event_bytes({"type": "message_delta", "usage": {"output_tokens": "many"}})
+    assert count(odd + stream(anthropic()), EVENTS)[1] == Usage()
 
 
 def test_a_huge_answer_takes_bounded_memory_and_is_unknown() -> None:
@@ -131,7 +142,7 @@ def test_a_huge_answer_takes_bounded_memory_and_is_unknown() -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 3 * LONGEST
-        assert counter.counted(whole=True) == Counted()
+        assert ended(counter) == ("", Usage())
 
 
 def test_long_streams_of_small_events_are_counted() -> None:
@@ -140,4 +151,4 @@ def test_long_streams_of_small_events_are_counted() -> None:
     for _ in range(20_000):
         counter.feed(small)
     counter.feed(stream(responses()))
-    assert counter.counted(whole=True) == expected("gpt-x")
+    assert ended(counter) == expected("gpt-x")

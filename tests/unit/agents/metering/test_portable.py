@@ -75,6 +75,11 @@ def test_what_is_no_event_stays(body: bytes) -> None:
     assert marked(body, OLD) == body
 
 
+def test_half_a_character_harms_nothing() -> None:
+    body = b'data: {"type": "d", "delta": "%s \\ud83d"}\n\n' % OLD.encode()
+    assert unmarked(marked(body, OLD), NEW) == body.replace(OLD.encode(), NEW.encode())
+
+
 def test_neighbours_and_huge_answers_stay() -> None:
     near = f"{OLD}b {OLD}-2 {OLD}.old".encode()
     assert marked(near + f" {OLD}".encode(), OLD) == near + b" " + MARK
