@@ -204,7 +204,7 @@ class Simulation:
         """The run waits, driven by nobody; somebody looks at it, accepts its plan, maybe edited, or refuses it."""
         state = self.state
         assert state.proposed is not None
-        assert not state.open
+        assert not state.running
         assert not any(record.task.workstream for record in state.records.values())
         self.note(RunResumed(by="tester"))
         if self.chance.random() < 0.3:
@@ -289,7 +289,8 @@ def check_money(state: RunState) -> None:
 
 
 def check_start(state: RunState, record: TaskRecord, command: StartAttempt) -> None:
-    """Nothing starts in a run that is to end but what always runs, and no agent without its money."""
+    """Nothing starts while a plan waits, nothing in a run that is to end but what always runs, no agent unpaid."""
+    assert not state.awaiting
     assert record.task.trigger == "always" or not (state.cancel_requested or state.stopped_by)
     budget, paid = state.policy.budget, record.task.step in state.policy.paid_steps
     if paid and (budget.attempt or budget.run or budget.workstream):

@@ -1,8 +1,9 @@
 """Agents that are missing, too old, not logged in, cut off, asked too much: told truly, with what to do, nothing lost."""
 
 import json
-import resource
+import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,27 +25,27 @@ PROGRAMS = {
     "pi": ("pi", "0.73.1"),
 }
 MODELS = [{"id": "aider", "use": "aider", "model": "openai/gpt-5"}]
-DOCTOR = "branchline doctor"
+LOGIN = "valid key or login"
 ERRORS = [
-    ("claude_code", "auth", "auth", "Invalid API key", DOCTOR),
-    ("claude_code", "no_key", "auth", "Not logged in", DOCTOR),
-    ("claude_code", "billing", "billing", "Credit balance is too low", "--agent"),
+    ("claude_code", "auth", "auth", "Invalid API key", LOGIN),
+    ("claude_code", "no_key", "auth", "Not logged in", LOGIN),
+    ("claude_code", "billing", "billing", "Credit balance is too low", "can pay"),
     ("claude_code", "unknown_model", "unknown_model", "issue with the selected model", "`model:`"),
-    ("claude_code", "context_too_large", "context_too_large", "Prompt is too long", "smaller scope"),
+    ("claude_code", "context_too_large", "context_too_large", "Prompt is too long", "larger window"),
     ("claude_code", "rate_limit", "rate_limit", "429", "branchline retry"),
     ("claude_code", "overloaded", "overloaded", "", "branchline retry"),
     ("claude_code", "server_error", "server_error", "500", "branchline retry"),
     ("claude_code", "connection", "connection", "Unable to connect", "branchline retry"),
-    ("codex", "auth", "auth", "401 Unauthorized", DOCTOR),
-    ("codex", "no_key", "auth", "OPENAI_API_KEY", DOCTOR),
-    ("codex", "too_large", "context_too_large", "maximum length", "smaller scope"),
+    ("codex", "auth", "auth", "401 Unauthorized", LOGIN),
+    ("codex", "no_key", "auth", "OPENAI_API_KEY", LOGIN),
+    ("codex", "too_large", "context_too_large", "maximum length", "larger window"),
     ("codex", "rate_limit", "rate_limit", "429", "branchline retry"),
-    ("aider", "auth", "auth", "", DOCTOR),
+    ("aider", "auth", "auth", "", LOGIN),
     ("aider", "unknown_model", "unknown_model", "", "`model:`"),
     ("aider", "rate_limit", "rate_limit", "", "branchline retry"),
-    ("qwen", "stream_auth", "auth", "401", DOCTOR),
-    ("opencode", "auth", "auth", "scripted fault", DOCTOR),
-    ("pi", "auth", "auth", "401", DOCTOR),
+    ("qwen", "stream_auth", "auth", "401", LOGIN),
+    ("opencode", "auth", "auth", "scripted fault", LOGIN),
+    ("pi", "auth", "auth", "401", LOGIN),
     ("pi", "server_error", "server_error", "500", "branchline retry"),
 ]
 PASSING = {"rate_limit", "overloaded", "server_error", "connection"}
@@ -168,7 +169,7 @@ def test_a_version_that_nobody_tested_works_with_a_warning(project: Project, ver
 def test_a_version_without_an_option_says_so_once(project: Project) -> None:
     install(project, "claude_code", replay("claude_code", "bad_option"), "1.0.3")
     ran = run(project, "claude_code")
-    assert_told(ran, 1, "unknown option", DOCTOR)
+    assert_told(ran, 1, "unknown option", "branchline doctor")
     assert calls(project) == [("model_error", "bad_request")]
 
 
@@ -246,6 +247,13 @@ def test_json_that_is_cut_in_the_middle_is_no_success(project: Project, agent: s
     )
 
 
+# In a process of its own: what a fork of the test's own process weighs would count too.
+PEAK = """
+import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:])
+unit = 1 if sys.platform == "darwin" else 1024
+print(ended.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
+"""
 FLOODS = {
     "one line": "head -c 200000000 /dev/zero | tr '\\0' x",
     "short lines": "yes | head -c 200000000",
@@ -257,8 +265,14 @@ FLOODS = {
 def test_a_flood_of_output_costs_neither_memory_nor_the_clock(project: Project, flood: str) -> None:
     install(project, "claude_code", f"echo x > x.txt; {FLOODS[flood]}; {replay('claude_code', 'edit')}")
     began = time.monotonic()
-    ran = run(project, "claude_code")
+    plan = {"workstreams": [{"id": "a", "scope": {"write": ["**"]}, "prompt": "Do it."}]}
+    file, config = project.request(plan, {"agent": "claude_code", "agents": MODELS})
+    command = [sys.executable, "-m", "branchline", "run", "--plan", str(file), "--config", str(config), "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *command], cwd=project.root, env={**os.environ, **project.env},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert time.monotonic() - began < 60
-    assert_told(ran, 0)
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit < 250_000_000
+    code, peak = done.stdout.split()[-2:]
+    assert code == "0", done.stderr
+    assert int(peak) < 250_000_000

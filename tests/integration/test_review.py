@@ -112,6 +112,7 @@ def test_a_round_that_repeats_what_was_rejected_ends_its_workstream(tmp_path: Pa
     ]
     assert [one["error_class"] for one in failed] == ["rejected", "rejected", "no_progress"]
     again = project.branchline("retry", ran.json["run_id"], "task_005_execute_a", "--json")
-    assert fate(again, "a")["reason"] == "agent scripted: the agent changed nothing", (
+    reason = fate(again, "a")["reason"]
+    assert reason.startswith("agent scripted: the agent changed nothing; no progress"), (
         "it goes on from what was rejected"
     )

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 
 from branchline.agents.base import Agent
-from branchline.core.agent_spec import BUILT_IN, PRESETS, AgentSpec
+from branchline.core.agent_spec import BUILT_IN, ENTRY_POINTS, PRESETS, AgentSpec
 from branchline.errors import InvalidInput
 
-ENTRY_POINTS = "branchline.agents"
 ADAPTERS = {
     "scripted": ("branchline.agents.scripted", "ScriptedAgent"),
     "claude_code": ("branchline.agents.claude_code", "ClaudeCode"),

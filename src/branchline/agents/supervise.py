@@ -21,7 +21,6 @@ TAIL_BYTES = 1 << 20
 MESSAGE, NOTES = 2_000, 20_000  # characters
 LOOPBACK = "127.0.0.1,localhost"
 MAX_OUTPUT = 1 << 30  # bytes a stream; a runaway agent must not fill the disk
-OUR_LIMITS = {"output_limit": "it printed more than 1 GB", "budget": "it reached its budget"}
 
 
 def attempt(  # noqa: PLR0913 - keyword-only data
@@ -83,7 +82,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     secrets.clean_folder(folder)  # its home is kept, for what it may tell; a key in it is not
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
-    result = secrets.clean(_cut(_classified(ended, checked(parsed, request), timeout)))
+    result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout)))
     # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
     with suppress(OSError):
         _write_result(folder, result)
@@ -100,10 +99,16 @@ def _over_budget(request: AgentRequest, reader: Reader) -> bool:
     return limit is not None and spent is not None and spent > limit
 
 
-def _classified(ended: Exit, parsed: AgentResult, timeout: float) -> AgentResult:
-    if ended.reason in OUR_LIMITS:
-        error_class = "budget" if ended.reason == "budget" else ""
-        return _ended(parsed, AgentStatus.LIMIT, f"stopped: {OUR_LIMITS[ended.reason]}", error_class)
+def over_budget(request: AgentRequest) -> str:
+    """What is said of an attempt that reached its budget."""
+    return f"stopped: it reached its budget of ${request.limits.usd or 0:,.2f}"
+
+
+def _classified(ended: Exit, parsed: AgentResult, request: AgentRequest, timeout: float) -> AgentResult:
+    if ended.reason == "output_limit":
+        return _ended(parsed, AgentStatus.LIMIT, "stopped: it printed more than 1 GB")
+    if ended.reason == "budget":
+        return _ended(parsed, AgentStatus.LIMIT, over_budget(request), "budget")
     if ended.reason == "timeout":
         last = f"; its last error: {parsed.message}" if parsed.error_class else ""  # it was still trying again
         return _ended(parsed, AgentStatus.TIMEOUT, f"stopped after {timeout:g} s{last}")

@@ -67,7 +67,6 @@ def somebody_is_there() -> bool:
 def decision(paths: "RunPaths", state: RunState) -> Plan | str:
     """Ask what becomes of a proposed plan: the plan to go on with, or `no` or `later`."""
     plan, settings = proposal(state)
-    edited = None
     while True:
         choice = click.prompt(
             "Carry it out? yes, edit, no, later",
@@ -81,8 +80,6 @@ def decision(paths: "RunPaths", state: RunState) -> Plan | str:
         if choice == "n":
             return "no"
         if choice == "l":
-            if edited is not None:
-                say(f"as edited: branchline approve {paths.run_id} --plan {_edited_file(paths)}")
             return "later"
         edited = _edited(paths, plan, settings)
         if edited is not None:
@@ -98,6 +95,12 @@ def proposal(state: RunState) -> tuple[Plan, Settings]:
     shown = plan_lines(plan, settings, state.policy.budget)
     say("", *shown, *(f"warning: {plain(text)}" for text in state.proposed.warnings), "")
     return plan, settings
+
+
+def remind(paths: "RunPaths", state: RunState) -> None:
+    """Say how the plan is approved as it was edited: by itself, `approve` takes the one that was proposed."""
+    if state.proposed is not None and _edited_file(paths).exists():
+        say(f"  as edited: branchline approve {paths.run_id} --plan {os.path.relpath(_edited_file(paths))}")
 
 
 def _edited_file(paths: "RunPaths") -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from branchline.cli.asking import decision, proposal, somebody_is_there
+from branchline.cli.asking import decision, proposal, remind, somebody_is_there
 from branchline.cli.output import emit, say
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
@@ -39,7 +39,9 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
         return finish(paths, as_json=as_json)
     answer = decision(paths, state)
     if answer == "later":
-        return finish(paths, as_json=as_json)
+        code = finish(paths, as_json=as_json)
+        remind(paths, state)
+        return code
     if isinstance(answer, str):
         drop(paths, Intent(kind="cancel", by=os.environ.get("USER") or "the user"))
         return driven(paths, lambda session: resume(paths, session), as_json=as_json)

@@ -10,12 +10,15 @@ from branchline.views.text import count, table, wrapped
 def plan_lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
     """The plan as text, its workstreams in the order in which they will merge, and what it may cost."""
     head = wrapped(plan.goal, indent="") or ["A plan without a goal"]
-    rows = [("", "workstream", "agent", "after", "may write")]
+    rows = [("", "workstream", "agent", "after", "what, and the files it may write")]
     for number, name in enumerate(merge_order(plan), start=1):
         workstream = plan.workstream(name)
         agent = workstream.agent or settings.agent
         after = ", ".join(workstream.depends_on)
-        rows.append((str(number), name, agent, after, " ".join(workstream.scope.write)))
+        files = " ".join(workstream.scope.write)
+        rows.append((str(number), name, agent, after, workstream.title or files))
+        if workstream.title:
+            rows.append(("", "", "", "", files))
     size = f"{count(len(plan.workstreams), 'workstream')}, at most {count(settings.max_parallel, 'task')} at once"
     gates = ", ".join([*(gate.id for gate in settings.gates), *settings.presets])
     checks = f"gates: {gates}" if gates else "no gates: nothing will be checked"

@@ -47,11 +47,12 @@ class Lines:
     """A line for whatever a reader of a log wants to find there."""
 
     def __init__(self, run_id: str) -> None:
-        say(f"run {run_id}")
+        self._head = [f"run {run_id}"]
 
     def observe(self, state: RunState, records: Sequence[Record]) -> None:
-        """Print the records that matter."""
-        say(*map(line, news(state, records)), *warnings(state, records))
+        """Print the records that matter; before the first, which run it is: one that cannot begin is none."""
+        head, self._head = self._head, []
+        say(*head, *map(line, news(state, records)), *warnings(state, records))
 
     def say(self, task_id: str, text: str) -> None:
         """What a step is about is for the live table only."""

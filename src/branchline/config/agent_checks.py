@@ -6,6 +6,7 @@ from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
 from branchline.core.agent_spec import (
     BUILT_IN,
+    ENTRY_POINTS,
     FROM_ENV,
     KEY,
     PLACEHOLDERS,
@@ -68,6 +69,8 @@ def _called_how(agent: Node) -> Iterator[Finding]:
     if isinstance(agent.data, dict) and not uses and not has_command:
         hint = f"add use: with one of {', '.join(BUILT_IN)}, or command: [program, argument]"
         yield Finding(agent.place, f"{_name(agent)} has neither use nor command", hint)
+    if uses and uses not in BUILT_IN:
+        yield from _adapter(uses, agent.children["use"].place)
     if uses in BUILT_IN and uses not in PRESETS and has_command:
         message = f"{_name(agent)} has both use and command"
         yield Finding(agent.keys["command"], message, f"drop use: {uses}, or set program: or args: instead")
@@ -75,6 +78,15 @@ def _called_how(agent: Node) -> Iterator[Finding]:
         yield Finding(agent.keys["scripts"], f"{_name(agent)} has scripts but does not use: {SCRIPTED}")
     if len(list(agent.items("tested"))) not in {0, 2}:
         yield Finding(agent.keys["tested"], "'tested' is the first and the last version that are known to work")
+
+
+def _adapter(name: str, place: Place) -> Iterator[Finding]:
+    """A finding if no adapter has that name; those of installed packages are looked up only when one may be meant."""
+    from importlib.metadata import entry_points
+
+    known = [*BUILT_IN, *sorted(entry_points(group=ENTRY_POINTS).names)]
+    if name not in known:
+        yield Finding(place, f"there is no adapter '{name}'", suggestion(name, known))
 
 
 def _command(agent: Node, key: str) -> Iterator[Finding]:

@@ -11,6 +11,9 @@ from branchline.core.json_path import json_path
 from branchline.core.plan import Model, Name, Script
 
 SCRIPTED = "scripted"
+ENTRY_POINTS = "branchline.agents"
+"""The group of entry points in which packages offer adapters of their own."""
+
 
 PRESETS = ("gemini", "qwen", "opencode", "pi", "mini-swe-agent")
 """Those of the built-in agents that are nothing but configuration, which a user may therefore change in part."""

@@ -32,8 +32,10 @@ def decide(state: RunState, now: int) -> list[Command]:
         return settling
     if added := growth(state):
         return [OpenRound(added)]
+    if state.awaiting:
+        return []
     if state.open == 0:
-        return [] if state.awaiting else [EndRun()]
+        return [EndRun()]
     return list(_starts(state, now))
 
 
@@ -99,7 +101,8 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
         elif lack := _lack(state, record):
             yield CancelTask(name, lack)
         elif (money := room.money(record)).refused:
-            yield CancelTask(name, money.refused, "budget")
+            before = f"; {record.reason}" if record.attempt else ""  # why there has to be another try
+            yield CancelTask(name, money.refused + before, "budget")
         elif not money.wait and room.take(record):
             room.reserve(record, money)
             yield StartAttempt(name, record.attempt + 1, reserved_usd=money.dollars)

@@ -16,9 +16,9 @@ from branchline.ledger.paths import RunPaths, run_ids
 
 @contextmanager
 def day_limited(paths: RunPaths, budget: Budget, now: int) -> Iterator[Budget]:
-    """The budget of a run that begins now (Unix milliseconds), its own limit cut to what is left of the day.
+    """The budget of a run that begins at `now` (Unix milliseconds), its own limit cut to what is left of the day.
 
-    The block writes the run's record 0; until then no other run of the repository can begin and count on the same money.
+    The block makes it durable; until then no other run of the repository can begin and count on the same money.
     Raises InvalidInput if nothing is left.
     """
     if budget.day is None:
@@ -40,7 +40,7 @@ def day_limited(paths: RunPaths, budget: Budget, now: int) -> Iterator[Budget]:
 
 
 def committed(paths: RunPaths, now: int) -> float:
-    """What the runs that began on the day of `now` have spent, or may still spend if they have not ended.
+    """What the other runs that began on the day of `now` have spent, or may still spend if they have not ended.
 
     Raises LedgerError: what a ledger that does not verify has spent is unknown, and unknown is not zero.
     """
@@ -51,7 +51,7 @@ def committed(paths: RunPaths, now: int) -> float:
         if reading.ok and not reading.records:  # killed as it began: it has started nothing
             continue
         state = require(reading, other)
-        if _day(state.started_at) != day:
+        if run_id == paths.run_id or _day(state.started_at) != day:
             continue
         spent, limit = state.spending.total.spent, state.policy.budget.run
         total += spent if state.end is not None or limit is None else max(spent, limit)

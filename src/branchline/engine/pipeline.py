@@ -110,13 +110,14 @@ def resume(  # noqa: PLR0913 - keyword-only data
     """Take a run up where it stopped, by the same loop. An ended run is reopened where it failed.
 
     `retry`: a task to do again, with what follows from it; `checkpoint`: a record number to go back to; `skip`: tasks
-    to leave out; `accept`: the plan that a waiting run goes on with; `budget`: US dollars that the run may spend from
-    now on. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
+    to leave out; `accept`: the plan that a waiting run goes on with; `budget`: US dollars that the run may spend in
+    all, with no other limits. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
     """
     held = take_up(paths, vouch=lambda reading: _vouch(Repo.open(paths.root), paths, reading))
     if budget is not None:
-        limits = msgspec.structs.replace(held.state.policy.budget, run=budget)
-        held = replace(held, resumed=(*held.resumed[:-1], msgspec.structs.replace(held.resumed[-1], budget=limits)))
+        # Whoever says what the run may spend frees the single attempt and workstream of their own limits.
+        limits = msgspec.structs.replace(held.state.policy.budget, run=budget, attempt=None, workstream=None)
+        held = _with_budget(held, limits)
     ended = held.state.end
 
     def reopen(coordinator: Coordinator) -> None:
@@ -143,6 +144,17 @@ def resume(  # noqa: PLR0913 - keyword-only data
             )
 
     return _drive(held, session, reopen)
+
+
+def _with_budget(held: Held, budget: Budget) -> Held:
+    """A run that is taken up with other limits, as far as the day has money left. Raises InvalidInput."""
+    try:
+        with day_limited(held.ledger.paths, budget, held.state.started_at) as limits:
+            resumed = msgspec.structs.replace(held.resumed[-1], budget=limits)
+    except BaseException:
+        held.release()
+        raise
+    return replace(held, resumed=(*held.resumed[:-1], resumed))
 
 
 def open_run(paths: RunPaths, state: RunState) -> Run:

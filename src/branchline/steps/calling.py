@@ -1,45 +1,56 @@
 """Calling an agent from a step: its fallbacks, its share of the money, the proxy, and the fact that tells of it."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from branchline.agents.base import Agent
-from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Limits, Mode, Progress, Usage
+from branchline.agents.supervise import attempt, over_budget
+from branchline.core.agent import (
+    PERMANENT,
+    TRANSIENT,
+    AgentRequest,
+    AgentResult,
+    AgentStatus,
+    ContextFile,
+    Limits,
+    Mode,
+    Progress,
+    Usage,
+)
 from branchline.core.durations import seconds
 from branchline.core.events import AgentCalled
 from branchline.core.plan import Script
 from branchline.core.pricing import priced
-from branchline.errors import InvalidInput
+from branchline.errors import BranchlineError, InvalidInput
 from branchline.steps.context import StepContext
 from branchline.views.text import count
 
 Role = Literal["planner", "editor", "reviewer"]
 FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT})
 
-NOT_SERVED = frozenset({"auth", "billing", "unknown_model"})
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
 OFF_TAPE = "it asked its model something that is not on the tape"
-HINTS = {
-    "auth": "branchline doctor says how to log the agent in",
-    "billing": "check the account at the provider, or name another agent with --agent",
-    "unknown_model": "correct `model:` of the agent in branchline.yaml",
-    "context_too_large": "give the workstream a smaller scope or a shorter prompt, or an agent with a larger window",
-    "bad_request": "branchline doctor says which version of the agent is tested; correct its `args:` and `model:`",
-    "budget": "raise the budget: branchline resume --budget USD",
-    "not_on_tape": "record the run again: cassettes: {mode: record}",
-    "turns": "raise `max_turns:` of the agent, or split the workstream",
+IN_SETTINGS = {
+    "unknown_model": "`model:` of {agent} is corrected",
+    "bad_request": "`args:` and `model:` of {agent} are corrected; branchline doctor tells tested versions",
+    "context_too_large": "the prompt is shorter, or {agent} has a model with a larger window",
+    "turns": "`max_turns:` of {agent} is raised",
+    "not_on_tape": "`cassettes: {{mode: record}}` is set",
 }
-"""What to do about the classes of error that no retry mends."""
+"""What has to be corrected in the configuration. A run keeps the one that it began with: a new run takes its plan over."""
+
+AROUND = {"auth": "{agent} has a valid key or login", "billing": "the account of {agent} can pay"}
+"""What has to be corrected around the run, which can go on then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +92,23 @@ class Called:
         return self.facts[-1].usage
 
 
+def way_out(ctx: StepContext, called: "Called") -> dict[str, str]:
+    """The `hint` of a failure that trying again does not mend: what to type, once what is corrected."""
+    run, kind = ctx.run, called.result.kind
+    if kind == "budget":
+        return {"hint": f"branchline resume {run.run_id} --budget USD"}
+    if kind in AROUND:
+        return {
+            "hint": f"branchline retry {run.run_id} {ctx.task.id}  # once {AROUND[kind].format(agent=called.agent)}"
+        }
+    if kind not in IN_SETTINGS:
+        return {}
+    plan = os.path.relpath(run.paths.artifacts / "execution_plan.yaml", run.paths.root)
+    again = "branchline run --prompt-file " + os.path.relpath(run.paths.prompt, run.paths.root)
+    command = again if run.accepted is None else f"branchline run --plan {plan}"
+    return {"hint": f"{command}  # once {IN_SETTINGS[kind].format(agent=called.agent)}"}
+
+
 def chain(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
     """An agent and those that take its place when it cannot answer, in order, each once."""
     found: list[str] = []
@@ -110,8 +138,7 @@ def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = l
         except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
             problem = problem or error
             continue
-        result, fact = tried[-1]
-        ctx.calls.append(fact)
+        result = tried[-1][0]
         if result.status not in FALLS_BACK or ctx.kill.reason or ctx.purse.left == 0:
             break
     if not tried:
@@ -140,48 +167,83 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         protect=ask.protect,
     )
     ctx.say(f"{name} is working")
-    began = time.monotonic()
-    with _metered(ctx, agent, request, sub) as (asked, meter):
-        result = attempt(
-            agent,
-            asked,
-            environ=run.environ,
-            kill=ctx.kill,
-            timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
-            pass_env=run.settings.env,
-            marker=ctx.marker,
-            on_progress=lambda progress: _tell(ctx, name, progress),
-            cut=meter.cut if meter else lambda: None,
-        )
-        model = result.model or agent.spec.model
-        usage = _with_meter(result.usage, meter.usage) if meter else result.usage
-        if meter and meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
-            message = "stopped: it reached its budget"
-            result = msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
-        if meter and meter.missing and result.status is not AgentStatus.OK:
-            result = msgspec.structs.replace(result, error_class="not_on_tape", message=OFF_TAPE)
-    if result.error_class in NOT_SERVED and usage == Usage():
+    seen: list[str] = []
+
+    def listen(progress: Progress) -> None:
+        seen.extend([progress.doing] if progress.doing and not seen else [])
+        _tell(ctx, name, progress)
+
+    told = _Telling(ctx, ask, name, folder)
+    try:
+        with _metered(ctx, agent, request, sub) as (asked, meter):
+            result = attempt(
+                agent,
+                asked,
+                environ=run.environ,
+                kill=ctx.kill,
+                timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
+                pass_env=run.settings.env,
+                marker=ctx.marker,
+                on_progress=listen,
+                cut=meter.cut if meter else lambda: None,
+            )
+            result = _by_meter(result, request, meter) if meter else result
+    except InvalidInput:  # it was not run
+        raise
+    except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
+        told.fact(AgentResult(status=AgentStatus.CRASHED, message=str(error), model=agent.spec.model))
+        raise
+    usage, model = result.usage, result.model or agent.spec.model
+    idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
+    if idle and usage.cost_usd is None and not seen:
         usage = NOTHING
-    usage = priced(usage, model, run.settings.prices)
-    result = msgspec.structs.replace(result, usage=usage, model=model)
-    ctx.purse.pay(usage.cost_usd)
-    fact = AgentCalled(
-        task_id=ctx.task.id,
-        attempt=ctx.attempt,
-        role=ask.role,
-        agent=name,
-        model=model,
-        status=str(result.status),
-        error_class=result.error_class,
-        message=result.message,
-        usage=msgspec.to_builtins(usage),
-        milliseconds=round((time.monotonic() - began) * 1000),
-        folder=str(folder.relative_to(run.paths.run_dir)),
-        workstream=ctx.task.workstream,
-        round=ctx.task.round,
-        context_files=len(ask.context),
-    )
-    return result, fact
+    result = msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model)
+    return result, told.fact(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What will be told of one agent that is run once. `folder` holds its files."""
+
+    ctx: StepContext
+    ask: Ask
+    agent: str
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+
+    def fact(self, result: AgentResult) -> AgentCalled:
+        """Note what came of it, and pay for it."""
+        ctx = self.ctx
+        ctx.purse.pay(result.usage.cost_usd)
+        made = AgentCalled(
+            task_id=ctx.task.id,
+            attempt=ctx.attempt,
+            role=self.ask.role,
+            agent=self.agent,
+            model=result.model,
+            status=str(result.status),
+            error_class=result.error_class,
+            message=result.message,
+            usage=msgspec.to_builtins(result.usage),
+            milliseconds=round((time.monotonic() - self.began) * 1000),
+            folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
+            workstream=ctx.task.workstream,
+            round=ctx.task.round,
+            context_files=len(self.ask.context),
+        )
+        ctx.calls.append(made)
+        return made
+
+
+def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentResult:
+    """The agent's account as our proxy saw it: what it used, and why it was given no further answer."""
+    result = msgspec.structs.replace(result, usage=_with_meter(result.usage, meter.usage))
+    if meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
+        message = over_budget(request)
+        return msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
+    if meter.missing and result.status is not AgentStatus.OK:
+        return msgspec.structs.replace(result, error_class="not_on_tape", message=OFF_TAPE)
+    return result
 
 
 def _schema_in_words(agent: Agent, ask: Ask) -> str:

@@ -23,7 +23,8 @@ def run(ctx: StepContext) -> Result:
     path = ctx.run.paths.artifacts / "preflight.json"
     path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if found["missing"]:
-        return Failure("; ".join(found["missing"]), error_class="preflight", retryable=False)
+        outputs = {"hint": found["hint"]} if found["hint"] else {}
+        return Failure("; ".join(found["missing"]), error_class="preflight", retryable=False, outputs=outputs)
     ctx.checkpoint("preflight", ctx.run.base)
     return Success({"report": str(path), "warnings": found["warnings"], "absent": found["absent"]})
 
@@ -38,6 +39,7 @@ def _survey(run: Run) -> dict[str, Any]:
         for name, names in chains.items()
         if not any(probes[one].available for one in names)
     ]
+    hint = next((probes[n].hint for n, names in chains.items() if not any(probes[one].available for one in names)), "")
     missing += _blind(run)
     missing += problems(run)
     missing += [
@@ -63,6 +65,7 @@ def _survey(run: Run) -> dict[str, Any]:
         "free_mb": free_mb,
         "absent": sorted(name for name, probe in probes.items() if not probe.available),
         "missing": missing,
+        "hint": hint,
         "warnings": [*_untried(probes), *_warnings(run, tools)],
     }
 

@@ -18,7 +18,7 @@ from branchline.core.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import InvalidInput
-from branchline.steps.calling import HINTS, Ask, Called, call
+from branchline.steps.calling import Ask, Called, call, way_out
 from branchline.steps.context import StepContext
 from branchline.steps.prompting import plan_prompt
 
@@ -150,7 +150,7 @@ def _failed(ctx: StepContext, called: Called) -> Result:
     result = called.result
     reason = f"planner {called.agent}: {result.message or result.status}"
     _write_error(ctx, [reason, "", result.notes])
-    outputs = {"hint": HINTS[result.kind]} if result.kind in HINTS else _hint(ctx)
+    outputs = way_out(ctx, called) or _hint(ctx)
     return Failure(reason, result.kind, retryable=result.retryable, outputs=outputs)
 
 
@@ -168,7 +168,7 @@ def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
 
 def _hint(ctx: StepContext) -> dict[str, Any]:
     file = os.path.relpath(ctx.run.paths.artifacts / "plan_error.txt", ctx.run.paths.root)
-    return {"hint": f"cat {file}; then branchline resume {ctx.run.run_id}, or write plan.yaml yourself"}
+    return {"hint": f"cat {file}\nbranchline resume {ctx.run.run_id}"}
 
 
 @contextmanager

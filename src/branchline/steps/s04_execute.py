@@ -1,7 +1,5 @@
 """Step 4: an agent works in its worktree. What counts is the tree that it leaves, not what it says."""
 
-from typing import Any
-
 import msgspec
 
 from branchline.core.agent import AgentResult, AgentStatus
@@ -9,7 +7,7 @@ from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
 from branchline.core.result import Failure, Result, Success
 from branchline.git.commit import snapshot
-from branchline.steps.calling import HINTS, Ask, Called, call
+from branchline.steps.calling import Ask, Called, call, way_out
 from branchline.steps.checking import without_setup
 from branchline.steps.context import StepContext
 from branchline.steps.knowing import context_of
@@ -48,7 +46,7 @@ def run(ctx: StepContext) -> Result:
     )
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, result.kind, retryable=result.retryable, outputs=_hint(result), facts=(fact,))
+        return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
     return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
 
@@ -102,10 +100,6 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
         why += f"; {ctx.records['code_gate', ctx.task.workstream].reason}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
-
-
-def _hint(result: AgentResult) -> dict[str, Any]:
-    return {"hint": hint} if (hint := HINTS.get(result.kind, "")) else {}
 
 
 def _head(ctx: StepContext) -> str:

@@ -115,7 +115,7 @@ def _exporter(url: str, timeout: float) -> "SpanExporter":
     except ImportError as error:
         raise TelemetryError(
             f"sending a trace needs OpenTelemetry, which is not installed ({error.name} is missing)",
-            hint="pip install 'branchline[otel]'",
+            hint="pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
         ) from error
 
 

@@ -21,7 +21,11 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
         return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
     task = _culprit(state)
     hint = state.records[task].outputs.get("hint") if state.kind == "pipeline" else None
-    return (*([str(hint)] if hint else []), f"branchline show {run_id} {task}", f"branchline retry {run_id} {task}")
+    return (
+        *(str(hint).splitlines() if hint else []),
+        f"branchline show {run_id} {task}",
+        f"branchline retry {run_id} {task}",
+    )
 
 
 def _dropped(state: RunState) -> str:

@@ -152,12 +152,15 @@ def agent_rows(records: Iterable[Timed], state: RunState) -> list[tuple[str, str
     names: dict[str, dict[str, None]] = {}
     for call in found:
         names.setdefault(call.workstream or NOBODY, {})[call.agent] = None
+    total = summed(found)
+    if not (total.cost_usd.known or total.cost_usd.unknown_attempts or total.input_tokens.known):
+        return []  # scripted agents: a table of nothing
     rows = [
         (THE_PLAN if share.name == NOBODY else share.name, ", ".join(filter(None, names[share.name])), share.costs)
         for share in by_workstream(found, state)
     ]
     if len(rows) > 1:
-        rows.append(("all", "", summed(found)))
+        rows.append(("all", "", total))
     return [(name, agents, *brief(costs)) for name, agents, costs in rows]
 
 

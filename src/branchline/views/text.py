@@ -96,7 +96,7 @@ def count(number: int, noun: str) -> str:
 def wrapped(text: str, *, indent: str, columns: int = COLUMNS) -> list[str]:
     """One paragraph of untrusted text, each line indented."""
     room = max(columns - len(indent), NARROWEST)
-    lines = textwrap.wrap(cut(plain(text), LONGEST_CELL), room, break_on_hyphens=False)
+    lines = textwrap.wrap(cut(plain(text), LONGEST_CELL), room, break_on_hyphens=False, break_long_words=False)
     return [indent + line for line in lines]
 
 

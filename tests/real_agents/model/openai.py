@@ -28,7 +28,7 @@ class ChatCompletions:
         asked = [message["content"] for message in messages if message["role"] in {"system", "developer", "user"}]
         functions = [tool["function"] for tool in body.get("tools") or []]
         # Agents without tools show examples first: only what was said after the last prompt with a script counts.
-        last = max((at for at, one in enumerate(messages) if "@@SCRIPT" in json.dumps(one["content"])), default=0)
+        last = max((at for at, one in enumerate(messages) if "@@SCRIPT" in json.dumps(one.get("content"))), default=0)
         return Conversation(
             model=body.get("model", ""),
             text="\n".join(strings(asked)),

@@ -56,7 +56,6 @@ def test_use_or_command(tmp_path: Path) -> None:
     "agent",
     [
         "{id: codex, use: codex, model: m}",
-        "{id: mine, use: adapter_of_a_package}",
         "{id: gemini, use: gemini, command: [gemini, --approval-mode, auto_edit]}",
         "{id: x, command: [x, {each: context.edit, as: [-f, '{path}']}, {if: model, as: ['{model}']}]}",
         "{id: x, command: [x], output: {format: jsonl, message: '$[?type=a].b[-1]'}, files: {home/.x: '{model}'}}",
@@ -86,6 +85,7 @@ def test_what_must_be_taken(tmp_path: Path, agent: str) -> None:
         ("{id: x, command: [x], files: {../x: ''}}", "the file '../x' is not inside the attempt's folder"),
         ("{id: x, command: [x], files: {result.json: ''}}", "the file 'result.json' is Branchline's own"),
         ("{id: x, command: [x], files: {a: '${env:KEY}'}}", "the file 'a' would hold a variable's value"),
+        ("{id: x, use: codx}", "there is no adapter 'codx'"),
         ("{id: x, command: [x], env: {MY_API_KEY: sk-123}}", "'MY_API_KEY' looks like a secret"),
         ("{id: x, use: codex, scripts: [[]]}", "agent 'x' has scripts but does not use: scripted"),
         ("{id: x, command: [x], tested: ['1']}", "'tested' is the first and the last version"),

@@ -333,6 +333,27 @@ def test_a_plan_that_is_made_again_waits_for_nobody_meanwhile() -> None:
     assert not state.awaiting
 
 
+def test_the_archive_of_a_run_that_was_taken_up_again_waits_until_the_plan_is_accepted() -> None:
+    state = planned(approve=True)
+    move(state, "task_003_planning", State.FAILED, retryable=False, reason="no plan")
+    state.apply(GaveUp(task_id="task_003_planning", reason="no plan"))
+    grown = growth(state)
+    assert grown is not None
+    state.apply(grown)
+    move(state, "task_004_archive", State.RUNNING)
+    move(state, "task_004_archive", State.COMPLETED)
+    state.apply(RunEnded(status="failed", exit_code=1))
+    state.apply(RunResumed(by="user"))
+    again = reopen_round(state)
+    assert again is not None
+    state.apply(again)
+    move(state, "task_003_planning_r2", State.RUNNING)
+    state.apply(PlanProposed(task_id="task_003_planning_r2", plan=msgspec.to_builtins(plan("a")), digest="d"))
+    move(state, "task_003_planning_r2", State.COMPLETED)
+    assert state.ready == {"task_004_archive_r2"}
+    assert decide(state, 0) == []
+
+
 @pytest.mark.parametrize("end", [State.CANCELLED, State.SKIPPED])
 def test_a_planner_that_may_not_start_ends_the_run_with_an_archive_and_the_reason(end: State) -> None:
     state = replay([started(*planning_graph(), kind="pipeline")])

@@ -3,7 +3,7 @@
 import json
 import sys
 
-INSTALL = 'pip install "branchline[acp]"'
+INSTALL = "pip install agent-client-protocol"
 
 
 class Failed(Exception):

@@ -16,7 +16,10 @@ from branchline.errors import InvalidInput
 @click.option("--checkpoint", type=click.IntRange(min=0), metavar="ID", help="Go back to it and do the rest again.")
 @click.option("--skip", multiple=True, metavar="TASK", help="Leave a task out. Repeatable.")
 @click.option(
-    "--budget", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="What the run may spend from now on."
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="USD",
+    help="What the run may spend in all, without other limits.",
 )
 @repo_option
 @json_option
