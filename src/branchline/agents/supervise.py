@@ -38,7 +38,8 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
     `request.folder` receives request.json, argv.json, stdout.log, stderr.log and result.json. `cut` is asked while it
-    runs for a reason to end it (a proxy's budget). Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
+    runs for a reason to end it (a proxy's budget). Raises AgentMissing if the agent's program is not there, InvalidInput
+    if it cannot take the request.
     """
     folder = Path(request.folder)
     invocation = agent.prepare(request)
@@ -76,17 +77,22 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     follower.finish()
     on_progress(secrets.clean(reader.progress))
     parsed = reader.result(ended, tail(folder / "stderr.log", TAIL_BYTES))
-    for name in ("stdout.log", "stderr.log"):
-        with suppress(OSError):  # the agent may have put anything there, and made it what nobody may write
-            secrets.clean_file(folder / name)
-    secrets.clean_folder(folder)  # its home is kept, for what it may tell; a key in it is not
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout)))
+    _clean(folder, secrets)
     # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
     with suppress(OSError):
         _write_result(folder, result)
     return result
+
+
+def _clean(folder: Path, secrets: Secrets) -> None:
+    """Take secrets out of all that the attempt left. Its home is kept, for what it may tell; a key in it is not."""
+    for name in ("stdout.log", "stderr.log"):
+        with suppress(OSError):  # the agent may have put anything there, and made it what nobody may write
+            secrets.clean_file(folder / name)
+    secrets.clean_folder(folder)
 
 
 def _cut(result: AgentResult) -> AgentResult:

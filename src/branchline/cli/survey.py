@@ -50,6 +50,7 @@ def every_spec(settings: Settings) -> dict[str, AgentSpec]:
 def survey(specs: Collection[AgentSpec], patience: float = PATIENCE) -> dict[str, Seen]:
     """Look for all of these agents at the same time; in their order. Nothing that an adapter does is an error here."""
     found = {spec.id: _blank(spec, problem=f"it did not answer within {patience:g} s") for spec in specs}
+    msgspec.json.Decoder(AgentSpec)  # two threads that use a type of msgspec's for the first time crash the process
     threads = [Thread(target=_look, args=(spec, found), daemon=True) for spec in specs]
     until = time.monotonic() + patience
     for thread in threads:

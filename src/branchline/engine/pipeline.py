@@ -11,6 +11,7 @@ import msgspec
 from branchline.agents.registry import Agents
 from branchline.config.canonical import canonical, digest
 from branchline.config.settings import Settings
+from branchline.core.agent import Usage
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
 from branchline.core.events import PlanComplete, RunPolicy, RunStarted
@@ -161,6 +162,9 @@ def open_run(paths: RunPaths, state: RunState) -> Run:
     """The fixed parts of a run, from its record 0 alone."""
     settings = msgspec.convert(state.pins["settings"], Settings)
     repo = Repo.open(paths.root, marker=paths.marker)
+    # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
+    # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
+    msgspec.json.Decoder(Usage)
     return Run(
         paths=paths,
         repo=repo,

@@ -67,6 +67,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
+ANSWERS = msgspec.json.Decoder(Answer)
+
+
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """The review as a gate's result. `retryable`: whether asking again may end better, where there is no answer."""
@@ -108,7 +111,7 @@ def _before(ctx: StepContext) -> str:
 
 
 def _judged(called: Called) -> GateResult:
-    answer = msgspec.convert(called.result.structured, Answer)
+    answer = ANSWERS.decode(msgspec.json.encode(called.result.structured))
     blocking = [finding for finding in answer.findings if finding.severity == "blocking"]
     advice = [finding for finding in answer.findings if finding.severity == "advice"]
     told = [count(len(blocking), "blocking finding")] if blocking else []

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -97,3 +98,20 @@ def test_fallbacks_are_followed_to_their_end() -> None:
     }
     assert fallbacks("a", specs) == ["b", "c", "d"]
     assert fallbacks("c", specs) == []
+
+
+RACE = """
+import sys
+from branchline.cli.survey import survey
+from branchline.core.agent_spec import PRESETS, AgentSpec
+
+sys.setswitchinterval(1e-7)
+survey([AgentSpec(id=name, use=name) for name in PRESETS])
+"""
+
+
+def test_looking_at_once_never_crashes_the_process() -> None:
+    """msgspec crashes when two threads use a type for the first time: without care, one in eight such processes."""
+    for _ in range(8):
+        ended = subprocess.run([sys.executable, "-c", RACE], env={"PATH": "/nowhere"}, capture_output=True, check=False)
+        assert ended.returncode == 0, ended

@@ -203,7 +203,7 @@ except BranchlineError as error:
     print(error.hint)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
-    assert done.stdout == "pip install 'branchline[otel]'\n"
+    assert done.stdout == "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http\n"
 
 
 def test_importing_the_module_imports_no_opentelemetry() -> None:

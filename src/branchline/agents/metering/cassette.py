@@ -48,6 +48,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return self.method, self.path, self.model
 
 
+ENTRIES = msgspec.json.Decoder(Entry)
+
+
 class Recorder:
     """Records into a folder; an earlier tape in it is replaced."""
 
@@ -172,7 +175,7 @@ def _digest(body: bytes, root: str) -> str:
 
 def _entry(path: Path) -> Entry:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Entry)
+        return ENTRIES.decode(path.read_bytes())
     except NO_JSON as error:
         raise InvalidInput(f"{path} is no part of a recording: {error}", hint="record it anew") from error
 
