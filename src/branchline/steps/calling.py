@@ -1,7 +1,6 @@
 """Calling an agent from a step: its fallbacks, its share of the money, the proxy, and the fact that tells of it."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,17 +39,6 @@ NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="comp
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
 OFF_TAPE = "it asked its model something that is not on the tape"
-IN_SETTINGS = {
-    "unknown_model": "`model:` of {agent} is corrected",
-    "bad_request": "`args:` and `model:` of {agent} are corrected; branchline doctor tells tested versions",
-    "context_too_large": "the prompt is shorter, or {agent} has a model with a larger window",
-    "turns": "`max_turns:` of {agent} is raised",
-    "not_on_tape": "`cassettes: {{mode: record}}` is set",
-}
-"""What has to be corrected in the configuration. A run keeps the one that it began with: a new run takes its plan over."""
-
-AROUND = {"auth": "{agent} has a valid key or login", "billing": "the account of {agent} can pay"}
-"""What has to be corrected around the run, which can go on then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +78,6 @@ class Called:
     def usage(self) -> dict[str, Any]:
         """What the last agent used, as facts hold it."""
         return self.facts[-1].usage
-
-
-def way_out(ctx: StepContext, called: "Called") -> dict[str, str]:
-    """The `hint` of a failure that trying again does not mend: what to type, once what is corrected."""
-    run, kind = ctx.run, called.result.kind
-    if kind == "budget":
-        return {"hint": f"branchline resume {run.run_id} --budget USD"}
-    if kind in AROUND:
-        return {
-            "hint": f"branchline retry {run.run_id} {ctx.task.id}  # once {AROUND[kind].format(agent=called.agent)}"
-        }
-    if kind not in IN_SETTINGS:
-        return {}
-    plan = os.path.relpath(run.paths.artifacts / "execution_plan.yaml", run.paths.root)
-    again = "branchline run --prompt-file " + os.path.relpath(run.paths.prompt, run.paths.root)
-    command = again if run.accepted is None else f"branchline run --plan {plan}"
-    return {"hint": f"{command}  # once {IN_SETTINGS[kind].format(agent=called.agent)}"}
 
 
 def chain(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:

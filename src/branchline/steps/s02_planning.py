@@ -18,9 +18,10 @@ from branchline.core.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import InvalidInput
-from branchline.steps.calling import Ask, Called, call, way_out
+from branchline.steps.calling import Ask, Called, call
 from branchline.steps.context import StepContext
 from branchline.steps.prompting import plan_prompt
+from branchline.steps.way_out import way_out
 
 
 def run(ctx: StepContext) -> Result:

@@ -7,7 +7,7 @@ from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
 from branchline.core.result import Failure, Result, Success
 from branchline.git.commit import snapshot
-from branchline.steps.calling import Ask, Called, call, way_out
+from branchline.steps.calling import Ask, Called, call
 from branchline.steps.checking import without_setup
 from branchline.steps.context import StepContext
 from branchline.steps.knowing import context_of
@@ -15,6 +15,7 @@ from branchline.steps.prompting import edit_prompt
 from branchline.steps.saving import save_worktree
 from branchline.steps.scope import conflict_of, rejected, starting_tree
 from branchline.steps.setup import set_up
+from branchline.steps.way_out import way_out
 
 
 def run(ctx: StepContext) -> Result:

@@ -21,11 +21,9 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
         return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
     task = _culprit(state)
     hint = state.records[task].outputs.get("hint") if state.kind == "pipeline" else None
-    return (
-        *(str(hint).splitlines() if hint else []),
-        f"branchline show {run_id} {task}",
-        f"branchline retry {run_id} {task}",
-    )
+    told, again = str(hint or "").splitlines(), f"branchline retry {run_id} {task}"
+    more = () if any(command.startswith(again) for command in told) else (again,)
+    return (*told, f"branchline show {run_id} {task}", *more)
 
 
 def _dropped(state: RunState) -> str:
