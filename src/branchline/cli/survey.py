@@ -11,7 +11,7 @@ import msgspec
 from branchline.agents.base import Ability
 from branchline.agents.registry import make
 from branchline.config.settings import Settings
-from branchline.core.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec
+from branchline.core.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, chain
 from branchline.errors import BranchlineError
 
 PATIENCE = 30.0  # seconds for all of them together; a probe has a time limit of its own
@@ -89,10 +89,4 @@ def _blank(spec: AgentSpec, **more: object) -> Seen:
 
 def fallbacks(name: str, specs: Mapping[str, AgentSpec]) -> list[str]:
     """The agents that take an agent's place when it cannot answer, theirs included, each once."""
-    found: list[str] = []
-    waiting = [name]
-    while waiting:
-        one = waiting.pop(0)
-        found += [one]
-        waiting += [other for other in specs[one].fallback if other in specs and other not in [*found, *waiting]]
-    return found[1:]
+    return list(chain(name, lambda one: [other for other in specs[one].fallback if other in specs])[1:])

@@ -1,7 +1,7 @@
 """Agents as configuration: an adapter or preset by name, or a command in the template language."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -129,6 +129,18 @@ class AgentSpec(Model, frozen=True, kw_only=True):
     install: str = ""
     fallback: tuple[Name, ...] = ()
     scripts: tuple[Script, ...] = ()
+
+
+def chain(name: str, fallback: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """An agent and those that take its place when it cannot answer, each once: its own in order, then theirs."""
+    found: list[str] = []
+    waiting = [name]
+    while waiting:
+        one = waiting.pop(0)
+        if one not in found:
+            found.append(one)
+            waiting += fallback(one)
+    return tuple(found)
 
 
 def unknown_placeholders(parts: Iterable[str]) -> list[str]:

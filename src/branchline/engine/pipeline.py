@@ -202,11 +202,13 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
 
 def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
     """The `job` function of a coordinator for a pipeline."""
+    latest = run
 
     def job(task: Task, attempt: int, state: RunState) -> Job:
-        records, known = latest_records(state), run
-        if run.accepted is None and state.plan:  # made since the run was opened
-            known = replace(run, accepted=_plan(state))
+        nonlocal latest
+        if latest.accepted is None and state.plan:  # made since the run was opened
+            latest = replace(run, accepted=_plan(state))
+        records, known = latest_records(state), latest
         purse = Purse(state.spending.reserved_for(task.id))
 
         def work(kill: KillSwitch) -> Result:

@@ -24,6 +24,7 @@ from branchline.core.agent import (
     Progress,
     Usage,
 )
+from branchline.core.agent_spec import chain
 from branchline.core.durations import seconds
 from branchline.core.events import AgentCalled
 from branchline.core.plan import Script
@@ -80,16 +81,9 @@ class Called:
         return self.facts[-1].usage
 
 
-def chain(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
-    """An agent and those that take its place when it cannot answer, in order, each once."""
-    found: list[str] = []
-    waiting = [name]
-    while waiting:
-        one = waiting.pop(0)
-        if one not in found:
-            found.append(one)
-            waiting[:0] = agents[one].spec.fallback
-    return tuple(found)
+def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
+    """An agent and its fallbacks, in the order in which they are asked."""
+    return chain(name, lambda one: agents[one].spec.fallback)
 
 
 def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
@@ -100,7 +94,7 @@ def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = l
     """
     tried: list[tuple[AgentResult, AgentCalled]] = []
     problem: InvalidInput | None = None
-    for position, one in enumerate(chain(ctx.run.agents, name)):
+    for position, one in enumerate(chosen(ctx.run.agents, name)):
         if tried:
             again()
         folder = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))

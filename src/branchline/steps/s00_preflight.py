@@ -10,7 +10,7 @@ from typing import Any
 from branchline.agents.base import Probe
 from branchline.core.result import Failure, Result, Success
 from branchline.git.command import version
-from branchline.steps.calling import chain
+from branchline.steps.calling import chosen
 from branchline.steps.context import Run, StepContext
 from branchline.steps.templates import problems
 
@@ -30,7 +30,7 @@ def run(ctx: StepContext) -> Result:
 
 
 def _survey(run: Run) -> dict[str, Any]:
-    chains = {name: chain(run.agents, name) for name in _needed(run)}
+    chains = {name: chosen(run.agents, name) for name in _needed(run)}
     others = [spec.id for spec in run.settings.agents] if run.accepted is None else []
     probes = _probes(run, {*others, *(name for names in chains.values() for name in names)})
     tools = {gate.id: shutil.which(gate.verify[0]) for gate in run.gates}

@@ -7,6 +7,7 @@ from branchline.core.agent_spec import (
     AgentSpec,
     Group,
     Output,
+    chain,
     file_problem,
     place_problem,
     spec_problems,
@@ -90,3 +91,9 @@ def test_a_place_is_a_pattern_in_text_and_a_path_in_json() -> None:
     assert place_problem("^Cost: (?P<value>.*)", "text") == place_problem("$.cost", "json") == ""
     assert place_problem("$.cost", "text")
     assert place_problem("^Cost: (?P<value>.*)", "jsonl")
+
+
+def test_a_chain_has_an_agents_own_fallbacks_before_theirs_and_names_nobody_twice() -> None:
+    fallback = {"a": ["b", "c"], "b": ["d", "a"], "c": ["d"], "d": []}
+    assert chain("a", fallback.__getitem__) == ("a", "b", "c", "d")
+    assert chain("d", fallback.__getitem__) == ("d",)
