@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
-.PHONY: help demo fixtures real-agents test coverage quick check fix bench schemas reference clean
+.PHONY: help demo fixtures real-agents test coverage quick check fix bench bench-context schemas reference clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,11 @@ coverage: $(ENV) ## the core and the ledger are covered whole, branches too
 
 bench: $(ENV)    ## measure; prints tables
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-context: $(ENV) ## measure the context broker: MIRROR=fetched repositories, TOOLS=localization benchmark
+	@test -d "$(MIRROR)" || { echo 'say where fetched repositories are, as OWNER+NAME/repo: make bench-context MIRROR=folder'; exit 2; }
+	@PYTHONPATH=bench $(BIN)/python -m context.speed --mirror "$(MIRROR)" --large $(if $(TOOLS),--tools "$(TOOLS)")
+	@test -z "$(TOOLS)" || PYTHONPATH=bench $(BIN)/python -m context.localization --tools "$(TOOLS)" --mirror "$(MIRROR)"
 
 schemas: $(ENV)  ## write schemas/ again after a change of the models
 	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'

@@ -59,10 +59,15 @@ def interleaved(rounds: int, contestants: Mapping[str, Callable[[], dict[str, fl
 
 def options(description: str | None) -> argparse.Namespace:
     """The options of every benchmark: `quick`, `json`."""
-    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one small round: does it still run?")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    return parser.parse_args()
+    return parser(description).parse_args()
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of these options, for a benchmark that has more."""
+    made = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    made.add_argument("--quick", action="store_true", help="one small round: does it still run?")
+    made.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return made
 
 
 def show(title: str, rows: Sequence[Mapping[str, str | float]], *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Hypothesis strategies that tests share: any value of a msgspec type, graphs of tasks, plans."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Literal, cast, get_args
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import inspect
 from branchline.core.budget import Budget
 from branchline.core.events import AnyEvent, RunPolicy, RunStarted
 from branchline.core.graph import Task, TaskResources, Trigger
+from branchline.core.manifest import Form, Mode
 from branchline.core.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryOverride, RetryPolicy
 
@@ -152,3 +154,15 @@ def started(*tasks: Task, policy: RunPolicy | None = None, kind: Literal["pipeli
 def changed(task: Task, **fields: Any) -> Task:
     """The task with other fields."""
     return msgspec.structs.replace(task, **fields)
+
+
+MODES: tuple[Mode, ...] = ("outline", "excerpt", "full")
+
+
+@st.composite
+def forms(draw: st.DrawFn, largest: int = 20_000) -> tuple[Form, ...]:
+    """One to three forms of a file, each costing as much as the one before or more."""
+    modes = draw(st.lists(st.sampled_from(MODES), min_size=1, max_size=3, unique=True))
+    steps = draw(st.lists(st.integers(0, largest // 3), min_size=len(modes), max_size=len(modes)))
+    ordered = sorted(modes, key=MODES.index)
+    return tuple(Form(mode=mode, tokens=tokens) for mode, tokens in zip(ordered, accumulate(steps), strict=True))

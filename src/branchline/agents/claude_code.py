@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from branchline.agents.base import Ability, Probe
 from branchline.agents.claude_stream import ClaudeReader
 from branchline.agents.expand import Expansion
 from branchline.agents.installed import Program, look_with_key
-from branchline.core.agent import AgentRequest, Invocation
+from branchline.core.agent import AgentRequest, ContextFile, Invocation
 from branchline.core.agent_spec import AgentSpec
+from branchline.core.manifest import Span
 
 ANTHROPIC = "https://api.anthropic.com"
 CLAUDE = Program(
@@ -39,6 +40,9 @@ ENVIRONMENT = {
 }
 READING, EDITING = "Read,Glob,Grep", "Read,Glob,Grep,Edit,Write,Bash"
 NOT_UNDERSTOOD = ("$schema", "format")
+MENTIONED = 30_000  # tokens; every turn pays for what is mentioned, and it reads by itself what else it needs
+TOKENS_A_LINE = 12
+FEWEST_LINES = 4  # of a part that is worth a mention; shorter ones are heads of definitions, which the prompt lists
 PLAIN_PATH = re.compile(r"[\w.+-][\w./+ -]*")
 
 
@@ -110,9 +114,25 @@ def _input(prompt: str, request: AgentRequest) -> str:
 
     One that begins with a `/` would be taken for a command of Claude Code's own, and no model be asked.
     """
-    paths = [file.path for file in request.context if PLAIN_PATH.fullmatch(file.path)]
-    mentions = "\n\n" + " ".join(f'@"{path}"' for path in paths) if paths else ""
+    mentions = "\n\n" + " ".join(told) if (told := [*_mentions(request.context)]) else ""
     return ("\n" if prompt.startswith("/") else "") + prompt + mentions
+
+
+def _mentions(context: Iterable[ContextFile]) -> Iterator[str]:
+    """Whole files, and parts of files by their lines, the likeliest first, as long as there is room."""
+    room = MENTIONED
+    for file in context:
+        parts = [span for span in file.spans if span.end - span.start + 1 >= FEWEST_LINES]
+        lines = sum(span.end - span.start + 1 for span in parts)
+        cost = file.tokens if file.form == "full" else lines * TOKENS_A_LINE
+        if not PLAIN_PATH.fullmatch(file.path) or cost > room or file.form == "outline":
+            continue
+        room -= cost
+        yield from [f'@"{file.path}"'] if file.form == "full" else [_part(file.path, span) for span in parts]
+
+
+def _part(path: str, span: Span) -> str:
+    return f'@"{path}#L{span.start}-{span.end}"'
 
 
 def _understood(schema: Any) -> Any:

@@ -29,6 +29,7 @@ COMMANDS = {
     "costs": Entry("Look", "Say what the agents of a run used, and what is left of its budget."),
     "diff": Entry("Look", "Print the change that a run or a workstream made."),
     "graph": Entry("Look", "Draw the task graph of a run or of a plan."),
+    "context": Entry("Look", "Choose the files that a task needs, under a budget, and say why."),
     "trace": Entry("Look", "Send the trace of a run to a collector, or write it to a file."),
     "verify": Entry("Repair", "Check that a ledger is whole and makes sense."),
     "restore": Entry("Repair", "Bring work back that a run has saved."),
@@ -37,6 +38,7 @@ COMMANDS = {
     "agents": Entry("Set up", "List the agents: what is installed, and what each can do."),
     "demo": Entry("Set up", "Show the whole job on a small repository of its own."),
     "init": Entry("Set up", "Write a configuration and an example plan."),
+    "mcp": Entry("Set up", "Offer the choice of files to any agent, as an MCP server on stdio."),
     "schema": Entry("Set up", "Print the JSON Schema of a kind of file."),
     "completion": Entry("Set up", "Print the completion script of a shell."),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from branchline.cli.given_text import STDIN, given_text
 from branchline.cli.output import is_live, say
 from branchline.cli.plan_text import plan_lines
 from branchline.config.canonical import canonical
@@ -16,47 +17,26 @@ from branchline.config.settings import Settings
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
+from branchline.views.collisions import collision_lines
 from branchline.views.text import plain
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths
-
-LONGEST_REQUEST = 4_000_000  # bytes
 
 
 def request_text(prompt: str | None, file: Path | None) -> str:
     """The request as given: the argument, a file, or stdin (`-` as either). Raises InvalidInput if it says nothing."""
     if file is not None and prompt is not None:
         raise click.UsageError("choose one: PROMPT or --prompt-file")
-    if "-" in (prompt, str(file)):
-        where, text = "stdin", _decoded(sys.stdin.buffer.read(LONGEST_REQUEST + 1), "stdin")
+    if STDIN in (prompt, str(file)):
+        where, text = "stdin", given_text(None, option="--prompt-file")
     elif file is not None:
-        where, text = str(file), _decoded(_content(file), str(file))
+        where, text = str(file), given_text(file, option="--prompt-file")
     else:
         where, text = "the prompt", prompt or ""
     if not text.strip():
         raise InvalidInput(f"{where} is empty: there is nothing to plan", hint='branchline run "what to change"')
     return text
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(LONGEST_REQUEST + 1)
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}", hint="--prompt-file FILE") from error
-
-
-def _decoded(data: bytes, where: str) -> str:
-    if len(data) > LONGEST_REQUEST:
-        raise InvalidInput(
-            f"{where} is larger than {LONGEST_REQUEST:,} bytes", hint="say what to change in fewer words"
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidInput(f"{where} is not UTF-8 text at line {line}", hint="iconv -t UTF-8 FILE > NEW") from error
 
 
 def somebody_is_there() -> bool:
@@ -93,7 +73,8 @@ def proposal(state: RunState) -> tuple[Plan, Settings]:
     plan = msgspec.convert(state.proposed.plan, Plan)
     settings = msgspec.convert(state.pins["settings"], Settings)
     shown = plan_lines(plan, settings, state.policy.budget)
-    say("", *shown, *(f"warning: {plain(text)}" for text in state.proposed.warnings), "")
+    collisions = collision_lines(state.proposed.collisions)
+    say("", *shown, *collisions, *(f"warning: {plain(text)}" for text in state.proposed.warnings), "")
     return plan, settings
 
 

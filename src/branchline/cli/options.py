@@ -30,3 +30,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)
 run_needed = click.argument("run", metavar="RUN", shell_complete=_runs)
 file_type = click.Path(dir_okay=False, path_type=Path)
+root_option = click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    default=".",
+    metavar="DIR",
+    help="The folder to look at; it need not be a repository. [default: .]",
+)
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the index is. [default: in the git directory]",
+)

@@ -1,7 +1,7 @@
 """What is about to be run: its settings, put together, and its plan, which a person is asked about."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from branchline.config.settings import Settings
 from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.plan import Plan
 from branchline.errors import InvalidInput
+from branchline.views.collisions import collision_lines
+from branchline.views.text import plain
 
 if TYPE_CHECKING:
     from branchline.engine.pipeline import Request
@@ -117,13 +119,25 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
     return name
 
 
-def agreed(plan: Plan, settings: Settings, request: "Request") -> bool:
-    """Show the plan and ask; without a terminal nobody is asked."""
-    say(*plan_lines(plan, settings, settings.budget), "")
+def agreed(request: "Request", given: Plan) -> "Request | None":
+    """Show the plan and ask; without a terminal nobody is asked. The request with the plan as shown, every scope in it.
+
+    None if somebody refused. Raises InvalidInput if the plan cannot be carried out.
+    """
+    from branchline.engine.pipeline import pinned
+    from branchline.git.repo import Repo
+    from branchline.steps.scoping import Survey, made_scopes
+
+    repo, settings = Repo.open(request.repo), request.settings
+    survey = Survey.of(repo, pinned(repo, request)[0], settings)
+    plan = survey.scoped(given)
+    notes = [f"note: {plain(text)}" for text in made_scopes(given, plan)]
+    say(*plan_lines(plan, settings, settings.budget), *collision_lines(survey.collisions(plan)), *notes, "")
+    shown = replace(request, plan=plan)
     if not somebody_is_there():
-        return True
+        return shown
     base = request.base or settings.base or "the branch that is checked out"
     where = f"and ships to {base}" if settings.ship.mode == "merge" else "and leaves an integration branch"
     answer = click.confirm(f"It starts from {base} {where}. Go on?", default=True, err=True)
     say("")
-    return answer
+    return shown if answer else None

@@ -11,7 +11,8 @@ from branchline.core.states import State
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
 from branchline.views.attempts import attempts
-from branchline.views.text import clock, duration, plain, table
+from branchline.views.calls import Call, calls
+from branchline.views.text import clock, count, duration, plain, table
 
 TAIL_BYTES = 4000
 TAIL_LINES = 15
@@ -49,6 +50,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     dependencies: tuple[str, ...]
     attempts: tuple[Try, ...]
+    calls: tuple[Call, ...]
     outputs: dict[str, Any]
 
 
@@ -71,7 +73,7 @@ def task_view(history: History, name: str) -> TaskView:
         raise InvalidInput(f"run {history.run_id} has no task {name!r}", hint=hint)
     origin = records[name].task.origin or name
     family = [r for r in records.values() if (r.task.origin or r.task.id) == origin]
-    tries = attempts(history.records)
+    tries, called = attempts(history.records), calls(history.records, history.state)
     rounds = []
     for record in family:
         task = record.task
@@ -86,6 +88,7 @@ def task_view(history: History, name: str) -> TaskView:
                 reason=record.reason,
                 dependencies=task.dependencies,
                 attempts=made,
+                calls=tuple(call for call in called if call.task_id == task.id),
                 outputs=record.outputs,
             )
         )
@@ -131,6 +134,7 @@ def task_lines(view: TaskView) -> list[str]:
         if round_.dependencies:
             out += table([("after", ", ".join(round_.dependencies))])
         rows = [_cells(one) for one in round_.attempts]
+        rows += [_given(call) for call in round_.calls if call.manifest]
         out += [*table(rows), *([] if rows else table([("", plain(round_.reason))] if round_.reason else [])), ""]
     last = view.rounds[-1]
     if last.outputs:
@@ -138,6 +142,12 @@ def task_lines(view: TaskView) -> list[str]:
     if last.attempts:
         out += _on_disk(last.attempts[-1])
     return [*out, f"  again  branchline retry {view.run_id} {last.task_id}"]
+
+
+def _given(call: Call) -> tuple[str, ...]:
+    """What an agent was given to read, and where that is written down."""
+    size = f"{count(call.context_files, 'file')} of {call.context_tokens:,} tokens"
+    return "given to", call.agent, "", "", f"{size}: artifacts/manifests/{call.manifest}.json"
 
 
 def _cells(one: Try) -> tuple[str, ...]:

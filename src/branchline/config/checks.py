@@ -10,6 +10,9 @@ from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
 from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.graph import CycleError, sort_ids
+from branchline.core.manifest import ContextSettings
+
+CHUNKS = {"chunk_overlap": ContextSettings().chunk_overlap, "chunk_tokens": ContextSettings().chunk_tokens}
 
 
 def check_plan(
@@ -42,9 +45,22 @@ def check_settings(root: Node) -> Iterator[Finding]:
     cassettes = root.children.get("cassettes")
     if cassettes is not None:
         yield from _inside(_one(cassettes, "folder"), "the folder of the cassettes")
+    context = root.children.get("context")
+    if context is not None:
+        yield from check_context(context)
     setup = root.children.get("setup")
     if setup is not None:
         yield from _inside([*setup.texts("copy"), *setup.texts("symlink")], "the set-up path")
+
+
+def check_context(root: Node) -> Iterator[Finding]:
+    """Globs of what is always in a context, and of what never is."""
+    for key in ("pin", "ban"):
+        yield from _inside(root.texts(key), f"the {key} glob")
+    given = {key: root.children[key] for key in ("chunk_overlap", "chunk_tokens") if key in root.children}
+    overlap, size = (given[key].data if key in given else default for key, default in CHUNKS.items())
+    if given and isinstance(overlap, int) and isinstance(size, int) and overlap >= size:
+        yield Finding(next(iter(given.values())).place, f"chunk_overlap {overlap} is not below chunk_tokens {size}")
 
 
 def check_graph(root: Node) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ def _validator(name: str) -> "Draft202012Validator":
 
 
 def schema_findings(name: str, root: Node) -> Iterator[Finding]:
-    """All that the schema `name` (plan, config, graph) says against a document."""
+    """All that the schema `name` (plan, config, graph, context) says against a document."""
     explainer = _Explainer(name, schema(name), root)
     for error in _validator(name).iter_errors(root.data):
         yield from explainer.explain(error)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from branchline.config.checks import check_graph, check_plan, check_settings
+from branchline.config.checks import check_context, check_graph, check_plan, check_settings
 from branchline.config.document import Builder, Node, Unreadable
 from branchline.config.explain import schema_findings
 from branchline.config.problems import Finding, Place, invalid
@@ -17,6 +17,7 @@ from branchline.config.settings import Settings
 from branchline.config.yaml import read_yaml
 from branchline.core.agent_spec import SCRIPTED, AgentSpec
 from branchline.core.graph import TaskFile
+from branchline.core.manifest import ContextSettings
 from branchline.core.plan import Plan
 
 SETTINGS_FILE = "branchline.yaml"
@@ -48,6 +49,11 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
     if (root / "pyproject.toml").is_file():
         return _from_pyproject(root / "pyproject.toml")
     return Settings(version=1)
+
+
+def load_context(path: Path | None, *, root: Path) -> ContextSettings:
+    """How context is chosen: by a file of its own, or else by the settings of a repository. Raises InvalidFile."""
+    return load_settings(None, root=root).context if path is None else _load(path, _CONTEXT)
 
 
 def load_plan(
@@ -97,6 +103,7 @@ def load_graph(path: Path) -> TaskFile:
 
 _SETTINGS = _Kind("config", Settings, check_settings)
 _GRAPH = _Kind("graph", TaskFile, check_graph)
+_CONTEXT = _Kind("context", ContextSettings, check_context)
 
 
 def _plan(agents: Collection[str], default_agent: str | None, scripted: Collection[str]) -> _Kind[Plan]:

@@ -11,19 +11,27 @@ import msgspec
 from branchline.config.settings import Settings
 from branchline.core.durations import PATTERN as DURATION
 from branchline.core.graph import TaskFile
+from branchline.core.manifest import ContextSettings, Manifest
 from branchline.core.plan import Plan
 
 Schema = dict[str, Any]
-MODELS: dict[str, type[msgspec.Struct]] = {"plan": Plan, "config": Settings, "graph": TaskFile}
-CONTRACTS = {"execution_plan": "plan", "task_graph": "graph"}
+MODELS: dict[str, type[msgspec.Struct]] = {
+    "plan": Plan,
+    "config": Settings,
+    "graph": TaskFile,
+    "context": ContextSettings,
+    "manifest": Manifest,
+}
+CONTRACTS = {"execution_plan": "plan", "task_graph": "graph", "context_manifest": "manifest"}
 MAX_WORKSTREAMS = 1_000
 MAX_TASKS = 20_000
 NAME = r"^[A-Za-z0-9_.-]+$"
+DIGEST = {"pattern": "^[0-9a-f]{64}$"}
 
 
 @cache
 def schema(name: str) -> Schema:
-    """The schema of `plan`, `config` or `graph` (JSON Schema 2020-12). Raises KeyError for any other name."""
+    """The schema (JSON Schema 2020-12) of `plan`, `config`, `graph`, `context` or `manifest`. Raises KeyError for others."""
     made = msgspec.json.schema(MODELS[name])
     definitions = made["$defs"]
     for fragment in _fragments(made):
@@ -35,11 +43,23 @@ def schema(name: str) -> Schema:
         root["properties"]["workstreams"]["maxItems"] = MAX_WORKSTREAMS
     if name == "graph":
         root["properties"]["tasks"]["maxItems"] = MAX_TASKS
+    if name == "manifest":
+        _measure(definitions)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Branchline {name} file"} | made
 
 
+def _measure(definitions: dict[str, Schema]) -> None:
+    """Say of a manifest's members what their Python types do not: digests are digests, and nothing is negative."""
+    for definition in definitions.values():
+        for name, member in definition["properties"].items():
+            if name.endswith("sha256") or name == "config_fingerprint":
+                member.update(DIGEST)
+            if member.get("type") == "integer":
+                member["minimum"] = 1 if definition["title"] == "Span" else 0
+
+
 def all_schemas() -> dict[str, Schema]:
-    """Every schema by name: `plan`, `config`, `graph`."""
+    """Every schema by name."""
     return {name: schema(name) for name in MODELS}
 
 

@@ -7,6 +7,7 @@ import msgspec
 from branchline.core.agent_spec import AgentSpec
 from branchline.core.budget import Budget
 from branchline.core.durations import Duration
+from branchline.core.manifest import ContextSettings
 from branchline.core.plan import Argv, Glob, Model, Name
 from branchline.core.pricing import Price
 from branchline.core.retry import RetryPolicy
@@ -120,6 +121,7 @@ class Settings(Model, frozen=True, kw_only=True):
     agent_timeout: Duration = "30m"
     planning: Planning = Planning()
     review: Review = Review()
+    context: ContextSettings = ContextSettings()
     budget: Budget = Budget()
     prices: dict[str, Price] = {}
     cassettes: Cassettes = Cassettes()

@@ -5,17 +5,27 @@ from typing import Any, Literal
 
 import msgspec
 
+from branchline.core.manifest import Mode as Form
+from branchline.core.manifest import Span
 from branchline.core.plan import Script
 
 Mode = Literal["edit", "read"]
 CostSource = Literal["agent", "computed", "metered", "unknown"]
 
 
-class ContextFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that an agent should know from the start, by its path in the worktree; `edit`: it may change it."""
+class ContextFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that an agent should know from the start, by its path in the worktree; `edit`: it may change it.
+
+    `form` other than full: the lines of `spans` (a few of those that matter most, in order) are what it should know,
+    and `tokens` (an estimate) is what all of the file would cost. `why`: what made it be chosen, in a few words.
+    """
 
     path: str
     role: Literal["edit", "read"] = "read"
+    form: Form = "full"
+    spans: tuple[Span, ...] = ()
+    tokens: int = 0
+    why: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +40,8 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     `mode` read: it must change nothing. `output_schema`: the JSON Schema that its answer must satisfy. `endpoint`: the
     base URL to use instead of the provider's own, when a proxy stands between. `write` and `protect` are the globs of
-    what may and may not be changed, for agents that ask before they write; git has the last word.
+    what may and may not be changed, for agents that ask before they write; git has the last word. `manifest`: the digest
+    of the manifest that `context` was made of.
     """
 
     run_id: str
@@ -43,6 +54,7 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     mode: Mode = "edit"
     output_schema: dict[str, Any] | None = None
     context: tuple[ContextFile, ...] = ()
+    manifest: str = ""
     limits: Limits = Limits()
     endpoint: str = ""
     script: Script = ()

@@ -36,6 +36,9 @@ KEY = "${key}"
 FROM_ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 """As the whole value of a variable: the value of another one of ours, which is written nowhere."""
 
+WINDOWS = {"aider": 80_000, "claude_code": 150_000}
+"""Tokens of context that an adapter is given at most, where its configuration sets no `window`."""
+
 OWN_FILES = frozenset(
     {"prompt.md", "stdin.txt", "schema.json", "argv.json", "request.json", "result.json", "stdout.log", "stderr.log"}
 )
@@ -95,8 +98,8 @@ class AgentSpec(Model, frozen=True, kw_only=True):
 
     With `use`, what is set here counts before what the preset says. `scripts` are for the scripted agent alone: what it
     does at its first call, its second, ... where the plan has no script for it. `provider`: the base URL that it uses
-    where `base_url` is empty. `limit_codes`: exit codes that mean that it ran out of turns. `tested`: the first and the
-    last version that are known to work.
+    where `base_url` is empty. `window`: tokens of files that it is given at most. `limit_codes`: exit codes that mean
+    that it ran out of turns. `tested`: the first and the last version that are known to work.
     """
 
     id: Name
@@ -116,6 +119,7 @@ class AgentSpec(Model, frozen=True, kw_only=True):
     timeout: Duration | None = None
     max_turns: Annotated[int, msgspec.Meta(ge=1)] | None = None
     max_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    window: Annotated[int, msgspec.Meta(ge=1)] | None = None
     output: Output = Output()
     ok_codes: tuple[int, ...] = (0,)
     limit_codes: tuple[int, ...] = ()
@@ -129,6 +133,11 @@ class AgentSpec(Model, frozen=True, kw_only=True):
     install: str = ""
     fallback: tuple[Name, ...] = ()
     scripts: tuple[Script, ...] = ()
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens of files that it is given at most; None: as many as the task's budget allows."""
+        return self.window or WINDOWS.get(self.use)
 
 
 def chain(name: str, fallback: Callable[[str], Iterable[str]]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from branchline.core.budget import Budget
+from branchline.core.forecast import Collision
 from branchline.core.graph import Task
 from branchline.core.retry import RetryPolicy
 from branchline.core.states import State
@@ -114,12 +115,16 @@ class IntentReceived(Event, frozen=True, tag="intent_received", kw_only=True):
 
 
 class PlanProposed(Event, frozen=True, tag="plan_proposed", kw_only=True):
-    """A planner made a plan that passed our checks; it waits for somebody to accept it."""
+    """A planner made a plan that passed our checks; it waits for somebody to accept it.
+
+    `collisions`: the workstreams that are likely to change the same files, as the planner would have had them run.
+    """
 
     task_id: str
     plan: dict[str, Any]
     digest: str
     warnings: tuple[str, ...] = ()
+    collisions: tuple[Collision, ...] = ()
 
 
 class PlanComplete(Event, frozen=True, tag="plan_complete", kw_only=True):
@@ -143,7 +148,11 @@ class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
 
 
 class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
-    """One agent was run once, for whatever purpose; `usage` as in `core.agent.Usage`, `folder` within the run's own."""
+    """One agent was run once, for whatever purpose; `usage` as in `core.agent.Usage`, `folder` within the run's own.
+
+    `manifest`: the digest of the manifest that it was given, a file of `artifacts/manifests`, with `context_files` files
+    and `context_tokens` tokens (an estimate); `context_warning`: what is amiss with it.
+    """
 
     task_id: str
     attempt: int
@@ -158,11 +167,14 @@ class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
     folder: str
     workstream: str = ""
     round: int = 1
+    manifest: str = ""
     context_files: int = 0
+    context_tokens: int = 0
+    context_warning: str = ""
 
 
 class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=True):
-    """An agent ended; `tree` is what it left, `files` what differs from the base."""
+    """An agent ended; `tree` is what it left, `files` what differs from the base. For the rest see AgentCalled."""
 
     task_id: str
     workstream: str
@@ -171,6 +183,8 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     tree: str
     files: tuple[str, ...]
     usage: dict[str, Any] = {}
+    context_files: int = 0
+    context_tokens: int = 0
 
 
 class Codegate(Event, frozen=True, tag="codegate", kw_only=True):

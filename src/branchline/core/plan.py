@@ -16,9 +16,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Scope(Model, frozen=True, kw_only=True):
-    """Which files a workstream may touch: `write` globs, less those of `protect`."""
+    """Which files a workstream may touch: `write` globs, less those of `protect`.
 
-    write: Annotated[tuple[Glob, ...], msgspec.Meta(min_length=1)]
+    Without `write`, before the plan is accepted, it is made of the existing files that fit the workstream's task best.
+    """
+
+    write: Annotated[tuple[Glob, ...], msgspec.Meta(min_length=1)] = ()
     protect: tuple[Glob, ...] = ()
 
 
@@ -76,7 +79,7 @@ class Workstream(Model, frozen=True, kw_only=True):
     prompt: str = ""
     depends_on: tuple[Name, ...] = ()
     priority: int = 0
-    scope: Scope
+    scope: Scope = Scope()
     agent: str | None = None
     timeout: Duration | None = None
     script: Script = ()

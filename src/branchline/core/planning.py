@@ -1,7 +1,8 @@
 """What a plan's scopes promise and threaten, looked at before anybody works on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,22 +32,32 @@ def overlaps(plan: Plan, paths: Sequence[str]) -> list[Overlap]:
 
     In the order in which they would merge. A forecast: what the agents really change is only known afterwards.
     """
+    owned = {w.id: {p: None for p in paths if _may_write(w, p)} for w in plan.workstreams}
+    found = []
+    for first, second in at_once(plan):
+        both = dict.fromkeys(path for path in owned[second] if path in owned[first])
+        both |= dict.fromkeys(_named_by_both(plan.workstream(first), plan.workstream(second)))
+        if both:
+            found.append(Overlap(first, second, tuple(both)[:SHOWN]))
+    return found
+
+
+def at_once(plan: Plan) -> list[tuple[str, str]]:
+    """The pairs of workstreams without a path between them, which may run at once, as they would merge."""
     order = merge_order(plan)
     before = _ancestors(plan, order)
-    owned = {name: [p for p in paths if _may_write(plan.workstream(name), p)] for name in order}
-    found = []
-    for position, first in enumerate(order):
-        mine = set(owned[first])
-        for second in order[position + 1 :]:
-            if first in before[second]:
-                continue
-            both = [path for path in owned[second] if path in mine]
-            both += [
-                glob for glob in _named_by_both(plan.workstream(first), plan.workstream(second)) if glob not in both
-            ]
-            if both:
-                found.append(Overlap(first, second, tuple(both[:SHOWN])))
-    return found
+    return [(first, second) for first, second in combinations(order, 2) if first not in before[second]]
+
+
+def scopeless(plan: Plan) -> list[Workstream]:
+    """The workstreams that leave open which files they may write."""
+    return [workstream for workstream in plan.workstreams if not workstream.scope.write]
+
+
+def with_scopes(plan: Plan, scopes: Mapping[str, tuple[str, ...]]) -> Plan:
+    """The plan in which these workstreams may write these globs."""
+    made = [replace(w, scope=replace(w.scope, write=scopes[w.id])) if w.id in scopes else w for w in plan.workstreams]
+    return replace(plan, workstreams=tuple(made))
 
 
 def serialised(plan: Plan, found: Iterable[Overlap]) -> Plan:
@@ -87,7 +98,7 @@ def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
         "title": {**text, "description": "one line in the imperative"},
         "prompt": {**text, "description": "the whole task for the agent that does it; it sees nothing else"},
         "depends_on": {**texts, "description": "ids of workstreams whose result it needs; most need none"},
-        "write": {**globs, "minItems": 1},
+        "write": {**globs, "description": f"{globs['description']}; empty: the files that fit its prompt best"},
         "protect": {**globs, "description": "globs of files within `write` that it must not change; mostly none"},
     }
     if len(agents) > 1:
@@ -100,9 +111,9 @@ def from_answer(answer: dict[str, Any]) -> dict[str, Any]:
     """A planner's answer, which satisfies the schema, as the data of a plan file."""
     workstreams = []
     for given in answer["workstreams"]:
-        one = {key: value for key, value in given.items() if key not in {"write", "protect"} and value not in ("", [])}
-        scope = {"write": given["write"], **({"protect": given["protect"]} if given["protect"] else {})}
-        workstreams.append({**one, "scope": scope})
+        said = {key: value for key, value in given.items() if value not in ("", [])}
+        scope = {key: said.pop(key) for key in ("write", "protect") if key in said}
+        workstreams.append({**said, "scope": scope})
     return {"version": 1, "goal": answer["goal"], "workstreams": workstreams}
 
 

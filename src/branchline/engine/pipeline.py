@@ -18,6 +18,7 @@ from branchline.core.events import PlanComplete, RunPolicy, RunStarted
 from branchline.core.graph import Task
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.plan import Plan
+from branchline.core.planning import scopeless
 from branchline.core.result import Failure, Result, StepFailed
 from branchline.core.rounds import new_round, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
@@ -38,6 +39,7 @@ from branchline.ledger.paths import RunPaths
 from branchline.process.spawn import KillSwitch
 from branchline.steps import STEPS
 from branchline.steps.context import Run, StepContext, latest_records
+from branchline.steps.scoping import Survey
 
 Say = Callable[[str, str], None]
 
@@ -71,9 +73,9 @@ class Session:
 def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
     repo = Repo.open(request.repo)
-    base, target = _pin(repo, request)
+    base, target = pinned(repo, request)
     settings = _with_presets(request.settings, repo)
-    plan, now = request.plan, request.started_at or clock()
+    plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
     with day_limited(paths, settings.budget, now) as budget:
@@ -147,6 +149,11 @@ def resume(  # noqa: PLR0913 - keyword-only data
     return _drive(held, session, reopen)
 
 
+def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
+    """The plan with a scope for each workstream that has none. Raises InvalidInput if nothing fits its task."""
+    return Survey.of(repo, base, settings).scoped(plan) if scopeless(plan) else plan
+
+
 def _with_budget(held: Held, budget: Budget) -> Held:
     """A run that is taken up with other limits, as far as the day has money left. Raises InvalidInput."""
     try:
@@ -190,6 +197,8 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
     if state.proposed is None or not state.awaiting:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
+    settings = msgspec.convert(state.pins["settings"], Settings)
+    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
         task_id=state.proposed.task_id,
@@ -249,7 +258,7 @@ def _hint(hint: str) -> Mapping[str, Any]:
     return {"hint": hint} if hint else {}
 
 
-def _pin(repo: Repo, request: Request) -> tuple[str, str]:
+def pinned(repo: Repo, request: Request) -> tuple[str, str]:
     """The base commit, and the branch to ship to: empty when the base is not a branch."""
     name = request.base or request.settings.base or repo.head_branch()
     if name is None:

@@ -118,10 +118,11 @@ class ObjectStore:
             at = end + size + 2
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        """The size of each blob in bytes, its content unread."""
+        """The size of each blob in bytes, its content unread; one that is missing is left out."""
         asked = "".join(f"{oid}\n" for oid in oids).encode()
         answer = self.content.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).decode()
-        return {oid: int(size) for oid, size in (line.split() for line in answer.splitlines())}
+        answers = (line.split() for line in answer.splitlines())
+        return {oid: int(size) for oid, size in answers if size != "missing"}
 
     def write_blob(self, data: bytes) -> str:
         """Store a blob and return its id."""

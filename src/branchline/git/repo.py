@@ -51,16 +51,20 @@ class Repo(ObjectStore):
     @classmethod
     def open(cls, path: Path, *, marker: str = "") -> "Repo":
         """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
-        version()
-        root = _find_root(path.absolute())
-        git_dir = Path(_one_line(root, "--absolute-git-dir"))
-        common = git_dir / "commondir"
-        shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
-        repo = cls(root, git_dir, shared, marker=marker)
+        repo = cls.find(path, marker=marker)
         if repo.resolve("HEAD") is None:
-            message = f"{root} has no commit to start from"
+            message = f"{repo.root} has no commit to start from"
             raise NoCommits(message, hint="git add -A && git commit -m 'first commit'")
         return repo
+
+    @classmethod
+    def find(cls, path: Path, *, marker: str = "") -> "Repo":
+        """Like `open`, but a repository without a commit will do."""
+        version()
+        root, git_dir = _find(path.absolute())
+        common = git_dir / "commondir"
+        shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
+        return cls(root, git_dir, shared, marker=marker)
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""
@@ -152,26 +156,20 @@ class Repo(ObjectStore):
         checkouts.fast_forward(self, checkout, branch, old, new)
 
 
-def _find_root(path: Path) -> Path:
+def _find(path: Path) -> tuple[Path, Path]:
+    """Return the root of the work tree that `path` is in, and its git directory."""
     if not path.is_dir():
         message = f"{path} is not a folder"
         raise NotARepository(message)
-    done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup")
-    answers = done.stdout.decode(errors="surrogateescape").split("\n")
+    done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+    answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
     if answers[0] == "true":
         message = f"{path} is a bare repository: it has no files to work on"
         raise BareRepository(message, hint=f"git clone {path} work && cd work")
     if done.code != 0 or answers[1] != "true":
         message = f"{path} is not in the work tree of a git repository"
         raise NotARepository(message, hint="git init")
-    return (path / answers[2]).resolve()
-
-
-def _one_line(path: Path, question: str) -> str:
-    done = discover(path, question)
-    if done.code != 0:
-        raise GitError(f"git cannot read the repository at {path}: {words(done)}")
-    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+    return (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
 
 
 def _storage_settings(git: Git) -> dict[str, dict[str, str]]:

@@ -30,6 +30,7 @@ from branchline.core.events import AgentCalled
 from branchline.core.plan import Script
 from branchline.core.pricing import priced
 from branchline.errors import BranchlineError, InvalidInput
+from branchline.steps.choosing import Chosen
 from branchline.steps.context import StepContext
 from branchline.views.text import count
 
@@ -39,6 +40,7 @@ FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatu
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
+LONGEST_WARNING = 500  # characters
 OFF_TAPE = "it asked its model something that is not on the tape"
 
 
@@ -46,18 +48,20 @@ OFF_TAPE = "it asked its model something that is not on the tape"
 class Ask:
     """What an agent is asked, whoever answers. `folder`: below the attempt's own; `number`: which asking this is.
 
-    `write` and `protect` are the globs of what may and may not be changed.
+    `context`: the files of `chosen`, as the agent gets them. `write` and `protect` are the globs of what may and may not
+    be changed.
     """
 
     role: Role
     prompt: str
+    chosen: Chosen
+    context: tuple[ContextFile, ...]
     worktree: Path
     mode: Mode
     timeout: float
     number: int = 1
     folder: str = ""
     schema: dict[str, Any] | None = None
-    context: tuple[ContextFile, ...] = ()
     script: Script = ()
     write: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
@@ -126,12 +130,13 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         mode=ask.mode,
         output_schema=ask.schema,
         context=ask.context,
+        manifest=ask.chosen.digest,
         limits=Limits(usd=_least(ctx.purse.left, agent.spec.max_usd), turns=agent.spec.max_turns),
         script=ask.script,
         write=ask.write,
         protect=ask.protect,
     )
-    ctx.say(f"{name} is working")
+    ctx.say(f"{name} is working with {ask.chosen}")
     seen: list[str] = []
 
     def listen(progress: Progress) -> None:
@@ -194,7 +199,10 @@ class _Telling:
             folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
             workstream=ctx.task.workstream,
             round=ctx.task.round,
-            context_files=len(self.ask.context),
+            manifest=self.ask.chosen.digest,
+            context_files=self.ask.chosen.manifest.total_files,
+            context_tokens=self.ask.chosen.manifest.total_tokens,
+            context_warning="; ".join(self.ask.chosen.manifest.warnings)[:LONGEST_WARNING],
         )
         ctx.calls.append(made)
         return made

@@ -1,18 +1,19 @@
-"""What an agent gets to know of the repository: its conventions, and the files to start from."""
+"""What an agent gets to know of the repository: its conventions, and the files of its manifest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from branchline.core.agent import ContextFile
-from branchline.core.globs import matches_any
+from branchline.core.manifest import Manifest, ManifestFile, Span
 from branchline.git.objects import Entry
-from branchline.steps.context import Run, StepContext
-from branchline.steps.scope import conflict_of, starting_tree, violation
+from branchline.steps.context import Run
 from branchline.views import excerpt
 
 CONVENTIONS = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
 CHARACTERS = 6000  # of each of them in a prompt
-MOST_FILES, MOST_BYTES = 20, 200_000
-SNIFFED = 8000  # bytes in which git, too, looks for a NUL
+MOST_SPANS = 6  # of one file; more would say less
+BYTES_A_TOKEN = 3  # of a file that is not shown whole; fewer than most have, so that no window overflows
+NAMED = "named"
+WHY = {"target": NAMED, "pin": "always given"}
 
 
 def conventions(run: Run, files: Mapping[str, Entry]) -> str:
@@ -23,50 +24,41 @@ def conventions(run: Run, files: Mapping[str, Entry]) -> str:
     return "\n\n".join(parts)
 
 
+def unabridged(run: Run, files: Mapping[str, Entry]) -> tuple[str, ...]:
+    """The guidance that a prompt holds only the beginning of: it is to be read."""
+    return tuple(path for path, text in _guidance(run, files).items() if len(text) > CHARACTERS)
+
+
 def _guidance(run: Run, files: Mapping[str, Entry]) -> dict[str, str]:
     """The text of each guidance file; one that is a link, or the same as another, is left out."""
-    found = {files[path].oid: path for path in reversed(CONVENTIONS) if path in files and _regular(files[path])}
+    found = {files[path].oid: path for path in reversed(CONVENTIONS) if path in files and regular(files[path])}
     if not found:
         return {}
     texts = {found[oid]: excerpt.legible(excerpt.decoded(data)) for oid, data in run.repo.read_blobs(found)}
     return {path: texts[path] for path in CONVENTIONS if texts.get(path, "").strip()}
 
 
-def context_of(ctx: StepContext) -> tuple[ContextFile, ...]:
-    """The files that an agent should know from the start, as they are in the tree that its round begins with.
-
-    To edit: existing text files of its scope, at most 20 and 200 KB together; of a scope that holds more, only those in
-    conflict and those that the scope or the task names. To read: conventions too long for the prompt.
-    """
-    run = ctx.run
-    files = {entry.path: entry for entry in run.repo.entries(starting_tree(ctx)) if _regular(entry)}
-    chosen = _chosen(run, [files[path] for path in _relevant(ctx, files)])
-    long = [path for path, text in _guidance(run, files).items() if len(text) > CHARACTERS and path not in chosen]
-    return tuple([ContextFile(path=path, role="edit") for path in chosen] + [ContextFile(path=path) for path in long])
-
-
-def _regular(entry: Entry) -> bool:
+def regular(entry: Entry) -> bool:
+    """Whether it is a file with content of its own: no link, no submodule."""
     return entry.mode.startswith("100")
 
 
-def _relevant(ctx: StepContext, paths: Iterable[str]) -> list[str]:
-    """The paths that may be changed; if its scope holds too many, those that somebody has named."""
-    workstream, conflict = ctx.workstream, conflict_of(ctx).get("paths", ())
-    found = [path for path in paths if path in conflict or matches_any(workstream.scope.write, path)]
-    if len(found) > MOST_FILES:
-        named = {*conflict, *workstream.scope.write}
-        found = [path for path in found if path in named or path in workstream.prompt]
-    return [path for path in found if violation(ctx, path) is None]  # last, because it is slow
+def given(manifest: Manifest, may_write: Callable[[str], bool] = lambda _path: False) -> tuple[ContextFile, ...]:
+    """The files of a manifest as an agent gets them, best first, tests last; `edit` are those that it may write."""
+    return tuple(
+        ContextFile(
+            path=file.path,
+            role="edit" if file.mode != "outline" and may_write(file.path) else "read",
+            form=file.mode,
+            spans=_telling(file),
+            tokens=file.tokens if file.mode == "full" else max(file.tokens, file.size_bytes // BYTES_A_TOKEN),
+            why=WHY.get(file.included_as) or ", ".join(sorted(file.breakdown, key=lambda s: -file.breakdown[s])[:2]),
+        )
+        for file in (*manifest.files, *manifest.tests)
+    )
 
 
-def _chosen(run: Run, candidates: list[Entry]) -> list[str]:
-    """As many of the candidates as there is room for, in their order; binary files are left out."""
-    if not candidates:
-        return []
-    sizes, chosen, room = run.repo.sizes(entry.oid for entry in candidates), list[Entry](), MOST_BYTES
-    for entry in candidates:
-        if len(chosen) < MOST_FILES and sizes[entry.oid] <= room:
-            room -= sizes[entry.oid]
-            chosen.append(entry)
-    text = {oid for oid, data in run.repo.read_blobs({entry.oid for entry in chosen}) if b"\0" not in data[:SNIFFED]}
-    return [entry.path for entry in chosen if entry.oid in text]
+def _telling(file: ManifestFile) -> tuple[Span, ...]:
+    """The longest spans of a file that is not given whole, in order: the others are single lines of its outline."""
+    longest = sorted(file.spans, key=lambda span: span.start - span.end)[:MOST_SPANS]
+    return tuple(sorted(longest, key=lambda span: span.start))

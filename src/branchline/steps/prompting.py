@@ -4,11 +4,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from branchline.core.agent import ContextFile
+from branchline.core.manifest import Span
 from branchline.core.verdict import Gate, GateResult, Outcome, QualityReport, in_order
 from branchline.gates.output import shown
 from branchline.git.objects import Entry
 from branchline.steps.context import Run, StepContext
-from branchline.steps.knowing import conventions
+from branchline.steps.knowing import NAMED, conventions
 from branchline.steps.scope import conflict_of, rejected
 from branchline.steps.templates import base_files, filled
 from branchline.views import excerpt
@@ -16,6 +17,7 @@ from branchline.views.markdown import code
 
 REPAIR_DIFF, REVIEW_DIFF, FEEDBACK, ANSWER = 20_000, 60_000, 8000, 20_000  # characters
 LISTED = 200
+OVERVIEW = 200  # lines of the tree, where the files that matter are told beside it
 OVERLAP = {
     "serialise": "Those that overlap all the same will run one after the other.",
     "refuse": "A plan in which they overlap is refused.",
@@ -38,12 +40,16 @@ def edit_prompt(ctx: StepContext, context: Sequence[ContextFile]) -> str:
     return filled(ctx.run, files, "repair" if again else "conflict" if conflict else "edit", values)
 
 
-def plan_prompt(run: Run, *, request: str, answer: str = "", errors: Sequence[str] = ()) -> str:
+def plan_prompt(
+    run: Run, context: Sequence[ContextFile], *, request: str, answer: str = "", errors: Sequence[str] = ()
+) -> str:
     """The prompt for a planner. `answer` and `errors`: its last answer and what is wrong with it. Raises TemplateError."""
     files, planning = base_files(run), run.settings.planning
+    tree = excerpt.tree(files, OVERVIEW if context else excerpt.LINES_OF_TREE)
     values = {
         "request": request.strip("\n"),
-        "tree": excerpt.fenced("\n".join(map(shown, excerpt.tree(files)))),
+        "tree": excerpt.fenced("\n".join(map(shown, tree))),
+        "read_files": _context(context, "read"),
         "max_workstreams": str(planning.max_workstreams),
         "overlap": OVERLAP[planning.overlap],
         "protect": _inline(_protected(run)),
@@ -55,7 +61,7 @@ def plan_prompt(run: Run, *, request: str, answer: str = "", errors: Sequence[st
     return filled(run, files, "plan", values)
 
 
-def review_prompt(ctx: StepContext, old: str, new: str) -> str:
+def review_prompt(ctx: StepContext, context: Sequence[ContextFile], old: str, new: str) -> str:
     """The prompt for a reviewer of the change from one tree to another. Raises TemplateError."""
     run, files = ctx.run, base_files(ctx.run)
     changed = [f"{change.status} {shown(change.path)}" for change in run.repo.changes(old, new)]
@@ -65,6 +71,7 @@ def review_prompt(ctx: StepContext, old: str, new: str) -> str:
         "gates": _gates(gate for gate in run.gates if "batch" in gate.phases),
         "conventions": conventions(run, files),
         "files": _bullets(changed),
+        "read_files": _context([file for file in context if file.why != NAMED], "read"),
         "diff": excerpt.fenced(excerpt.diff(run.repo.patch(old, new), REVIEW_DIFF), "diff"),
     }
     return filled(run, files, "review", values)
@@ -111,7 +118,19 @@ def _rules(ctx: StepContext, files: Mapping[str, Entry], context: Sequence[Conte
 
 
 def _context(context: Iterable[ContextFile], role: str) -> str:
-    return _listed([file.path for file in context if file.role == role])
+    return _bullets([_pointer(file) for file in context if file.role == role])
+
+
+def _pointer(file: ContextFile) -> str:
+    """A file on one line: where in it to look, and what it was chosen for."""
+    lines = ", ".join(map(_lines, file.spans))
+    why = f" ({shown(file.why)})" if file.why else ""
+    return shown(file.path) + (f": lines {lines}" if lines else "") + why
+
+
+def _lines(span: Span) -> str:
+    numbers = str(span.start) if span.start == span.end else f"{span.start}-{span.end}"
+    return f"{numbers} {shown(span.name)}".rstrip()
 
 
 def _protected(run: Run) -> list[str]:

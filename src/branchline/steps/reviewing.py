@@ -11,9 +11,13 @@ from branchline.core.verdict import GateResult, Outcome
 from branchline.errors import InvalidInput
 from branchline.steps.calling import Ask, Called, call
 from branchline.steps.checking import Checkout
+from branchline.steps.choosing import Chosen, choose
 from branchline.steps.context import StepContext
+from branchline.steps.knowing import given, unabridged
 from branchline.steps.prompting import review_prompt
+from branchline.steps.requests import review_request
 from branchline.steps.scope import conflict_of
+from branchline.steps.templates import base_files
 from branchline.views.excerpt import legible
 from branchline.views.text import count
 
@@ -85,9 +89,14 @@ def review(ctx: StepContext, checkout: Checkout) -> Reviewed:
     """
     run, settings = ctx.run, ctx.run.settings.review
     ctx.say(f"review by {settings.agent}")
+    before = run.repo.tree_of(_before(ctx))
+    chosen = _chosen(ctx, before, checkout.tree)
+    context = given(chosen.manifest)
     ask = Ask(
         role="reviewer",
-        prompt=review_prompt(ctx, run.repo.tree_of(_before(ctx)), checkout.tree),
+        prompt=review_prompt(ctx, context, before, checkout.tree),
+        chosen=chosen,
+        context=context,
         worktree=checkout.path,
         mode="read",
         timeout=seconds(settings.timeout),
@@ -103,6 +112,16 @@ def review(ctx: StepContext, checkout: Checkout) -> Reviewed:
         return Reviewed(_judged(called))
     why = f"reviewer {called.agent}: {called.result.message or called.result.status}"
     return Reviewed(_without(ctx, why), called.result.retryable)
+
+
+def _chosen(ctx: StepContext, before: str, after: str) -> Chosen:
+    """What the reviewer is given: the files that the change has touched, and what may matter to them."""
+    run = ctx.run
+    changes = run.repo.changes(before, after)
+    changed = [change.path for change in changes if change.new_mode.startswith("100")]
+    pins = unabridged(run, base_files(run))
+    request = review_request(run.settings, run.plan, ctx.workstream, changed, pins=pins)
+    return choose(run, request, _before(ctx), after)
 
 
 def _before(ctx: StepContext) -> str:

@@ -14,13 +14,19 @@ from branchline.config.load import plan_from_data, scriptless
 from branchline.core.agent import AgentStatus
 from branchline.core.durations import seconds
 from branchline.core.events import PlanComplete, PlanProposed
+from branchline.core.forecast import Collision
 from branchline.core.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import InvalidInput
 from branchline.steps.calling import Ask, Called, call
+from branchline.steps.choosing import Chosen, choose
 from branchline.steps.context import StepContext
+from branchline.steps.knowing import given, unabridged
 from branchline.steps.prompting import plan_prompt
+from branchline.steps.requests import plan_request
+from branchline.steps.scoping import Survey, made_scopes
+from branchline.steps.templates import base_files
 from branchline.steps.way_out import way_out
 
 
@@ -40,16 +46,19 @@ def _planned(ctx: StepContext) -> Result:
     planning = ctx.run.settings.planning
     name = planning.agent or ctx.run.settings.agent
     answer, errors = "", tuple[str, ...]()
+    survey = Survey.of(ctx.run.repo, ctx.run.base, ctx.run.settings)
+    chosen = _chosen(ctx)
+    context = given(chosen.manifest)
     with _checkout(ctx) as place:
         for number in range(1, planning.attempts + 1):
             if number > 1:
                 ctx.say(f"asking {name} again: {errors[0]}")
-            prompt = plan_prompt(ctx.run, request=ctx.run.pins["prompt"], answer=answer, errors=errors)
-            called = call(ctx, name, _question(ctx, place, prompt, number))
+            prompt = plan_prompt(ctx.run, context, request=ctx.run.pins["prompt"], answer=answer, errors=errors)
+            called = call(ctx, name, _question(ctx, place, prompt, number, chosen))
             if called.result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
                 return _failed(ctx, called)
             answer = _as_text(called)
-            found = _judged(ctx, called)
+            found = _judged(ctx, called, survey)
             if isinstance(found, _Checked):
                 return _accepted(ctx, found)
             errors = found
@@ -61,10 +70,19 @@ def _planned(ctx: StepContext) -> Result:
     return Failure(reason, "invalid_plan", retryable=False, outputs=_hint(ctx))
 
 
-def _question(ctx: StepContext, place: Path, prompt: str, number: int) -> Ask:
+def _chosen(ctx: StepContext) -> Chosen:
+    """What the planner is given of the base."""
+    run = ctx.run
+    request = plan_request(run.settings, run.pins["prompt"], pins=unabridged(run, base_files(run)))
+    return choose(run, request, run.base, run.repo.tree_of(run.base))
+
+
+def _question(ctx: StepContext, place: Path, prompt: str, number: int, chosen: Chosen) -> Ask:
     return Ask(
         role="planner",
         prompt=prompt,
+        chosen=chosen,
+        context=given(chosen.manifest),
         worktree=place,
         mode="read",
         timeout=seconds(ctx.run.settings.planning.timeout),
@@ -87,9 +105,10 @@ class _Checked:
 
     plan: Plan
     warnings: tuple[str, ...]
+    collisions: tuple[Collision, ...] = ()
 
 
-def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
+def _judged(ctx: StepContext, called: Called, survey: Survey) -> _Checked | tuple[str, ...]:
     """The plan in an answer, or what is wrong with it, in words that the planner can act on."""
     if called.result.status is AgentStatus.INVALID_OUTPUT:
         return (called.result.message,)
@@ -98,15 +117,18 @@ def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
     try:
-        plan = plan_from_data(
+        answered = plan_from_data(
             data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
         )
+        plan = survey.scoped(answered)
     except InvalidInput as error:
         return tuple(error.message.splitlines())
     found = checked(plan, _paths(ctx), settings.planning.overlap)
-    if isinstance(found, _Checked) and (short := _short_of_money(ctx, plan)):
-        return replace(found, warnings=(*found.warnings, short))
-    return found
+    if not isinstance(found, _Checked):
+        return found
+    short = filter(None, [_short_of_money(ctx, plan)])
+    warnings = (*made_scopes(answered, plan), *found.warnings, *short)
+    return replace(found, warnings=warnings, collisions=survey.collisions(plan))
 
 
 def _short_of_money(ctx: StepContext, plan: Plan) -> str:
@@ -137,7 +159,9 @@ def _accepted(ctx: StepContext, found: _Checked) -> Result:
     plan, data = found.plan, msgspec.to_builtins(found.plan)
     path = ctx.run.paths.artifacts / "proposed_plan.yaml"
     path.write_text(canonical(plan), encoding="utf-8")
-    proposed = PlanProposed(task_id=ctx.task.id, plan=data, digest=digest(plan), warnings=found.warnings)
+    proposed = PlanProposed(
+        task_id=ctx.task.id, plan=data, digest=digest(plan), warnings=found.warnings, collisions=found.collisions
+    )
     ctx.checkpoint("plan-complete", ctx.run.base)
     outputs = {"plan": str(path), "digest": proposed.digest, "warnings": list(found.warnings)}
     if ctx.run.approve_plan:

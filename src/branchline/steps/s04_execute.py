@@ -9,12 +9,15 @@ from branchline.core.result import Failure, Result, Success
 from branchline.git.commit import snapshot
 from branchline.steps.calling import Ask, Called, call
 from branchline.steps.checking import without_setup
+from branchline.steps.choosing import Chosen, choose
 from branchline.steps.context import StepContext
-from branchline.steps.knowing import context_of
+from branchline.steps.knowing import given, regular, unabridged
 from branchline.steps.prompting import edit_prompt
+from branchline.steps.requests import edit_request
 from branchline.steps.saving import save_worktree
-from branchline.steps.scope import conflict_of, rejected, starting_tree
+from branchline.steps.scope import conflict_of, rejected, starting_tree, violation
 from branchline.steps.setup import set_up
+from branchline.steps.templates import base_files
 from branchline.steps.way_out import way_out
 
 
@@ -44,6 +47,8 @@ def run(ctx: StepContext) -> Result:
         tree=tree,
         files=files,
         usage=called.usage,
+        context_files=called.facts[-1].context_files,
+        context_tokens=called.facts[-1].context_tokens,
     )
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
@@ -60,11 +65,31 @@ def _agent(ctx: StepContext) -> str:
     return ctx.workstream.agent or ctx.run.settings.agent
 
 
+def chosen_for(ctx: StepContext) -> Chosen:
+    """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
+    run, tree, again = ctx.run, starting_tree(ctx), rejected(ctx)
+    paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
+    before = ctx.outputs("code_gate") if again else {}
+    request = edit_request(
+        run.settings,
+        run.plan,
+        ctx.workstream,
+        paths,
+        agent=_agent(ctx),
+        failure=str(before.get("feedback", "")),
+        targets=(*conflict_of(ctx).get("paths", ()), *before.get("files", ())),
+        pins=unabridged(run, base_files(run)),
+    )
+    return choose(run, request, _head(ctx), tree)
+
+
 def _question(ctx: StepContext) -> Ask:
-    workstream, context = ctx.workstream, context_of(ctx)
+    workstream, chosen = ctx.workstream, chosen_for(ctx)
+    context = given(chosen.manifest, lambda path: violation(ctx, path) is None)
     return Ask(
         role="editor",
         prompt=edit_prompt(ctx, context),
+        chosen=chosen,
         worktree=ctx.run.worktree(workstream.id),
         mode="edit",
         timeout=seconds(workstream.timeout or ctx.run.settings.agent_timeout),

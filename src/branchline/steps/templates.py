@@ -18,9 +18,14 @@ NAMES: dict[str, frozenset[str]] = {
     "conflict": frozenset(_WORK),
     "rules": frozenset(_RULES),
     "plan": frozenset(
-        {"request", "tree", "max_workstreams", "overlap", "protect", "gates", "conventions", "answer", "errors"}
+        {
+            *("request", "tree", "read_files", "max_workstreams", "overlap", "protect", "gates", "conventions"),
+            *("answer", "errors"),
+        }
     ),
-    "review": frozenset({"goal", "workstream", "title", "task", "scope", "gates", "conventions", "files", "diff"}),
+    "review": frozenset(
+        {"goal", "workstream", "title", "task", "scope", "gates", "conventions", "files", "read_files", "diff"}
+    ),
 }
 """The templates, and the values that each may name."""
 

@@ -17,6 +17,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One agent, run once.
 
     An attempt that ended without a word on its agents is a call without `agent`, its status that of the attempt.
+    `manifest`: the digest of what it was given to read, with so many files and tokens; empty in old ledgers.
     """
 
     task_id: str
@@ -29,6 +30,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     milliseconds: int | None = None
     usage: Usage = Usage()
+    manifest: str = ""
+    context_files: int = 0
+    context_tokens: int = 0
+    context_warning: str = ""
 
 
 def calls(records: Iterable[Timed], state: RunState) -> tuple[Call, ...]:
@@ -100,4 +105,8 @@ def _told(event: e.AgentCalled) -> Call:
         model=event.model,
         milliseconds=event.milliseconds,
         usage=msgspec.convert(event.usage, Usage),
+        manifest=event.manifest,
+        context_files=event.context_files,
+        context_tokens=event.context_tokens,
+        context_warning=event.context_warning,
     )

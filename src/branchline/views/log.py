@@ -69,7 +69,7 @@ def _fact(event: e.Fact) -> str:  # noqa: PLR0911 - one sentence an event
             return f"worktree of {event.workstream} ready at {event.path}, branch {event.branch}"
         case e.ExecuteWsComplete():
             changed = count(len(event.files), "file")
-            return f"{event.agent} ended {event.status}, {changed} changed{_usage(event.usage)}"
+            return f"{event.agent} ended {event.status}, {changed} changed{_given(event)}{_usage(event.usage)}"
         case e.Codegate():
             return _with_reason(f"batch of {event.workstream} {event.verdict}: {event.batch}", event.reason)
         case e.WsCheckpoint():
@@ -117,16 +117,24 @@ def _plan(event: e.PlanProposed | e.PlanComplete) -> str:
         by = f" by {event.by}" if event.by else ""
         return f"plan accepted{by}: {', '.join(event.workstreams)}"
     names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
-    return f"plan proposed: {names}" + "".join(f"; warning: {text}" for text in event.warnings)
+    told = [f"{one.a} and {one.b} may collide ({one.risk:.0%})" for one in event.collisions]
+    return "; ".join([f"plan proposed: {names}", *told, *(f"warning: {text}" for text in event.warnings)])
 
 
 def _called(event: e.AgentCalled) -> str:
     model = f" ({event.model})" if event.model else ""
     end = event.status + (f", {event.error_class}" if event.error_class else "")
-    text = f"{event.agent}{model} as {event.role}: {end} after {duration(event.milliseconds)}{_usage(event.usage)}"
+    text = f"{event.agent}{model} as {event.role}: {end} after {duration(event.milliseconds)}"
+    text += _given(event) + _usage(event.usage)
     if event.usage.get("cost_usd") is None:
         text += ", cost unknown"
     return text if event.status == AgentStatus.OK else _with_reason(text, event.message)
+
+
+def _given(event: e.AgentCalled | e.ExecuteWsComplete) -> str:
+    """What it was given to read: `, given 31 files of 41,200 tokens`."""
+    files = count(event.context_files, "file")
+    return f", given {files} of {event.context_tokens:,} tokens" if event.context_files else ""
 
 
 def _usage(usage: dict[str, Any]) -> str:

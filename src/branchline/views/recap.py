@@ -11,6 +11,7 @@ from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.core.verdict import Outcome
 from branchline.views.calls import calls
+from branchline.views.collisions import collision_lines
 from branchline.views.costs import NOBODY, brief, by_workstream, summed
 from branchline.views.next_command import next_commands
 from branchline.views.record import Timed
@@ -170,6 +171,8 @@ def _proposed(state: RunState) -> Iterator[tuple[str, list[str]]]:
         return
     streams = state.proposed.plan.get("workstreams", ())
     yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])
+    if collisions := collision_lines(state.proposed.collisions):
+        yield collisions[1], collisions[2:]
     if state.proposed.warnings:
         yield "Warnings", [line for text in state.proposed.warnings for line in wrapped(text, indent="  ")]
 

@@ -8,6 +8,7 @@ from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views import costs, timeline
 from branchline.views.attempts import attempts
+from branchline.views.calls import calls
 from branchline.views.markdown import code, escaped, section, table
 from branchline.views.progress import progress
 from branchline.views.recap import Integration, agent_rows, integration, shipped, skipped_gates
@@ -31,6 +32,7 @@ def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | 
     out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
     used = [tuple(map(escaped, row)) for row in agent_rows(records, state)]
     out += section("Agents", table(("workstream", "agents", "tokens", "cost"), used))
+    out += section("Context", _given(records, state))
     chart = timeline.lines(timeline.timeline(run_id, records), columns=100)
     out += section("Timeline", ["```text", *chart, "```"])
     return "\n".join(out).rstrip() + "\n"
@@ -82,6 +84,24 @@ def _gates(records: Sequence[Timed]) -> list[str]:
     verdicts = [record.event for record in records if isinstance(record.event, Codegate)]
     rows = ((escaped(v.workstream), v.verdict, code(v.batch), code(v.report), escaped(v.reason)) for v in verdicts)
     return table(("workstream", "verdict", "batch", "report", "reason"), rows)
+
+
+def _given(records: Sequence[Timed], state: RunState) -> list[str]:
+    """What each agent was given to read."""
+    rows = (
+        (
+            escaped(call.workstream or call.role),
+            str(call.round),
+            escaped(call.agent),
+            f"{call.context_files:,}",
+            f"{call.context_tokens:,}",
+            code(call.manifest),
+            escaped(call.context_warning),
+        )
+        for call in calls(records, state)
+        if call.manifest
+    )
+    return table(("workstream", "round", "agent", "files", "tokens", "manifest", "warning"), rows)
 
 
 def _merge(records: Sequence[Timed], state: RunState) -> list[str]:

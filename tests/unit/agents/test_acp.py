@@ -75,7 +75,7 @@ def test_prepare_is_our_side_of_the_conversation_with_the_order_as_a_file() -> N
         "prompt": "do?",
         "mode": "read",
         "model": "m",
-        "context": [{"path": "a\udcff", "role": "read"}],
+        "context": [{"path": "a\udcff"}],
         "write": ["src/**"],
         "protect": ["x"],
     }

@@ -12,6 +12,7 @@ from branchline.agents.answer import checked
 from branchline.agents.base import parse
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Progress, Usage
 from branchline.core.agent_spec import AgentSpec
+from branchline.core.manifest import Span
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit
 from recordings import recording
@@ -90,6 +91,20 @@ def test_reading_gives_no_file_to_edit() -> None:
     assert "--edit-format=ask" in argv
     assert "--dry-run" in argv
     assert argv[-2:] == ("--read=/w/a b.py", "--read=/w/-notes\udcff")
+
+
+def test_no_more_files_than_its_window_holds_and_none_for_an_outline() -> None:
+    span = (Span(start=1, end=2),)
+    context = (
+        ContextFile(path="large.py", role="edit", form="excerpt", spans=span, tokens=60_000),
+        ContextFile(path="sketched.py", form="outline", spans=span, tokens=10),
+        ContextFile(path="too_much.py", role="edit", tokens=30_000),
+        ContextFile(path="fits.py", tokens=20_000),
+    )
+    assert AIDER.prepare(asked(context=context)).argv[-2:] == ("--file=/w/large.py", "--read=/w/fits.py")
+    small = aider(window=25_000).prepare(asked(context=context)).argv
+    assert [part for part in small if "=/w/" in part] == ["--read=/w/fits.py"]
+    assert "--file=/w/too_much.py" in aider(window=30_000).prepare(asked(context=context)).argv
 
 
 @pytest.mark.parametrize("prompt", ["/run rm -rf .", "!rm -rf .", "/add /etc/passwd"])

@@ -2,12 +2,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from branchline.agents.base import Agent
-from branchline.agents.claude_code import ENVIRONMENT, KEYS, ClaudeCode
+from branchline.agents.claude_code import ENVIRONMENT, KEYS, MENTIONED, ClaudeCode
 from branchline.core.agent import AgentRequest, ContextFile, Invocation, Limits
 from branchline.core.agent_spec import AgentSpec
+from branchline.core.manifest import Span
 from branchline.errors import InvalidInput
 
 
@@ -104,6 +106,21 @@ def test_the_context_is_mentioned_so_that_it_is_read_first() -> None:
     paths = ("src/a.py", "with space.md", 'quo"te', "new\nline", "\udcff", "-x", "@y")
     context = (*(ContextFile(path=path) for path in paths), ContextFile(path="é.py", role="edit"))
     assert agent().prepare(request(context=context)).stdin == 'Do.\n\n@"src/a.py" @"with space.md" @"-x" @"é.py"'
+
+
+def test_of_a_file_in_parts_the_parts_are_mentioned_that_are_more_than_a_head() -> None:
+    spans = (Span(start=3, end=3), Span(start=10, end=30, name="go"), Span(start=50, end=53))
+    part = ContextFile(path="src/a.py", form="excerpt", spans=spans, tokens=90_000)
+    sketch = msgspec.structs.replace(part, path="src/b.py", form="outline")
+    stdin = agent().prepare(request(context=(part, sketch))).stdin
+    assert stdin == 'Do.\n\n@"src/a.py#L10-30" @"src/a.py#L50-53"'
+
+
+def test_no_more_is_mentioned_than_every_turn_can_pay_for() -> None:
+    sizes = {"first.py": MENTIONED - 10, "large.py": 5000, "small.py": 10, "last.py": 1}
+    context = tuple(ContextFile(path=path, tokens=tokens) for path, tokens in sizes.items())
+    assert agent().prepare(request(context=context)).stdin == 'Do.\n\n@"first.py" @"small.py"'
+    assert agent().prepare(request(context=(ContextFile(path="a.py", form="outline"),))).stdin == "Do."
 
 
 def test_a_prompt_is_never_a_command_of_its_own() -> None:

@@ -21,6 +21,7 @@ from branchline.config.settings import (
 from branchline.core.agent_spec import BUILT_IN, AgentSpec, Output
 from branchline.core.budget import Budget
 from branchline.core.graph import Task, TaskFile
+from branchline.core.manifest import Caps, ContextSettings
 from branchline.core.plan import Action, Plan, Scope, Workstream
 from branchline.core.pricing import Price
 from branchline.core.retry import RetryPolicy
@@ -32,6 +33,7 @@ ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
 SECTIONS: list[tuple[str, str, type[msgspec.Struct]]] = [
     (CONFIGURATION, "Settings", Settings), (CONFIGURATION, "gates", Gate), (CONFIGURATION, "agents", AgentSpec),
     (CONFIGURATION, "output", Output), (CONFIGURATION, "planning", Planning), (CONFIGURATION, "review", Review),
+    (CONFIGURATION, "context", ContextSettings), (CONFIGURATION, "caps", Caps),
     (CONFIGURATION, "repair", Repair), (CONFIGURATION, "budget", Budget), (CONFIGURATION, "prices", Price),
     (CONFIGURATION, "cassettes", Cassettes), (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources),
     (CONFIGURATION, "merge", Merge), (CONFIGURATION, "ship", Ship), (PLAN_FORMAT, "Plan", Plan),

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchline.config.load import load_graph, load_plan, load_settings, plan_from_data
+from branchline.config.load import load_context, load_graph, load_plan, load_settings, plan_from_data
 from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
+from branchline.core.manifest import Caps, ContextSettings
 from branchline.core.plan import Plan
 
 PATIENCE = 8 if sys.gettrace() else 1  # a line tracer, as of coverage, slows the parser down
@@ -158,7 +159,6 @@ workstreams:
             "1:10: 'version' must be 1, not 2",
             "2:1: 'gaol' is not a key of a plan file; did you mean 'goal'?",
             "3:1: the key 'version' is written twice; it is already in line 1",
-            "5:5: 'workstreams[0].scope' is missing",
             "5:9: 'workstreams[0].id' must be 1 to 64 of the characters A-Z a-z 0-9 _ . -, not 'a b'",
             "6:5: 'scopes' is not a key of a workstream; did you mean 'scope'?",
             "7:15: 'workstreams[0].priority' must be an integer, not 'high'",
@@ -290,6 +290,55 @@ class TestWhereSettingsComeFrom:
         with pytest.raises(InvalidFile) as caught:
             load_settings(None, root=tmp_path)
         assert f"{path}{complaint}" in str(caught.value)
+
+
+class TestContext:
+    def test_a_file_of_its_own(self, tmp_path: Path) -> None:
+        text = "max_tokens: 9000\nban: ['**/*.sql']\ncaps: {docs: 0}\n"
+        found = load_context(written(tmp_path, text, "context.yaml"), root=tmp_path)
+        assert found == ContextSettings(max_tokens=9000, ban=("**/*.sql",), caps=Caps(docs=0))
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("branchline.yaml", "version: 1\ncontext: {max_files: 7}\n"),
+            ("pyproject.toml", "[tool.branchline]\nversion = 1\ncontext = {max_files = 7}\n"),
+        ],
+    )
+    def test_that_of_a_repository(self, tmp_path: Path, name: str, text: str) -> None:
+        assert load_context(None, root=tmp_path) == ContextSettings()
+        written(tmp_path, text, name)
+        assert load_context(None, root=tmp_path) == load_settings(None, root=tmp_path).context
+        assert load_context(None, root=tmp_path).max_files == 7
+
+    def test_everything_that_is_wrong(self, tmp_path: Path) -> None:
+        text = """\
+max_token: 5
+window: 0
+caps: {code: many}
+pin: [/etc/passwd, ./a, '']
+ban: [../x]
+chunk_tokens: 80
+"""
+        with pytest.raises(InvalidFile) as caught:
+            load_context(written(tmp_path, text, "context.yaml"), root=tmp_path)
+        assert [str(problem).partition("context.yaml:")[2] for problem in caught.value.problems] == [
+            "1:1: 'max_token' is not a key of a context file; did you mean 'max_tokens'?",
+            "2:9: 'window' must be an integer of at least 1, not 0",
+            "3:14: 'caps.code' must be an integer, not 'many'",
+            "4:7: the pin glob '/etc/passwd' is absolute; write it relative to the repository",
+            "4:20: the pin glob './a' matches nothing; write 'a'",
+            "4:25: 'pin[2]' must be text that is not empty, not ''",
+            "5:7: the ban glob '../x' contains '..'; write it relative to the repository",
+            "6:15: chunk_overlap 80 is not below chunk_tokens 80",
+        ]
+        assert "branchline schema context" in caught.value.hint
+
+    def test_the_same_in_the_settings(self, tmp_path: Path) -> None:
+        written(tmp_path, "version: 1\ncontext: {ban: [/x], chunk_overlap: 900}\n", "branchline.yaml")
+        with pytest.raises(InvalidFile) as caught:
+            load_context(None, root=tmp_path)
+        assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, 17), (2, 37)]
 
 
 YAML_PIECES = st.lists(

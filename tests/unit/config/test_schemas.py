@@ -20,7 +20,15 @@ from branchline.ledger.codec import Record, encode, milliseconds
 
 ROOT = Path(__file__).parents[3] / "schemas"
 CONTRACTS = ROOT / "contracts"
-NAMES = ["checkpoint", "execution_plan", "execution_state_machine", "ledger_record", "run_checkpoint", "task_graph"]
+NAMES = [
+    "checkpoint",
+    "context_manifest",
+    "execution_plan",
+    "execution_state_machine",
+    "ledger_record",
+    "run_checkpoint",
+    "task_graph",
+]
 
 
 def content(path: Path) -> Any:
@@ -39,7 +47,7 @@ def is_valid(name: str, value: object) -> bool:
 def test_the_files_are_current(tmp_path: Path) -> None:
     schemas.write(tmp_path)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.json")}
-    assert len(made) == 5
+    assert len(made) == 8
     assert made == {path: (ROOT / path).read_text() for path in made}, "write the schemas again"
 
 
@@ -81,6 +89,21 @@ def test_the_examples_are_what_the_code_makes() -> None:
     plan = load_plan(CONTRACTS / "execution_plan.example.json")
     assert example("task_graph") == as_json(TaskFile(version=1, tasks=task_graph(plan)))
     assert len(example("task_graph")["tasks"]) == 18
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"config_fingerprint": "0"},
+        {"total_tokens": -1},
+        {"manifest_version": 2},
+        {"files": [{"path": "x"}]},
+        {"excluded": [{"path": "x"}]},
+        {"selection_params": {}},
+    ],
+)
+def test_a_manifest_with_a_wrong_member_is_not_valid(broken: dict[str, Any]) -> None:
+    assert not is_valid("context_manifest", example("context_manifest") | broken)
 
 
 def test_a_real_ledger_record_is_the_example() -> None:

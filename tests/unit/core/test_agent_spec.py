@@ -97,3 +97,17 @@ def test_a_chain_has_an_agents_own_fallbacks_before_theirs_and_names_nobody_twic
     fallback = {"a": ["b", "c"], "b": ["d", "a"], "c": ["d"], "d": []}
     assert chain("a", fallback.__getitem__) == ("a", "b", "c", "d")
     assert chain("d", fallback.__getitem__) == ("d",)
+
+
+@pytest.mark.parametrize(
+    ("members", "tokens"),
+    [
+        ({"use": "aider"}, 80_000),
+        ({"use": "claude_code"}, 150_000),
+        ({"use": "aider", "window": 9}, 9),
+        ({"use": "codex"}, None),
+        ({"command": ["aider"]}, None),
+    ],
+)
+def test_an_agent_has_a_window_of_its_own(members: dict[str, Any], tokens: int | None) -> None:
+    assert msgspec.convert({"id": "x"} | members, AgentSpec).context_window == tokens

@@ -3,7 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.core.plan import Plan, Scope, Workstream
-from branchline.core.planning import Overlap, from_answer, overlaps, plan_schema, serialised, unmatched
+from branchline.core.planning import (
+    Overlap,
+    at_once,
+    from_answer,
+    overlaps,
+    plan_schema,
+    scopeless,
+    serialised,
+    unmatched,
+    with_scopes,
+)
 from strategies import plans
 
 PATHS = ["README.md", "docs/a.md", "docs/b.md", "src/app/x.py", "src/app/y.py"]
@@ -49,6 +59,19 @@ def test_a_serialised_plan_has_no_overlap_left_and_still_no_cycle(plan: Plan) ->
     assert overlaps(serialised(plan, overlaps(plan, PATHS)), PATHS) == []
 
 
+def test_workstreams_without_a_path_between_them_may_run_at_once() -> None:
+    chain = [Workstream(id="a"), Workstream(id="b", depends_on=("a",)), Workstream(id="c", depends_on=("b",))]
+    assert at_once(Plan(version=1, workstreams=(*chain, Workstream(id="d")))) == [("a", "d"), ("b", "d"), ("c", "d")]
+
+
+def test_scopes_that_are_left_open_can_be_filled_in() -> None:
+    plan = made(a=Scope(protect=("x",)), b=("y",), c=())
+    assert [workstream.id for workstream in scopeless(plan)] == ["a", "c"]
+    filled = with_scopes(plan, {"a": ("src/**",), "c": ("z",)})
+    assert filled == made(a=Scope(write=("src/**",), protect=("x",)), b=("y",), c=("z",))
+    assert with_scopes(plan, {}) == plan
+
+
 def test_at_most_three_files_are_named() -> None:
     assert overlaps(made(a=("**",), b=("**",)), PATHS)[0].both == ("README.md", "docs/a.md", "docs/b.md")
 
@@ -79,6 +102,12 @@ def test_an_answer_becomes_the_data_of_a_plan() -> None:
         Workstream(id="a", title="A", prompt="p", scope=Scope(write=("x",))),
         Workstream(id="b", prompt="p", depends_on=("a",), agent="c", scope=Scope(write=("y",), protect=("z",))),
     )
+
+
+def test_an_answer_may_leave_a_scope_open() -> None:
+    stream = {"id": "a", "title": "", "prompt": "p", "depends_on": [], "write": [], "protect": ["z"]}
+    plan = msgspec.convert(from_answer({"goal": "g", "workstreams": [stream]}), Plan)
+    assert plan.workstreams[0].scope == Scope(protect=("z",))
 
 
 @given(st.lists(st.sampled_from(["one", "two", "three"]), unique=True, max_size=3))

@@ -1,17 +1,38 @@
 """What an agent gets to know from the start."""
 
+from typing import Any
+
 import msgspec
 
 from branchline.core.agent import ContextFile
-from branchline.core.plan import Scope
-from branchline.steps.knowing import CHARACTERS, context_of, conventions
+from branchline.core.manifest import Manifest, ManifestFile, SelectionParams, Span
+from branchline.steps.knowing import CHARACTERS, MOST_SPANS, conventions, given, unabridged
 from branchline.steps.templates import base_files
 from support import Project
-from unit.steps.conftest import WORKSTREAM, Later, Make
+from unit.steps.conftest import Make
+
+PARAMS = SelectionParams(
+    task_type="edit", text_sha256="", keywords=(), target_files=(), scope=(), max_tokens=1, max_files=1
+)
 
 
-def edit(*paths: str) -> tuple[ContextFile, ...]:
-    return tuple(ContextFile(path=path, role="edit") for path in paths)
+def file(path: str, mode: str = "full", *spans: tuple[int, int], **fields: Any) -> ManifestFile:
+    made: dict[str, Any] = {"category": "code", "score": 1.0, "breakdown": {}, "size_bytes": 900, "tokens": 30} | fields
+    shown = tuple(Span(start=start, end=end) for start, end in spans)
+    return ManifestFile(path=path, mode=mode, sha256=path, spans=shown, **made)  # type: ignore[arg-type]
+
+
+def manifest(*files: ManifestFile, tests: tuple[ManifestFile, ...] = ()) -> Manifest:
+    return Manifest(
+        selection_params=PARAMS,
+        config_fingerprint="",
+        tokens_by="estimate",
+        total_files=len(files) + len(tests),
+        total_tokens=0,
+        truncated=False,
+        files=files,
+        tests=tests,
+    )
 
 
 def test_conventions_are_marked_cut_and_told_once(make: Make) -> None:
@@ -22,8 +43,10 @@ def test_conventions_are_marked_cut_and_told_once(make: Make) -> None:
         return project.git("rev-parse", "HEAD")
 
     long = "".join(f"rule {number}\n" for number in range(1000))
-    ctx = make({"AGENTS.md": "Use ``` tabs.\x1b[0m", "CONTRIBUTING.md": long, "docs/AGENTS.md": "no"}, prepare=prepare)
-    told = conventions(ctx.run, base_files(ctx.run))
+    run = make(
+        {"AGENTS.md": "Use ``` tabs.\x1b[0m", "CONTRIBUTING.md": long, "docs/AGENTS.md": "no"}, prepare=prepare
+    ).run
+    told = conventions(run, base_files(run))
     assert told.startswith(
         "AGENTS.md:\n\n````markdown\nUse ``` tabs.\\x1b[0m\n````\n\nCONTRIBUTING.md:\n\n```markdown\n"
     )
@@ -31,45 +54,42 @@ def test_conventions_are_marked_cut_and_told_once(make: Make) -> None:
     assert "docs" not in told
     assert len(told) < CHARACTERS + 200
     assert f"of {len(long):,} characters]" in told
-    assert context_of(ctx) == (ContextFile(path="CONTRIBUTING.md"),), "what the prompt does not hold is to be read"
+    assert unabridged(run, base_files(run)) == ("CONTRIBUTING.md",), "what the prompt does not hold is to be read"
 
 
 def test_no_conventions(make: Make) -> None:
-    ctx = make({"README.md": "x", "AGENTS.md": " \n"})
-    assert conventions(ctx.run, base_files(ctx.run)) == ""
-    assert context_of(ctx) == ()
+    run = make({"README.md": "x", "AGENTS.md": " \n"}).run
+    assert conventions(run, base_files(run)) == ""
+    assert unabridged(run, base_files(run)) == ()
 
 
-def test_the_files_of_the_scope_are_given_to_edit(make: Make) -> None:
-    files = {"src/b.py": "b", "src/a.py": "a", "src/key.py": "k", "src/.gitattributes": "x", "other.py": "o"}
-    own = msgspec.structs.replace(WORKSTREAM, scope=Scope(write=("src/**", "new.py"), protect=("src/key.py",)))
-    assert context_of(make(files, workstreams=(own,))) == edit("src/a.py", "src/b.py")
+def test_what_may_be_written_is_to_edit_and_tests_come_last() -> None:
+    found = given(manifest(file("b.py"), file("a.py"), tests=(file("test_b.py"),)), lambda path: path != "a.py")
+    assert [(one.path, one.role) for one in found] == [("b.py", "edit"), ("a.py", "read"), ("test_b.py", "edit")]
+    assert [one.role for one in given(manifest(file("b.py")))] == ["read"]
+    assert given(manifest()) == ()
 
 
-def test_of_a_large_scope_only_what_somebody_named(make: Make) -> None:
-    files = {f"src/m{number}.py": "m" for number in range(30)}
-    own = msgspec.structs.replace(WORKSTREAM, prompt="Look at src/m7.py", scope=Scope(write=("src/**", "src/m20.py")))
-    assert context_of(make(files, workstreams=(own,))) == edit("src/m20.py", "src/m7.py")
+def test_an_outline_is_for_reading_whoever_may_write_the_file() -> None:
+    (only,) = given(manifest(file("a.py", "outline", (1, 1))), lambda _path: True)
+    assert (only.role, only.form) == ("read", "outline")
 
 
-def test_no_more_bytes_than_there_is_room_for_and_no_binary_files(make: Make) -> None:
-    files = {"src/a": "a" * 150_000, "src/b": "b" * 60_000, "src/c": "c" * 50_000, "src/d": "\0d"}
-    assert context_of(make(files)) == edit("src/a", "src/c")
+def test_parts_of_a_file_are_the_longest_in_order_and_its_size_is_the_whole_files() -> None:
+    spans = [(number * 10, number * 10 + number % 7) for number in range(1, 20)]
+    (only,) = given(manifest(file("a.py", "excerpt", *spans, size_bytes=30_000)))
+    assert len(only.spans) == MOST_SPANS
+    assert [span.start for span in only.spans] == sorted(span.start for span in only.spans)
+    assert min(span.end - span.start for span in only.spans) >= 4
+    assert only.tokens == 10_000
 
 
-def test_a_repair_begins_from_what_was_rejected(make: Make, later: Later) -> None:
-    def prepare(project: Project) -> str:
-        project.commit("attempt", {"src/new.py": "n"})
-        return project.git("rev-parse", "HEAD~1")
-
-    ctx = make({"src/x.py": "x"}, prepare=prepare)
-    rejected = {("code_gate", "a"): {"tree": ctx.run.repo.tree_of(ctx.run.repo.head_commit())}}
-    assert context_of(ctx) == edit("src/x.py")
-    assert context_of(later(ctx, rejected)) == edit("src/new.py", "src/x.py")
+def test_why_a_file_is_given() -> None:
+    points = {"title": 0.1, "symbols": 0.5, "imports": 0.3}
+    ranked = file("a.py", breakdown=points)
+    target, pin = file("b.py", included_as="target", breakdown=points), file("c.py", included_as="pin")
+    assert [one.why for one in given(manifest(ranked, target, pin))] == ["symbols, imports", "named", "always given"]
 
 
-def test_the_files_in_conflict_come_with_the_scope(make: Make, later: Later) -> None:
-    ctx = make({"src/x.py": "x", "shared.txt": "s"})
-    conflict = {"repair": "a", "paths": ["shared.txt"], "tree": ctx.run.repo.tree_of(ctx.run.base)}
-    assert context_of(later(ctx, {("merge", ""): conflict}, 1)) == edit("shared.txt", "src/x.py")
-    assert context_of(later(ctx, {("merge", ""): {**conflict, "repair": "b"}}, 1)) == edit("src/x.py")
+def test_a_plain_file_is_written_down_as_briefly_as_ever() -> None:
+    assert msgspec.to_builtins(ContextFile(path="a", role="edit")) == {"path": "a", "role": "edit"}

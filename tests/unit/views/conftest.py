@@ -202,6 +202,7 @@ def waiting_run() -> list[Record]:
         plan=msgspec.to_builtins(PLAN),
         digest="d" * 64,
         warnings=("docs/** matches nothing",),
+        collisions=(Collision("a", "b", 0.5, ("src/x.py", "src/y.py")), Collision("a", "docs", 0.01, ("README.md",))),
     )
     usage = {"input_tokens": 900, "output_tokens": 100, "cost_usd": 0.03, "cost_source": "agent"}
     answers = tuple(

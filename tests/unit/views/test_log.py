@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from branchline.core import events as e
+from branchline.core.forecast import Collision
 from branchline.core.graph import Task
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -52,9 +53,13 @@ CASES: list[tuple[e.AnyEvent, str]] = [
     ),
     (
         e.PlanProposed(
-            task_id="t", plan={"workstreams": [{"id": "a"}, {"id": "b"}]}, digest="d", warnings=("x\ny", "z")
+            task_id="t",
+            plan={"workstreams": [{"id": "a"}, {"id": "b"}]},
+            digest="d",
+            warnings=("x\ny", "z"),
+            collisions=(Collision("a", "b", 0.625, ("x",)),),
         ),
-        "t plan proposed: a, b; warning: x y; warning: z",
+        "t plan proposed: a, b; a and b may collide (62%); warning: x y; warning: z",
     ),
     (e.PlanComplete(task_id="t", workstreams=("a", "b"), digest="d"), "t plan accepted: a, b"),
     (e.PlanComplete(task_id="t", workstreams=("a",), digest="d", by="policy"), "t plan accepted by policy: a"),
@@ -76,8 +81,11 @@ CASES: list[tuple[e.AnyEvent, str]] = [
                 "cost_source": "computed",
             },
             message="said when it went well is nobody's business",
+            manifest="d",
+            context_files=31,
+            context_tokens=41_200,
         ),
-        "t codex (m-1) as editor: ok after 12.3s, 12,345 tokens in (10,000 cached), 67 out, $0.0042 (computed)",
+        "t codex (m-1) as editor: ok after 12.3s, given 31 files of 41,200 tokens, 12,345 tokens in (10,000 cached), 67 out, $0.0042 (computed)",
     ),
     (
         e.AgentCalled(
@@ -102,6 +110,19 @@ CASES: list[tuple[e.AnyEvent, str]] = [
     (
         e.ExecuteWsComplete(task_id="t", workstream="a", agent="x", status="ok", tree="7", files=("f",)),
         "t x ended ok, 1 file changed",
+    ),
+    (
+        e.ExecuteWsComplete(
+            task_id="t",
+            workstream="a",
+            agent="x",
+            status="ok",
+            tree="7",
+            files=("f",),
+            context_files=1,
+            context_tokens=1200,
+        ),
+        "t x ended ok, 1 file changed, given 1 file of 1,200 tokens",
     ),
     (
         e.ExecuteWsComplete(

@@ -114,6 +114,7 @@ def test_a_proposed_plan_is_shown_with_what_to_type(waiting_run: list[Record]) -
     assert (found.status, found.exit_code) == ("waiting", 4)
     assert "\nThe plan waits to be accepted\n  a     Say hello\n  b     Say bonjour\n" in text
     assert "\nWarnings\n  docs/** matches nothing\n" in text
+    assert "\nLikely to change the same files\n  a, b  50%  src/x.py, src/y.py\n\n" in text
     assert "\nAgents\n  (the plan)  claude_code  2.0k tokens  $0.06\n" in text
     assert text.endswith("\nNext\n  branchline approve RUN\n  branchline cancel RUN")
 

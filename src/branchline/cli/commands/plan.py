@@ -47,7 +47,8 @@ def command(*, prompt: str | None, prompt_file: Path | None, out: Path | None, *
         out.write_text(canonical(plan), encoding="utf-8")
     file = out or paths.artifacts / "proposed_plan.yaml"
     if as_json:
-        emit({"run_id": paths.run_id, "plan": plan, "warnings": state.proposed.warnings, "file": str(file)})
+        told = {"warnings": state.proposed.warnings, "collisions": state.proposed.collisions}
+        emit({"run_id": paths.run_id, "plan": plan, **told, "file": str(file)})
         return 0
     proposal(state)
     say("Next", *(f"  branchline {word} {paths.run_id}" for word in ("approve", "cancel")), "", f"The plan: {file}")

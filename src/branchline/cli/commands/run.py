@@ -64,8 +64,11 @@ def _pipeline(given: Given, prompt: str, file: Path | None) -> int:
     from branchline.engine.pipeline import start
 
     paths, request = begun(given, prompt, file, approve=not given.yes)
-    if request.plan is not None and not given.yes and not agreed(request.plan, request.settings, request):
-        raise Interrupted("nothing was begun and nothing was changed")
+    if request.plan is not None and not given.yes:
+        shown = agreed(request, request.plan)
+        if shown is None:
+            raise Interrupted("nothing was begun and nothing was changed")
+        request = shown
     return driven(paths, lambda session: start(request, session), as_json=given.as_json)
 
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-NAMES = ("plan", "config", "graph")
+NAMES = ("plan", "config", "graph", "context")
 
 
 @click.command("schema")
@@ -13,7 +13,7 @@ NAMES = ("plan", "config", "graph")
 def command(*, name: str | None, _as_json: bool) -> None:
     """Print the JSON Schema of a kind of file.
 
-    NAME is plan, config or graph; without it, all are printed in one object.
+    NAME is plan, config, graph or context; without it, all are printed in one object.
     """
     from branchline.config.schemas import all_schemas, as_text, schema
 

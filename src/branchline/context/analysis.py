@@ -1,0 +1,60 @@
+"""What the index keeps of a blob: its pieces, what it defines, what it imports. Depends on nothing but its bytes."""
+
+import msgspec
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """A piece of a file: a definition, what stands between definitions, or a window of text.
+
+    Chunks follow one another and cover the file; lines count from 1, the last one included. `words`: each identifier or
+    word as it is written, to how often. `name`: dotted, as in `Class.method`; empty for what is no definition.
+    """
+
+    name: str
+    kind: str
+    start: int
+    end: int
+    words: dict[str, int]
+
+
+class Definition(msgspec.Struct, frozen=True, array_like=True):
+    """A name that a file defines. `kind`: class, function, method, type, constant, ...; `line`..`end`, from 1.
+
+    `signature_end`: the last line of its head, so that lines `line`..`signature_end` make an outline of it.
+    """
+
+    name: str
+    kind: str
+    line: int
+    end: int
+    signature_end: int
+    parent: str
+
+
+class Import(msgspec.Struct, frozen=True, array_like=True):
+    """What a file takes from another, as written: `module` with `names` of it. `kind`: the language's own word for it.
+
+    Relative Python modules keep their dots; `mod x;` of Rust is kind `mod`; a C include with quotes is kind `quoted`.
+    """
+
+    module: str
+    names: tuple[str, ...]
+    kind: str
+
+
+class Analysis(msgspec.Struct, frozen=True, array_like=True):
+    """All that is kept of one blob. `language`: empty for plain text; `flag`: empty, or why it is not worth reading:
+    binary, too_large, minified, generated.
+
+    `lines` and `size` (bytes) are the whole file's; `tokens` is the estimate for all of it; `sha256` of its bytes.
+    """
+
+    language: str
+    flag: str
+    size: int
+    lines: int
+    tokens: int
+    sha256: str
+    chunks: tuple[Chunk, ...]
+    definitions: tuple[Definition, ...]
+    imports: tuple[Import, ...]

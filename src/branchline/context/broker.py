@@ -1,0 +1,227 @@
+"""The context broker: which files an agent should read for a task, under a budget, and why."""
+
+import os
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from branchline.context.analyse import ANALYSIS_VERSION, analyse
+from branchline.context.cache import Index
+from branchline.context.content import File
+from branchline.context.database import default_folder
+from branchline.context.excerpts import forms
+from branchline.context.graph import ImportGraph
+from branchline.context.history import History, history_of
+from branchline.context.indexed import IndexedCorpus
+from branchline.context.languages import category_of, language_of
+from branchline.context.manifest import assembled, fingerprint
+from branchline.context.query import parse
+from branchline.context.rank import RANKING_VERSION, Anchors, Ranked, rank
+from branchline.context.reasons import matches
+from branchline.context.resolve import resolve, wanted_configs
+from branchline.context.scan import Tree, tree_of, work_tree
+from branchline.context.tokens import Counter, counter
+from branchline.core.globs import matches_any
+from branchline.core.manifest import (
+    Candidate,
+    Category,
+    ContextRequest,
+    ContextSettings,
+    ExcludedFile,
+    Explanation,
+    Manifest,
+    Span,
+)
+from branchline.core.selection import Selection, select
+from branchline.errors import BranchlineError, InvalidInput
+from branchline.git.repo import Repo
+
+Progress = Callable[[int, int], None]
+SPANS = 12  # best pieces of a file that an excerpt may show
+
+
+class Broker:
+    """Answers questions about one tree. Made by `of_folder` or `of_tree`; `warnings` says what went less than well."""
+
+    def __init__(self, tree: Tree, index: Index, repo: Repo | None, on_progress: Progress | None = None) -> None:
+        """Look at nothing yet. `repo`: where the tree's commit is."""
+        self.tree = tree
+        self.analysed = 0
+        self._index, self._repo, self._on_progress = index, repo, on_progress
+        self._files = {file.path: file for file in tree.files}
+        self._texts: dict[str, str | None] = {}
+
+    def manifest(self, request: ContextRequest) -> Manifest:
+        """Choose the files. Raises InvalidInput for a target that is not in the tree."""
+        return assembled(
+            request,
+            self._selected(request, self._ranked(request)),
+            tree=self.tree.fingerprint,
+            generated_at=datetime.fromtimestamp(self.tree.time, UTC).isoformat() if self.tree.commit else "",
+            tokens_by=counter(request.settings.exact_tokens).name,
+            config=fingerprint(request.settings, ANALYSIS_VERSION, RANKING_VERSION),
+        )
+
+    def explain(self, request: ContextRequest, path: str) -> Explanation:
+        """Say why a file is in the manifest of a request, or out of it. Raises InvalidInput if the tree has it not."""
+        self._known([path], "file")
+        ranked = self._ranked(request)
+        selection = self._selected(request, ranked)
+        ranks = {self._corpus.paths[one.file]: (place, one) for place, one in enumerate(ranked, 1)}
+        place, found = ranks.get(path, (0, Ranked(-1, 0.0, {}, ())))
+        shown = next((file for file in (*selection.files, *selection.tests) if file.path == path), None)
+        out = next((file for file in selection.excluded if file.path == path), None)
+        return Explanation(
+            path=path,
+            included=shown is not None,
+            reason=shown.included_as if shown else out.reason if out else "no_match",
+            detail=out.detail if out else "",
+            rank=place,
+            ranked=len(ranked),
+            score=found.score,
+            breakdown=found.breakdown,
+            matches=matches(parse(request.text, request.keywords), self._corpus, found) if place else {},
+            mode=shown.mode if shown else "",
+            tokens=shown.tokens if shown else 0,
+            spans=shown.spans if shown else (),
+        )
+
+    def search(self, text: str, *, limit: int = 20) -> tuple[Candidate, ...]:
+        """The files that fit a text best, best first, each with its most fitting form and what gave it points."""
+        request = ContextRequest(text=text)
+        count = counter(exact=False)
+        ranked = self._ranked(request)[:limit]
+        self._take(self._files[self._corpus.paths[one.file]] for one in ranked)
+        return tuple(self._candidate(one, count) for one in ranked)
+
+    def read(self, path: str) -> str | None:
+        """The text of a file of the tree; None if it cannot be read."""
+        if path not in self._texts and path in self._files:
+            self._take([self._files[path]])
+        return self._texts.get(path)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be done as it should."""
+        return tuple(self._index.warnings)
+
+    @cached_property
+    def _corpus(self) -> IndexedCorpus:
+        self.analysed = self._index.add(self.tree, analyse, self._on_progress)
+        corpus = self._index.corpus(self.tree)
+        corpus.graph, corpus.history = self._graph(corpus), self._history(corpus)
+        return corpus
+
+    def _graph(self, corpus: IndexedCorpus) -> ImportGraph:
+        """The import graph of the tree, kept by the tree's fingerprint."""
+        key = f"graph/{ANALYSIS_VERSION}/{self.tree.fingerprint}"
+        kept = ImportGraph.from_bytes(self._index.get(key) or b"")
+        if kept is None:
+            configs = [self._files[path] for path in wanted_configs(corpus.paths)]
+            texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
+            kept = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
+            self._index.put(key, kept.to_bytes())
+        return kept
+
+    def _history(self, corpus: IndexedCorpus) -> History:
+        if self._repo is None:
+            return History(corpus.paths)
+        below = os.path.relpath(self.tree.root, self._repo.root)
+        return history_of(self._repo, self.tree.commit, corpus.paths, self._index, "" if below == "." else f"{below}/")
+
+    def _ranked(self, request: ContextRequest) -> list[Ranked]:
+        self._known(request.targets, "target")
+        paths = self._corpus.paths
+        targets = frozenset(file for file, path in enumerate(paths) if path in set(request.targets))
+        scope = frozenset(file for file, path in enumerate(paths) if request.scope and matches_any(request.scope, path))
+        anchors = Anchors(targets, scope, related=request.settings.include_dependencies)
+        return rank(parse(request.text, request.keywords), self._corpus, anchors)
+
+    def _known(self, paths: Iterable[str], what: str) -> None:
+        for path in paths:
+            if path not in self._files:
+                from difflib import get_close_matches
+
+                near = get_close_matches(path, self._files, 1)
+                hint = f"did you mean {near[0]}?" if near else "give its path from the root, with / between folders"
+                raise InvalidInput(f"{what} {path!r} is not among the files of {self.tree.root}", hint=hint)
+
+    def _selected(self, request: ContextRequest, ranked: Sequence[Ranked]) -> Selection:
+        """What of the ranked files fits. Only files that have a chance are looked at; the others are left out unseen."""
+        settings, paths, count = request.settings, self._corpus.paths, counter(request.settings.exact_tokens)
+        chosen = {one.file: one for one in _likely(ranked, self._category, settings)}
+        always = [path for path in paths if path in request.targets or matches_any(settings.pin, path)]
+        numbers = {path: file for file, path in enumerate(paths)}
+        ranks = {one.file: one for one in ranked}
+        chosen |= {file: ranks.get(file, Ranked(file, 0.0, {}, ())) for file in map(numbers.__getitem__, always)}
+        self._take(self._files[paths[file]] for file in chosen)
+        unseen = [
+            ExcludedFile(path=paths[one.file], reason="max_files", score=one.score)
+            for one in ranked
+            if one.file not in chosen
+        ]
+        unread = [
+            ExcludedFile(path=path, reason=why) for path, why in (*self.tree.skipped, *self._corpus.left_out.items())
+        ]
+        candidates = [self._candidate(one, count) for one in chosen.values()]
+        return select(request, candidates, [*unseen, *unread], budget=int(request.budget * (1 - count.margin)))
+
+    def _category(self, file: int) -> Category:
+        path = self._corpus.paths[file]
+        return category_of(path, language_of(path))
+
+    def _candidate(self, one: Ranked, count: Counter) -> Candidate:
+        """A ranked file with the forms it can be shown in."""
+        path, analysis = self._corpus.paths[one.file], self._corpus.analysis(one.file)
+        text, chunks = self.read(path), analysis.chunks
+        spans = [
+            (points, Span(start=chunks[place].start, end=chunks[place].end, name=chunks[place].name))
+            for points, place in one.pieces[:SPANS]
+        ]
+        return Candidate(
+            path=path,
+            category=self._category(one.file),
+            score=one.score,
+            breakdown=one.breakdown,
+            size_bytes=analysis.size,
+            sha256=analysis.sha256,
+            forms=forms(text or "", analysis, spans, count.count),
+        )
+
+    def _take(self, files: Iterable[File]) -> None:
+        """Read the texts of files, in one go."""
+        wanted = [file for file in files if file.path not in self._texts]
+        for file, data in self.tree.read(wanted):
+            self._texts[file.path] = None if data is None else data.decode("utf-8", "replace")
+
+
+def _likely(
+    ranked: Iterable[Ranked], category: Callable[[int], Category], settings: ContextSettings
+) -> Iterator[Ranked]:
+    """The files that a manifest may hold: of each category as many of the best as there may be, and one more."""
+    caps, taken = settings.caps, Counts[str]()
+    most = {"code": caps.code, "tests": caps.tests, "docs": caps.docs, "other": caps.other}
+    for one in ranked:
+        kind, cap = category(one.file), most[category(one.file)]
+        if taken[kind] <= min(settings.max_files if cap is None else cap, settings.max_files):
+            taken[kind] += 1
+            yield one
+
+
+def of_folder(root: Path, *, cache: Path | None = None, on_progress: Progress | None = None) -> Broker:
+    """A broker for the files below a folder as they are on disk, in a repository or not. `cache`: where its index is."""
+    index = Index.open(cache or default_folder(root), version=ANALYSIS_VERSION)
+    tree = work_tree(root, index)
+    try:
+        repo: Repo | None = Repo.find(root.resolve()) if tree.commit else None
+    except BranchlineError:
+        repo = None
+    return Broker(tree, index, repo, on_progress)
+
+
+def of_tree(repo: Repo, commit: str, tree: str | None = None, *, cache: Path | None = None) -> Broker:
+    """A broker for a tree in the object store; `commit` is what it grew from, and whose tree it is if none is given."""
+    index = Index.open(cache or default_folder(repo.root), version=ANALYSIS_VERSION)
+    return Broker(tree_of(repo, commit, tree), index, repo)

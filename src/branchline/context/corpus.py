@@ -1,0 +1,43 @@
+"""What ranking sees of a tree of files: a narrow view of the index. Files are numbers, positions in `paths`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from branchline.context.analysis import Analysis
+
+
+class Corpus(Protocol):
+    """One tree. Implementations answer from the index and read only what is asked for."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Every text file of the tree, sorted; a file's number is its place here."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Terms in each file."""
+
+    def postings(self, term: str) -> Mapping[int, int]:
+        """The files that hold an index term (see `words.terms_of`), each with how often."""
+
+    def defining(self, name: str) -> Sequence[int]:
+        """The files that define exactly this name, sorted."""
+
+    def naming(self, term: str) -> Sequence[int]:
+        """The files that define a name with this index term in it, sorted."""
+
+    def analysis(self, file: int) -> Analysis:
+        """What is known of a file."""
+
+    def imports(self, file: int) -> Sequence[int]:
+        """The files that a file imports, sorted."""
+
+    def importers(self, file: int) -> Sequence[int]:
+        """The files that import a file, sorted."""
+
+    @property
+    def churn(self) -> Sequence[float]:
+        """How often each file changed, a change of a year before HEAD counting half; zeros without a history."""
+
+    def changed_with(self, file: int) -> Mapping[int, float]:
+        """The files that changed in the same commits, each with the sum of 1/(files of the commit - 1), aged alike."""

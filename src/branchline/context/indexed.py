@@ -1,0 +1,159 @@
+"""One tree as the index knows it."""
+
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+
+from branchline.context import blobs
+from branchline.context.analysis import Analysis, Definition, Import
+from branchline.context.postings import BLOCK, defined, named, unpack
+from branchline.context.scan import Tree
+
+if TYPE_CHECKING:
+    from branchline.context.cache import Index
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_NONE: Mapping[int, float] = {}
+_KEPT = 1000  # analyses that are kept at hand
+_HOLDING = "SELECT s.block, p.data FROM segment s CROSS JOIN posting p ON p.segment = s.id AND p.term = ?"
+_ANALYSIS = "SELECT o.data, c.data FROM outline o JOIN chunks c ON c.blob = o.blob WHERE o.blob = ?"
+
+
+class Graph(Protocol):
+    """Which files import which; files are numbers, in the order of a corpus' paths."""
+
+    def imports(self, file: int) -> Sequence[int]:
+        """The files that a file imports, sorted."""
+
+    def importers(self, file: int) -> Sequence[int]:
+        """The files that import a file, sorted."""
+
+
+class History(Protocol):
+    """How files changed; files are numbers, in the order of a corpus' paths."""
+
+    @property
+    def churn(self) -> Sequence[float]:
+        """How often each file changed."""
+
+    def changed_with(self, file: int) -> Mapping[int, float]:
+        """The files that changed in the same commits, each with its weight."""
+
+
+class IndexedCorpus:
+    """A `Corpus` that answers from the index. Attach `graph` and `history` when they are there.
+
+    `left_out`: the files of the tree that have no number, with the reason: binary, unreadable.
+    """
+
+    def __init__(
+        self, index: "Index", tree: Tree, *, graph: Graph | None = None, history: History | None = None
+    ) -> None:
+        """Use `Index.corpus`."""
+        self.graph = graph
+        self.history = history
+        self._index = index
+        self._tree = tree
+        members = index.members(tree)
+        self._places = [place for place, is_text in enumerate(members.texts) if is_text]
+        self.paths: Sequence[str] = [tree.files[place].path for place in self._places]
+        self.lengths: Sequence[int] = [members.terms[place] for place in self._places]
+        self.left_out: Mapping[str, str] = {
+            file.path: "binary" if blob else "unreadable"
+            for file, blob, is_text in zip(tree.files, members.blobs, members.texts, strict=True)
+            if not is_text
+        }
+        self._analyses: dict[int, Analysis] = {}
+        self._number(members)
+
+    def postings(self, term: str) -> Mapping[int, int]:
+        """The files that hold an index term (see `words.terms_of`), each with how often, by their numbers."""
+        return self._ask(self._holding, term.encode(errors="surrogatepass"))
+
+    def defining(self, name: str) -> Sequence[int]:
+        """The files that define exactly this name, sorted."""
+        return list(self._ask(self._holding, defined(name)))
+
+    def naming(self, term: str) -> Sequence[int]:
+        """The files that define a name with this index term in it, sorted."""
+        return list(self._ask(self._holding, named(term)))
+
+    def analysis(self, file: int) -> Analysis:
+        """What is known of a file."""
+        if file not in self._analyses:
+            if len(self._analyses) >= _KEPT:
+                self._analyses.clear()
+            self._analyses[file] = self._ask(self._analysis_of, file)
+        return self._analyses[file]
+
+    def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
+        """Yield (file, language, definitions, imports) of every file, its chunks unread."""
+        for file in range(len(self.paths)):
+            language, *_, definitions, imports = self._ask(self._outline_of, file)
+            yield file, language, definitions, imports
+
+    def imports(self, file: int) -> Sequence[int]:
+        """The files that a file imports, sorted."""
+        return self.graph.imports(file) if self.graph is not None else ()
+
+    def importers(self, file: int) -> Sequence[int]:
+        """The files that import a file, sorted."""
+        return self.graph.importers(file) if self.graph is not None else ()
+
+    @property
+    def churn(self) -> Sequence[float]:
+        """How often each file changed; zeros without a history."""
+        return self.history.churn if self.history is not None else [0.0] * len(self.paths)
+
+    def changed_with(self, file: int) -> Mapping[int, float]:
+        """The files that changed in the same commits, each with its weight."""
+        return self.history.changed_with(file) if self.history is not None else _NONE
+
+    def _ask(self, question: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Ask the index, and once more when it had to be made again."""
+        if self._generation == self._index.generation:
+            try:
+                return question(*args, **kwargs)
+            except sqlite3.DatabaseError as error:
+                self._index.replace(error)
+        self._number(self._index.members(self._tree))
+        return question(*args, **kwargs)
+
+    def _number(self, members: blobs.Members) -> None:
+        """Learn which blob each file is. `_files`: by block of blob numbers, the first file that is the blob."""
+        self._generation = self._index.generation
+        self._blobs = [members.blobs[place] for place in self._places]
+        self._files: dict[int, array[int]] = {}
+        self._copies: dict[int, list[int]] = {}
+        nobody = array("i", [-1])
+        for file, blob in enumerate(self._blobs):
+            block, place = divmod(blob, BLOCK)
+            if block not in self._files:
+                self._files[block] = nobody * BLOCK
+            first = self._files[block][place]
+            if first < 0:
+                self._files[block][place] = file
+            else:
+                self._copies.setdefault(first, []).append(file)
+
+    def _holding(self, key: bytes) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for block, data in self._index.database.execute(_HOLDING, (key,)):
+            if block in self._files:
+                places, counts = unpack(data)
+                found.update(zip(map(self._files[block].__getitem__, places), counts, strict=True))
+        found.pop(-1, None)
+        for first in found.keys() & self._copies.keys():
+            found.update(dict.fromkeys(self._copies[first], found[first]))
+        return dict(sorted(found.items()))
+
+    def _outline_of(self, file: int) -> blobs.Outline:
+        asked = "SELECT data FROM outline WHERE blob = ?"
+        row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
+        return blobs.unpack_outline(row[0]) if row else blobs.NO_OUTLINE
+
+    def _analysis_of(self, file: int) -> Analysis:
+        row = self._index.database.execute(_ANALYSIS, (self._blobs[file],)).fetchone()
+        return blobs.unpack(*row) if row else Analysis(*blobs.NO_OUTLINE[:6], (), (), ())

@@ -1,0 +1,131 @@
+"""The inverted index, as bytes: which blobs hold a term, and how often.
+
+A segment holds a posting list for each of its terms. Blobs are numbers; a segment covers blobs of one block of 65,536
+numbers, so that a list is pairs of 16-bit numbers: where a blob stands in its block, and the count. Segments of a block
+merge by joining their lists as they are.
+"""
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Sequence
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+
+from branchline.context.analysis import Analysis
+from branchline.context.words import terms_of
+
+Rows = Iterable[tuple[bytes, bytes]]
+"""(key, posting list), sorted by key."""
+BLOCK = 1 << 16
+MOST = 0xFFFF
+"""A larger count is kept as this."""
+
+
+class Damaged(sqlite3.DatabaseError):
+    """What was read cannot have been written by us."""
+
+
+class _Terms(dict[str, tuple[str, ...]]):
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        terms = self[word] = terms_of.__wrapped__(word)  # kept here, no longer than a segment takes
+        return terms
+
+
+class _Lists(dict[bytes | str, "array[int]"]):
+    def __missing__(self, key: bytes | str) -> "array[int]":
+        made = self[key] = array("H")  # unlike a list, nothing that the garbage collector walks through
+        return made
+
+
+class Segment:
+    """A segment in the making."""
+
+    def __init__(self) -> None:
+        self._terms = _Terms()
+        self._lists = _Lists()
+
+    def add(self, blob: int, analysis: Analysis) -> int:
+        """Add a blob, once, by its number. Returns how many terms it has."""
+        place, lists = blob % BLOCK, self._lists
+        terms = self._counts(analysis)
+        total = sum(terms.values())
+        if total > MOST:
+            terms = {term: min(count, MOST) for term, count in terms.items()}
+        for term, count in terms.items():
+            held = lists[term]
+            held.append(place)
+            held.append(count)
+        names = dict.fromkeys(definition.name for definition in analysis.definitions)
+        for name in names:
+            lists[defined(name)].extend((place, 1))
+        for term in dict.fromkeys(term for name in names for term in self._terms[name]):
+            lists[named(term)].extend((place, 1))
+        return total
+
+    def rows(self) -> Rows:
+        """Its rows."""
+        keyed = ((key if isinstance(key, bytes) else key.encode(), held) for key, held in self._lists.items())
+        return ((key, held.tobytes()) for key, held in sorted(keyed, key=itemgetter(0)))
+
+    def _counts(self, analysis: Analysis) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        known, so_far = self._terms, counts.get
+        for chunk in analysis.chunks:
+            for word, count in chunk.words.items():
+                for term in known[word]:
+                    counts[term] = so_far(term, 0) + count
+        return counts
+
+
+def defined(name: str) -> bytes:
+    """The key of a name that files define; no term begins like it."""
+    return b"=" + name.encode(errors="surrogatepass")
+
+
+def named(term: str) -> bytes:
+    """The key of a term that is in names which files define; no term begins like it."""
+    return b"~" + term.encode(errors="surrogatepass")
+
+
+def unpack(data: bytes) -> tuple[Sequence[int], Sequence[int]]:
+    """The places and the counts of a posting list. Raises Damaged."""
+    if len(data) % 4:
+        raise Damaged("a posting list is cut off")
+    held = array("H", data)
+    return held[::2], held[1::2]
+
+
+def merged(segments: Iterable[Rows]) -> Rows:
+    """The rows of several segments of one block as those of one segment."""
+    for key, rows in groupby(merge(*segments, key=itemgetter(0)), key=itemgetter(0)):
+        yield key, b"".join(data for _, data in rows)
+
+
+def living(rows: Rows, alive: bytearray) -> Rows:
+    """The rows of a segment without the blobs that are gone. `alive`: by place in the block, 0 or 1."""
+    for key, data in rows:
+        places, counts = unpack(data)
+        left = array("H")
+        for place, count in zip(places, counts, strict=True):
+            if alive[place]:
+                left.extend((place, count))
+        if left:
+            yield key, left.tobytes()
+
+
+def to_merge(sizes: Sequence[int], most: int) -> list[int]:
+    """Which segments to merge, as positions in `sizes`, so that at most `most` are left.
+
+    The smallest, and as many more as are no larger than those before them together: so a list is written again only
+    when what it is in has doubled.
+    """
+    if len(sizes) <= most:
+        return []
+    order = sorted(range(len(sizes)), key=lambda at: (sizes[at], at))
+    total = 0
+    for taken, at in enumerate(order):
+        if taken > len(sizes) - most and sizes[at] > total:
+            return order[:taken]
+        total += sizes[at]
+    return order

@@ -1,0 +1,112 @@
+"""The ranking: a weighted sum of signals, each brought to 0..1, from the cheap ones to those that build on them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from branchline.context import signals
+from branchline.context.corpus import Corpus
+from branchline.context.languages import vendored
+from branchline.context.query import Query
+from branchline.context.sighting import Points, Sighting
+
+WEIGHTS: dict[str, float] = {
+    "lexical": 1.2, "title": 0.5, "compound": 0.8, "chunk": 1.5, "path": 1.0, "mention": 2.0, "tested": 2.0,
+    "trace": 1.2, "module": 1.2, "symbol": 0.5, "message": 0.2,
+    "target": 4.0, "scope": 1.0, "churn": 0.4, "changed_with": 0.7, "referenced": 0.5, "imported": 0.6,
+}  # fmt: skip
+"""What full points of a signal are worth. Set by hand in round figures: which signals there are matters far more."""
+ASIDE = frozenset({
+    "doc", "docs", "example", "examples", "sample", "samples", "benchmark", "benchmarks", "bench", "asv_bench", "asv_benchmarks",
+    "script", "scripts", "tools", "release", "bin", "ci", "utils", "build", "extras", "setup.py", "contrib",
+})  # fmt: skip
+"""First parts of paths that hold code about the code."""
+LOOKED_INTO, SEEDS = 120, 20
+_ENOUGH = {"mention": 1.0, "tested": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
+"""How many points are full evidence, whatever other files have."""
+RANKING_VERSION = "1"
+_EARLY = ("lexical", "title", "compound", "path", "mention", "tested", "trace", "module", "symbol", "churn")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A file of the tree with its score (0..1) and what each signal gave to it; `pieces`: (points, place of a chunk)."""
+
+    file: int
+    score: float
+    breakdown: dict[str, float]
+    pieces: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Files that a request fixes: its targets, and those that may be changed. `related`: what belongs to targets counts."""
+
+    targets: frozenset[int] = frozenset()
+    scope: frozenset[int] = frozenset()
+    related: bool = True
+
+
+def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ranked]:
+    """Every file with a score above zero, best first; equal ones in the order of their paths."""
+    seen = Sighting(query, corpus)
+    points = {name: _scaled(getattr(signals, name)(seen), least=_ENOUGH.get(name, 0.0)) for name in _EARLY}
+    points["target"] = dict.fromkeys(sorted(anchors.targets), 1.0)
+    points["scope"] = dict.fromkeys(sorted(anchors.scope), 1.0)
+    early = _total(seen, points)
+    pieces = {file: seen.pieces(file) for file in _best(early, LOOKED_INTO)}
+    points["chunk"] = _scaled(signals.chunk(pieces))
+    points["message"] = _scaled(signals.message(seen, pieces), least=1.0)
+    seeds = _seeds(_total(seen, points), seen.code if anchors.related else seen.code - anchors.targets)
+    points["changed_with"] = _scaled(signals.changed_with(seen, seeds))
+    points["referenced"] = _scaled(signals.referenced(seen, seeds, pieces))
+    points["imported"] = _scaled(signals.imported(seen, seeds))
+    total, whole = _total(seen, points), sum(WEIGHTS.values())
+    return [
+        Ranked(
+            file,
+            total[file] / whole,
+            {name: WEIGHTS[name] * given[file] / whole for name, given in points.items() if file in given},
+            tuple(pieces.get(file, ())),
+        )
+        for file in _best(total)
+    ]
+
+
+def _scaled(points: Points, *, least: float = 0.0) -> Points:
+    """Points by the highest of them, or by `least` if that is higher: little evidence is not made to look like much."""
+    most = max(points.values(), default=0.0)
+    most = max(most, least) if most > 0 else 0.0
+    return {file: value / most for file, value in points.items()} if most > 0 else {}
+
+
+def _total(seen: Sighting, points: Mapping[str, Points]) -> Points:
+    total = defaultdict[int, float](float)
+    for name, given in points.items():
+        for file, value in given.items():
+            total[file] += WEIGHTS[name] * value
+    return {file: value * prior(seen, file) for file, value in total.items()}
+
+
+def prior(seen: Sighting, file: int) -> float:
+    """What a file's kind makes of its points: documents, vendored and generated files follow code."""
+    path = seen.corpus.paths[file]
+    if vendored(path):
+        return 0.3
+    if seen.categories[file] in {"docs", "other"}:
+        return 0.4
+    return 0.85 if path.split("/", 1)[0] in ASIDE else 1.0
+
+
+def _best(points: Points, most: int | None = None) -> list[int]:
+    return sorted(points, key=lambda file: (-round(points[file], 9), file))[:most]
+
+
+def _seeds(points: Points, files: Iterable[int]) -> Points:
+    """The likeliest files by how far they are above the last of them, squared; together 1."""
+    top = _best({file: points[file] for file in files if file in points}, SEEDS)
+    if not top:
+        return {}
+    above = {file: (points[file] - points[top[-1]]) ** 2 for file in top}
+    whole = sum(above.values()) or 1.0
+    return {file: value / whole for file, value in above.items() if value}

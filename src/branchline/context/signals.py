@@ -1,0 +1,170 @@
+"""The signals of the ranking: for a query and a tree, which files are likely by one kind of evidence each.
+
+A signal returns points by file number, files without points left out. `rank` brings them to 0..1 by their maximum.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from math import log, log1p, sqrt
+
+from branchline.context.graph import personalised
+from branchline.context.sighting import INDEXES, Points, Sighting
+from branchline.context.words import STOP, terms_of
+
+Pieces = Mapping[int, list[tuple[float, int]]]
+"""For some files, the places of their pieces with points, best first."""
+FEW = 12  # files that hold something which is to say where it is from
+
+
+def lexical(seen: Sighting) -> Points:
+    """The words of the task, in whole files."""
+    return seen.bm25(seen.weights)
+
+
+def title(seen: Sighting) -> Points:
+    """The words of the first line alone: they say best what the task is about."""
+    return seen.bm25(seen.weighted(seen.query.title))
+
+
+def compound(seen: Sighting) -> Points:
+    """Words that stand side by side in the task and as one identifier in a file."""
+    return seen.bm25(seen.weighted(seen.query.compounds))
+
+
+def chunk(pieces: Pieces) -> Points:
+    """The best definition of a file, and a little of its next two."""
+    return {
+        file: found[0][0] + 0.3 * sum(points for points, _ in found[1:3]) for file, found in pieces.items() if found
+    }
+
+
+def path(seen: Sighting) -> Points:
+    """Words of the task in a file's path; those of the title count double, and so do those in the file's own name."""
+    titled = {*seen.query.title, *(compound for compound, weight in seen.query.compounds.items() if weight == 1.0)}
+    wanted = {*titled, *seen.query.prose, *seen.query.compounds}
+    points = defaultdict[int, float](float)
+    for term in sorted(wanted & seen.path_files.keys()):
+        files = seen.path_files[term]
+        worth = log(len(seen.code) / len(files) + 1) * (1.0 if term in titled else 0.5)
+        for file in files:
+            name = os.path.basename(seen.corpus.paths[file])
+            points[file] += worth * (1.0 if term in terms_of(os.path.splitext(name)[0]) else 0.4)
+    return dict(points)
+
+
+def mention(seen: Sighting) -> Points:
+    """Files that the task names."""
+    points: Points = {}
+    for text in seen.query.mentions:
+        for file in seen.located(text):
+            points[file] = max(points.get(file, 0.0), 1.0 if "/" in text else 0.6)
+    return points
+
+
+def tested(seen: Sighting) -> Points:
+    """Files after which a test is named that the task names."""
+    named = {file for text in seen.query.mentions for file in seen.located(text) if seen.categories[file] == "tests"}
+    return {subject: 1.0 for file in sorted(named) for subject in seen.subjects(file)}
+
+
+def trace(seen: Sighting) -> Points:
+    """Files of a traceback, the innermost frame first."""
+    points: Points = {}
+    depth = 0
+    for text in seen.query.frames:
+        files = seen.located(text)
+        for file in files:
+            points.setdefault(file, 1 / (1 + 0.35 * depth))
+        depth += bool(files)
+    return points
+
+
+def module(seen: Sighting) -> Points:
+    """Modules that the task names with dots; where that is a package, what defines the name that follows in it."""
+    points = defaultdict[int, float](float)
+    for dotted, weight in seen.query.dotted.items():
+        file, rest = seen.resolved(dotted)
+        if file is None:
+            continue
+        folder, name = os.path.split(seen.corpus.paths[file])
+        package = os.path.splitext(name)[0] in INDEXES
+        points[file] = max(points[file], weight * (0.15 if package else 1.0))
+        if rest and package:
+            defining = [
+                other for other in seen.corpus.defining(rest[0]) if seen.corpus.paths[other].startswith(f"{folder}/")
+            ]
+            origins = _origins(seen, file, rest[0])
+            meant = [
+                other for other in defining if os.path.splitext(seen.corpus.paths[other])[0].endswith(origins)
+            ] or defining
+            for other in meant[:4]:
+                points[other] = max(points[other], weight / len(meant))
+    return dict(points)
+
+
+def _origins(seen: Sighting, package: int, name: str) -> tuple[str, ...]:
+    """The ends of paths from which a package takes a name to hand it on."""
+    imports = seen.corpus.analysis(package).imports
+    return tuple("/" + one.module.strip("./").replace(".", "/") for one in imports if name in one.names)
+
+
+def symbol(seen: Sighting) -> Points:
+    """Files that define what the task names, if that looks like code."""
+    points = defaultdict[int, float](float)
+    for word, looks in seen.query.identifiers.items():
+        files = [file for file in seen.corpus.defining(word) if file in seen.code] if looks else []
+        for file in files:
+            points[file] += looks * len(files) ** -0.7 * (1.5 if word in seen.query.title_words else 1.0)
+    return dict(points)
+
+
+def message(seen: Sighting, pieces: Pieces) -> Points:
+    """Files with all the words of a message in one of their definitions."""
+    points = defaultdict[int, float](float)
+    for words in seen.query.messages:
+        files = [
+            file for file in sorted(pieces) if any(words <= c.words.keys() for c in seen.corpus.analysis(file).chunks)
+        ]
+        if 0 < len(files) <= FEW:
+            for file in files:
+                points[file] += 1 / len(files)
+    return dict(points)
+
+
+def churn(seen: Sighting) -> Points:
+    """Files that change often, a change of a year before the commit counting half."""
+    return {file: log1p(changes) for file, changes in enumerate(seen.corpus.churn) if changes}
+
+
+def changed_with(seen: Sighting, seeds: Points) -> Points:
+    """Files that have changed together with the likeliest ones."""
+    points = defaultdict[int, float](float)
+    for file, worth in seeds.items():
+        others = seen.corpus.changed_with(file)
+        whole = sum(others.values()) + 0.5
+        for other, share in others.items():
+            points[other] += worth * share / whole
+    return {file: sqrt(value) for file, value in points.items()}
+
+
+def referenced(seen: Sighting, seeds: Points, pieces: Pieces) -> Points:
+    """Files that define what the best pieces of the likeliest files use: where the cause of a symptom may be."""
+    points = defaultdict[int, float](float)
+    for file, worth in seeds.items():
+        chunks = seen.corpus.analysis(file).chunks
+        for _, place in pieces.get(file, [])[:2]:
+            for word in chunks[place].words:
+                if len(word) < 4 or word.lower() in STOP:
+                    continue
+                files = [other for other in seen.corpus.defining(word) if other in seen.code]
+                if 0 < len(files) <= FEW // 2 and file not in files:
+                    share = worth / len(files)
+                    for other in files:
+                        points[other] += share
+    return {file: sqrt(value) for file, value in points.items()}
+
+
+def imported(seen: Sighting, seeds: Points) -> Points:
+    """Files that the likeliest ones import or are imported by, by personalised PageRank."""
+    return {file: sqrt(worth) for file, worth in personalised(seen.corpus, seeds).items()}

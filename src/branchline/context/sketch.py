@@ -1,0 +1,88 @@
+"""Definitions without a grammar: lines that begin like one in most languages. Where one ends is told by indentation."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from branchline.context.analysis import Definition
+from branchline.context.definitions import MOST, Found
+
+_DEEP = 4  # owners that are told
+_LONGEST = 100  # characters of a name
+_GENERAL = re.compile(
+    rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
+    (?:(?:export|default|public|private|protected|internal|fileprivate|open|override|abstract|final|sealed|data|inline
+    |suspend|static|async|case|implicit|lazy|local|pub|virtual|mutating|operator|infix|companion|value|annotation|inner
+    |extern|declare|partial|enum|cdef|cpdef|recursive|pure|elemental|global|create(?:[ \t]+or[ \t]+replace)?)[ \t]+)*
+    (class|interface|object|trait|struct|enum|protocol|extension|actor|record|module|namespace|contract|library|message
+    |service|fun|func|function|fn|def|defp|defmodule|defprotocol|defmacro|sub|subroutine|procedure|proc|rpc|macro
+    |predicate|type|typealias|cpdef|cdef|view|table|trigger|method|constructor|init)[ \t]+
+    (?:if[ \t]+not[ \t]+exists[ \t]+)?(?:<[^>\n]*>[ \t]*)?["`]?([A-Za-z_][\w.:$?!]*)""",
+    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
+)
+_SHELL = re.compile(rb"^([ \t]*)(function[ \t]+|(?=[\w.:-]+[ \t]*\([ \t]*\)))([A-Za-z_][\w.:-]*)", re.MULTILINE)
+_LISP = re.compile(rb"^(\s*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)", re.MULTILINE)
+_ASSIGNED = re.compile(rb"^([ \t]*)()([A-Za-z_][\w.$]*)[ \t]*(?:<-|=)[ \t]*(?:function\b|\([^()\n]*\)[ \t]*[-=]>)", re.MULTILINE)
+_PATTERNS = {
+    **dict.fromkeys(("shell", "batch"), (_SHELL,)),
+    **dict.fromkeys(("lisp", "clojure"), (_LISP,)),
+    **dict.fromkeys(("r", "lua", "coffeescript"), (_GENERAL, _ASSIGNED)),
+}
+_KINDS = {
+    "class": "class object extension actor contract service",
+    "interface": "interface protocol defprotocol",
+    "module": "module namespace library defmodule",
+    "type": "type typealias message table view",
+    "struct": "struct",
+    "enum": "enum",
+    "trait": "trait",
+    "record": "record",
+}
+_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+
+
+class _Start(NamedTuple):
+    """Where a definition begins, its line from 1; how far it is indented; its name, which may be dotted, and kind."""
+
+    line: int
+    start: int
+    indent: int
+    name: str
+    kind: str
+
+
+def sketched(data: bytes, language: str) -> list[Found]:
+    """What a program without a grammar seems to define, outer definitions before inner ones; at most MOST.
+
+    A definition goes on until the next one that is not indented more.
+    """
+    starts = sorted(_starts(data, language))[:MOST]
+    lines = data.count(b"\n") + 1
+    parents, ends = [""] * len(starts), [(lines, len(data))] * len(starts)
+    around: list[int] = []
+    for place, one in enumerate(starts):
+        while around and starts[around[-1]].indent >= one.indent:
+            ends[around.pop()] = (max(one.line - 1, 1), one.start)
+        owners = [starts[outer].name for outer in around[-_DEEP:] if starts[outer].kind != "function"]
+        parents[place] = ".".join(owners)
+        around.append(place)
+    return [_found(one, parent, *end) for one, parent, end in zip(starts, parents, ends, strict=True)]
+
+
+def _starts(data: bytes, language: str) -> Iterator[_Start]:
+    for pattern in _PATTERNS.get(language, (_GENERAL,)):
+        line, counted = 1, 0
+        for match in pattern.finditer(data):
+            line += data.count(b"\n", counted, match.start())
+            counted = match.start()
+            indent = len(match[1].expandtabs())
+            word = match[2].decode().strip().lower()
+            name = match[3].decode("utf-8", "replace").strip(".:")
+            yield _Start(line, match.start(), indent, name[-_LONGEST:], _KIND_OF.get(word, "function"))
+
+
+def _found(one: _Start, parent: str, end: int, stop: int) -> Found:
+    owner, _, name = one.name.replace("::", ".").replace(":", ".").rpartition(".")
+    parent = ".".join(filter(None, (parent, owner)))
+    kind = "method" if one.kind == "function" and parent else one.kind
+    return Found(Definition(name, kind, one.line, max(end, one.line), one.line, parent), one.line, one.start, stop)
