@@ -86,8 +86,9 @@ def read(path: Path) -> list[Row]:
 
 
 def report(data: Sequence[Row], rows: Sequence[Row], asked: argparse.Namespace) -> None:
-    """The goals, then ours against every other ranker by group, then where it is behind BM25 and where it failed."""
+    """The goals, then ours against every other ranker by group, then where it is behind; first of all, where it failed."""
     mine = [row for row in rows if row["ranker"] == OURS]
+    failures(mine)
     instances = joined(data, rows)
     history = any("history" in row.get("splits", ()) for row in data)
     show("Ours and the goals", against_goals(mine, HISTORY if history else ISSUES), as_json=asked.json)
@@ -99,8 +100,17 @@ def report(data: Sequence[Row], rows: Sequence[Row], asked: argparse.Namespace) 
         if not asked.json:
             print("\n".join(behind or [f"In no language is ours below {other}."]), end="\n\n")
     for row in mine:
-        if row["err"] or row.get("stable") is False:
-            print(f"{row['id']}: {row['err'] or 'a repeat gave another manifest'}", file=sys.stderr)
+        if row.get("stable") is False:
+            print(f"{row['id']}: a repeat gave another manifest", file=sys.stderr)
+
+
+def failures(mine: Sequence[Row]) -> None:
+    """Name the instances that ours failed on; each counts as not found in every figure."""
+    failed = {row["id"]: row["err"].partition("\n")[0] for row in mine if row["err"]}
+    if failed:
+        print(f"Ours failed on {len(failed)} of {len(mine)}; they count as not found.", file=sys.stderr)
+    for name, reason in failed.items():
+        print(f"  {name}: {reason}", file=sys.stderr)
 
 
 def joined(data: Iterable[Row], rows: Iterable[Row]) -> list[Instance]:

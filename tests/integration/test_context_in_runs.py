@@ -75,7 +75,8 @@ def test_people_are_told_what_an_agent_was_given(project: Project) -> None:
     ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"), prompt=MENTION)]})
     (call,) = calls(project)
     size = f"{call['context_files']} files of {call['context_tokens']:,} tokens"
-    run_id, task = ran.json["run_id"], call["task_id"]
+    run_id = ran.json["run_id"]
+    task = next(r["task_id"] for r in project.records() if r["event"] == "agent_called")
     assert f"given {size}" in project.branchline("log", run_id).out
     assert call["manifest"] in "".join(project.branchline("show", run_id, task).out.split())
     shown = project.branchline("show", run_id, task, "--json").json["rounds"][0]["calls"][0]
@@ -85,13 +86,14 @@ def test_people_are_told_what_an_agent_was_given(project: Project) -> None:
 
 
 def test_a_repair_is_asked_for_anew_with_what_failed(project: Project) -> None:
-    plan = {"workstreams": [workstream("a", write("a.txt", "BAD\n"), repair_scripts=[[write("a.txt", "ok\n")]])]}
+    bad = write("a.txt", "BAD\n")
+    plan = {"workstreams": [workstream("a", bad, write=["a.txt"], repair_scripts=[[write("a.txt", "ok\n")]])]}
     complain = "grep -q BAD a.txt && echo 'error in paint_colour: no such colour' && exit 1; true"
     ran = project.run(plan, {"gates": [gate("paint", complain)]})
     assert ran.code == 0, ran.err
     first, again = (manifest_of(ran, call) for call in calls(project))
     assert "src/painter.py" not in paths(first), "nothing but the failure tells of it"
-    assert "src/painter.py" in paths(again)
+    assert paths(again)[:2] == ["a.txt", "src/painter.py"]
     assert again["selection_params"]["target_files"] == ["a.txt"], "what was rejected is to be seen"
 
 

@@ -8,7 +8,7 @@ from itertools import accumulate, chain, pairwise
 from typing import Protocol
 
 _HEAD = struct.Struct("=8sIII")
-_MAGIC = b"blgraph1"
+_MAGIC = b"blgraph1"  # another number when the packing, or what `resolve` finds, changes
 _WORD = array("I").itemsize
 
 

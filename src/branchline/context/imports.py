@@ -1,7 +1,8 @@
 """What a file imports, as it is written: patterns of each language; what stands in a string or a comment does not count."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from branchline.context.analysis import Import
@@ -16,21 +17,21 @@ Match = re.Match[bytes]
 Reader = Callable[[Match], Iterator[Import]]
 
 _PYTHON = (
-    rb"^[ \t]*(?:from[ \t]*([.\s]*[\w.]*)[ \t]+c?import[ \t]*(\([^)]{0,20000}\)|(?:[^\n#;\\]|\\\r?\n)+)"
+    rb"^[ \t]*(?:from(?=[\s.])[ \t]*([. \t]*[\w.]*)[ \t]+c?import[ \t]*(\([^)]{0,20000}\)|(?:[^\n#;\\]|\\\r?\n)+)"
     rb"|c?import[ \t]+((?:[^\n#;\\]|\\\r?\n)+))"
 )
 _JAVASCRIPT = (
     rb"""\b(from|import|require(?:\.resolve)?|jest\.mock|vi\.mock)\s*(\(\s*)?(?:/\*[^*]*\*/\s*)?(["'`])([^"'`\n$]{1,400})\3"""
 )
-_CLAUSE = (rb"\b(import|export)\b(?!\s*[.(])")
-_GO = (rb"^import[ \t]*(?:\(([^)]{0,50000})\)|([^\n(]+))")
-_GO_SPEC = (r"""["`]([^"`\n]+)["`]""")
+_CLAUSE = rb"\b(import|export)\b(?!\s*[.(])"
+_GO = rb"^import[ \t]*(?:\(([^)]{0,50000})\)|([^\n(]+))"
+_GO_SPEC = r"""["`]([^"`\n]+)["`]"""
 _RUST = (
     rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
 )
-_RUST_TREE = (r"[\w:*#]+(?:\s+as\s+\w+)?|[{},]")
-_JVM = (rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+(?:\.\*)?)(?:\.?\{([^}]{0,4000})\})?")
-_C = (rb'^[ \t]*#[ \t]*(?:include|import|include_next)[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)')
+_RUST_TREE = r"[\w:*#]+(?:\s+as\s+\w+)?|[{},]"
+_JVM = rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+(?:\.\*)?)(?:\.?\{([^}]{0,4000})\})?"
+_C = rb'^[ \t]*#[ \t]*(?:include|import|include_next)[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)'
 _CSHARP = (
     rb"^[ \t]*(?:global[ \t]+)?using[ \t]+(static[ \t]+)?(?:\w+[ \t]*=[ \t]*)?(?:global::)?([\w.]+)[^;\n(=]{0,200};"
 )
@@ -47,14 +48,25 @@ def imports(data: bytes, language: str, root: "Node | None" = None) -> tuple[Imp
     """The imports of a file in the order of the text, each once. `root`: of its syntax tree, if there is one."""
     if language not in _READERS:
         return ()
-    pattern, read = _READERS[language]
     found: dict[Import, None] = {}
-    for count, match in enumerate(pattern.finditer(data)):
-        if count == MOST:
-            break
+    read, source, keyword = _READERS[language]
+    pattern = re.compile(source, re.MULTILINE)
+    matches = _in_lines(pattern, data, keyword) if keyword else pattern.finditer(data)
+    for match in islice(matches, MOST):
         if root is None or _is_code(root, match):
             found.update(dict.fromkeys(read(match)))
     return tuple(found)
+
+
+def _in_lines(pattern: re.Pattern[bytes], data: bytes, keyword: bytes) -> Iterator[Match]:
+    """The matches of a pattern for whole lines, tried only where its keyword is: most lines are without."""
+    end = 0
+    while (place := data.find(keyword, end)) >= 0:
+        match = pattern.match(data, data.rfind(b"\n", 0, place) + 1)
+        end = data.find(b"\n", place) + 1 or len(data)
+        if match:
+            end = max(end, match.end())
+            yield match
 
 
 def _is_code(root: "Node", match: Match) -> bool:
@@ -91,7 +103,7 @@ def _javascript(match: Match) -> Iterator[Import]:
         yield Import(module, (), "import" if word == "import" else "require")
     elif match[2] is None:
         before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
-        clauses = list(_CLAUSE.finditer(before))
+        clauses = list(re.finditer(_CLAUSE, before))
         if clauses:
             yield Import(module, tuple(_bindings(_text(before[clauses[-1].end() :]))), clauses[-1][1].decode())
 
@@ -107,7 +119,7 @@ def _bindings(clause: str) -> Iterator[str]:
 
 def _go(match: Match) -> Iterator[Import]:
     lines = re.sub(r"//[^\n]*", "", _text(match[1] or match[2]))
-    yield from (Import(path, (), "import") for path in _GO_SPEC.findall(lines))
+    yield from (Import(path, (), "import") for path in re.findall(_GO_SPEC, lines))
 
 
 def _rust(match: Match) -> Iterator[Import]:
@@ -116,7 +128,7 @@ def _rust(match: Match) -> Iterator[Import]:
         return
     found: dict[str, list[str]] = {}
     around, prefix = [""], ""
-    for token in _RUST_TREE.findall(re.sub(r"//[^\n]*", "", _text(match[2]))):
+    for token in re.findall(_RUST_TREE, re.sub(r"//[^\n]*", "", _text(match[2]))):
         if token == "{":
             around.append(prefix)
         elif token == "}":
@@ -160,20 +172,15 @@ def _php(match: Match) -> Iterator[Import]:
         yield from (Import(name.strip("\\"), (), kind) for name in _names(_text(match[2])))
 
 
-def _for(languages: str, pattern: re.Pattern[bytes], read: Reader) -> Iterable[tuple[str, tuple[re.Pattern[bytes], Reader]]]:
-    return ((language, (pattern, read)) for language in languages.split())
-
-
-_READERS = dict(
-    (
-        *_for("python cython", _PYTHON, _python),
-        *_for("javascript typescript tsx vue svelte", _JAVASCRIPT, _javascript),
-        *_for("go", _GO, _go),
-        *_for("rust", _RUST, _rust),
-        *_for("java kotlin scala groovy swift", _JVM, _jvm),
-        *_for("c cpp objc", _C, _c),
-        *_for("csharp", _CSHARP, _csharp),
-        *_for("ruby", _RUBY, _ruby),
-        *_for("php", _PHP, _php),
-    )
-)
+_READERS: dict[str, tuple[Reader, bytes, bytes]] = {
+    **dict.fromkeys(("python", "cython"), (_python, _PYTHON, b"import")),
+    **dict.fromkeys(("javascript", "typescript", "tsx", "vue", "svelte"), (_javascript, _JAVASCRIPT, b"")),
+    **dict.fromkeys(("java", "kotlin", "scala", "groovy", "swift"), (_jvm, _JVM, b"import")),
+    **dict.fromkeys(("c", "cpp", "objc"), (_c, _C, b"#")),
+    "go": (_go, _GO, b"import"),
+    "rust": (_rust, _RUST, b""),
+    "csharp": (_csharp, _CSHARP, b"using"),
+    "ruby": (_ruby, _RUBY, b""),
+    "php": (_php, _PHP, b""),
+}
+"""How to read a match, the pattern, and a word that each line has that it matches (none: it may match anywhere)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from branchline.context import blobs
 from branchline.context.analysis import Analysis, Definition, Import
-from branchline.context.postings import BLOCK, defined, named, unpack
+from branchline.context.postings import BLOCK, defined, held, named, unpack
 from branchline.context.scan import Tree
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class IndexedCorpus:
 
     def postings(self, term: str) -> Mapping[int, int]:
         """The files that hold an index term (see `words.terms_of`), each with how often, by their numbers."""
-        return self._ask(self._holding, term.encode(errors="surrogatepass"))
+        return self._ask(self._holding, held(term))
 
     def defining(self, name: str) -> Sequence[int]:
         """The files that define exactly this name, sorted."""

@@ -22,6 +22,9 @@ MOST = 0xFFFF
 """A larger count is kept as this."""
 
 
+_DEFINED, _NAMED = "=", "~"
+
+
 class Damaged(sqlite3.DatabaseError):
     """What was read cannot have been written by us."""
 
@@ -32,8 +35,8 @@ class _Terms(dict[str, tuple[str, ...]]):
         return terms
 
 
-class _Lists(dict[bytes | str, "array[int]"]):
-    def __missing__(self, key: bytes | str) -> "array[int]":
+class _Lists(dict[str, "array[int]"]):
+    def __missing__(self, key: str) -> "array[int]":
         made = self[key] = array("H")  # unlike a list, nothing that the garbage collector walks through
         return made
 
@@ -53,20 +56,19 @@ class Segment:
         if total > MOST:
             terms = {term: min(count, MOST) for term, count in terms.items()}
         for term, count in terms.items():
-            held = lists[term]
-            held.append(place)
-            held.append(count)
+            postings = lists[term]
+            postings.append(place)
+            postings.append(count)
         names = dict.fromkeys(definition.name for definition in analysis.definitions)
         for name in names:
-            lists[defined(name)].extend((place, 1))
+            lists[_DEFINED + name].extend((place, 1))
         for term in dict.fromkeys(term for name in names for term in self._terms[name]):
-            lists[named(term)].extend((place, 1))
+            lists[_NAMED + term].extend((place, 1))
         return total
 
     def rows(self) -> Rows:
         """Its rows."""
-        keyed = ((key if isinstance(key, bytes) else key.encode(), held) for key, held in self._lists.items())
-        return ((key, held.tobytes()) for key, held in sorted(keyed, key=itemgetter(0)))
+        return ((held(key), self._lists[key].tobytes()) for key in sorted(self._lists))
 
     def _counts(self, analysis: Analysis) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -78,22 +80,27 @@ class Segment:
         return counts
 
 
+def held(term: str) -> bytes:
+    """The key of an index term. Keys sort as what they stand for, and no two kinds of them are alike."""
+    return term.encode(errors="surrogatepass")
+
+
 def defined(name: str) -> bytes:
-    """The key of a name that files define; no term begins like it."""
-    return b"=" + name.encode(errors="surrogatepass")
+    """The key of a name that files define."""
+    return held(_DEFINED + name)
 
 
 def named(term: str) -> bytes:
-    """The key of a term that is in names which files define; no term begins like it."""
-    return b"~" + term.encode(errors="surrogatepass")
+    """The key of an index term of the names that files define."""
+    return held(_NAMED + term)
 
 
 def unpack(data: bytes) -> tuple[Sequence[int], Sequence[int]]:
     """The places and the counts of a posting list. Raises Damaged."""
     if len(data) % 4:
         raise Damaged("a posting list is cut off")
-    held = array("H", data)
-    return held[::2], held[1::2]
+    pairs = array("H", data)
+    return pairs[::2], pairs[1::2]
 
 
 def merged(segments: Iterable[Rows]) -> Rows:

@@ -9,20 +9,17 @@ from branchline.context.definitions import MOST, Found
 
 _DEEP = 4  # owners that are told
 _LONGEST = 100  # characters of a name
-_GENERAL = re.compile(
-    rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
+_GENERAL = rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
     (?:(?:export|default|public|private|protected|internal|fileprivate|open|override|abstract|final|sealed|data|inline
     |suspend|static|async|case|implicit|lazy|local|pub|virtual|mutating|operator|infix|companion|value|annotation|inner
     |extern|declare|partial|enum|cdef|cpdef|recursive|pure|elemental|global|create(?:[ \t]+or[ \t]+replace)?)[ \t]+)*
     (class|interface|object|trait|struct|enum|protocol|extension|actor|record|module|namespace|contract|library|message
     |service|fun|func|function|fn|def|defp|defmodule|defprotocol|defmacro|sub|subroutine|procedure|proc|rpc|macro
     |predicate|type|typealias|cpdef|cdef|view|table|trigger|method|constructor|init)[ \t]+
-    (?:if[ \t]+not[ \t]+exists[ \t]+)?(?:<[^>\n]*>[ \t]*)?["`]?([A-Za-z_][\w.:$?!]*)""",
-    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
-)
-_SHELL = re.compile(rb"^([ \t]*)(function[ \t]+|(?=[\w.:-]+[ \t]*\([ \t]*\)))([A-Za-z_][\w.:-]*)", re.MULTILINE)
-_LISP = re.compile(rb"^(\s*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)", re.MULTILINE)
-_ASSIGNED = re.compile(rb"^([ \t]*)()([A-Za-z_][\w.$]*)[ \t]*(?:<-|=)[ \t]*(?:function\b|\([^()\n]*\)[ \t]*[-=]>)", re.MULTILINE)
+    (?:if[ \t]+not[ \t]+exists[ \t]+)?(?:<[^>\n]*>[ \t]*)?["`]?([A-Za-z_][\w.:$?!-]*)"""
+_SHELL = rb"^([ \t]*)(function[ \t]+|(?=[\w.:-]+[ \t]*\([ \t]*\)))([A-Za-z_][\w.:-]*)"
+_LISP = rb"^(\s*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)"
+_ASSIGNED = rb"^([ \t]*)()([A-Za-z_][\w.$]*)[ \t]*(?:<-|=)[ \t]*(?:function\b|\([^()\n]*\)[ \t]*[-=]>)"
 _PATTERNS = {
     **dict.fromkeys(("shell", "batch"), (_SHELL,)),
     **dict.fromkeys(("lisp", "clojure"), (_LISP,)),
@@ -57,7 +54,7 @@ def sketched(data: bytes, language: str) -> list[Found]:
     A definition goes on until the next one that is not indented more.
     """
     starts = sorted(_starts(data, language))[:MOST]
-    lines = data.count(b"\n") + 1
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
     parents, ends = [""] * len(starts), [(lines, len(data))] * len(starts)
     around: list[int] = []
     for place, one in enumerate(starts):
@@ -72,12 +69,12 @@ def sketched(data: bytes, language: str) -> list[Found]:
 def _starts(data: bytes, language: str) -> Iterator[_Start]:
     for pattern in _PATTERNS.get(language, (_GENERAL,)):
         line, counted = 1, 0
-        for match in pattern.finditer(data):
+        for match in re.finditer(pattern, data, re.MULTILINE | re.VERBOSE | re.IGNORECASE):
             line += data.count(b"\n", counted, match.start())
             counted = match.start()
             indent = len(match[1].expandtabs())
             word = match[2].decode().strip().lower()
-            name = match[3].decode("utf-8", "replace").strip(".:")
+            name = match[3].decode("utf-8", "replace").strip(".:-")
             yield _Start(line, match.start(), indent, name[-_LONGEST:], _KIND_OF.get(word, "function"))
 
 

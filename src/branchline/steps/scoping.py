@@ -1,7 +1,7 @@
 """What a plan's workstreams will probably touch: scopes that were left open, and collisions, from manifests of its base."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from branchline.config.settings import Settings
@@ -16,7 +16,8 @@ from branchline.steps.choosing import asking
 from branchline.steps.knowing import regular
 from branchline.steps.requests import NAMED, edit_request
 
-MOST_CODE, MOST_TESTS = 8, 8  # files of a scope that is made
+MOST_CODE = 8  # files of a scope that is made
+MOST_TESTS = 2  # for each of them
 LEAST_SCORE = 0.25  # of the best file's
 MOST_WORKSTREAMS = 20  # to look ahead for; each costs a query
 WILD = re.compile(r"[*?\[]")
@@ -64,14 +65,25 @@ class Survey:
     def _scope(self, plan: Plan, workstream: Workstream) -> tuple[str, ...]:
         manifest = self._manifest(plan, workstream)
         code = _likeliest(manifest)
-        stems = {_stem(path) for path in code}
-        tests = [file.path for file in manifest.tests if file.included_as == "target" or _stem(file.path) in stems]
-        found = dict.fromkeys([*self._new_files(workstream), *code, *tests[:MOST_TESTS]])
+        named = [file.path for file in manifest.tests if file.included_as == "target"]
+        found = dict.fromkeys([*self._new_files(workstream), *code, *named, *self._tests(code)])
         scope = tuple(_as_glob(path) for path in found if self._may_be_given(workstream, path))
         if not scope:
             message = f"workstream {workstream.id} has no scope, and no file of the repository fits its task"
             raise InvalidInput(message, hint="say under `scope: {write: [...]}` which files it may change or create")
         return scope
+
+    def _tests(self, code: Sequence[str]) -> Iterator[str]:
+        """The tests that go by the names of files of code: for each of these the few that lie nearest."""
+        from branchline.context.languages import category_of, language_of
+
+        wanted: dict[str, list[str]] = {_stem(path): [] for path in code}
+        for path in sorted(self.paths):
+            if (stem := _stem(path)) in wanted and category_of(path, language_of(path)) == "tests":
+                wanted[stem].append(path)
+        for path in code:
+            folders = {*path.split("/")}
+            yield from sorted(wanted[_stem(path)], key=lambda test: -len(folders & {*test.split("/")}))[:MOST_TESTS]
 
     def _new_files(self, workstream: Workstream) -> list[str]:
         """Names of files that a task tells and the tree does not have: those that it is to make."""

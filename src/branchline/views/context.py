@@ -85,7 +85,7 @@ def summary(manifest: Manifest, *, indexed: int = 0, elapsed_ms: int = 0) -> str
     parts = [count(manifest.total_files, "file"), f"{used} of {budget} tokens ({manifest.tokens_by})"]
     if manifest.excluded_total:
         parts.append(f"{manifest.excluded_total:,} left out{_left_out(manifest)}")
-    new = f"; indexed {count(indexed, 'new file')} in {duration(elapsed_ms)}" if indexed else ""
+    new = f"; indexed {indexed:,} new {'file' if indexed == 1 else 'files'} in {duration(elapsed_ms)}" if indexed else ""
     return ", ".join(parts) + new
 
 

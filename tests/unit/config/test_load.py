@@ -325,7 +325,7 @@ chunk_tokens: 80
         assert [str(problem).partition("context.yaml:")[2] for problem in caught.value.problems] == [
             "1:1: 'max_token' is not a key of a context file; did you mean 'max_tokens'?",
             "2:9: 'window' must be an integer of at least 1, not 0",
-            "3:14: 'caps.code' must be an integer, not 'many'",
+            "3:14: 'caps.code' must be an integer of at least 0, not 'many'",
             "4:7: the pin glob '/etc/passwd' is absolute; write it relative to the repository",
             "4:20: the pin glob './a' matches nothing; write 'a'",
             "4:25: 'pin[2]' must be text that is not empty, not ''",

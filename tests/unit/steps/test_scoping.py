@@ -31,17 +31,20 @@ def scope_of(found: Manifest, *paths: str, workstream: Workstream = OPEN, **sett
 
 
 def test_an_open_scope_is_the_best_code_with_its_tests_and_what_is_to_be_made() -> None:
-    code = (file("src/parse.py", score=2.0), file("src/lex.py", score=0.6), file("src/far.py", score=0.4))
-    tests = tuple(
-        file(path, category="tests") for path in ("tests/test_parse.py", "tests/test_far.py", "t/LexTest.java")
+    code = (file("src/b/parse.py", score=2.0), file("src/lex.py", score=0.6), file("src/far.py", score=0.4))
+    found = manifest(*code, file("docs/parse.md", category="docs", score=1.9))
+    near, others = "tests/b/test_parse.py", ("tests/a/test_parse.py", "tests/z/test_parse.py", "tests/test_far.py")
+    assert scope_of(found, *others, near, "test/LexTest.java", "src/parse.md") == (
+        *("new/notes.md", "src/b/parse.py", "src/lex.py"),
+        *(near, "tests/a/test_parse.py", "test/LexTest.java"),
     )
-    found = manifest(*code, file("docs/parse.md", category="docs", score=1.9), tests=tests)
-    assert scope_of(found) == ("new/notes.md", "src/parse.py", "src/lex.py", "tests/test_parse.py", "t/LexTest.java")
 
 
 def test_files_that_the_task_names_are_in_whatever_they_are() -> None:
     named = file("docs/guide.md", category="docs", included_as="target", score=0.0)
-    assert scope_of(manifest(named, file("a.py")), "docs/guide.md", "new/notes.md") == ("docs/guide.md", "a.py")
+    test = file("t/test_z.py", category="tests", included_as="target", score=0.0)
+    found = manifest(named, file("a.py"), tests=(test, file("t/test_y.py", category="tests")))
+    assert scope_of(found, "docs/guide.md", "new/notes.md") == ("docs/guide.md", "a.py", "t/test_z.py")
 
 
 def test_without_code_the_best_of_what_there_is() -> None:

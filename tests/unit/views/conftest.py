@@ -9,6 +9,7 @@ import pytest
 
 from branchline.core import commands as c
 from branchline.core import events as e
+from branchline.core.forecast import Collision
 from branchline.core.graph import Task
 from branchline.core.ids import ulid
 from branchline.core.outcome import EXIT_CODES, run_status

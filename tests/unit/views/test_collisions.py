@@ -4,7 +4,11 @@ from branchline.views.collisions import SHOWN, collision_lines
 
 def test_the_likeliest_are_told_with_a_few_of_their_files() -> None:
     paths = tuple(f"m{number}.py" for number in range(9))
-    found = (Collision("a", "b", 0.876, paths), Collision("b", "long name", 0.1, ("x\ny",)), Collision("a", "c", 0.09, ()))
+    found = (
+        Collision("a", "b", 0.876, paths),
+        Collision("b", "long name", 0.1, ("x\ny",)),
+        Collision("a", "c", 0.09, ()),
+    )
     assert collision_lines(found) == [
         "",
         "Likely to change the same files",

@@ -20,7 +20,7 @@ _FAMILIES: dict[Callable[[Places], Family], tuple[str, ...]] = {
     javascript.JavaScript: ("javascript", "typescript", "tsx", "jsx", "vue", "svelte"),
     jvm.Jvm: ("java", "kotlin", "scala", "groovy"),
     php.Php: ("php",),
-    python.Python: ("python",),
+    python.Python: ("python", "cython"),
     ruby.Ruby: ("ruby",),
     rust.Rust: ("rust",),
 }

@@ -28,10 +28,8 @@ class Jvm:
         origin = self._places.paths[file]
         key = (folder_of(origin), full)
         if key not in self._found:
-            if full.endswith((".*", "._")):
-                self._found[key] = self._class(full[:-2], origin) or self._package(full[:-2], origin)
-            else:
-                self._found[key] = self._class(full, origin)
+            bare = full.removesuffix(".*").removesuffix("._")
+            self._found[key] = self._class(bare, origin) or self._package(bare, origin)
         return self._found[key]
 
     def _class(self, full: str, origin: str) -> Sequence[int]:

@@ -16,7 +16,6 @@ COMMON = 200
 """A name that more files have says nothing."""
 _IMPORTS, _MODULE, _CONFIG = 2000, 400, 1 << 20  # of a file; characters; bytes: what is larger was not written by hand
 _DEEP = 40
-_TYPES = frozenset(("class", "interface", "struct", "enum", "record", "trait", "type"))  # in a namespace, as in C#
 _TEST = re.compile(r"(^|/)(tests?|specs?|__tests__|testdata|fixtures)/|(^|/)test_|[._]test\.|\.spec\.")
 
 
@@ -47,7 +46,7 @@ class Places:
     def add(self, file: int, definitions: Iterable[Definition], imports: Sequence[Import]) -> None:
         """Note what a file defines and imports."""
         self.imports[file] = [one for one in imports[:_IMPORTS] if len(one.module) <= _MODULE]
-        for name in {one.name for one in definitions if not one.parent or one.kind in _TYPES}:
+        for name in {one.name for one in definitions if not one.parent and one.kind != "impl"}:
             self.definers[name].append(file)
 
     @cached_property

@@ -123,7 +123,8 @@ def _inside(path: str) -> str:
 
 def _paths(one: Import) -> list[str]:
     module = one.module.removeprefix("::")
-    return [f"{module}::{name}" if module else name for name in one.names] or [module]
+    paths = [f"{module}::{name}" if module else name for name in one.names] or [module]
+    return [path.replace("r#", "") for path in paths]
 
 
 def _offers(one: Import) -> Iterator[tuple[str, str]]:

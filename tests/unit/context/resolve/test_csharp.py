@@ -1,6 +1,6 @@
 import pytest
 
-from unit.context.resolve.tree import define, links, take
+from unit.context.resolve.tree import Named, define, links, take
 
 TREE = ("src/Polly/Retry/Options.cs", "src/Polly.Core/Utils/Guard.cs", "src/Polly.Core/Policy.cs", "docs/Retry/x.md")
 
@@ -25,7 +25,7 @@ def test_a_namespace_is_the_folder_of_its_name(namespace: str, target: str | Non
 
 def test_declared_namespaces_and_static_types() -> None:
     files = {"src/App/Main.cs": [take("Deep.Names"), take("App.Colors")], "src/App/Shades.cs": [], "x/y.cs": []}
-    defined = {"x/y.cs": [define("Deep.Names", "namespace")], "src/App/Shades.cs": [define("Colors", "class", "App")]}
+    defined: Named = {"x/y.cs": [define("Deep.Names", "namespace")], "src/App/Shades.cs": ["Colors"]}
     assert links("csharp", files, defined=defined) == {"src/App/Main.cs": ["src/App/Shades.cs", "x/y.cs"]}
 
 

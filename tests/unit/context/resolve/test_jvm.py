@@ -27,6 +27,8 @@ def found(module: str, *names: str, **defined: list[str]) -> list[str]:
         ("org.x.io.Reader.read", (), ["io/Reader.java"]),
         ("org.x.io.Reader.*", (), ["io/Reader.java"]),
         ("org.x.App", (), ["App.java"]),
+        ("org.x.io", (), ["io/Reader.java", "io/Writer.kt"]),
+        ("org.x.io._", (), ["io/Reader.java", "io/Writer.kt"]),
         ("org.x.io.*", (), ["io/Reader.java", "io/Writer.kt"]),
         ("java.util.List", (), []),
         ("java.util.*", (), []),

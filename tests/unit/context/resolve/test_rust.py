@@ -1,6 +1,6 @@
 import pytest
 
-from unit.context.resolve.tree import links, take
+from unit.context.resolve.tree import define, links, take
 
 CARGO = {
     "core/Cargo.toml": '[package]\nname = "the-core"\n',
@@ -70,6 +70,21 @@ def test_a_path_is_the_longest_part_of_it_that_is_a_module(origin: str, path: st
 )
 def test_what_is_elsewhere_or_unclear_is_nothing(path: str) -> None:
     assert found("core/src/store/disk.rs", path) in ([], ["core/src/lib.rs"] if path == "crate" else [])
+
+
+def test_raw_names_and_external_crates() -> None:
+    files = {"core/src/lib.rs": [take("r#type", kind="mod")], "core/src/type.rs": []}
+    files["core/src/bin/tool.rs"] = [take("the_core", kind="extern crate"), take("self", kind="extern crate")]
+    assert links("rust", files, configs=CARGO) == {
+        "core/src/bin/tool.rs": ["core/src/lib.rs"],
+        "core/src/lib.rs": ["core/src/type.rs"],
+    }
+
+
+def test_an_implementation_is_no_definition() -> None:
+    files = {"core/src/lib.rs": [take("net", "Tcp", kind="use")], "core/src/net/mod.rs": [], "core/src/net/tcp.rs": []}
+    defined = {"core/src/net/tcp.rs": [define("Tcp", "struct")], "core/src/net/more.rs": [define("Tcp", "impl")]}
+    assert links("rust", files, configs=CARGO, defined=defined) == {"core/src/lib.rs": ["core/src/net/tcp.rs"]}
 
 
 def test_super_in_an_inner_module_is_the_file_itself() -> None:

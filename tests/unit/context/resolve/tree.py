@@ -6,6 +6,7 @@ from branchline.context.analysis import Definition, Import
 from branchline.context.resolve import resolve
 
 Files = Mapping[str, Sequence[Import]]
+Named = Mapping[str, Sequence[str | Definition]]
 
 
 def take(module: str, *names: str, kind: str = "import") -> Import:
@@ -20,7 +21,7 @@ def links(
     language: str,
     files: Files,
     *,
-    defined: Mapping[str, Sequence[str | Definition]] | None = None,
+    defined: Named | None = None,
     configs: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """The files that each file imports, those that import none left out. Every file is of the one language."""
