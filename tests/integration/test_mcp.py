@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -147,19 +148,51 @@ def test_a_root_that_goes_away(project: Project, tmp_path: Path) -> None:
     spoken(project, talk, "--root", str(tmp_path / "folder"), "--cache", str(tmp_path / "cache"))
 
 
-def test_what_is_no_message_is_survived(project: Project) -> None:
-    hello = {
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "branchline", "mcp"], cwd=project.root, capture_output=True, timeout=SECONDS,
-        input=b"nonsense\n\xff\xfe\n" + json.dumps(hello).encode() + b"\n", check=False,
+HELLO = {
+    "jsonrpc": "2.0", "id": 1, "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}  # fmt: skip
+
+
+def greeted(project: Project) -> subprocess.Popen[bytes]:
+    """A server that has answered its first message."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "branchline", "mcp"],
+        cwd=project.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0
-    assert answers[-1]["result"]["serverInfo"]["name"] == "branchline"
-    assert b"Traceback" not in done.stderr
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"nonsense\n\xff\xfe\n" + json.dumps(HELLO).encode() + b"\n")
+    process.stdin.flush()
+    while (answered := json.loads(process.stdout.readline())).get("id") != 1:
+        pass  # what is no message may be answered too
+    assert answered["result"]["serverInfo"]["name"] == "branchline"
+    return process
+
+
+def test_what_is_no_message_is_survived_and_the_end_of_stdin_is_the_end(project: Project) -> None:
+    with greeted(project) as process:
+        _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert b"Traceback" not in err
+
+
+def test_ctrl_c_ends_it_while_it_waits(project: Project) -> None:
+    with greeted(project) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=SECONDS) == -signal.SIGINT
+
+
+def test_a_client_that_went_away_is_no_crash(project: Project) -> None:
+    with greeted(project) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 2, "method": "ping"}).encode() + b"\n")
+        process.stdin.close()
+        assert process.wait(timeout=SECONDS) == 0
+        assert b"crashed" not in process.stderr.read()
 
 
 def test_a_root_that_is_no_folder(project: Project) -> None:

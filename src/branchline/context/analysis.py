@@ -43,9 +43,9 @@ class Import(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Analysis(msgspec.Struct, frozen=True, array_like=True):
-    """All that is kept of one blob. `language`: empty for plain text; `flag`: empty, or why it is not worth reading:
-    binary, too_large, minified, generated.
+    """All that is kept of one blob.
 
+    `language`: empty for plain text; `flag`: empty, or why it is not worth reading: binary, too_large, minified, generated.
     `lines` and `size` (bytes) are the whole file's; `tokens` is the estimate for all of it; `sha256` of its bytes.
     """
 

@@ -3,6 +3,7 @@
 import os
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from branchline.context.reasons import matches
 from branchline.context.resolve import resolve, wanted_configs
 from branchline.context.scan import Tree, tree_of, work_tree
 from branchline.context.tokens import Counter, counter
+from branchline.core.bans import ban_of
 from branchline.core.globs import matches_any
 from branchline.core.manifest import (
     Candidate,
@@ -46,11 +48,19 @@ class Broker:
     """Answers questions about one tree. Made by `of_folder` or `of_tree`; `warnings` says what went less than well."""
 
     def __init__(self, tree: Tree, index: Index, repo: Repo | None, on_progress: Progress | None = None) -> None:
-        """Look at nothing yet. `repo`: where the tree's commit is."""
-        self.tree = tree
+        """Look at nothing yet. `repo`: where the tree's commit is.
+
+        What may hold secrets is not even indexed: an index outlives the file.
+        """
+        secrets = {file.path: "secret" for file in tree.files if ban_of(file.path) == "secret"}
+        self.tree = replace(
+            tree,
+            files=tuple(file for file in tree.files if file.path not in secrets),
+            skipped=(*tree.skipped, *secrets.items()),
+        )
         self.analysed = 0
         self._index, self._repo, self._on_progress = index, repo, on_progress
-        self._files = {file.path: file for file in tree.files}
+        self._files = {file.path: file for file in self.tree.files}
         self._texts: dict[str, str | None] = {}
 
     def manifest(self, request: ContextRequest) -> Manifest:
@@ -69,7 +79,7 @@ class Broker:
         self._known([path], "file")
         ranked = self._ranked(request)
         selection = self._selected(request, ranked)
-        ranks = {self._corpus.paths[one.file]: (place, one) for place, one in enumerate(ranked, 1)}
+        ranks = {self.corpus.paths[one.file]: (place, one) for place, one in enumerate(ranked, 1)}
         place, found = ranks.get(path, (0, Ranked(-1, 0.0, {}, ())))
         shown = next((file for file in (*selection.files, *selection.tests) if file.path == path), None)
         out = next((file for file in selection.excluded if file.path == path), None)
@@ -82,7 +92,7 @@ class Broker:
             ranked=len(ranked),
             score=found.score,
             breakdown=found.breakdown,
-            matches=matches(parse(request.text, request.keywords), self._corpus, found) if place else {},
+            matches=matches(parse(request.text, request.keywords), self.corpus, found) if place else {},
             mode=shown.mode if shown else "",
             tokens=shown.tokens if shown else 0,
             spans=shown.spans if shown else (),
@@ -93,7 +103,7 @@ class Broker:
         request = ContextRequest(text=text)
         count = counter(exact=False)
         ranked = self._ranked(request)[:limit]
-        self._take(self._files[self._corpus.paths[one.file]] for one in ranked)
+        self._take(self._files[self.corpus.paths[one.file]] for one in ranked)
         return tuple(self._candidate(one, count) for one in ranked)
 
     def read(self, path: str) -> str | None:
@@ -108,7 +118,8 @@ class Broker:
         return tuple(self._index.warnings)
 
     @cached_property
-    def _corpus(self) -> IndexedCorpus:
+    def corpus(self) -> IndexedCorpus:
+        """The tree as ranking sees it; what is not in the index yet is analysed now."""
         self.analysed = self._index.add(self.tree, analyse, self._on_progress)
         corpus = self._index.corpus(self.tree)
         corpus.graph, corpus.history = self._graph(corpus), self._history(corpus)
@@ -133,15 +144,16 @@ class Broker:
 
     def _ranked(self, request: ContextRequest) -> list[Ranked]:
         self._known(request.targets, "target")
-        paths = self._corpus.paths
+        paths = self.corpus.paths
         targets = frozenset(file for file, path in enumerate(paths) if path in set(request.targets))
         scope = frozenset(file for file, path in enumerate(paths) if request.scope and matches_any(request.scope, path))
         anchors = Anchors(targets, scope, related=request.settings.include_dependencies)
-        return rank(parse(request.text, request.keywords), self._corpus, anchors)
+        return rank(parse(request.text, request.keywords), self.corpus, anchors)
 
     def _known(self, paths: Iterable[str], what: str) -> None:
+        skipped = dict(self.tree.skipped)
         for path in paths:
-            if path not in self._files:
+            if path not in self._files and path not in skipped:
                 from difflib import get_close_matches
 
                 near = get_close_matches(path, self._files, 1)
@@ -150,7 +162,7 @@ class Broker:
 
     def _selected(self, request: ContextRequest, ranked: Sequence[Ranked]) -> Selection:
         """What of the ranked files fits. Only files that have a chance are looked at; the others are left out unseen."""
-        settings, paths, count = request.settings, self._corpus.paths, counter(request.settings.exact_tokens)
+        settings, paths, count = request.settings, self.corpus.paths, counter(request.settings.exact_tokens)
         chosen = {one.file: one for one in _likely(ranked, self._category, settings)}
         always = [path for path in paths if path in request.targets or matches_any(settings.pin, path)]
         numbers = {path: file for file, path in enumerate(paths)}
@@ -163,18 +175,18 @@ class Broker:
             if one.file not in chosen
         ]
         unread = [
-            ExcludedFile(path=path, reason=why) for path, why in (*self.tree.skipped, *self._corpus.left_out.items())
+            ExcludedFile(path=path, reason=why) for path, why in (*self.tree.skipped, *self.corpus.left_out.items())
         ]
         candidates = [self._candidate(one, count) for one in chosen.values()]
         return select(request, candidates, [*unseen, *unread], budget=int(request.budget * (1 - count.margin)))
 
     def _category(self, file: int) -> Category:
-        path = self._corpus.paths[file]
+        path = self.corpus.paths[file]
         return category_of(path, language_of(path))
 
     def _candidate(self, one: Ranked, count: Counter) -> Candidate:
         """A ranked file with the forms it can be shown in."""
-        path, analysis = self._corpus.paths[one.file], self._corpus.analysis(one.file)
+        path, analysis = self.corpus.paths[one.file], self.corpus.analysis(one.file)
         text, chunks = self.read(path), analysis.chunks
         spans = [
             (points, Span(start=chunks[place].start, end=chunks[place].end, name=chunks[place].name))
@@ -188,6 +200,7 @@ class Broker:
             size_bytes=analysis.size,
             sha256=analysis.sha256,
             forms=forms(text or "", analysis, spans, count.count),
+            flag=one.flag,
         )
 
     def _take(self, files: Iterable[File]) -> None:

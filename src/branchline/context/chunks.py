@@ -10,7 +10,9 @@ from branchline.context.definitions import Found
 
 BYTES_A_TOKEN = 4  # to size windows only
 LONGEST_WORD = 64  # characters; what is longer is data
-_LARGE = frozenset("function method class struct interface enum record trait impl module macro".split())
+_LARGE = frozenset(
+    ["function", "method", "class", "struct", "interface", "enum", "record", "trait", "impl", "module", "macro"]
+)
 _LINES, _LINES_OF_OTHERS = 2, 5  # a definition of fewer lines stays with what is around it
 _WORDS_ONLY = bytes(byte if chr(byte).isalnum() or byte == 95 else 32 for byte in range(128)) + b" " * 128
 _DIGITS = "0123456789"
@@ -44,7 +46,9 @@ def code_chunks(data: bytes, found: Sequence[Found], window: Window) -> tuple[Ch
     words = data.translate(_WORDS_ONLY)
     pieces: list[_Cut] = []
     for cut, stop in _spans(_cuts(data, found), len(data)):
-        if not pieces or not words[cut.start : stop].isspace():  # blank lines and closing brackets go with what is before
+        if (
+            not pieces or not words[cut.start : stop].isspace()
+        ):  # blank lines and closing brackets go with what is before
             pieces.append(cut)
     parts = [part for cut, stop in _spans(pieces, len(data)) for part in _parts(data, cut, stop, window)]
     return tuple(_chunk(data, words, cut, stop) for cut, stop in _spans(parts, len(data)))
@@ -77,19 +81,22 @@ def _cuts(data: bytes, found: Iterable[Found]) -> list[_Cut]:
     for one in found:
         if not _is_large(one):
             continue
-        _close(data, cuts, around, one.top)
-        shared = around and around[-1][1] is cuts[-1] and cuts[-1].line == one.top
-        if one.top >= cuts[-1].line and not shared:
-            cut = _Cut(one.top, data.rfind(b"\n", 0, one.start) + 1, _dotted(one.definition), one.definition.kind)
+        _close(data, cuts, around, one.start)
+        last, opened = cuts[-1], around and around[-1][1] is cuts[-1]
+        line, start = one.top, data.rfind(b"\n", 0, one.start) + 1
+        if line < last.line:
+            line, start = last.line, last.start
+        if one.definition.end >= line and not (opened and line == last.line):
+            cut = _Cut(line, start, _dotted(one.definition), one.definition.kind)
             _add(cuts, cut)
             around.append((one, cut))
     _close(data, cuts, around, sys.maxsize)
     return cuts
 
 
-def _close(data: bytes, cuts: list[_Cut], around: list[tuple[Found, _Cut]], line: int) -> None:
-    """Go back to what is around, as far as definitions end before a line."""
-    while around and around[-1][0].definition.end < line:
+def _close(data: bytes, cuts: list[_Cut], around: list[tuple[Found, _Cut]], position: int) -> None:
+    """Go back to what is around, as far as definitions stop before a byte."""
+    while around and around[-1][0].stop <= position:
         ended = around.pop()[0]
         start = _line_end(data, ended.stop)
         if start < len(data):
@@ -116,7 +123,9 @@ def _parts(data: bytes, cut: _Cut, stop: int, window: Window) -> Iterator[_Cut]:
 
 def _chunk(data: bytes, words: bytes, cut: _Cut, stop: int) -> Chunk:
     counts = Counter(words[cut.start : stop].decode("ascii").split())
-    kept = {word: n for word, n in counts.items() if word.isidentifier() and len(word) <= LONGEST_WORD and word.strip("_")}
+    kept = {
+        word: n for word, n in counts.items() if word.isidentifier() and len(word) <= LONGEST_WORD and word.strip("_")
+    }
     for word in counts.keys() - kept.keys() if len(kept) < len(counts) else ():
         inner = word.lstrip(_DIGITS)
         if inner != word and inner.strip("_") and len(inner) <= LONGEST_WORD:

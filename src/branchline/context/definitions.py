@@ -117,7 +117,8 @@ def _found(named: Named, whole: _Whole, data: bytes) -> Found:
     else:
         signature_end = end if named.kind in ("function", "method") else line
     definition = Definition(named.name, named.kind, line, end, signature_end, named.parent)
-    return Found(definition, whole.first.start_point[0] + 1, whole.first.start_byte, node.end_byte)
+    stop = max(node.end_byte, node.start_byte + 1)  # what a parser makes up to go on is empty
+    return Found(definition, whole.first.start_point[0] + 1, whole.first.start_byte, stop)
 
 
 def _last_row(node: "Node") -> int:

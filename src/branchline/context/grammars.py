@@ -67,7 +67,12 @@ def _grammar(language: str) -> "Language | None":
         from tree_sitter import Language
 
         return Language(make())
-    except (ImportError, AttributeError, OSError, ValueError):  # ValueError: a grammar of another version of tree-sitter
+    except (
+        ImportError,
+        AttributeError,
+        OSError,
+        ValueError,
+    ):  # ValueError: a grammar of another version of tree-sitter
         return None
 
 

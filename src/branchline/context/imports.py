@@ -20,24 +20,18 @@ _PYTHON = (
     rb"^[ \t]*(?:from(?=[\s.])[ \t]*([. \t]*[\w.]*)[ \t]+c?import[ \t]*(\([^)]{0,20000}\)|(?:[^\n#;\\]|\\\r?\n)+)"
     rb"|c?import[ \t]+((?:[^\n#;\\]|\\\r?\n)+))"
 )
-_JAVASCRIPT = (
-    rb"""\b(from|import|require(?:\.resolve)?|jest\.mock|vi\.mock)\s*(\(\s*)?(?:/\*[^*]*\*/\s*)?(["'`])([^"'`\n$]{1,400})\3"""
-)
+_JAVASCRIPT = rb"""\b(from|import|require(?:\.resolve)?|jest\.mock|vi\.mock)\s*(\(\s*)?(?:/\*[^*]*\*/\s*)?(["'`])([^"'`\n$]{1,400})\3"""
 _CLAUSE = rb"\b(import|export)\b(?!\s*[.(])"
 _GO = rb"^import[ \t]*(?:\(([^)]{0,50000})\)|([^\n(]+))"
 _GO_SPEC = r"""["`]([^"`\n]+)["`]"""
-_RUST = (
-    rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
-)
+_RUST = rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
 _RUST_TREE = r"[\w:*#]+(?:\s+as\s+\w+)?|[{},]"
-_JVM = rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+(?:\.\*)?)(?:\.?\{([^}]{0,4000})\})?"
+_JVM = rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+\*?)(?:\{([^}]{0,4000})\})?"
 _C = rb'^[ \t]*#[ \t]*(?:include|import|include_next)[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)'
 _CSHARP = (
     rb"^[ \t]*(?:global[ \t]+)?using[ \t]+(static[ \t]+)?(?:\w+[ \t]*=[ \t]*)?(?:global::)?([\w.]+)[^;\n(=]{0,200};"
 )
-_RUBY = (
-    rb"""^[ \t]*(?:(require|require_relative|load)\b[ \t(]*|(autoload)[ \t(]+:?["']?(\w+)["']?\s*,\s*)["']([^"'\n#]+)["']"""
-)
+_RUBY = rb"""^[ \t]*(?:(require|require_relative|load)\b[ \t(]*|(autoload)[ \t(]+:?["']?(\w+)["']?\s*,\s*)["']([^"'\n#]+)["']"""
 _PHP = (
     rb"^[ \t]*(?:<\?php[ \t]+)?use[ \t]+((?:function|const)[ \t]+)?([\w\\][^;{}()]{0,4000}?)(?:\{([^}]{0,4000})\})?\s*;"
     rb"|\b(require_once|require|include_once|include)\b[ \t(]*([^;\n]{1,400}?)\)?\s*;"
@@ -114,7 +108,9 @@ def _bindings(clause: str) -> Iterator[str]:
     for name in _names(outer):
         yield "*" if name == "*" else "default"
     if brace:
-        yield from _names(re.sub(r"//[^\n]*|/\*.*?\*/", "", inner, flags=re.DOTALL).partition("}")[0].replace("\n", " "))
+        yield from _names(
+            re.sub(r"//[^\n]*|/\*.*?\*/", "", inner, flags=re.DOTALL).partition("}")[0].replace("\n", " ")
+        )
 
 
 def _go(match: Match) -> Iterator[Import]:

@@ -8,14 +8,16 @@ from branchline.core.manifest import Category
 _CODE = """
 python: py pyi pyw; typescript: ts mts cts; tsx: tsx; javascript: js jsx mjs cjs es6; go: go; rust: rs; java: java; c: c
 cpp: cc cpp cxx c++ hh hpp hxx h++ ipp inl tcc cu cuh ino; csharp: cs csx; ruby: rb rake gemspec ru podspec
-php: php phtml php5 inc; kotlin: kt kts; scala: scala sc sbt; groovy: groovy gradle; swift: swift; vue: vue
+php: php phtml php5; kotlin: kt kts; scala: scala sc sbt; groovy: groovy gradle; swift: swift; vue: vue
 svelte: svelte; cython: pyx pxd pxi; objc: m mm; dart: dart; lua: lua; perl: pl pm t; r: r; julia: jl
 elixir: ex exs; erlang: erl hrl; clojure: clj cljs cljc; haskell: hs; ocaml: ml mli; fsharp: fs fsx; zig: zig; nim: nim
 shell: sh bash zsh ksh fish bats; powershell: ps1 psm1 psd1; batch: bat cmd; tcl: tcl; sql: sql; protobuf: proto
 thrift: thrift; graphql: graphql gql; fortran: f f90 f95 for; pascal: pas; vb: vb; solidity: sol; crystal: cr; d: d
 assembly: asm s; starlark: bzl star; verilog: v sv; vhdl: vhd; lisp: lisp el scm rkt; coffeescript: coffee; elm: elm
 """
-_PROSE = "markdown: md mdx markdown; rst: rst rest; text: txt text; asciidoc: adoc asciidoc; org: org; tex: tex; man: man"
+_PROSE = (
+    "markdown: md mdx markdown; rst: rst rest; text: txt text; asciidoc: adoc asciidoc; org: org; tex: tex; man: man"
+)
 _OTHER = """
 yaml: yaml yml; json: json jsonc json5 jsonl ipynb geojson map; toml: toml; xml: xml xsd xsl pom csproj props targets resx
 html: html htm xhtml; css: css; scss: scss sass; less: less; svg: svg; ini: ini cfg conf properties editorconfig
@@ -44,20 +46,37 @@ CODE = frozenset(_by_ending(_CODE).values())
 PROSE = frozenset(_by_ending(_PROSE).values())
 _BY_ENDING = {**_by_ending(_OTHER), **_by_ending(_PROSE), **_by_ending(_CODE)}
 
-_SHEBANG = re.compile(rb"#![^\n]*?\b(python|node|deno|bun|ts-node|ruby|php|perl|lua|Rscript|(?:ba|z|k|da|fi)?sh)(?![a-z])")
+_SHEBANG = re.compile(
+    rb"#![^\n]*?\b(python|node|deno|bun|ts-node|ruby|php|perl|lua|Rscript|(?:ba|z|k|da|fi)?sh)(?![a-z])"
+)
 _SHEBANG_LANGUAGES = {
     "python": "python", "node": "javascript", "deno": "typescript", "bun": "typescript", "ts-node": "typescript",
     "ruby": "ruby", "php": "php", "perl": "perl", "lua": "lua", "Rscript": "r",
 }  # fmt: skip
-_CPP = re.compile(rb"^\s*(?:template\s*<|namespace\b|class\s+\w+|using\s+\w|(?:public|private|protected)\s*:)|std::", re.M)
-_OBJC = re.compile(rb"^\s*(?:@interface|@implementation|@protocol|@class|#import)\b", re.M)
+_CPP = re.compile(
+    rb"^\s*(?:template\s*<|namespace\b|class\s+\w+|using\s+\w|(?:public|private|protected)\s*:)|std::", re.MULTILINE
+)
+_OBJC = re.compile(rb"^\s*(?:@interface|@implementation|@protocol|@class|#import)\b", re.MULTILINE)
 _PEEK = 65_536  # bytes; what a header is shows early
 
 _TEST_FOLDERS = frozenset(
-    "tests __tests__ __mocks__ __snapshots__ __fixtures__ testdata test-data test-utils e2e unittests".split()
+    [
+        "tests",
+        "__tests__",
+        "__mocks__",
+        "__snapshots__",
+        "__fixtures__",
+        "testdata",
+        "test-data",
+        "test-utils",
+        "e2e",
+        "unittests",
+    ]
 )
 _TEST_PROJECT = re.compile(r"(?:^|[._-])(?:tests?|specs|unittests|integrationtests)$")
-_TEST_SOURCES = frozenset("test androidtest integrationtest functionaltest testfixtures jvmtest commontest it".split())
+_TEST_SOURCES = frozenset(
+    ["test", "androidtest", "integrationtest", "functionaltest", "testfixtures", "jvmtest", "commontest", "it"]
+)
 _TEST_NAME = re.compile(
     r"^tests?[_-]|^conftest\.|^tests?\.|(?:[._-]tests?|[._]spec|[._]e2e)(?:\.d)?\.[a-z+]+$"
     r"|(?:^|[a-z0-9])(?:Tests?|TestCase|IT|Specs?)\.(?:java|kt|scala|groovy|cs|php|swift|fs|vb)$"

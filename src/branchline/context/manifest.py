@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,7 +40,7 @@ def assembled(
         files=selection.files,
         tests=selection.tests,
         excluded=selection.excluded[:LISTED],
-        excluded_total=len(selection.excluded),
+        excluded_by=dict(sorted(Counter(out.reason for out in selection.excluded).items())),
         warnings=selection.warnings,
     )
 

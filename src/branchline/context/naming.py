@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = frozenset(("arrow_function", "function_expression", "generator_function", "function"))
 _TYPE_SPECS = {"struct_type": "struct", "interface_type": "interface"}
+_LONGEST = 1000  # bytes of a name; one of as many is not kept
+_BOUND = frozenset(("identifier", "shorthand_property_identifier_pattern"))
 _ARGUMENTS = re.compile("<[^<>]*>")
 _DECLARATORS = 12  # how deeply a C declarator is followed
 
@@ -27,8 +29,14 @@ Namer = Callable[["Node", bytes], Iterator[Named]]
 
 
 def text_of(node: "Node | None", data: bytes) -> str:
-    """The text of a node; "" without one. Not `node.text`, which reads the source anew and fails on a memoryview."""
-    return data[node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
+    """The text of a node, its start if it is long; "" without one.
+
+    Not `node.text`: that asks the source anew, and crashes if it is a memoryview.
+    """
+    if node is None:
+        return ""
+    start = node.start_byte
+    return data[start : min(node.end_byte, start + _LONGEST)].decode("utf-8", "replace")
 
 
 def plain(kind: str, separator: str = "") -> Namer:
@@ -75,7 +83,7 @@ def js_variables(node: "Node", data: bytes) -> Iterator[Named]:
         name, value = declarator.child_by_field_name("name"), declarator.child_by_field_name("value")
         if name is not None and name.type == "object_pattern":
             inner = (pair.child_by_field_name("value") or pair for pair in name.named_children)
-            yield from (Named(text_of(one, data), "constant") for one in inner if one.type.endswith(("identifier", "_pattern")))
+            yield from (Named(text_of(one, data), "constant") for one in inner if one.type in _BOUND)
         elif name is not None and name.type == "identifier":
             yield _js_value(text_of(name, data), value, "constant")
 
@@ -114,7 +122,12 @@ def go_type(node: "Node", data: bytes) -> Iterator[Named]:
     """`A struct {...}`, `B interface {...}`, `C = D`."""
     kind = node.child_by_field_name("type")
     body = kind if kind is not None and kind.type in _TYPE_SPECS else None
-    yield Named(text_of(node.child_by_field_name("name"), data), _TYPE_SPECS.get(kind.type, "type") if kind else "type", "", body)
+    yield Named(
+        text_of(node.child_by_field_name("name"), data),
+        _TYPE_SPECS.get(kind.type, "type") if kind else "type",
+        "",
+        body,
+    )
 
 
 def go_method(node: "Node", data: bytes) -> Iterator[Named]:
@@ -131,8 +144,8 @@ def rust_impl(node: "Node", data: bytes) -> Iterator[Named]:
     kind = node.child_by_field_name("type")
     while kind is not None and kind.type in ("generic_type", "reference_type"):
         kind = kind.child_by_field_name("type")
-    if kind is not None:
-        yield Named(text_of(kind, data).rpartition("::")[2], "impl", "", node.child_by_field_name("body"))
+    name = text_of(kind, data).removeprefix("dyn ").rpartition("::")[2]
+    yield Named(name if name.isidentifier() else "", "impl", "", node.child_by_field_name("body"))
 
 
 def rust_module(node: "Node", data: bytes) -> Iterator[Named]:
@@ -183,11 +196,13 @@ def _declared(node: "Node | None", data: bytes) -> tuple[str, str]:
         if node is None or node.type.endswith(("identifier", "_name")):
             break
         inner = node.child_by_field_name("declarator")
-        node = inner if inner is not None or not node.named_child_count else node.named_child(node.named_child_count - 1)
+        node = (
+            inner if inner is not None or not node.named_child_count else node.named_child(node.named_child_count - 1)
+        )
     if node is None or not node.type.endswith(("identifier", "_name")):
         return "", ""
     scope, _, name = _without_arguments(text_of(node, data)).rpartition("::")
-    return scope.rpartition("::")[2], name.strip()
+    return scope.rpartition("::")[2], name if name.startswith("operator") else "".join(name.split()[-1:])
 
 
 def _without_arguments(name: str) -> str:

@@ -13,7 +13,7 @@ from branchline.context.sighting import Points, Sighting
 WEIGHTS: dict[str, float] = {
     "lexical": 1.2, "title": 0.5, "compound": 0.8, "chunk": 1.5, "path": 1.0, "mention": 2.0, "tested": 2.0,
     "trace": 1.2, "module": 1.2, "symbol": 0.5, "message": 0.2,
-    "target": 4.0, "scope": 1.0, "churn": 0.4, "changed_with": 0.7, "referenced": 0.5, "imported": 0.6,
+    "target": 4.0, "scope": 2.0, "churn": 0.4, "changed_with": 0.7, "referenced": 0.5, "imported": 0.6,
 }  # fmt: skip
 """What full points of a signal are worth. Set by hand in round figures: which signals there are matters far more."""
 ASIDE = frozenset({
@@ -30,12 +30,16 @@ _EARLY = ("lexical", "title", "compound", "path", "mention", "tested", "trace", 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A file of the tree with its score (0..1) and what each signal gave to it; `pieces`: (points, place of a chunk)."""
+    """A file of the tree with its score (0..1) and what each signal gave to it; `pieces`: (points, place of a chunk).
+
+    `flag`: see Candidate.
+    """
 
     file: int
     score: float
     breakdown: dict[str, float]
     pieces: tuple[tuple[float, int], ...]
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ran
             total[file] / whole,
             {name: WEIGHTS[name] * given[file] / whole for name, given in points.items() if file in given},
             tuple(pieces.get(file, ())),
+            flag_of(seen, file),
         )
         for file in _best(total)
     ]
@@ -88,14 +93,18 @@ def _total(seen: Sighting, points: Mapping[str, Points]) -> Points:
     return {file: value * prior(seen, file) for file, value in total.items()}
 
 
+def flag_of(seen: Sighting, file: int) -> str:
+    """Why a file is less worth reading than its words say; of what is in it only the likely files were looked at."""
+    return "vendored" if vendored(seen.corpus.paths[file]) else seen.flags.get(file, "")
+
+
 def prior(seen: Sighting, file: int) -> float:
-    """What a file's kind makes of its points: documents, vendored and generated files follow code."""
-    path = seen.corpus.paths[file]
-    if vendored(path):
+    """What a file's kind makes of its points: documents, vendored, generated and minified files follow code."""
+    if flag_of(seen, file):
         return 0.3
     if seen.categories[file] in {"docs", "other"}:
         return 0.4
-    return 0.85 if path.split("/", 1)[0] in ASIDE else 1.0
+    return 0.85 if seen.corpus.paths[file].split("/", 1)[0] in ASIDE else 1.0
 
 
 def _best(points: Points, most: int | None = None) -> list[int]:
@@ -103,10 +112,9 @@ def _best(points: Points, most: int | None = None) -> list[int]:
 
 
 def _seeds(points: Points, files: Iterable[int]) -> Points:
-    """The likeliest files by how far they are above the last of them, squared; together 1."""
+    """The likeliest files by how far they are above the last of many, squared; together 1."""
     top = _best({file: points[file] for file in files if file in points}, SEEDS)
-    if not top:
-        return {}
-    above = {file: (points[file] - points[top[-1]]) ** 2 for file in top}
-    whole = sum(above.values()) or 1.0
+    floor = points[top[-1]] if len(top) == SEEDS else 0.0
+    above = {file: (points[file] - floor) ** 2 for file in top}
+    whole = sum(above.values())
     return {file: value / whole for file, value in above.items() if value}

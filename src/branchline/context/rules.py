@@ -55,8 +55,7 @@ _JAVASCRIPT = {
     "interface_declaration": plain("interface"),
     "type_alias_declaration": plain("type"),
     "enum_declaration": plain("enum"),
-    "internal_module": plain("namespace", "."),
-    "module": plain("namespace", "."),
+    **_all(plain("namespace"), "internal_module module"),
     "expression_statement": js_assignment,
 }
 _GO = {

@@ -25,10 +25,11 @@ class Sighting:
     """A query and a tree. Rarity is measured among code files: tests and documents repeat what they are about."""
 
     def __init__(self, query: Query, corpus: Corpus) -> None:
-        """Look nothing up yet."""
+        """Look nothing up yet. `flags`: of the files whose pieces were looked at, why one is not worth reading."""
         self.query, self.corpus = query, corpus
         self.categories = [category_of(path, language_of(path)) for path in corpus.paths]
         self.code = frozenset(file for file, category in enumerate(self.categories) if category == "code")
+        self.flags: dict[int, str] = {}
         self.average = sum(corpus.lengths) / max(1, len(corpus.lengths)) or 1.0
 
     @cached_property
@@ -118,7 +119,10 @@ class Sighting:
     def pieces(self, file: int) -> list[tuple[float, int]]:
         """The pieces of a file as (points by BM25, place), best first; those without points left out."""
         found = []
-        for place, chunk in enumerate(self.corpus.analysis(file).chunks):
+        analysis = self.corpus.analysis(file)
+        if analysis.flag:
+            self.flags[file] = analysis.flag
+        for place, chunk in enumerate(analysis.chunks):
             held, total = defaultdict[str, int](int), 0
             for word, count in chunk.words.items():
                 total += count

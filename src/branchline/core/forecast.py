@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import msgspec
+
 from branchline.core.globs import matches_any
 from branchline.core.plan import Glob
 
@@ -25,8 +27,7 @@ class Work:
     protect: tuple[Glob, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Collision:
+class Collision(msgspec.Struct, frozen=True):
     """Two workstreams, how likely it is, from 0 to 1, that both change one file, and which: at most five, likeliest first."""
 
     a: str

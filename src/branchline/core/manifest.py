@@ -80,7 +80,10 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was ranked. `forms`: from the smallest to the largest, at least one; `breakdown`: signal to points."""
+    """A file that was ranked. `forms`: from the smallest to the largest, at least one; `breakdown`: signal to points.
+
+    `flag`: why it is less worth reading than its score says: vendored, generated, minified, too_large; or empty.
+    """
 
     path: str
     category: Category
@@ -89,6 +92,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
     forms: tuple[Form, ...]
+    flag: str = ""
 
 
 class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,6 +107,7 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tokens: int
     sha256: str
     included_as: Literal["target", "pin", "ranked"] = "ranked"
+    flag: str = ""
     spans: tuple[Span, ...] = ()
 
 
@@ -132,7 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `generated_at`: the time of the commit that the tree grew from, so that a repeat has the same bytes (empty without
     one). `files`: by score, then size, then path, targets and pins first; `tests`: the same for test files. `excluded`
-    names at most the best hundred that are out; `excluded_total` counts them all. `tokens_by`: who counted.
+    names at most the best hundred that are out; `excluded_by` counts them all by reason. `tokens_by`: who counted.
     """
 
     manifest_version: Literal[1] = 1
@@ -148,7 +153,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[ManifestFile, ...] = ()
     tests: tuple[ManifestFile, ...] = ()
     excluded: tuple[ExcludedFile, ...] = ()
-    excluded_total: int = 0
+    excluded_by: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
 
 

@@ -165,6 +165,7 @@ def _file(entry: _Entry, form: Form) -> ManifestFile:
         tokens=form.tokens,
         sha256=candidate.sha256,
         included_as=entry.role,
+        flag=candidate.flag,
         spans=form.spans,
     )
 

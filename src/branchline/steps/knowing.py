@@ -12,7 +12,7 @@ CONVENTIONS = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
 CHARACTERS = 6000  # of each of them in a prompt
 MOST_SPANS = 6  # of one file; more would say less
 BYTES_A_TOKEN = 3  # of a file that is not shown whole; fewer than most have, so that no window overflows
-NAMED = "named"
+NAMED = "part of the task"
 WHY = {"target": NAMED, "pin": "always given"}
 
 

@@ -1,6 +1,5 @@
 """A context manifest for people: its files by rank, with what they cost and why they are in; why a file is out."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from branchline.core.manifest import Explanation, Manifest, ManifestFile, Span
@@ -65,10 +64,10 @@ def _ranges(spans: Sequence[Span]) -> str:
 
 
 def _why(file: ManifestFile) -> str:
-    """How it came in, if not by its score, and the signals that gave it the most points."""
+    """How it came in, if not by its score, what speaks against it, and the signals that gave it the most points."""
     points = [(name, value) for name, value in _by_points(file.breakdown) if value >= SMALLEST_POINTS][:REASONS]
     told = [f"{_words(name)} {value:.2f}" for name, value in points]
-    return ", ".join([*([] if file.included_as == "ranked" else [file.included_as]), *told])
+    return ", ".join([*([] if file.included_as == "ranked" else [file.included_as]), *filter(None, [file.flag]), *told])
 
 
 def _by_points(breakdown: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -83,18 +82,13 @@ def summary(manifest: Manifest, *, indexed: int = 0, elapsed_ms: int = 0) -> str
     """What it comes to in one line: files, tokens, what was left out; `indexed` new files took `elapsed_ms`."""
     used, budget = f"{manifest.total_tokens:,}", f"{manifest.selection_params.max_tokens:,}"
     parts = [count(manifest.total_files, "file"), f"{used} of {budget} tokens ({manifest.tokens_by})"]
-    if manifest.excluded_total:
-        parts.append(f"{manifest.excluded_total:,} left out{_left_out(manifest)}")
-    new = f"; indexed {indexed:,} new {'file' if indexed == 1 else 'files'} in {duration(elapsed_ms)}" if indexed else ""
+    if manifest.excluded_by:
+        reasons = sorted(manifest.excluded_by.items(), key=lambda item: (-item[1], item[0]))
+        told = ", ".join(f"{_words(reason)} {number:,}" for reason, number in reasons)
+        parts.append(f"{sum(manifest.excluded_by.values()):,} left out: {told}")
+    files = "file" if indexed == 1 else "files"
+    new = f"; indexed {indexed:,} new {files} in {duration(elapsed_ms)}" if indexed else ""
     return ", ".join(parts) + new
-
-
-def _left_out(manifest: Manifest) -> str:
-    """The reasons, of as many as a manifest names."""
-    reasons = Counter(file.reason for file in manifest.excluded)
-    told = ", ".join(f"{_words(reason)} {number}" for reason, number in reasons.most_common())
-    named = len(manifest.excluded)
-    return (f" (the best {named}: {told})" if named < manifest.excluded_total else f": {told}") if told else ""
 
 
 def explanation_lines(found: Explanation, *, columns: int = COLUMNS) -> list[str]:

@@ -109,7 +109,7 @@ def test_it_tells_what_was_asked_and_found() -> None:
     assert (manifest.total_files, manifest.total_tokens, manifest.truncated) == (1, 10, False)
     assert [type(file) for file in manifest.files] == [ManifestFile]
     assert manifest.excluded == out[:LISTED]
-    assert manifest.excluded_total == 150
+    assert manifest.excluded_by == {out[0].reason: 150}
 
 
 def test_a_text_that_is_no_unicode_has_a_digest_too() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.core.manifest import ExcludedFile, Explanation, Manifest, ManifestFile, SelectionParams, Span
+from branchline.core.manifest import Explanation, Manifest, ManifestFile, SelectionParams, Span
 from branchline.views.context import explanation_lines, manifest_lines, summary
 
 PARAMS = SelectionParams(
@@ -92,15 +92,12 @@ def test_any_name_is_shown_on_lines_of_its_own_without_controls(path: str, score
 
 
 def test_the_summary_adds_up() -> None:
-    excluded = tuple(ExcludedFile(path=f"{n}.py", reason="budget" if n % 3 else "cap") for n in range(9))
-    whole = manifest(file("a.py", tokens=41_200), excluded=excluded, excluded_total=9)
+    whole = manifest(file("a.py", tokens=41_200), excluded_by={"cap": 3, "budget": 2_131})
     assert summary(whole, indexed=12, elapsed_ms=340) == (
-        "1 file, 41,200 of 80,000 tokens (estimate), 9 left out: budget 6, cap 3; indexed 12 new files in 340ms"
+        "1 file, 41,200 of 80,000 tokens (estimate), 2,134 left out: budget 2,131, cap 3; indexed 12 new files in 340ms"
     )
-    named = manifest(file("a.py"), file("b.py"), excluded=excluded, excluded_total=2140)
-    assert summary(named, indexed=1, elapsed_ms=5) == (
-        "2 files, 2,468 of 80,000 tokens (estimate), 2,140 left out (the best 9: budget 6, cap 3); "
-        "indexed 1 new file in 5ms"
+    assert summary(manifest(file("a.py"), file("b.py")), indexed=1, elapsed_ms=5) == (
+        "2 files, 2,468 of 80,000 tokens (estimate); indexed 1 new file in 5ms"
     )
     assert summary(manifest()) == "0 files, 0 of 80,000 tokens (estimate)"
 

@@ -1,0 +1,51 @@
+"""Small trees in memory, and a plain way to analyse their files, for tests of the index."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from branchline.context.analysis import Analysis, Chunk, Definition, Import
+from branchline.context.content import File, blob_id
+from branchline.context.scan import Tree
+from branchline.context.words import WORD
+
+
+class Texts:
+    """Reads files from a mapping; what is None there cannot be read."""
+
+    def __init__(self, texts: Mapping[str, bytes | None]) -> None:
+        self.texts = texts
+        self.asked: list[str] = []
+
+    def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
+        for file in files:
+            self.asked.append(file.path)
+            yield file, self.texts[file.path]
+
+
+def tree_with(texts: Mapping[str, str | bytes | None]) -> Tree:
+    """A tree of these files."""
+    data = {path: text.encode() if isinstance(text, str) else text for path, text in texts.items()}
+    files = tuple(File(path, blob_id(data[path] or b"?")) for path in sorted(data))
+    fingerprint = hashlib.sha256(repr(files).encode()).hexdigest()
+    return Tree(files, (), "", 0, "/", fingerprint, Texts(data))
+
+
+def analyse(data: bytes, path: str) -> Analysis:
+    """A chunk for each paragraph; `def x` defines x, `import x` imports it."""
+    text = data.decode("utf-8", "replace")
+    chunks, definitions, imports, line = [], [], [], 1
+    for paragraph in text.split("\n\n"):
+        end = line + paragraph.count("\n")
+        chunks.append(Chunk("", "text", line, end, Counter(WORD.findall(paragraph))))
+        words = WORD.findall(paragraph)
+        for word, name in zip(words, words[1:], strict=False):
+            if word == "def":
+                definitions.append(Definition(name, "function", line, end, line, ""))
+            if word == "import":
+                imports.append(Import(name, (), "import"))
+        line = end + 2
+    flag = "binary" if b"\0" in data else ""
+    sha256 = hashlib.sha256(data).hexdigest()
+    parts = (tuple(chunks), tuple(definitions), tuple(imports))
+    return Analysis(path, flag, len(data), line, len(data) // 4, sha256, *parts)
