@@ -3,3 +3,8 @@
 import os
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+from hypothesis import settings  # noqa: E402 - the environment comes first
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")

@@ -67,10 +67,12 @@ def main() -> None:
             child([sys.executable, "-m", "context.trees", name, *where, *part])  # what it holds would count as ours
             rows = [row for bench in contest(root, rankers, rounds) for row in bench.rows(KINDS[name])]
             label = KINDS[name].label + (", a twentieth of it" if asked.quick else "")
-            busy = (
-                f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"  # where it is high, CPU says more than wall
+            load = os.getloadavg()[0]  # where it is high, CPU says more than wall
+            show(
+                f"Questions to the broker: {label}; medians; load {load:.1f}",
+                [*floors(root), *rows],
+                as_json=asked.json,
             )
-            show(f"Questions to the broker: {label}; medians; {busy}", [*floors(root), *rows], as_json=asked.json)
 
 
 def arguments() -> argparse.Namespace:

@@ -197,6 +197,17 @@ def test_a_planner_may_leave_scopes_open_and_is_given_a_manifest(project: Projec
     assert "\n- src/parser.py" in (folder / call["folder"] / "prompt.md").read_text()
 
 
+def test_a_plan_that_is_approved_in_its_place_may_leave_scopes_open_too(project: Project, tmp_path: Path) -> None:
+    config, mine = tmp_path / "config.json", tmp_path / "mine.yaml"
+    config.write_text(json.dumps(planned(stream("a", MENTION, "src/far.py"))))
+    run_id = project.branchline("plan", MENTION, "--config", str(config), "--json").json["run_id"]
+    mine.write_text(f"version: 1\nworkstreams:\n- {{id: b, prompt: {MENTION}}}\n")
+    done = project.branchline("approve", run_id, "--plan", str(mine), "--json")
+    assert done.code == 0, done.err
+    accepted = next(r["context"] for r in project.records() if r["event"] == "plan_complete")
+    assert accepted["plan"]["workstreams"][0]["scope"]["write"][0] == "src/parser.py"
+
+
 def test_collisions_are_foreseen_when_a_plan_is_made(project: Project) -> None:
     config = project.root.parent / "config.json"
     both = [stream("a", MENTION, "src/**"), stream("b", f"Also: {MENTION}", "src/*.py")]
@@ -210,6 +221,7 @@ def test_collisions_are_foreseen_when_a_plan_is_made(project: Project) -> None:
     waiting = project.branchline("run", MENTION, "--config", str(config), BRANCHLINE_RUN_ID="T")
     assert waiting.code == 4
     assert "Likely to change the same files" in waiting.err
+    assert project.branchline("resume", "T", "--json").json["collisions"] == [collision]
 
 
 def test_a_plan_that_is_given_is_looked_at_too(project: Project) -> None:

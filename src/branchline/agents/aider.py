@@ -1,14 +1,14 @@
 """Aider: one message, no commits, nothing of its own in the worktree."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from branchline.agents.aider_output import AiderReader
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid, plain
 from branchline.agents.installed import Program, look_with_key
-from branchline.core.agent import AgentRequest, ContextFile, Invocation
+from branchline.core.agent import AgentRequest, Invocation, whole_files
 from branchline.core.agent_spec import WINDOWS, AgentSpec
 
 AIDER = Program(name="aider", tested=("0.86.2", "0.86.2"), install="uv tool install --python 3.12 aider-chat==0.86.2")
@@ -121,20 +121,9 @@ class Aider:
         yield f"--llm-history-file={folder}/llm.history"
         if request.mode == "read":
             yield from ("--edit-format=ask", "--dry-run")
-        for file in self._fitting(request.context):
+        for file in whole_files(request.context, self.spec.window or WINDOWS[AIDER.name]):
             option = "--file" if file.role == "edit" and request.mode == "edit" else "--read"
             yield f"{option}={request.worktree}/{file.path}"
-
-    def _fitting(self, context: Iterable[ContextFile]) -> Iterator[ContextFile]:
-        """The files that it can be given, in their order: it takes all of a file, or nothing.
-
-        Of one that is only worth an outline the prompt tells enough, as of one that no longer fits its window.
-        """
-        room = self.spec.window or WINDOWS[AIDER.name]
-        for file in context:
-            if file.form != "outline" and file.tokens <= room:
-                room -= file.tokens
-                yield file
 
 
 def provider_of(model: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from branchline.core.agent import AgentRequest, Invocation
+from branchline.core.agent import AgentRequest, Invocation, whole_files
 from branchline.core.agent_spec import FROM_ENV, KEY, AgentSpec, Group, Template
 from branchline.core.durations import seconds
 from branchline.errors import InvalidInput
@@ -84,7 +84,8 @@ class Expansion:
         else:
             roles = {"context.read": "read", "context.edit": "edit"}
             role = roles.get(group.each) if isinstance(group.each, str) else None
-            paths = [one.path for one in self.request.context if role in {None, one.role}]
+            files = whole_files(self.request.context, self.spec.window)
+            paths = [one.path for one in files if role in {None, one.role}]
             rounds = [{**self.values, "{path}": _as_operand(path)} for path in paths]
         for values in rounds:
             yield from (self._argument(part, values) for part in group.as_)

@@ -1,5 +1,7 @@
 """What the index keeps of a blob: its pieces, what it defines, what it imports. Depends on nothing but its bytes."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -58,3 +60,40 @@ class Analysis(msgspec.Struct, frozen=True, array_like=True):
     chunks: tuple[Chunk, ...]
     definitions: tuple[Definition, ...]
     imports: tuple[Import, ...]
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """A chunk without its words; `size`: how many they are."""
+
+    name: str
+    kind: str
+    start: int
+    end: int
+    size: int
+
+
+class Pieces(msgspec.Struct, frozen=True, array_like=True):
+    """The chunks of a file turned round, as a query meets them: a word to where it is.
+
+    `places`: each word to the numbers of the chunks that hold it, each followed by how often.
+    """
+
+    heads: tuple[Piece, ...]
+    places: dict[str, list[int]]
+
+    @classmethod
+    def of(cls, chunks: Iterable[Chunk]) -> "Pieces":
+        """The chunks of an analysis, in their order."""
+        heads, places = [], dict[str, list[int]]()
+        for number, chunk in enumerate(chunks):
+            heads.append(Piece(chunk.name, chunk.kind, chunk.start, chunk.end, sum(chunk.words.values())))
+            for word, count in chunk.words.items():
+                if word in places:
+                    places[word] += number, count
+                else:
+                    places[word] = [number, count]
+        return cls(tuple(heads), places)
+
+    def holding(self, word: str) -> list[int]:
+        """The numbers of the chunks that hold a word, as it is written."""
+        return self.places.get(word, [])[::2]

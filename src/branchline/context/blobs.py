@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from branchline.context.analysis import Analysis, Chunk, Definition, Import
+from branchline.context.analysis import Analysis, Definition, Import, Pieces
 from branchline.context.content import File
 from branchline.context.postings import Damaged
 
@@ -59,12 +59,12 @@ def key_of(file: File) -> bytes:
     return bytes.fromhex(file.oid) + os.fsencode(file.path.rpartition("/")[2])
 
 
-def pack(analysis: Analysis) -> tuple[bytes, bytes]:
-    """An analysis as bytes: all but its chunks, and the chunks."""
+def pack(analysis: Analysis, pieces: Pieces) -> tuple[bytes, bytes]:
+    """An analysis as bytes: all but its chunks, and the chunks, turned round."""
     about = (analysis.language, analysis.flag, analysis.size, analysis.lines, analysis.tokens, analysis.sha256)
     encode = msgspec.msgpack.Encoder().encode
     outline = encode((*about, analysis.definitions, analysis.imports))
-    return _compressed(outline), _compressed(encode(analysis.chunks))
+    return _compressed(outline), _compressed(encode(pieces))
 
 
 def unpack_outline(data: bytes) -> Outline:
@@ -73,11 +73,10 @@ def unpack_outline(data: bytes) -> Outline:
     return found
 
 
-def unpack(outline: bytes, chunks: bytes) -> Analysis:
-    """What `pack` was given. Raises Damaged."""
-    language, flag, size, lines, tokens, sha256, definitions, imports = unpack_outline(outline)
-    pieces: tuple[Chunk, ...] = _unpacked(chunks, tuple[Chunk, ...])
-    return Analysis(language, flag, size, lines, tokens, sha256, pieces, definitions, imports)
+def unpack_pieces(data: bytes) -> Pieces:
+    """The second part of `pack`. Raises Damaged."""
+    found: Pieces = _unpacked(data, Pieces)
+    return found
 
 
 def rows_of(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int, int]]:

@@ -5,7 +5,7 @@ from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from branchline.context.analyse import ANALYSIS_VERSION, analyse
@@ -21,9 +21,9 @@ from branchline.context.manifest import assembled, fingerprint
 from branchline.context.query import parse
 from branchline.context.rank import RANKING_VERSION, Anchors, Ranked, rank
 from branchline.context.reasons import matches
-from branchline.context.resolve import resolve, wanted_configs
 from branchline.context.scan import Tree, tree_of, work_tree
 from branchline.context.tokens import Counter, counter
+from branchline.context.writing import Analyse
 from branchline.core.bans import ban_of
 from branchline.core.globs import matches_any
 from branchline.core.manifest import (
@@ -41,14 +41,17 @@ from branchline.errors import BranchlineError, InvalidInput
 from branchline.git.repo import Repo
 
 Progress = Callable[[int, int], None]
+DEFAULT = ContextSettings()
 SPANS = 12  # best pieces of a file that an excerpt may show
 
 
 class Broker:
     """Answers questions about one tree. Made by `of_folder` or `of_tree`; `warnings` says what went less than well."""
 
-    def __init__(self, tree: Tree, index: Index, repo: Repo | None, on_progress: Progress | None = None) -> None:
-        """Look at nothing yet. `repo`: where the tree's commit is.
+    def __init__(
+        self, tree: Tree, index: Index, analysed: Analyse, repo: Repo | None, on_progress: Progress | None = None
+    ) -> None:
+        """Look at nothing yet. `analysed`: how a file is analysed; `repo`: where the tree's commit is.
 
         What may hold secrets is not even indexed: an index outlives the file.
         """
@@ -59,7 +62,7 @@ class Broker:
             skipped=(*tree.skipped, *secrets.items()),
         )
         self.analysed = 0
-        self._index, self._repo, self._on_progress = index, repo, on_progress
+        self._index, self._analyse, self._repo, self._on_progress = index, analysed, repo, on_progress
         self._files = {file.path: file for file in self.tree.files}
         self._texts: dict[str, str | None] = {}
 
@@ -120,7 +123,7 @@ class Broker:
     @cached_property
     def corpus(self) -> IndexedCorpus:
         """The tree as ranking sees it; what is not in the index yet is analysed now."""
-        self.analysed = self._index.add(self.tree, analyse, self._on_progress)
+        self.analysed = self._index.add(self.tree, self._analyse, self._on_progress)
         corpus = self._index.corpus(self.tree)
         corpus.graph, corpus.history = self._graph(corpus), self._history(corpus)
         return corpus
@@ -130,6 +133,8 @@ class Broker:
         key = f"graph/{ANALYSIS_VERSION}/{self.tree.fingerprint}"
         kept = ImportGraph.from_bytes(self._index.get(key) or b"")
         if kept is None:
+            from branchline.context.resolve import resolve, wanted_configs  # a warm query does without
+
             configs = [self._files[path] for path in wanted_configs(corpus.paths)]
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
             kept = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
@@ -187,9 +192,9 @@ class Broker:
     def _candidate(self, one: Ranked, count: Counter) -> Candidate:
         """A ranked file with the forms it can be shown in."""
         path, analysis = self.corpus.paths[one.file], self.corpus.analysis(one.file)
-        text, chunks = self.read(path), analysis.chunks
+        text, heads = self.read(path), self.corpus.pieces(one.file).heads
         spans = [
-            (points, Span(start=chunks[place].start, end=chunks[place].end, name=chunks[place].name))
+            (points, Span(start=heads[place].start, end=heads[place].end, name=heads[place].name))
             for points, place in one.pieces[:SPANS]
         ]
         return Candidate(
@@ -223,18 +228,37 @@ def _likely(
             yield one
 
 
-def of_folder(root: Path, *, cache: Path | None = None, on_progress: Progress | None = None) -> Broker:
-    """A broker for the files below a folder as they are on disk, in a repository or not. `cache`: where its index is."""
-    index = Index.open(cache or default_folder(root), version=ANALYSIS_VERSION)
+def of_folder(
+    root: Path,
+    *,
+    settings: ContextSettings = DEFAULT,
+    cache: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Broker:
+    """A broker for the files below a folder as they are on disk, in a repository or not.
+
+    `settings` say how long the pieces of a text are; `cache`: the folder of the index.
+    """
+    index = _opened(cache or default_folder(root), settings)
     tree = work_tree(root, index)
     try:
         repo: Repo | None = Repo.find(root.resolve()) if tree.commit else None
     except BranchlineError:
         repo = None
-    return Broker(tree, index, repo, on_progress)
+    return Broker(tree, index, _analysis(settings), repo, on_progress)
 
 
-def of_tree(repo: Repo, commit: str, tree: str | None = None, *, cache: Path | None = None) -> Broker:
+def of_tree(
+    repo: Repo, commit: str, tree: str | None = None, *, settings: ContextSettings = DEFAULT, cache: Path | None = None
+) -> Broker:
     """A broker for a tree in the object store; `commit` is what it grew from, and whose tree it is if none is given."""
-    index = Index.open(cache or default_folder(repo.root), version=ANALYSIS_VERSION)
-    return Broker(tree_of(repo, commit, tree), index, repo)
+    index = _opened(cache or default_folder(repo.root), settings)
+    return Broker(tree_of(repo, commit, tree), index, _analysis(settings), repo)
+
+
+def _opened(folder: Path, settings: ContextSettings) -> Index:
+    return Index.open(folder, version=f"{ANALYSIS_VERSION}/{settings.chunk_tokens}/{settings.chunk_overlap}")
+
+
+def _analysis(settings: ContextSettings) -> Analyse:
+    return partial(analyse, chunk_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from branchline.context.analysis import Analysis
+from branchline.context.analysis import Analysis, Pieces
 
 
 class Corpus(Protocol):
@@ -27,7 +27,10 @@ class Corpus(Protocol):
         """The files that define a name with this index term in it, sorted."""
 
     def analysis(self, file: int) -> Analysis:
-        """What is known of a file."""
+        """What is known of a file, but for its chunks."""
+
+    def pieces(self, file: int) -> Pieces:
+        """The chunks of a file."""
 
     def imports(self, file: int) -> Sequence[int]:
         """The files that a file imports, sorted."""

@@ -48,15 +48,9 @@ def forms(
     return _growing([*made, full])
 
 
-def show(text: str, spans: Sequence[Span], *, numbers: bool = False) -> str:
-    """The lines of these spans, which are sorted and apart, with a sign where some are left out; without spans all.
-
-    `numbers`: each line with its number before it.
-    """
-    if not spans and not numbers:
-        return text
-    lines = _lines(text)
-    return _drawn(lines, spans or [Span(start=1, end=len(lines))], numbers=numbers)
+def show(text: str, spans: Sequence[Span]) -> str:
+    """The lines of these spans, which are sorted and apart, with a sign where some are left out; without spans all."""
+    return _drawn(_lines(text), spans) if spans else text
 
 
 class _Page:
@@ -65,9 +59,8 @@ class _Page:
     def __init__(self, text: str, tokens: int, count: Callable[[str], int]) -> None:
         self.lines = _lines(text)
         self._count = count
-        rate = tokens / max(len(text), 1)
-        costs = (rate * (min(len(line), LONGEST) + 1) for line in self.lines)
-        self._before = list(accumulate(costs, initial=0.0))  # what the lines before each cost about
+        self._rate = tokens / max(len(text), 1)
+        self._before = list(accumulate(map(len, self.lines), initial=0))  # characters in the lines before each
 
     def tokens(self, spans: Sequence[Span]) -> int:
         """What the spans cost as they are shown."""
@@ -75,7 +68,10 @@ class _Page:
 
     def cost(self, spans: Iterable[Span]) -> float:
         """About what they cost, without counting: one by one."""
-        return sum(self._before[span.end] - self._before[span.start - 1] for span in spans)
+        return sum(self._of_lines(span.start, span.end) for span in spans)
+
+    def _of_lines(self, start: int, end: int) -> float:
+        return (self._before[end] - self._before[start - 1] + end - start + 1) * self._rate
 
     def clipped(self, spans: Iterable[Span]) -> list[Span]:
         """The spans, or what the text has of them."""
@@ -119,7 +115,7 @@ class _Page:
             else:
                 for number in range(piece.start, piece.end + 1):
                     if not seen[number]:
-                        room -= self._before[number] - self._before[number - 1]
+                        room -= self._of_lines(number, number)
                         if room < 0:
                             end = number - 1
                             break
@@ -132,22 +128,23 @@ class _Page:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of a text, without their ends."""
+    """The lines of a text, without their ends; of one that is too long its beginning."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
+    if max(map(len, lines), default=0) > LONGEST:
+        lines = [line if len(line) <= LONGEST else f"{line[:LONGEST]} …" for line in lines]
+    return lines
 
 
-def _drawn(lines: Sequence[str], spans: Sequence[Span], *, numbers: bool = False) -> str:
-    wide = len(str(len(lines)))
-    shown, last = [], 0
+def _drawn(lines: Sequence[str], spans: Sequence[Span]) -> str:
+    shown, last = list[str](), 0
     for span in spans:
         if span.start > last + 1:
             shown.append(GAP)
-        for number, line in enumerate(lines[span.start - 1 : span.end], span.start):
-            cut = line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
-            shown.append(f"{number:>{wide}}  {cut}" if numbers else cut)
+        shown += lines[span.start - 1 : span.end]
         last = span.end
     if last < len(lines):
         shown.append(GAP)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from branchline.context import blobs
-from branchline.context.analysis import Analysis, Definition, Import
+from branchline.context.analysis import Analysis, Definition, Import, Pieces
 from branchline.context.postings import BLOCK, defined, held, named, unpack
 from branchline.context.scan import Tree
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _NONE: Mapping[int, float] = {}
-_KEPT = 1000  # analyses that are kept at hand
+_KEPT = 1000  # files whose chunks are kept at hand
 _HOLDING = "SELECT s.block, p.data FROM segment s CROSS JOIN posting p ON p.segment = s.id AND p.term = ?"
-_ANALYSIS = "SELECT o.data, c.data FROM outline o JOIN chunks c ON c.blob = o.blob WHERE o.blob = ?"
 
 
 class Graph(Protocol):
@@ -65,7 +64,7 @@ class IndexedCorpus:
             for file, blob, is_text in zip(tree.files, members.blobs, members.texts, strict=True)
             if not is_text
         }
-        self._analyses: dict[int, Analysis] = {}
+        self._pieces: dict[int, Pieces] = {}
         self._number(members)
 
     def postings(self, term: str) -> Mapping[int, int]:
@@ -81,12 +80,17 @@ class IndexedCorpus:
         return list(self._ask(self._holding, named(term)))
 
     def analysis(self, file: int) -> Analysis:
-        """What is known of a file."""
-        if file not in self._analyses:
-            if len(self._analyses) >= _KEPT:
-                self._analyses.clear()
-            self._analyses[file] = self._ask(self._analysis_of, file)
-        return self._analyses[file]
+        """What is known of a file, but for its chunks."""
+        language, flag, size, lines, tokens, sha256, definitions, imports = self._ask(self._outline_of, file)
+        return Analysis(language, flag, size, lines, tokens, sha256, (), definitions, imports)
+
+    def pieces(self, file: int) -> Pieces:
+        """The chunks of a file."""
+        if file not in self._pieces:
+            if len(self._pieces) >= _KEPT:
+                self._pieces.clear()
+            self._pieces[file] = self._ask(self._pieces_of, file)
+        return self._pieces[file]
 
     def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
         """Yield (file, language, definitions, imports) of every file, its chunks unread."""
@@ -154,6 +158,7 @@ class IndexedCorpus:
         row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
         return blobs.unpack_outline(row[0]) if row else blobs.NO_OUTLINE
 
-    def _analysis_of(self, file: int) -> Analysis:
-        row = self._index.database.execute(_ANALYSIS, (self._blobs[file],)).fetchone()
-        return blobs.unpack(*row) if row else Analysis(*blobs.NO_OUTLINE[:6], (), (), ())
+    def _pieces_of(self, file: int) -> Pieces:
+        asked = "SELECT data FROM chunks WHERE blob = ?"
+        row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
+        return blobs.unpack_pieces(row[0]) if row else Pieces((), {})

@@ -101,7 +101,7 @@ def language_of(path: str, data: bytes = b"") -> str:
         return language
     stem, dot, ending = name.rpartition(".")
     if dot and stem:
-        return _header(data) if ending in ("h", "m") else _of_ending(name, ending)
+        return _header(data) if ending == "h" else _of_ending(name, ending)
     start, _, end = name.lower().partition(".")
     if start == "dockerfile" or end == "dockerfile":
         return "dockerfile"

@@ -12,7 +12,7 @@ from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 
-from branchline.context.analysis import Analysis
+from branchline.context.analysis import Analysis, Pieces
 from branchline.context.words import terms_of
 
 Rows = Iterable[tuple[bytes, bytes]]
@@ -48,10 +48,10 @@ class Segment:
         self._terms = _Terms()
         self._lists = _Lists()
 
-    def add(self, blob: int, analysis: Analysis) -> int:
-        """Add a blob, once, by its number. Returns how many terms it has."""
+    def add(self, blob: int, analysis: Analysis, pieces: Pieces) -> int:
+        """Add a blob, once, by its number; `pieces` are its chunks. Returns how many terms it has."""
         place, lists = blob % BLOCK, self._lists
-        terms = self._counts(analysis)
+        terms = self._counts(pieces)
         total = sum(terms.values())
         if total > MOST:
             terms = {term: min(count, MOST) for term, count in terms.items()}
@@ -70,13 +70,13 @@ class Segment:
         """Its rows."""
         return ((held(key), self._lists[key].tobytes()) for key in sorted(self._lists))
 
-    def _counts(self, analysis: Analysis) -> dict[str, int]:
+    def _counts(self, pieces: Pieces) -> dict[str, int]:
         counts: dict[str, int] = {}
         known, so_far = self._terms, counts.get
-        for chunk in analysis.chunks:
-            for word, count in chunk.words.items():
-                for term in known[word]:
-                    counts[term] = so_far(term, 0) + count
+        for word, places in pieces.places.items():
+            count = places[1] if len(places) == 2 else sum(places[1::2])
+            for term in known[word]:
+                counts[term] = so_far(term, 0) + count
         return counts
 
 

@@ -21,7 +21,7 @@ ASIDE = frozenset({
     "script", "scripts", "tools", "release", "bin", "ci", "utils", "build", "extras", "setup.py", "contrib",
 })  # fmt: skip
 """First parts of paths that hold code about the code."""
-LOOKED_INTO, SEEDS = 120, 20
+LOOKED_INTO, SEEDS = 80, 20
 _ENOUGH = {"mention": 1.0, "tested": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
 """How many points are full evidence, whatever other files have."""
 RANKING_VERSION = "1"
@@ -44,7 +44,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """Files that a request fixes: its targets, and those that may be changed. `related`: what belongs to targets counts."""
+    """Files that a request fixes: its targets, and those that may be changed. `related`: imports count."""
 
     targets: frozenset[int] = frozenset()
     scope: frozenset[int] = frozenset()
@@ -61,10 +61,10 @@ def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ran
     pieces = {file: seen.pieces(file) for file in _best(early, LOOKED_INTO)}
     points["chunk"] = _scaled(signals.chunk(pieces))
     points["message"] = _scaled(signals.message(seen, pieces), least=1.0)
-    seeds = _seeds(_total(seen, points), seen.code if anchors.related else seen.code - anchors.targets)
+    seeds = _seeds(_total(seen, points), seen.code)
     points["changed_with"] = _scaled(signals.changed_with(seen, seeds))
     points["referenced"] = _scaled(signals.referenced(seen, seeds, pieces))
-    points["imported"] = _scaled(signals.imported(seen, seeds))
+    points["imported"] = _scaled(signals.imported(seen, seeds)) if anchors.related else {}
     total, whole = _total(seen, points), sum(WEIGHTS.values())
     return [
         Ranked(

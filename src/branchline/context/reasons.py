@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from branchline.context.analysis import Chunk
+from branchline.context.analysis import Piece
 from branchline.context.corpus import Corpus
 from branchline.context.query import Query
 from branchline.context.rank import Ranked
@@ -14,8 +14,8 @@ MOST = 8
 def matches(query: Query, corpus: Corpus, ranked: Ranked) -> dict[str, tuple[str, ...]]:
     """Signal to what it found in a file, the weightiest first, at most MOST each; signals of one number have none."""
     seen, file = Sighting(query, corpus), ranked.file
-    analysis = corpus.analysis(file)
-    defined = {definition.name for definition in analysis.definitions}
+    heads = corpus.pieces(file).heads
+    defined = {definition.name for definition in corpus.analysis(file).definitions}
 
     def held(weights: Mapping[str, float]) -> list[str]:
         return _weightiest(weights, lambda term: file in seen.found[term])
@@ -25,7 +25,7 @@ def matches(query: Query, corpus: Corpus, ranked: Ranked) -> dict[str, tuple[str
         "title": held(seen.weighted(query.title)),
         "compound": held(seen.weighted(query.compounds)),
         "path": sorted({*query.title, *query.prose, *query.compounds} & seen.stems[file]),
-        "chunk": [_piece(analysis.chunks[place]) for _, place in ranked.pieces[:3]],
+        "chunk": [_piece(heads[place]) for _, place in ranked.pieces[:3]],
         "mention": [text for text in query.mentions if file in seen.located(text)],
         "trace": [text for text in query.frames if file in seen.located(text)],
         "module": [dotted for dotted in query.dotted if seen.resolved(dotted)[0] == file],
@@ -42,6 +42,6 @@ def _weightiest(weights: Mapping[str, float], holds: Callable[[str], bool]) -> l
     return sorted(filter(holds, weights), key=lambda term: (-weights[term], term))
 
 
-def _piece(chunk: Chunk) -> str:
+def _piece(chunk: Piece) -> str:
     lines = f"lines {chunk.start}-{chunk.end}"
     return f"{chunk.name} ({lines})" if chunk.name else lines

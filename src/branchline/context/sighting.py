@@ -21,6 +21,18 @@ INDEXES = frozenset({"__init__", "index", "mod", "lib"})
 _TEST_ENDS = re.compile(r"^tests?_|[._-](?:tests?|spec)$|(?<=[a-z])(?:Tests?|IT|Spec)$")
 
 
+class _Wanted(dict[str, tuple[str, ...]]):
+    """A word as written to those of its terms that have a weight."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self._weights = weights
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        wanted = self[word] = tuple(term for term in terms_of(word) if term in self._weights)
+        return wanted
+
+
 class Sighting:
     """A query and a tree. Rarity is measured among code files: tests and documents repeat what they are about."""
 
@@ -113,29 +125,27 @@ class Sighting:
         return dict(points)
 
     @cached_property
-    def _wanted(self) -> dict[str, tuple[str, ...]]:
-        return {}
+    def _wanted(self) -> "_Wanted":
+        return _Wanted(self.weights)
 
     def pieces(self, file: int) -> list[tuple[float, int]]:
-        """The pieces of a file as (points by BM25, place), best first; those without points left out."""
-        found = []
-        analysis = self.corpus.analysis(file)
-        if analysis.flag:
-            self.flags[file] = analysis.flag
-        for place, chunk in enumerate(analysis.chunks):
-            held, total = defaultdict[str, int](int), 0
-            for word, count in chunk.words.items():
-                total += count
-                terms = self._wanted.get(word)
-                if terms is None:
-                    terms = self._wanted[word] = tuple(term for term in terms_of(word) if term in self.weights)
-                for term in terms:
-                    held[term] += count
-            norm = K1 * (1 - CHUNK_B + CHUNK_B * total / CHUNK_WORDS)
-            points = sum(self.weights[term] * count * (K1 + 1) / (count + norm) for term, count in held.items())
-            if points:
-                found.append((points, place))
-        return sorted(found, key=lambda piece: (-piece[0], piece[1]))
+        """The chunks of a file as (points by BM25, number), best first; those without points left out."""
+        if flag := self.corpus.analysis(file).flag:
+            self.flags[file] = flag
+        pieces, known = self.corpus.pieces(file), self._wanted
+        held = defaultdict[str, dict[int, int]](dict)
+        for word, places in pieces.places.items():
+            for term in known[word]:
+                counts = held[term]
+                for number, count in zip(places[::2], places[1::2], strict=True):
+                    counts[number] = counts.get(number, 0) + count
+        norms = [K1 * (1 - CHUNK_B + CHUNK_B * head.size / CHUNK_WORDS) for head in pieces.heads]
+        points = defaultdict[int, float](float)
+        for term, counts in held.items():
+            weight = self.weights[term] * (K1 + 1)
+            for number, count in counts.items():
+                points[number] += weight * count / (count + norms[number])
+        return sorted(((value, number) for number, value in points.items()), key=lambda piece: (-piece[0], piece[1]))
 
     def located(self, path: str) -> list[int]:
         """The files that a path in a text may mean: those that share most of its end; none if that is ambiguous."""

@@ -5,15 +5,16 @@ A signal returns points by file number, files without points left out. `rank` br
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import log, log1p, sqrt
 
+from branchline.context.analysis import Pieces
 from branchline.context.graph import personalised
 from branchline.context.sighting import INDEXES, Points, Sighting
 from branchline.context.words import STOP, terms_of
 
-Pieces = Mapping[int, list[tuple[float, int]]]
-"""For some files, the places of their pieces with points, best first."""
+Found = Mapping[int, list[tuple[float, int]]]
+"""For some files, their chunks as (points, number), best first."""
 FEW = 12  # files that hold something which is to say where it is from
 
 
@@ -32,7 +33,7 @@ def compound(seen: Sighting) -> Points:
     return seen.bm25(seen.weighted(seen.query.compounds))
 
 
-def chunk(pieces: Pieces) -> Points:
+def chunk(pieces: Found) -> Points:
     """The best definition of a file, and a little of its next two."""
     return {
         file: found[0][0] + 0.3 * sum(points for points, _ in found[1:3]) for file, found in pieces.items() if found
@@ -119,17 +120,20 @@ def symbol(seen: Sighting) -> Points:
     return dict(points)
 
 
-def message(seen: Sighting, pieces: Pieces) -> Points:
+def message(seen: Sighting, pieces: Found) -> Points:
     """Files with all the words of a message in one of their definitions."""
     points = defaultdict[int, float](float)
     for words in seen.query.messages:
-        files = [
-            file for file in sorted(pieces) if any(words <= c.words.keys() for c in seen.corpus.analysis(file).chunks)
-        ]
+        files = [file for file in sorted(pieces) if _in_one(seen.corpus.pieces(file), words)]
         if 0 < len(files) <= FEW:
             for file in files:
                 points[file] += 1 / len(files)
     return dict(points)
+
+
+def _in_one(pieces: Pieces, words: Iterable[str]) -> bool:
+    """Whether one chunk holds all the words."""
+    return bool(set[int].intersection(*(set(pieces.holding(word)) for word in words)))
 
 
 def churn(seen: Sighting) -> Points:
@@ -148,20 +152,19 @@ def changed_with(seen: Sighting, seeds: Points) -> Points:
     return {file: sqrt(value) for file, value in points.items()}
 
 
-def referenced(seen: Sighting, seeds: Points, pieces: Pieces) -> Points:
+def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
     """Files that define what the best pieces of the likeliest files use: where the cause of a symptom may be."""
     points = defaultdict[int, float](float)
     for file, worth in seeds.items():
-        chunks = seen.corpus.analysis(file).chunks
-        for _, place in pieces.get(file, [])[:2]:
-            for word in chunks[place].words:
-                if len(word) < 4 or word.lower() in STOP:
-                    continue
-                files = [other for other in seen.corpus.defining(word) if other in seen.code]
-                if 0 < len(files) <= FEW // 2 and file not in files:
-                    share = worth / len(files)
-                    for other in files:
-                        points[other] += share
+        best = [place for _, place in pieces.get(file, [])[:2]]
+        for word, places in seen.corpus.pieces(file).places.items():
+            times = sum(place in places[::2] for place in best)
+            if not times or len(word) < 4 or word.lower() in STOP:
+                continue
+            files = [other for other in seen.corpus.defining(word) if other in seen.code]
+            if 0 < len(files) <= FEW // 2 and file not in files:
+                for other in files:
+                    points[other] += times * worth / len(files)
     return {file: sqrt(value) for file, value in points.items()}
 
 

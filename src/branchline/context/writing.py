@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from branchline.context import blobs, upkeep
-from branchline.context.analysis import Analysis
+from branchline.context.analysis import Analysis, Pieces
 from branchline.context.content import File
 from branchline.context.database import transaction, turn
 from branchline.context.postings import BLOCK, Segment
@@ -52,8 +52,9 @@ def write(database: sqlite3.Connection, path: Path | None, batch: list[Source], 
         segment, found = Segment(), []
         for blob, source in enumerate(fresh, first):
             analysis = analyse(source.data, source.name)
-            about = (blob, source.key, segment.add(blob, analysis), analysis.flag != "binary", today)
-            found.append((about, *blobs.pack(analysis)))
+            pieces = Pieces.of(analysis.chunks)
+            about = (blob, source.key, segment.add(blob, analysis, pieces), analysis.flag != "binary", today)
+            found.append((about, *blobs.pack(analysis, pieces)))
         with transaction(database):
             known = blobs.rows_of(database, [source.key for source in fresh])  # another did not wait for its turn
             new = [one for one in found if one[0][1] not in known]

@@ -1,6 +1,8 @@
 """One attempt of an agent as data: what it is asked, what is to be spawned, what came of it."""
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from math import inf
 from typing import Any, Literal
 
 import msgspec
@@ -26,6 +28,18 @@ class ContextFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     spans: tuple[Span, ...] = ()
     tokens: int = 0
     why: str = ""
+
+
+def whole_files(context: Iterable[ContextFile], window: int | None) -> Iterator[ContextFile]:
+    """The files for an agent that takes all of a file or nothing, in their order, as many as `window` tokens hold.
+
+    Of one that is only worth an outline the prompt tells enough.
+    """
+    left = inf if window is None else window
+    for file in context:
+        if file.form != "outline" and file.tokens <= left:
+            left -= file.tokens
+            yield file
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

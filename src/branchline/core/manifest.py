@@ -20,9 +20,9 @@ class Caps(Model, frozen=True, kw_only=True):
     """How many files of a category a manifest may hold; None is as many as there is room for."""
 
     code: Count | None = None
-    tests: Count | None = 10
-    docs: Count | None = 5
-    other: Count | None = 5
+    tests: Count | None = 8
+    docs: Count | None = 4
+    other: Count | None = 4
 
 
 class ContextSettings(Model, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class ContextSettings(Model, frozen=True, kw_only=True):
     """
 
     max_tokens: Positive | None = None
-    max_files: Positive = 60
+    max_files: Positive = 40
     max_file_tokens: Positive = 8000
     window: Positive | None = None
     caps: Caps = Caps()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from branchline.core.events import IntegrationComplete, ShipComplete
+from branchline.core.forecast import Collision
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
@@ -46,8 +47,8 @@ class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Recap(msgspec.Struct, frozen=True, kw_only=True):
-    """What `run --json` and `resume --json` print."""
+class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `run --json` and `resume --json` print. `collisions`: those foreseen in a plan that waits, if any."""
 
     run_id: str
     status: Word
@@ -56,6 +57,7 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True):
     integration: Integration | None
     shipped: Shipped | None
     workstreams: tuple[WorkstreamEnd, ...]
+    collisions: tuple[Collision, ...] = ()
 
 
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
@@ -70,6 +72,7 @@ def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) 
         integration=integration(records),
         shipped=shipped(records),
         workstreams=tuple(WorkstreamEnd(id=w.id, state=w.state, reason=w.reason) for w in workstream_outcomes(state)),
+        collisions=state.proposed.collisions if state.proposed and word == "waiting" else (),
     )
 
 

@@ -85,6 +85,11 @@ class TestGroups:
         assert len(argv("t", {**each, "each": "context"}, asked=asked)) == 7
         assert argv("t", each) == ("t",)
 
+    def test_no_more_files_than_its_window_holds(self) -> None:
+        sizes = {"a.py": 60, "b.py": 50, "c.py": 40}
+        asked = request(context=tuple(ContextFile(path=path, tokens=tokens) for path, tokens in sizes.items()))
+        assert argv("t", {"each": "context", "as": ["{path}"]}, asked=asked, window=100) == ("t", "a.py", "c.py")
+
     @pytest.mark.parametrize(
         ("name", "value"),
         [

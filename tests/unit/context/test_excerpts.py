@@ -301,14 +301,6 @@ def test_a_form_feed_ends_no_line() -> None:
     assert show(text, [Span(start=2, end=2)]) == f"{GAP}\nvalue_1 = 1\f # page\u2028\n{GAP}"
 
 
-def test_show_with_numbers() -> None:
-    text = "".join(f"line {n}\n" for n in range(1, 13))
-    spans = [Span(start=2, end=3), Span(start=12, end=12)]
-    assert show(text, spans, numbers=True).split("\n") == [GAP, " 2  line 2", " 3  line 3", GAP, "12  line 12"]
-    assert show(text, [], numbers=True).split("\n")[-1] == "12  line 12"
-    assert show(text, []) == text
-
-
 def test_the_same_forms_from_spans_in_any_order() -> None:
     scored = [(0.5, span_of(name)) for name in ("tax", "total", "send")]
     assert (

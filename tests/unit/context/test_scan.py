@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,6 @@ from branchline.context.scan import CACHES, Tree, tree_of, work_tree
 from branchline.errors import GitError
 from branchline.git.repo import BareRepository, NotARepository, Repo
 from unit.git.sandbox import Sandbox
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Sandbox:
-    """A repository whose `main` holds a.txt, src/b.py and link (to a.txt), written long before its index."""
-    root, scratch = tmp_path / "repo", tmp_path / "scratch"
-    root.mkdir()
-    scratch.mkdir()
-    sandbox = Sandbox(root, scratch)
-    sandbox.git("init", "-q", "-b", "main")
-    (root / "link").symlink_to("a.txt")
-    sandbox.commit({"a.txt": "one\n", "src/b.py": "b = 1\n"})
-    return sandbox
 
 
 def paths(tree: Tree) -> list[str]:
@@ -285,9 +273,9 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
         work_tree(tmp_path / "bare")
 
 
-def test_a_folder_deeper_than_any_recursion(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    deep = "d/" * 1200 + "x.txt"
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[str]:
+    """The path of a file that lies deeper below `tmp_path` than Python may recurse."""
     at = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("d", dir_fd=at)
@@ -296,6 +284,13 @@ def test_a_folder_deeper_than_any_recursion(tmp_path: Path) -> None:
         at = below
     os.close(os.open("x.txt", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=at))
     os.close(at)
+    yield "d/" * 1200 + "x.txt"
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # pytest would remove it by recursion
+
+
+def test_a_folder_deeper_than_any_recursion(tmp_path: Path, deep: str) -> None:
+    assert paths(work_tree(tmp_path)) == [deep]
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
     assert paths(work_tree(tmp_path)) == [deep]
     subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
     assert paths(work_tree(tmp_path)) == [deep]

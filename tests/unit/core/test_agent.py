@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from branchline.core.agent import PERMANENT, TRANSIENT, AgentResult, AgentStatus, Usage
+from branchline.core.agent import PERMANENT, TRANSIENT, AgentResult, AgentStatus, ContextFile, Usage, whole_files
 
 
 @pytest.mark.parametrize("error_class", sorted(TRANSIENT | {""}))
@@ -34,3 +34,12 @@ def test_a_result_without_a_class_is_known_by_its_status() -> None:
 def test_unknown_usage_is_unknown_and_never_zero() -> None:
     assert msgspec.to_builtins(Usage()) == {}
     assert Usage().cost_usd is None
+
+
+def test_whole_files_are_as_many_as_a_window_holds_and_no_outlines() -> None:
+    sizes = {"a": 60, "b": 50, "c": 40, "d": 1}
+    context = [ContextFile(path=path, tokens=tokens) for path, tokens in sizes.items()]
+    context.insert(1, ContextFile(path="sketch", form="outline", tokens=1))
+    assert [file.path for file in whole_files(context, 100)] == ["a", "c"]
+    assert [file.path for file in whole_files(context, None)] == ["a", "b", "c", "d"]
+    assert list(whole_files([], 0)) == []

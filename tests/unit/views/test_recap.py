@@ -109,6 +109,11 @@ def test_facts_that_a_ledger_lacks_are_not_made_up(drive_pipeline: Drive) -> Non
     assert "\nLanded\n  a\n  b\n  docs\n" in text_of(records)
 
 
+def test_json_tells_of_collisions_in_a_plan_that_waits(waiting_run: list[Record]) -> None:
+    found = json.loads(msgspec.json.encode(recap_of(waiting_run)))
+    assert found["collisions"][0] == {"a": "a", "b": "b", "risk": 0.5, "paths": ["src/x.py", "src/y.py"]}
+
+
 def test_a_proposed_plan_is_shown_with_what_to_type(waiting_run: list[Record]) -> None:
     found, text = recap_of(waiting_run), text_of(waiting_run)
     assert (found.status, found.exit_code) == ("waiting", 4)

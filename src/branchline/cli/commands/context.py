@@ -1,5 +1,6 @@
 """`branchline context`: the files that a task needs, under a budget, and why."""
 
+import gc
 import os
 import shutil
 import sys
@@ -71,13 +72,15 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     from branchline.context.broker import of_folder
 
     indexing = Indexing()
+    gc.disable()  # next to nothing of what a query makes is garbage before it ends; looking for some takes a tenth of it
     try:
-        broker = of_folder(options["root"], cache=cache, on_progress=indexing.hear)
+        broker = of_folder(options["root"], settings=request.settings, cache=cache, on_progress=indexing.hear)
         if file is not None:
             _explain(broker.explain(request, file), form)
             return
         manifest = broker.manifest(request)
     finally:
+        gc.enable()
         indexing.end()
     _give(manifest, broker, form, out)
     sys.stdout.flush()
