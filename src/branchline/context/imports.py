@@ -10,6 +10,8 @@ from branchline.context.analysis import Import
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+# A pattern whose last sign, as `;`, may be missing takes in what a search for the sign would go over again from each
+# start of such a statement. The readers leave out what does not end.
 MOST = 2000
 """Statements of one file that are looked at."""
 _LOOK_BACK = 4000  # bytes of what may be between `import` and `from "x"`
@@ -24,7 +26,7 @@ _JAVASCRIPT = rb"""\b(from|import|require(?:\.resolve)?|jest\.mock|vi\.mock)\s*(
 _CLAUSE = rb"\b(import|export)\b(?!\s*[.(])"
 _GO = rb"^import[ \t]*(?:\(([^)]{0,50000})\)|([^\n(]+))"
 _GO_SPEC = r"""["`]([^"`\n]+)["`]"""
-_RUST = rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
+_RUST = rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});?|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
 _RUST_TREE = r"[\w:*#]+(?:\s+as\s+\w+)?|[{},]"
 _JVM = rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+\*?)(?:\{([^}]{0,4000})\})?"
 _C = rb'^[ \t]*#[ \t]*(?:include|import|include_next)[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)'
@@ -33,7 +35,7 @@ _CSHARP = (
 )
 _RUBY = rb"""^[ \t]*(?:(require|require_relative|load)\b[ \t(]*|(autoload)[ \t(]+:?["']?(\w+)["']?\s*,\s*)["']([^"'\n#]+)["']"""
 _PHP = (
-    rb"^[ \t]*(?:<\?php[ \t]+)?use[ \t]+((?:function|const)[ \t]+)?([\w\\][^;{}()]{0,4000}?)(?:\{([^}]{0,4000})\})?\s*;"
+    rb"^[ \t]*(?:<\?php[ \t]+)?use[ \t]+((?:function|const)[ \t]+)?([\w\\][^;{}()]{0,4000})(?:\{([^}]{0,4000})\}\s*)?;?"
     rb"|\b(require_once|require|include_once|include)\b[ \t(]*([^;\n]{1,400}?)\)?\s*;"
 )
 
@@ -121,6 +123,7 @@ def _go(match: Match) -> Iterator[Import]:
 def _rust(match: Match) -> Iterator[Import]:
     if match[3] is not None:
         yield Import(_text(match[4]), (), "mod" if match[3] == b"mod" else "extern crate")
+    if match[3] is not None or not match[0].endswith(b";"):
         return
     found: dict[str, list[str]] = {}
     around, prefix = [""], ""
@@ -160,6 +163,7 @@ def _ruby(match: Match) -> Iterator[Import]:
 def _php(match: Match) -> Iterator[Import]:
     if match[4]:
         yield Import(_text(match[5]).strip(), (), _text(match[4]))
+    if match[4] or not match[0].endswith(b";"):
         return
     kind = " ".join(("use", *_text(match[1]).split()))
     if match[3] is not None:

@@ -104,7 +104,8 @@ def prior(seen: Sighting, file: int) -> float:
         return 0.3
     if seen.categories[file] in {"docs", "other"}:
         return 0.4
-    return 0.85 if seen.corpus.paths[file].split("/", 1)[0] in ASIDE else 1.0
+    path = seen.corpus.paths[file]
+    return (0.85 if path.split("/", 1)[0] in ASIDE else 1.0) * (0.9 if path.endswith("__init__.py") else 1.0)
 
 
 def _best(points: Points, most: int | None = None) -> list[int]:
