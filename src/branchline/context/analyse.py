@@ -13,9 +13,6 @@ from branchline.context.languages import CODE, PROSE, language_of
 from branchline.context.sketch import sketched
 from branchline.context.tokens import estimate_bytes
 
-ANALYSIS_VERSION = "1"
-"""Stored analyses of another version are not used: change it with whatever changes one, grammars included (a test tells)."""
-
 _PEEK = 8192  # bytes
 _MARKER = 4096  # bytes that the mark of a generated file is among
 _LARGE, _LARGE_HEAD = 1_500_000, 200_000  # bytes; of a larger file so many are looked at

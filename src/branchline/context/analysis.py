@@ -1,8 +1,11 @@
 """What the index keeps of a blob: its pieces, what it defines, what it imports. Depends on nothing but its bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
+
+ANALYSIS_VERSION = "1"
+"""Stored analyses of another version are not used: change it with whatever changes one, grammars included (a test tells)."""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -73,27 +76,46 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pieces(msgspec.Struct, frozen=True, array_like=True):
-    """The chunks of a file turned round, as a query meets them: a word to where it is.
+    """The chunks of a file turned round, as a query meets them: an index term to where it is.
 
-    `places`: each word to the numbers of the chunks that hold it, each followed by how often.
+    `places`: each term (see `words.terms_of`) to the numbers of the chunks that hold it, each followed by how often; a
+    number may come again.
     """
 
     heads: tuple[Piece, ...]
     places: dict[str, list[int]]
 
     @classmethod
-    def of(cls, chunks: Iterable[Chunk]) -> "Pieces":
-        """The chunks of an analysis, in their order."""
-        heads, places = [], dict[str, list[int]]()
+    def of(cls, chunks: Iterable[Chunk], terms_of: Mapping[str, tuple[str, ...]]) -> "Pieces":
+        """The chunks of an analysis, in their order. `terms_of`: a word to its terms."""
+        heads, words, places = [], dict[str, list[int]](), dict[str, list[int]]()
         for number, chunk in enumerate(chunks):
             heads.append(Piece(chunk.name, chunk.kind, chunk.start, chunk.end, sum(chunk.words.values())))
             for word, count in chunk.words.items():
-                if word in places:
-                    places[word] += number, count
+                if word in words:
+                    words[word] += number, count
                 else:
-                    places[word] = [number, count]
+                    words[word] = [number, count]
+        for word, held in words.items():
+            for term in terms_of[word]:
+                places[term] = places[term] + held if term in places else held
         return cls(tuple(heads), places)
 
-    def holding(self, word: str) -> list[int]:
-        """The numbers of the chunks that hold a word, as it is written."""
-        return self.places.get(word, [])[::2]
+
+class StoredPieces(msgspec.Struct, frozen=True, array_like=True):
+    """The same as it is stored: of its many terms a query asks for a few, and only those are decoded."""
+
+    heads: tuple[Piece, ...]
+    places: dict[str, msgspec.Raw]
+
+    def holding(self, term: str) -> dict[int, int]:
+        """The numbers of the chunks that hold a term, each with how often."""
+        if term not in self.places:
+            return {}
+        held, counts = _numbers.decode(self.places[term]), dict[int, int]()
+        for number, count in zip(held[::2], held[1::2], strict=True):
+            counts[number] = counts.get(number, 0) + count
+        return counts
+
+
+_numbers = msgspec.msgpack.Decoder(list[int])

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from branchline.context.analysis import Analysis, Definition, Import, Pieces
+from branchline.context.analysis import Analysis, Definition, Import, Pieces, StoredPieces
 from branchline.context.content import File
 from branchline.context.postings import Damaged
 
@@ -73,9 +73,9 @@ def unpack_outline(data: bytes) -> Outline:
     return found
 
 
-def unpack_pieces(data: bytes) -> Pieces:
+def unpack_pieces(data: bytes) -> StoredPieces:
     """The second part of `pack`. Raises Damaged."""
-    found: Pieces = _unpacked(data, Pieces)
+    found: StoredPieces = _unpacked(data, StoredPieces)
     return found
 
 

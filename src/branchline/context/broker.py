@@ -5,12 +5,11 @@ from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
-from branchline.context.analyse import ANALYSIS_VERSION, analyse
+from branchline.context.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.cache import Index
-from branchline.context.content import File
 from branchline.context.database import default_folder
 from branchline.context.excerpts import forms
 from branchline.context.graph import ImportGraph
@@ -106,14 +105,19 @@ class Broker:
         request = ContextRequest(text=text)
         count = counter(exact=False)
         ranked = self._ranked(request)[:limit]
-        self._take(self._files[self.corpus.paths[one.file]] for one in ranked)
+        self.texts(self.corpus.paths[one.file] for one in ranked)
         return tuple(self._candidate(one, count) for one in ranked)
 
     def read(self, path: str) -> str | None:
         """The text of a file of the tree; None if it cannot be read."""
-        if path not in self._texts and path in self._files:
-            self._take([self._files[path]])
-        return self._texts.get(path)
+        return self.texts([path]).get(path)
+
+    def texts(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """The texts of files of the tree, read in one go; None for one that cannot be read."""
+        wanted = [self._files[path] for path in paths if path not in self._texts and path in self._files]
+        for file, data in self.tree.read(wanted):
+            self._texts[file.path] = None if data is None else data.decode("utf-8", "replace")
+        return self._texts
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -125,7 +129,7 @@ class Broker:
         """The tree as ranking sees it; what is not in the index yet is analysed now."""
         self.analysed = self._index.add(self.tree, self._analyse, self._on_progress)
         corpus = self._index.corpus(self.tree)
-        corpus.graph, corpus.history = self._graph(corpus), self._history(corpus)
+        corpus.graph, corpus.history, corpus.read = self._graph(corpus), self._history(corpus), self.texts
         return corpus
 
     def _graph(self, corpus: IndexedCorpus) -> ImportGraph:
@@ -173,7 +177,7 @@ class Broker:
         numbers = {path: file for file, path in enumerate(paths)}
         ranks = {one.file: one for one in ranked}
         chosen |= {file: ranks.get(file, Ranked(file, 0.0, {}, ())) for file in map(numbers.__getitem__, always)}
-        self._take(self._files[paths[file]] for file in chosen)
+        self.texts(paths[file] for file in chosen)
         unseen = [
             ExcludedFile(path=paths[one.file], reason="max_files", score=one.score)
             for one in ranked
@@ -207,12 +211,6 @@ class Broker:
             forms=forms(text or "", analysis, spans, count.count),
             flag=one.flag,
         )
-
-    def _take(self, files: Iterable[File]) -> None:
-        """Read the texts of files, in one go."""
-        wanted = [file for file in files if file.path not in self._texts]
-        for file, data in self.tree.read(wanted):
-            self._texts[file.path] = None if data is None else data.decode("utf-8", "replace")
 
 
 def _likely(
@@ -261,4 +259,9 @@ def _opened(folder: Path, settings: ContextSettings) -> Index:
 
 
 def _analysis(settings: ContextSettings) -> Analyse:
-    return partial(analyse, chunk_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
+    def analysed(data: bytes, name: str) -> Analysis:
+        from branchline.context.analyse import analyse  # a warm query analyses nothing
+
+        return analyse(data, name, chunk_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
+
+    return analysed

@@ -94,14 +94,16 @@ class Index:
     def prune(self, most_bytes: int, keep: Tree) -> int:
         """Drop the blobs that were not used for the longest until at most so many bytes are filled; how many.
 
-        Those of the tree `keep` stay, whatever they take.
+        Those of the tree `keep` stay, whatever they take. Nothing is dropped while others write.
         """
         kept = set(self.members(keep).blobs)
-        return self._surely(lambda: upkeep.prune(self.database, most_bytes, kept))
+        with suppress(sqlite3.OperationalError):
+            return upkeep.prune(self.database, most_bytes, kept)
+        return 0
 
     def get(self, key: str) -> bytes | None:
         """A value that was put, or None: it may have been forgotten."""
-        with suppress(sqlite3.OperationalError, sqlite3.DatabaseError):
+        with suppress(sqlite3.DatabaseError):
             row = self.database.execute("SELECT value, used FROM kept WHERE key = ?", (key,)).fetchone()
             if row and row[1] < _today():
                 self.database.execute("UPDATE kept SET used = ? WHERE key = ?", (_today(), key))

@@ -1,9 +1,9 @@
 """What ranking sees of a tree of files: a narrow view of the index. Files are numbers, positions in `paths`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from branchline.context.analysis import Analysis, Pieces
+from branchline.context.analysis import Analysis, StoredPieces
 
 
 class Corpus(Protocol):
@@ -20,8 +20,8 @@ class Corpus(Protocol):
     def postings(self, term: str) -> Mapping[int, int]:
         """The files that hold an index term (see `words.terms_of`), each with how often."""
 
-    def defining(self, name: str) -> Sequence[int]:
-        """The files that define exactly this name, sorted."""
+    def defining(self, names: Iterable[str]) -> Mapping[str, Sequence[int]]:
+        """The files that define exactly each of these names, sorted; names that none defines are left out."""
 
     def naming(self, term: str) -> Sequence[int]:
         """The files that define a name with this index term in it, sorted."""
@@ -29,8 +29,11 @@ class Corpus(Protocol):
     def analysis(self, file: int) -> Analysis:
         """What is known of a file, but for its chunks."""
 
-    def pieces(self, file: int) -> Pieces:
+    def pieces(self, file: int) -> StoredPieces:
         """The chunks of a file."""
+
+    def texts(self, files: Sequence[int]) -> Mapping[int, str]:
+        """The texts of files; empty for one that cannot be read."""
 
     def imports(self, file: int) -> Sequence[int]:
         """The files that a file imports, sorted."""

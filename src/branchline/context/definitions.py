@@ -113,12 +113,20 @@ def _found(named: Named, whole: _Whole, data: bytes) -> Found:
     node = whole.node
     line, end = node.start_point[0] + 1, _last_row(node) + 1
     if named.body is not None:
-        signature_end = line + data[node.start_byte : named.body.start_byte].rstrip().count(b"\n")
+        signature_end = line + _lines_after_first(data[node.start_byte : named.body.start_byte])
     else:
         signature_end = end if named.kind in ("function", "method") else line
     definition = Definition(named.name, named.kind, line, end, signature_end, named.parent)
     stop = max(node.end_byte, node.start_byte + 1)  # what a parser makes up to go on is empty
     return Found(definition, whole.first.start_point[0] + 1, whole.first.start_byte, stop)
+
+
+def _lines_after_first(head: bytes) -> int:
+    """How many lines a definition's head goes on, without comments between it and the body."""
+    lines = head.rstrip().split(b"\n")
+    while len(lines) > 1 and lines[-1].lstrip()[:1] in (b"", b"#"):
+        lines.pop()
+    return len(lines) - 1
 
 
 def _last_row(node: "Node") -> int:

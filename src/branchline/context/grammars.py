@@ -39,7 +39,7 @@ def parse(data: bytes, language: str) -> "Tree | None":
 
     The bound in seconds is for hostile text only: it is the one thing here that depends on the machine.
     """
-    grammar = _grammar(language)
+    grammar = grammar(language)
     if grammar is None or _tangled(data):
         return None
     from tree_sitter import Parser
@@ -58,7 +58,7 @@ def parse(data: bytes, language: str) -> "Tree | None":
 
 
 @cache
-def _grammar(language: str) -> "Language | None":
+def grammar(language: str) -> "Language | None":
     if language not in _WHEELS:
         return None
     package, function = _WHEELS[language]

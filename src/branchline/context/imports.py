@@ -79,7 +79,7 @@ def _text(part: bytes | None) -> str:
 
 def _names(part: str) -> tuple[str, ...]:
     """The names of a list, without their other names: `a, b as c`, `type d`."""
-    return tuple(words[0] for item in part.split(",") if (words := item.removeprefix("type ").split()))
+    return tuple(words[0] for item in part.split(",") if (words := item.strip().removeprefix("type ").split()))
 
 
 def _python(match: Match) -> Iterator[Import]:
@@ -127,14 +127,14 @@ def _rust(match: Match) -> Iterator[Import]:
         return
     found: dict[str, list[str]] = {}
     around, prefix = [""], ""
-    for token in re.findall(_RUST_TREE, re.sub(r"//[^\n]*", "", _text(match[2]))):
-        if token == "{":
+    for part in re.findall(_RUST_TREE, re.sub(r"//[^\n]*", "", _text(match[2]))):
+        if part == "{":
             around.append(prefix)
-        elif token == "}":
+        elif part == "}":
             around = around[:-1] or [""]
         path = around[-1]
-        if token not in "{},":
-            prefix = path + token.split()[0]
+        if part not in "{},":
+            prefix = path + part.split()[0]
             if not prefix.endswith("::"):
                 module, _, name = prefix.removesuffix("::self").rpartition("::")
                 found.setdefault(module, []).append(name)

@@ -2,11 +2,11 @@
 
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from branchline.context import blobs
-from branchline.context.analysis import Analysis, Definition, Import, Pieces
+from branchline.context.analysis import Analysis, Definition, Import, StoredPieces
 from branchline.context.postings import BLOCK, defined, held, named, unpack
 from branchline.context.scan import Tree
 
@@ -17,7 +17,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _NONE: Mapping[int, float] = {}
 _KEPT = 1000  # files whose chunks are kept at hand
-_HOLDING = "SELECT s.block, p.data FROM segment s CROSS JOIN posting p ON p.segment = s.id AND p.term = ?"
+_HOLDING = "SELECT p.term, s.block, p.data FROM segment s CROSS JOIN posting p ON p.segment = s.id WHERE p.term IN ({})"
 
 
 class Graph(Protocol):
@@ -42,7 +42,7 @@ class History(Protocol):
 
 
 class IndexedCorpus:
-    """A `Corpus` that answers from the index. Attach `graph` and `history` when they are there.
+    """A `Corpus` that answers from the index. Attach `graph`, `history` and `read` (paths to texts) when they are there.
 
     `left_out`: the files of the tree that have no number, with the reason: binary, unreadable.
     """
@@ -53,6 +53,7 @@ class IndexedCorpus:
         """Use `Index.corpus`."""
         self.graph = graph
         self.history = history
+        self.read: Callable[[Sequence[str]], Mapping[str, str | None]] | None = None
         self._index = index
         self._tree = tree
         members = index.members(tree)
@@ -64,33 +65,40 @@ class IndexedCorpus:
             for file, blob, is_text in zip(tree.files, members.blobs, members.texts, strict=True)
             if not is_text
         }
-        self._pieces: dict[int, Pieces] = {}
+        self._pieces: dict[int, StoredPieces] = {}
         self._number(members)
 
     def postings(self, term: str) -> Mapping[int, int]:
         """The files that hold an index term (see `words.terms_of`), each with how often, by their numbers."""
-        return self._ask(self._holding, held(term))
+        return self._ask(self._holding, [held(term)])[held(term)]
 
-    def defining(self, name: str) -> Sequence[int]:
-        """The files that define exactly this name, sorted."""
-        return list(self._ask(self._holding, defined(name)))
+    def defining(self, names: Iterable[str]) -> Mapping[str, Sequence[int]]:
+        """The files that define exactly each of these names, sorted; names that none defines are left out."""
+        keys = {defined(name): name for name in names}
+        found = self._ask(self._holding, list(keys))
+        return {keys[key]: list(files) for key, files in found.items() if files}
 
     def naming(self, term: str) -> Sequence[int]:
         """The files that define a name with this index term in it, sorted."""
-        return list(self._ask(self._holding, named(term)))
+        return list(self._ask(self._holding, [named(term)])[named(term)])
 
     def analysis(self, file: int) -> Analysis:
         """What is known of a file, but for its chunks."""
         language, flag, size, lines, tokens, sha256, definitions, imports = self._ask(self._outline_of, file)
         return Analysis(language, flag, size, lines, tokens, sha256, (), definitions, imports)
 
-    def pieces(self, file: int) -> Pieces:
+    def pieces(self, file: int) -> StoredPieces:
         """The chunks of a file."""
         if file not in self._pieces:
             if len(self._pieces) >= _KEPT:
                 self._pieces.clear()
             self._pieces[file] = self._ask(self._pieces_of, file)
         return self._pieces[file]
+
+    def texts(self, files: Sequence[int]) -> Mapping[int, str]:
+        """The texts of files; empty for one that cannot be read, and if nobody said how to."""
+        read = self.read([self.paths[file] for file in files]) if self.read else {}
+        return {file: read.get(self.paths[file]) or "" for file in files}
 
     def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
         """Yield (file, language, definitions, imports) of every file, its chunks unread."""
@@ -142,23 +150,30 @@ class IndexedCorpus:
             else:
                 self._copies.setdefault(first, []).append(file)
 
-    def _holding(self, key: bytes) -> dict[int, int]:
-        found: dict[int, int] = {}
-        for block, data in self._index.database.execute(_HOLDING, (key,)):
-            if block in self._files:
-                places, counts = unpack(data)
-                found.update(zip(map(self._files[block].__getitem__, places), counts, strict=True))
-        found.pop(-1, None)
-        for first in found.keys() & self._copies.keys():
-            found.update(dict.fromkeys(self._copies[first], found[first]))
-        return dict(sorted(found.items()))
+    def _holding(self, keys: Sequence[bytes]) -> dict[bytes, dict[int, int]]:
+        """For each key the files that have it, sorted, each with how often."""
+        found: dict[bytes, dict[int, int]] = {key: {} for key in keys}
+        for some in blobs.chunked(keys):
+            asked = _HOLDING.format(",".join("?" * len(some)))
+            for key, block, data in self._index.database.execute(asked, some):
+                if block in self._files:
+                    places, counts = unpack(data)
+                    found[key].update(zip(map(self._files[block].__getitem__, places), counts, strict=True))
+        return {key: self._with_copies(files) for key, files in found.items()}
+
+    def _with_copies(self, files: dict[int, int]) -> dict[int, int]:
+        """What was found of the first file that is a blob holds of all that are; -1 stands for a blob of other trees."""
+        files.pop(-1, None)
+        for first in files.keys() & self._copies.keys():
+            files.update(dict.fromkeys(self._copies[first], files[first]))
+        return dict(sorted(files.items()))
 
     def _outline_of(self, file: int) -> blobs.Outline:
         asked = "SELECT data FROM outline WHERE blob = ?"
         row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
         return blobs.unpack_outline(row[0]) if row else blobs.NO_OUTLINE
 
-    def _pieces_of(self, file: int) -> Pieces:
+    def _pieces_of(self, file: int) -> StoredPieces:
         asked = "SELECT data FROM chunks WHERE blob = ?"
         row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
-        return blobs.unpack_pieces(row[0]) if row else Pieces((), {})
+        return blobs.unpack_pieces(row[0]) if row else StoredPieces((), {})

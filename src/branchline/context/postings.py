@@ -20,8 +20,6 @@ Rows = Iterable[tuple[bytes, bytes]]
 BLOCK = 1 << 16
 MOST = 0xFFFF
 """A larger count is kept as this."""
-
-
 _DEFINED, _NAMED = "=", "~"
 
 
@@ -45,13 +43,13 @@ class Segment:
     """A segment in the making."""
 
     def __init__(self) -> None:
-        self._terms = _Terms()
+        self.terms = _Terms()
         self._lists = _Lists()
 
     def add(self, blob: int, analysis: Analysis, pieces: Pieces) -> int:
         """Add a blob, once, by its number; `pieces` are its chunks. Returns how many terms it has."""
         place, lists = blob % BLOCK, self._lists
-        terms = self._counts(pieces)
+        terms = {term: sum(held[1::2]) for term, held in pieces.places.items()}
         total = sum(terms.values())
         if total > MOST:
             terms = {term: min(count, MOST) for term, count in terms.items()}
@@ -62,22 +60,13 @@ class Segment:
         names = dict.fromkeys(definition.name for definition in analysis.definitions)
         for name in names:
             lists[_DEFINED + name].extend((place, 1))
-        for term in dict.fromkeys(term for name in names for term in self._terms[name]):
+        for term in dict.fromkeys(term for name in names for term in self.terms[name]):
             lists[_NAMED + term].extend((place, 1))
         return total
 
     def rows(self) -> Rows:
         """Its rows."""
         return ((held(key), self._lists[key].tobytes()) for key in sorted(self._lists))
-
-    def _counts(self, pieces: Pieces) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        known, so_far = self._terms, counts.get
-        for word, places in pieces.places.items():
-            count = places[1] if len(places) == 2 else sum(places[1::2])
-            for term in known[word]:
-                counts[term] = so_far(term, 0) + count
-        return counts
 
 
 def held(term: str) -> bytes:

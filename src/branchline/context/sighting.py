@@ -21,18 +21,6 @@ INDEXES = frozenset({"__init__", "index", "mod", "lib"})
 _TEST_ENDS = re.compile(r"^tests?_|[._-](?:tests?|spec)$|(?<=[a-z])(?:Tests?|IT|Spec)$")
 
 
-class _Wanted(dict[str, tuple[str, ...]]):
-    """A word as written to those of its terms that have a weight."""
-
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        super().__init__()
-        self._weights = weights
-
-    def __missing__(self, word: str) -> tuple[str, ...]:
-        wanted = self[word] = tuple(term for term in terms_of(word) if term in self._weights)
-        return wanted
-
-
 class Sighting:
     """A query and a tree. Rarity is measured among code files: tests and documents repeat what they are about."""
 
@@ -124,27 +112,16 @@ class Sighting:
                 points[file] += weight * held * (K1 + 1) / (held + K1 * (1 - B + B * lengths[file] / self.average))
         return dict(points)
 
-    @cached_property
-    def _wanted(self) -> "_Wanted":
-        return _Wanted(self.weights)
-
     def pieces(self, file: int) -> list[tuple[float, int]]:
         """The chunks of a file as (points by BM25, number), best first; those without points left out."""
         if flag := self.corpus.analysis(file).flag:
             self.flags[file] = flag
-        pieces, known = self.corpus.pieces(file), self._wanted
-        held = defaultdict[str, dict[int, int]](dict)
-        for word, places in pieces.places.items():
-            for term in known[word]:
-                counts = held[term]
-                for number, count in zip(places[::2], places[1::2], strict=True):
-                    counts[number] = counts.get(number, 0) + count
+        pieces = self.corpus.pieces(file)
         norms = [K1 * (1 - CHUNK_B + CHUNK_B * head.size / CHUNK_WORDS) for head in pieces.heads]
         points = defaultdict[int, float](float)
-        for term, counts in held.items():
-            weight = self.weights[term] * (K1 + 1)
-            for number, count in counts.items():
-                points[number] += weight * count / (count + norms[number])
+        for term, weight in self.weights.items():
+            for number, count in pieces.holding(term).items():
+                points[number] += weight * count * (K1 + 1) / (count + norms[number])
         return sorted(((value, number) for number, value in points.items()), key=lambda piece: (-piece[0], piece[1]))
 
     def located(self, path: str) -> list[int]:

@@ -5,13 +5,13 @@ A signal returns points by file number, files without points left out. `rank` br
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import log, log1p, sqrt
 
-from branchline.context.analysis import Pieces
+from branchline.context.analysis import Piece, StoredPieces
 from branchline.context.graph import personalised
 from branchline.context.sighting import INDEXES, Points, Sighting
-from branchline.context.words import STOP, terms_of
+from branchline.context.words import STOP, WORD, terms_of
 
 Found = Mapping[int, list[tuple[float, int]]]
 """For some files, their chunks as (points, number), best first."""
@@ -88,35 +88,32 @@ def module(seen: Sighting) -> Points:
         file, rest = seen.resolved(dotted)
         if file is None:
             continue
-        folder, name = os.path.split(seen.corpus.paths[file])
-        package = os.path.splitext(name)[0] in INDEXES
+        package = os.path.basename(seen.corpus.paths[file]).split(".")[0] in INDEXES
         points[file] = max(points[file], weight * (0.15 if package else 1.0))
-        if rest and package:
-            defining = [
-                other for other in seen.corpus.defining(rest[0]) if seen.corpus.paths[other].startswith(f"{folder}/")
-            ]
-            origins = _origins(seen, file, rest[0])
-            meant = [
-                other for other in defining if os.path.splitext(seen.corpus.paths[other])[0].endswith(origins)
-            ] or defining
-            for other in meant[:4]:
-                points[other] = max(points[other], weight / len(meant))
+        meant = _handed_on(seen, file, rest[0]) if rest and package else []
+        for other in meant[:4]:
+            points[other] = max(points[other], weight / len(meant))
     return dict(points)
 
 
-def _origins(seen: Sighting, package: int, name: str) -> tuple[str, ...]:
-    """The ends of paths from which a package takes a name to hand it on."""
+def _handed_on(seen: Sighting, package: int, name: str) -> list[int]:
+    """The files below a package that define a name; if it says from which it takes the name, only those."""
+    paths = seen.corpus.paths
+    below = os.path.dirname(paths[package]) + "/"
+    defining = [file for file in seen.corpus.defining([name]).get(name, ()) if paths[file].startswith(below)]
     imports = seen.corpus.analysis(package).imports
-    return tuple("/" + one.module.strip("./").replace(".", "/") for one in imports if name in one.names)
+    origins = tuple("/" + one.module.strip("./").replace(".", "/") for one in imports if name in one.names)
+    return [file for file in defining if os.path.splitext(paths[file])[0].endswith(origins)] or defining
 
 
 def symbol(seen: Sighting) -> Points:
     """Files that define what the task names, if that looks like code."""
     points = defaultdict[int, float](float)
-    for word, looks in seen.query.identifiers.items():
-        files = [file for file in seen.corpus.defining(word) if file in seen.code] if looks else []
+    words = {word: looks for word, looks in seen.query.identifiers.items() if looks}
+    for word, defining in seen.corpus.defining(words).items():
+        files = [file for file in defining if file in seen.code]
         for file in files:
-            points[file] += looks * len(files) ** -0.7 * (1.5 if word in seen.query.title_words else 1.0)
+            points[file] += words[word] * len(files) ** -0.7 * (1.5 if word in seen.query.title_words else 1.0)
     return dict(points)
 
 
@@ -124,16 +121,17 @@ def message(seen: Sighting, pieces: Found) -> Points:
     """Files with all the words of a message in one of their definitions."""
     points = defaultdict[int, float](float)
     for words in seen.query.messages:
-        files = [file for file in sorted(pieces) if _in_one(seen.corpus.pieces(file), words)]
+        terms = {term for word in words for term in terms_of(word)}
+        files = [file for file in sorted(pieces) if terms and _in_one(seen.corpus.pieces(file), terms)]
         if 0 < len(files) <= FEW:
             for file in files:
                 points[file] += 1 / len(files)
     return dict(points)
 
 
-def _in_one(pieces: Pieces, words: Iterable[str]) -> bool:
-    """Whether one chunk holds all the words."""
-    return bool(set[int].intersection(*(set(pieces.holding(word)) for word in words)))
+def _in_one(pieces: StoredPieces, terms: Iterable[str]) -> bool:
+    """Whether one chunk holds all the terms."""
+    return bool(set[int].intersection(*(set(pieces.holding(term)) for term in terms)))
 
 
 def churn(seen: Sighting) -> Points:
@@ -155,17 +153,27 @@ def changed_with(seen: Sighting, seeds: Points) -> Points:
 def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
     """Files that define what the best pieces of the likeliest files use: where the cause of a symptom may be."""
     points = defaultdict[int, float](float)
-    for file, worth in seeds.items():
-        best = [place for _, place in pieces.get(file, [])[:2]]
-        for word, places in seen.corpus.pieces(file).places.items():
-            times = sum(place in places[::2] for place in best)
-            if not times or len(word) < 4 or word.lower() in STOP:
-                continue
-            files = [other for other in seen.corpus.defining(word) if other in seen.code]
-            if 0 < len(files) <= FEW // 2 and file not in files:
-                for other in files:
-                    points[other] += times * worth / len(files)
+    texts = seen.corpus.texts(list(seeds))
+    used = [
+        (file, word)
+        for file in seeds
+        for word in _used(texts[file], seen.corpus.pieces(file).heads, pieces.get(file, [])[:2])
+    ]
+    defining = seen.corpus.defining(sorted({word for _, word in used}))
+    for file, word in used:
+        files = [other for other in defining.get(word, ()) if other in seen.code]
+        if 0 < len(files) <= FEW // 2 and file not in files:
+            for other in files:
+                points[other] += seeds[file] / len(files)
     return {file: sqrt(value) for file, value in points.items()}
+
+
+def _used(text: str, heads: Sequence[Piece], pieces: Sequence[tuple[float, int]]) -> Iterator[str]:
+    """The words of some pieces of a text that may be names of definitions, once a piece."""
+    lines = text.split("\n")
+    for _, place in pieces:
+        shown = "\n".join(lines[heads[place].start - 1 : heads[place].end])
+        yield from (word for word in dict.fromkeys(WORD.findall(shown)) if len(word) > 3 and word.lower() not in STOP)
 
 
 def imported(seen: Sighting, seeds: Points) -> Points:

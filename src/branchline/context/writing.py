@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def write(database: sqlite3.Connection, path: Path | None, batch: list[Source], 
         segment, found = Segment(), []
         for blob, source in enumerate(fresh, first):
             analysis = analyse(source.data, source.name)
-            pieces = Pieces.of(analysis.chunks)
+            pieces = Pieces.of(analysis.chunks, segment.terms)
             about = (blob, source.key, segment.add(blob, analysis, pieces), analysis.flag != "binary", today)
             found.append((about, *blobs.pack(analysis, pieces)))
         with transaction(database):
@@ -62,7 +63,8 @@ def write(database: sqlite3.Connection, path: Path | None, batch: list[Source], 
             database.executemany("INSERT INTO outline VALUES (?, ?)", ((about[0], data) for about, data, _ in new))
             database.executemany("INSERT INTO chunks VALUES (?, ?)", ((about[0], data) for about, _, data in new))
             upkeep.put_segment(database, first // BLOCK, segment.rows())
-        upkeep.merge(database, first // BLOCK)
+        with suppress(sqlite3.OperationalError):  # what was analysed is stored; whoever writes next merges
+            upkeep.merge(database, first // BLOCK)
     return len(new)
 
 

@@ -4,8 +4,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from branchline.context.analysis import Analysis, Chunk, Definition, Import
+from branchline.context.analysis import Analysis, Chunk, Definition, Import, Pieces
 from branchline.context.content import File, blob_id
+from branchline.context.postings import Segment
 from branchline.context.scan import Tree
 from branchline.context.words import WORD
 
@@ -49,3 +50,8 @@ def analyse(data: bytes, path: str) -> Analysis:
     sha256 = hashlib.sha256(data).hexdigest()
     parts = (tuple(chunks), tuple(definitions), tuple(imports))
     return Analysis(path, flag, len(data), line, len(data) // 4, sha256, *parts)
+
+
+def pieces_of(analysis: Analysis) -> Pieces:
+    """The chunks of an analysis as they are indexed."""
+    return Pieces.of(analysis.chunks, Segment().terms)

@@ -15,7 +15,9 @@ from unit.git.sandbox import Sandbox
 def test_blob_ids_are_gits(tmp_path: Path, algorithm: str) -> None:
     subprocess.run(["git", "init", "-q", f"--object-format={algorithm}", tmp_path], check=True)
     for data in (b"", b"one\n", b"\0\xff" * 1000):
-        told = subprocess.run(["git", "hash-object", "--stdin"], input=data, cwd=tmp_path, capture_output=True, check=True)
+        told = subprocess.run(
+            ["git", "hash-object", "--stdin"], input=data, cwd=tmp_path, capture_output=True, check=True
+        )
         oid = blob_id(data, algorithm)
         assert oid == told.stdout.decode().strip()
         assert algorithm_of(oid) == algorithm

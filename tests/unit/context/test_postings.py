@@ -20,7 +20,7 @@ from branchline.context.postings import (
     to_merge,
     unpack,
 )
-from unit.context.indexing import analyse
+from unit.context.indexing import analyse, pieces_of
 
 
 def lists(rows: Rows) -> dict[bytes, dict[int, int]]:
@@ -30,16 +30,21 @@ def lists(rows: Rows) -> dict[bytes, dict[int, int]]:
     return {key: dict(zip(*unpack(data), strict=True)) for key, data in found}
 
 
+def added(made: Segment, blob: int, text: str) -> int:
+    analysis = analyse(text.encode(), "x")
+    return made.add(blob, analysis, pieces_of(analysis))
+
+
 def segment(texts: dict[int, str]) -> Segment:
     made = Segment()
     for blob, text in texts.items():
-        made.add(blob, analyse(text.encode(), "x"))
+        added(made, blob, text)
     return made
 
 
 def test_terms_names_and_terms_of_names() -> None:
     made = Segment()
-    assert made.add(BLOCK + 7, analyse(b"def ReadBooks books\n\nbooks", "x")) == 5
+    assert added(made, BLOCK + 7, "def ReadBooks books\n\nbooks") == 5
     assert lists(made.rows()) == {
         held("read"): {7: 1},
         held("book"): {7: 3},
@@ -53,7 +58,7 @@ def test_terms_names_and_terms_of_names() -> None:
 
 def test_a_count_has_a_limit() -> None:
     made = Segment()
-    assert made.add(1, analyse(b"many " * (MOST + 5) + b"few", "x")) == MOST + 6
+    assert added(made, 1, "many " * (MOST + 5) + "few") == MOST + 6
     assert lists(made.rows()) == {held("many"): {1: MOST}, held("few"): {1: 1}}
 
 
