@@ -4,7 +4,7 @@ import os
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-from hypothesis import settings  # noqa: E402 - the environment comes first
+from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -13,7 +13,7 @@ import msgspec
 
 from branchline.context.analysis import Analysis, Definition, Import, Pieces, StoredPieces
 from branchline.context.content import File
-from branchline.context.postings import Damaged
+from branchline.context.postings import Damaged, sealed, unsealed
 
 _PAYS = 400  # bytes; fewer are not worth compressing
 _ZLIB = b"x"  # how compressed bytes begin; msgpack of a sequence never does
@@ -43,15 +43,16 @@ class Members:
 
     def pack(self) -> bytes:
         """All of it as bytes."""
-        return self.blobs.tobytes() + self.terms.tobytes() + self.texts.tobytes()
+        return sealed(self.blobs.tobytes() + self.terms.tobytes() + self.texts.tobytes())
 
     @classmethod
     def unpack(cls, data: bytes, count: int) -> "Members":
         """What `pack` made of `count` files. Raises Damaged."""
-        if len(data) != 9 * count:
-            raise Damaged("the list of a tree's blobs is cut off")
-        texts = array("B", data[8 * count :])
-        return cls(array("I", data[: 4 * count]), array("I", data[4 * count : 8 * count]), texts)
+        packed = unsealed(data)
+        if len(packed) != 9 * count:
+            raise Damaged("the list of a tree's blobs is of another tree")
+        texts = array("B", packed[8 * count :])
+        return cls(array("I", packed[: 4 * count]), array("I", packed[4 * count : 8 * count]), texts)
 
 
 def key_of(file: File) -> bytes:
@@ -95,12 +96,13 @@ def chunked(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def _compressed(data: bytes) -> bytes:
-    return zlib.compress(data, 1) if len(data) > _PAYS else data
+    return sealed(zlib.compress(data, 1) if len(data) > _PAYS else data)
 
 
 def _unpacked(data: bytes, kind: object) -> Any:
+    packed = unsealed(data)
     try:
-        return _decoder(kind).decode(zlib.decompress(data) if data[:1] == _ZLIB else data)
+        return _decoder(kind).decode(zlib.decompress(packed) if packed[:1] == _ZLIB else packed)
     except (zlib.error, msgspec.DecodeError) as error:
         raise Damaged(f"what the index keeps of a file is no analysis: {error}") from error
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from weakref import finalize
 
 from branchline.context.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.cache import Index
@@ -62,6 +63,7 @@ class Broker:
         )
         self.analysed = 0
         self._index, self._analyse, self._repo, self._on_progress = index, analysed, repo, on_progress
+        finalize(self, index.close)
         self._files = {file.path: file for file in self.tree.files}
         self._texts: dict[str, str | None] = {}
 

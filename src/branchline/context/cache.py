@@ -17,6 +17,7 @@ from branchline.context import blobs, upkeep, writing
 from branchline.context.analysis import Definition, Import
 from branchline.context.database import FORMAT, connect, discard, is_damage, transaction
 from branchline.context.indexed import IndexedCorpus
+from branchline.context.postings import sealed, unsealed
 from branchline.context.scan import Tree
 from branchline.context.writing import Analyse
 
@@ -107,13 +108,13 @@ class Index:
             row = self.database.execute("SELECT value, used FROM kept WHERE key = ?", (key,)).fetchone()
             if row and row[1] < _today():
                 self.database.execute("UPDATE kept SET used = ? WHERE key = ?", (_today(), key))
-            return bytes(row[0]) if row else None
+            return unsealed(row[0]) if row else None
         return None
 
     def put(self, key: str, value: bytes) -> None:
         """Keep a small value. When there are too many, those that were not used for the longest are forgotten."""
         with suppress(sqlite3.DatabaseError), transaction(self.database):
-            self.database.execute("REPLACE INTO kept VALUES (?, ?, ?)", (key, _today(), value))
+            self.database.execute("REPLACE INTO kept VALUES (?, ?, ?)", (key, _today(), sealed(value)))
             room = _KEPT_BYTES
             for row, size in self.database.execute(
                 "SELECT rowid, length(value) FROM kept ORDER BY used DESC, rowid DESC"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from branchline.context.postings import Damaged
 
-FORMAT = 4
+FORMAT = 5
 """Of the tables, and of the terms in them (`words.terms_of`); raised when either changes."""
 BUSY_SECONDS = 10.0
 _APPLICATION = 0x62724C69

@@ -39,8 +39,8 @@ def parse(data: bytes, language: str) -> "Tree | None":
 
     The bound in seconds is for hostile text only: it is the one thing here that depends on the machine.
     """
-    grammar = grammar(language)
-    if grammar is None or _tangled(data):
+    found = grammar(language)
+    if found is None or _tangled(data):
         return None
     from tree_sitter import Parser
 
@@ -52,13 +52,14 @@ def parse(data: bytes, language: str) -> "Tree | None":
         return perf_counter() > wall and thread_time() > cpu  # the wall clock costs a fifth of the other to ask
 
     try:  # only what is read by a callback can be stopped
-        return Parser(grammar).parse(lambda offset, _: view[offset:], progress_callback=is_late)
+        return Parser(found).parse(lambda offset, _: view[offset:], progress_callback=is_late)
     except ValueError:  # it was stopped
         return None
 
 
 @cache
 def grammar(language: str) -> "Language | None":
+    """The grammar of a language; None if there is none, or its wheel is missing or broken."""
     if language not in _WHEELS:
         return None
     package, function = _WHEELS[language]
@@ -67,12 +68,7 @@ def grammar(language: str) -> "Language | None":
         from tree_sitter import Language
 
         return Language(make())
-    except (
-        ImportError,
-        AttributeError,
-        OSError,
-        ValueError,
-    ):  # ValueError: a grammar of another version of tree-sitter
+    except (ImportError, AttributeError, OSError, TypeError, ValueError):  # the last: of another version of tree-sitter
         return None
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # start of such a statement. The readers leave out what does not end.
 MOST = 2000
 """Statements of one file that are looked at."""
+_NEAR = 40  # bytes to the end of a call
 _LOOK_BACK = 4000  # bytes of what may be between `import` and `from "x"`
 Match = re.Match[bytes]
 Reader = Callable[[Match], Iterator[Import]]
@@ -89,13 +90,16 @@ def _python(match: Match) -> Iterator[Import]:
         return
     listed = re.sub(r"#[^\n]*", "", _text(match[2])).replace("\\", " ").strip("() \t\r\n")
     names = tuple(name for name in _names(listed) if name == "*" or name.isidentifier())
-    if names:
-        yield Import("".join(_text(match[1]).split()), names, "from")
+    module = "".join(_text(match[1]).split())
+    if module and names:
+        yield Import(module, names, "from")
 
 
 def _javascript(match: Match) -> Iterator[Import]:
     module, word = _text(match[4]), _text(match[1])
     if word != "from":
+        if match[2] and match.string[match.end() : match.end() + _NEAR].lstrip()[:1] not in (b")", b","):
+            return  # a name that is put together
         yield Import(module, (), "import" if word == "import" else "require")
     elif match[2] is None:
         before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
@@ -144,7 +148,7 @@ def _rust(match: Match) -> Iterator[Import]:
 
 def _jvm(match: Match) -> Iterator[Import]:
     kind, module = "import static" if match[1] else "import", _text(match[2])
-    names = tuple(re.findall(r"[\w*]+(?=\s*(?:[,}]|$|=>))", _text(match[3])))
+    names = tuple(re.findall(r"(?:^|,)\s*([\w*]+)", _text(match[3])))
     yield Import(module.rstrip("."), names, kind)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from branchline.context import blobs
 from branchline.context.analysis import Analysis, Definition, Import, StoredPieces
-from branchline.context.postings import BLOCK, defined, held, named, unpack
+from branchline.context.postings import BLOCK, defined, held, named, unpack, unsealed
 from branchline.context.scan import Tree
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class IndexedCorpus:
             asked = _HOLDING.format(",".join("?" * len(some)))
             for key, block, data in self._index.database.execute(asked, some):
                 if block in self._files:
-                    places, counts = unpack(data)
+                    places, counts = unpack(unsealed(data))
                     found[key].update(zip(map(self._files[block].__getitem__, places), counts, strict=True))
         return {key: self._with_copies(files) for key, files in found.items()}
 

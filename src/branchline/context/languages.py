@@ -23,6 +23,7 @@ yaml: yaml yml; json: json jsonc json5 jsonl ipynb geojson map; toml: toml; xml:
 html: html htm xhtml; css: css; scss: scss sass; less: less; svg: svg; ini: ini cfg conf properties editorconfig
 csv: csv tsv; template: j2 jinja jinja2 erb ejs hbs mustache tmpl tpl; po: po pot; cmake: cmake; make: mk mak
 terraform: tf tfvars hcl; nix: nix; diff: diff patch; lock: lock; qml: qml; dot: dot gv; env: env
+dockerfile: dockerfile
 """
 _NAMES = {
     "makefile": "make", "gnumakefile": "make", "dockerfile": "dockerfile", "containerfile": "dockerfile",
@@ -102,9 +103,6 @@ def language_of(path: str, data: bytes = b"") -> str:
     stem, dot, ending = name.rpartition(".")
     if dot and stem:
         return _header(data) if ending == "h" else _of_ending(name, ending)
-    start, _, end = name.lower().partition(".")
-    if start == "dockerfile" or end == "dockerfile":
-        return "dockerfile"
     return _of_script(data)
 
 
@@ -113,7 +111,7 @@ def _of_ending(name: str, ending: str) -> str:
         return "cpp"
     if name.startswith("requirements") and ending in ("txt", "in"):
         return "requirements"
-    return _BY_ENDING.get(ending.lower(), "")
+    return "dockerfile" if name.lower().startswith("dockerfile.") else _BY_ENDING.get(ending.lower(), "")
 
 
 def _header(data: bytes) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
+from zlib import crc32
 
 from branchline.context.analysis import Analysis, Pieces
 from branchline.context.words import terms_of
@@ -82,6 +83,18 @@ def defined(name: str) -> bytes:
 def named(term: str) -> bytes:
     """The key of an index term of the names that files define."""
     return held(_NAMED + term)
+
+
+def sealed(data: bytes) -> bytes:
+    """Bytes to be stored, with a checksum: SQLite has none, and would return whatever has become of a page."""
+    return crc32(data).to_bytes(4, "little") + data
+
+
+def unsealed(data: object) -> bytes:
+    """What was sealed. Raises Damaged."""
+    if not isinstance(data, bytes) or crc32(data[4:]).to_bytes(4, "little") != data[:4]:
+        raise Damaged("a value is not what was stored")
+    return data[4:]
 
 
 def unpack(data: bytes) -> tuple[Sequence[int], Sequence[int]]:

@@ -52,11 +52,12 @@ class Anchors:
 
 
 def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ranked]:
-    """Every file with a score above zero, best first; equal ones in the order of their paths."""
+    """Every file with more to say for it than that it changes, best first; equal ones in the order of their paths."""
     seen = Sighting(query, corpus)
     points = {name: _scaled(getattr(signals, name)(seen), least=_ENOUGH.get(name, 0.0)) for name in _EARLY}
     points["target"] = dict.fromkeys(sorted(anchors.targets), 1.0)
-    points["scope"] = dict.fromkeys(sorted(anchors.scope), 1.0)
+    narrow = 1 - len(anchors.scope & seen.code) / max(1, len(seen.code))  # what may be anywhere says nothing
+    points["scope"] = dict.fromkeys(sorted(anchors.scope), narrow) if narrow > 0 else {}
     early = _total(seen, points)
     pieces = {file: seen.pieces(file) for file in _best(early, LOOKED_INTO)}
     points["chunk"] = _scaled(signals.chunk(pieces))
@@ -66,6 +67,7 @@ def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ran
     points["referenced"] = _scaled(signals.referenced(seen, seeds, pieces))
     points["imported"] = _scaled(signals.imported(seen, seeds)) if anchors.related else {}
     total, whole = _total(seen, points), sum(WEIGHTS.values())
+    matching = {file: total[file] for file in set[int]().union(*(points[name] for name in points if name != "churn"))}
     return [
         Ranked(
             file,
@@ -74,7 +76,7 @@ def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ran
             tuple(pieces.get(file, ())),
             flag_of(seen, file),
         )
-        for file in _best(total)
+        for file in _best(matching)
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from branchline.context.database import transaction
-from branchline.context.postings import BLOCK, Rows, living, merged, to_merge
+from branchline.context.postings import BLOCK, Rows, living, merged, sealed, to_merge, unsealed
 
 SEGMENTS = 8
 """Segments of a block, at most: each costs every query a look."""
@@ -21,7 +21,7 @@ def put_segment(database: sqlite3.Connection, block: int, rows: Rows) -> None:
         nonlocal size
         for key, data in rows:
             size += len(data)
-            yield number, key, data
+            yield number, key, sealed(data)
 
     database.executemany("INSERT INTO posting VALUES (?, ?, ?)", numbered())
     if size:
@@ -86,8 +86,12 @@ def _drop(database: sqlite3.Connection, dropped: Iterable[int]) -> None:
 
 
 def _merge(database: sqlite3.Connection, block: int, segments: list[int], change: Callable[[Rows], Rows]) -> None:
-    asked = "SELECT term, data FROM posting WHERE segment = ? ORDER BY term"
-    put_segment(database, block, change(merged(database.execute(asked, (number,)) for number in segments)))
+    put_segment(database, block, change(merged(_rows(database, number) for number in segments)))
     for number in segments:
         database.execute("DELETE FROM posting WHERE segment = ?", (number,))
         database.execute("DELETE FROM segment WHERE id = ?", (number,))
+
+
+def _rows(database: sqlite3.Connection, segment: int) -> Rows:
+    asked = "SELECT term, data FROM posting WHERE segment = ? ORDER BY term"
+    return ((key, unsealed(data)) for key, data in database.execute(asked, (segment,)))

@@ -49,7 +49,7 @@ def asking(repo: Repo, commit: str, tree: str) -> Callable[[ContextRequest], Man
             from branchline.context.broker import of_tree
 
             with _TURN:
-                opened.extend(() if opened else [of_tree(repo, commit, tree)])
+                opened.extend(() if opened else [of_tree(repo, commit, tree, settings=request.settings)])
                 return opened[0].manifest(request)
         except InvalidInput:
             raise

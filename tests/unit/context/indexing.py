@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from branchline.context.analysis import Analysis, Chunk, Definition, Import, Pieces
 from branchline.context.content import File, blob_id
@@ -40,7 +41,7 @@ def analyse(data: bytes, path: str) -> Analysis:
         end = line + paragraph.count("\n")
         chunks.append(Chunk("", "text", line, end, Counter(WORD.findall(paragraph))))
         words = WORD.findall(paragraph)
-        for word, name in zip(words, words[1:], strict=False):
+        for word, name in pairwise(words):
             if word == "def":
                 definitions.append(Definition(name, "function", line, end, line, ""))
             if word == "import":

@@ -1,6 +1,7 @@
 """Segments of the inverted index: made, joined, thinned out."""
 
 import sqlite3
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -17,8 +18,10 @@ from branchline.context.postings import (
     living,
     merged,
     named,
+    sealed,
     to_merge,
     unpack,
+    unsealed,
 )
 from unit.context.indexing import analyse, pieces_of
 
@@ -58,8 +61,8 @@ def test_terms_names_and_terms_of_names() -> None:
 
 def test_a_count_has_a_limit() -> None:
     made = Segment()
-    assert added(made, 1, "many " * (MOST + 5) + "few") == MOST + 6
-    assert lists(made.rows()) == {held("many"): {1: MOST}, held("few"): {1: 1}}
+    assert added(made, 1, "many " * (MOST + 5) + "rare") == MOST + 6
+    assert lists(made.rows()) == {held("many"): {1: MOST}, held("rare"): {1: 1}}
 
 
 def test_any_name_has_a_key() -> None:
@@ -73,6 +76,17 @@ def test_a_list_that_is_cut_off() -> None:
     assert isinstance(caught.value, sqlite3.DatabaseError)
 
 
+@given(st.binary(max_size=20), st.integers(0, 200))
+def test_a_changed_value_is_damage(data: bytes, at: int) -> None:
+    kept = sealed(data)
+    assert unsealed(kept) == data
+    flipped = bytearray(kept)
+    flipped[at % len(kept)] ^= 1 << at % 8
+    for bad in (bytes(flipped), kept[:-1], "text", 7, None):
+        with pytest.raises(Damaged):
+            unsealed(bad)
+
+
 TEXTS = st.dictionaries(st.integers(1, 30), st.text("ab \n", max_size=20), max_size=6)
 
 
@@ -80,8 +94,7 @@ TEXTS = st.dictionaries(st.integers(1, 30), st.text("ab \n", max_size=20), max_s
 def test_segments_joined_are_one_segment(texts: dict[int, str], cuts: list[int]) -> None:
     bounds = [0, *sorted(set(cuts)), 31]
     parts = [
-        segment({blob: text for blob, text in texts.items() if low < blob <= high})
-        for low, high in zip(bounds, bounds[1:], strict=False)
+        segment({blob: text for blob, text in texts.items() if low < blob <= high}) for low, high in pairwise(bounds)
     ]
     assert lists(merged([part.rows() for part in parts])) == lists(segment(texts).rows())
 

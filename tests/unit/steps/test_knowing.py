@@ -88,7 +88,11 @@ def test_why_a_file_is_given() -> None:
     points = {"title": 0.1, "symbols": 0.5, "imports": 0.3}
     ranked = file("a.py", breakdown=points)
     target, pin = file("b.py", included_as="target", breakdown=points), file("c.py", included_as="pin")
-    assert [one.why for one in given(manifest(ranked, target, pin))] == ["symbols, imports", "part of the task", "always given"]
+    assert [one.why for one in given(manifest(ranked, target, pin))] == [
+        "symbols, imports",
+        "part of the task",
+        "always given",
+    ]
 
 
 def test_a_plain_file_is_written_down_as_briefly_as_ever() -> None:
