@@ -43,17 +43,18 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def ranking(tree: Path, text: str, **anchors: str) -> dict[str, Ranked]:
+def ranking(tree: Path, text: str, *, targets: str = "", scope: str = "") -> dict[str, Ranked]:
     """The ranking for a text, by path, best first."""
     corpus = of_folder(tree, cache=tree.parent / "cache").corpus
-    numbers = {path: file for file, path in enumerate(corpus.paths)}
-    fixed = {name: frozenset({numbers[path]}) for name, path in anchors.items()}
-    return {corpus.paths[one.file]: one for one in rank(parse(text), corpus, Anchors(**fixed))}
+    chosen, may_change = (
+        frozenset(file for file, path in enumerate(corpus.paths) if path == only) for only in (targets, scope)
+    )
+    return {corpus.paths[one.file]: one for one in rank(parse(text), corpus, Anchors(chosen, may_change))}
 
 
-def given(tree: Path, text: str, signal: str, **anchors: str) -> list[str]:
+def given(tree: Path, text: str, signal: str) -> list[str]:
     """The files that a signal gives points to, the most first."""
-    found = ranking(tree, text, **anchors)
+    found = ranking(tree, text)
     having = [path for path in found if signal in found[path].breakdown]
     return sorted(having, key=lambda path: -found[path].breakdown[signal])
 
