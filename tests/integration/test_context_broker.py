@@ -84,7 +84,14 @@ def test_targets_are_in_whatever_the_budget(project: Project, tmp_path: Path) ->
     request = ContextRequest(targets=("app/money.py",), settings=ContextSettings(max_tokens=1))
     manifest = asked(project, tmp_path).manifest(request)
     assert [file.path for file in manifest.files] == ["app/money.py"]
-    assert manifest.warnings
+    assert "targets alone need" in manifest.warnings[0]
+
+
+def test_a_pin_that_pins_nothing_is_told(project: Project, tmp_path: Path) -> None:
+    request = ContextRequest(text="order_total", settings=ContextSettings(pin=("app/*.py", "[a")))
+    manifest = asked(project, tmp_path).manifest(request)
+    assert manifest.warnings == ("no file matches the pin [a",)
+    assert [file.path for file in manifest.files if file.included_as == "pin"] == ["app/orders.py", "app/money.py"]
 
 
 def test_why_a_file_is_in_or_out(project: Project, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ class TestSettings:
     def test_targets_alone_over_the_budget_are_in_with_a_warning(self, project: Project) -> None:
         ran = context(project, "--target", "src/session.py", "--max-tokens", "1", "--json")
         assert names(ran.json) == ["src/session.py"]
-        assert ran.err.startswith("warning: targets alone need ")
+        assert ran.err.startswith("warning: the targets alone need ")
 
 
 class TestExplain:

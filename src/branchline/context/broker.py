@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from weakref import finalize
 
+from msgspec.structs import replace as replace_fields
+
 from branchline.context.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.cache import Index
 from branchline.context.database import default_folder
@@ -25,6 +27,7 @@ from branchline.context.scan import Tree, tree_of, work_tree
 from branchline.context.tokens import Counter, counter
 from branchline.context.writing import Analyse
 from branchline.core.bans import ban_of
+from branchline.core.globs import matches as matches_glob
 from branchline.core.globs import matches_any
 from branchline.core.manifest import (
     Candidate,
@@ -69,7 +72,7 @@ class Broker:
 
     def manifest(self, request: ContextRequest) -> Manifest:
         """Choose the files. Raises InvalidInput for a target that is not in the tree."""
-        return assembled(
+        made = assembled(
             request,
             self._selected(request, self._ranked(request)),
             tree=self.tree.fingerprint,
@@ -77,6 +80,8 @@ class Broker:
             tokens_by=counter(request.settings.exact_tokens).name,
             config=fingerprint(request.settings, ANALYSIS_VERSION, RANKING_VERSION),
         )
+        idle = [glob for glob in request.settings.pin if not any(matches_glob(glob, path) for path in self._files)]
+        return replace_fields(made, warnings=(*made.warnings, *(f"no file matches the pin {glob}" for glob in idle)))
 
     def explain(self, request: ContextRequest, path: str) -> Explanation:
         """Say why a file is in the manifest of a request, or out of it. Raises InvalidInput if the tree has it not."""

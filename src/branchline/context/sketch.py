@@ -18,7 +18,7 @@ _GENERAL = rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
     |predicate|type|typealias|cpdef|cdef|view|table|trigger|method|constructor|init)[ \t]+
     (?:if[ \t]+not[ \t]+exists[ \t]+)?(?:<[^>\n]*>[ \t]*)?["`]?([A-Za-z_][\w.:$?!-]*)"""
 _SHELL = rb"^([ \t]*)(function[ \t]+|(?=[\w.:-]+[ \t]*\([ \t]*\)))([A-Za-z_][\w.:-]*)"
-_LISP = rb"^(\s*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)"
+_LISP = rb"^([ \t]*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)"
 _ASSIGNED = rb"^([ \t]*)()([A-Za-z_][\w.$]*)[ \t]*(?:<-|=)[ \t]*(?:function\b|\([^()\n]*\)[ \t]*[-=]>)"
 _PATTERNS = {
     **dict.fromkeys(("shell", "batch"), (_SHELL,)),

@@ -185,7 +185,7 @@ def _warnings(
 ) -> Iterator[str]:
     needed = sum(file.tokens for file in files if file.included_as == "target")
     if needed > limit:
-        yield f"targets alone need {needed} tokens, the budget is {limit}"
+        yield f"the targets alone need {needed} tokens, where there is room for {limit}"
     targets = frozenset(request.targets)
     reasons = Counter(out.reason for out in outs if out.path in targets)
     if reasons:

@@ -30,10 +30,14 @@ def file_of(folder: Path) -> Path:
     return path
 
 
-def naive(texts: Mapping[str, str], term: str) -> dict[int, int]:
-    """Which of the files hold a term, worked out by hand."""
-    counts = (sum(terms_of(word).count(term) for word in WORD.findall(texts[path])) for path in sorted(texts))
-    return {file: count for file, count in enumerate(counts) if count}
+def naive(texts: Mapping[str, str]) -> dict[str, list[tuple[int, int]]]:
+    """Which of the files hold each term, worked out by hand."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for file, path in enumerate(sorted(texts)):
+        counts = Counter(term for word in WORD.findall(texts[path]) for term in terms_of(word))
+        for term, count in counts.items():
+            found.setdefault(term, []).append((file, count))
+    return found
 
 
 def check(index: Index, texts: Mapping[str, str]) -> None:
@@ -41,11 +45,14 @@ def check(index: Index, texts: Mapping[str, str]) -> None:
     corpus = index.corpus(tree_with(texts))
     assert list(corpus.paths) == sorted(texts)
     words = {word for text in texts.values() for word in WORD.findall(text)}
+    wanted = naive(texts)
     for term in {term for word in words for term in terms_of(word)}:
-        assert list(corpus.postings(term).items()) == list(naive(texts, term).items())
-    for name in words:
-        wanted = [file for file, path in enumerate(sorted(texts)) if re.search(rf"def\s+{name}\b", texts[path])]
-        assert corpus.defining([name]) == ({name: wanted} if wanted else {})
+        assert list(corpus.postings(term).items()) == wanted[term]
+    definers: dict[str, list[int]] = {}
+    for file, path in enumerate(sorted(texts)):
+        for name in sorted(set(re.findall(r"def\s+(\w+)", texts[path], re.ASCII))):
+            definers.setdefault(name, []).append(file)
+    assert corpus.defining(words) == definers
     for file, path in enumerate(sorted(texts)):
         assert corpus.analysis(file).sha256 == analyse(texts[path].encode(), path).sha256
         assert corpus.lengths[file] == sum(len(terms_of(word)) for word in WORD.findall(texts[path]))

@@ -98,7 +98,7 @@ def test_targets_are_in_whatever_they_cost() -> None:
     assert {file.included_as for file in chosen.files} == {"target"}
     assert chosen.total_tokens == 200
     assert chosen.truncated
-    assert chosen.warnings == ("targets alone need 200 tokens, the budget is 150",)
+    assert chosen.warnings == ("the targets alone need 200 tokens, where there is room for 150",)
     assert not select(request("b", "a", max_tokens=200), [made("b"), made("a")]).warnings
 
 
@@ -228,7 +228,7 @@ def test_nothing_at_all() -> None:
 def test_the_budget_is_of_the_task_or_asked_for_within_the_window(kind: TaskType, fields: Any, expected: int) -> None:
     asked = ContextRequest(task_type=kind, targets=("a",), settings=ContextSettings(max_file_tokens=10**6, **fields))
     (told,) = select(asked, [made("a", tokens=100_000)]).warnings
-    assert told == f"targets alone need 100000 tokens, the budget is {expected}"
+    assert told == f"the targets alone need 100000 tokens, where there is room for {expected}"
 
 
 def test_a_margin_is_kept_back() -> None:
