@@ -18,7 +18,6 @@ from branchline.context.excerpts import forms
 from branchline.context.graph import ImportGraph
 from branchline.context.history import History, history_of
 from branchline.context.indexed import IndexedCorpus
-from branchline.context.languages import category_of, language_of
 from branchline.context.manifest import assembled, fingerprint
 from branchline.context.query import parse
 from branchline.context.rank import RANKING_VERSION, Anchors, Ranked, rank
@@ -197,8 +196,7 @@ class Broker:
         return select(request, candidates, [*unseen, *unread], budget=int(request.budget * (1 - count.margin)))
 
     def _category(self, file: int) -> Category:
-        path = self.corpus.paths[file]
-        return category_of(path, language_of(path))
+        return self.corpus.about_paths.categories[file]
 
     def _candidate(self, one: Ranked, count: Counter) -> Candidate:
         """A ranked file with the forms it can be shown in."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from branchline.context.analysis import Analysis, StoredPieces
+from branchline.context.paths import Paths
 
 
 class Corpus(Protocol):
@@ -16,6 +17,10 @@ class Corpus(Protocol):
     @property
     def lengths(self) -> Sequence[int]:
         """Terms in each file."""
+
+    @property
+    def about_paths(self) -> Paths:
+        """What the paths say."""
 
     def postings(self, term: str) -> Mapping[int, int]:
         """The files that hold an index term (see `words.terms_of`), each with how often."""

@@ -3,10 +3,12 @@
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from branchline.context import blobs
-from branchline.context.analysis import Analysis, Definition, Import, StoredPieces
+from branchline.context.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, StoredPieces
+from branchline.context.paths import VERSION, Paths
 from branchline.context.postings import BLOCK, defined, held, named, unpack, unsealed
 from branchline.context.scan import Tree
 
@@ -67,6 +69,16 @@ class IndexedCorpus:
         }
         self._pieces: dict[int, StoredPieces] = {}
         self._number(members)
+
+    @cached_property
+    def about_paths(self) -> Paths:
+        """What the paths say, kept by the tree's fingerprint."""
+        key = f"paths/{VERSION}/{ANALYSIS_VERSION}/{self._tree.fingerprint}/{len(self.paths)}"
+        known = Paths.from_bytes(self._index.get(key) or b"", len(self.paths))
+        if known is None:
+            known = Paths.of(self.paths)
+            self._index.put(key, known.to_bytes())
+        return known
 
     def postings(self, term: str) -> Mapping[int, int]:
         """The files that hold an index term (see `words.terms_of`), each with how often, by their numbers."""

@@ -55,9 +55,9 @@ _SHEBANG_LANGUAGES = {
     "ruby": "ruby", "php": "php", "perl": "perl", "lua": "lua", "Rscript": "r",
 }  # fmt: skip
 _CPP = re.compile(
-    rb"^\s*(?:template\s*<|namespace\b|class\s+\w+|using\s+\w|(?:public|private|protected)\s*:)|std::", re.MULTILINE
+    rb"^[ \t]*(?:template\s*<|namespace\b|class\s+\w+|using\s+\w|(?:public|private|protected)\s*:)|std::", re.MULTILINE
 )
-_OBJC = re.compile(rb"^\s*(?:@interface|@implementation|@protocol|@class|#import)\b", re.MULTILINE)
+_OBJC = re.compile(rb"^[ \t]*(?:@interface|@implementation|@protocol|@class|#import)\b", re.MULTILINE)
 _PEEK = 65_536  # bytes; what a header is shows early
 
 _TEST_FOLDERS = frozenset(

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from branchline.context import signals
 from branchline.context.corpus import Corpus
-from branchline.context.languages import vendored
 from branchline.context.query import Query
 from branchline.context.sighting import Points, Sighting
 
@@ -21,7 +21,7 @@ ASIDE = frozenset({
     "script", "scripts", "tools", "release", "bin", "ci", "utils", "build", "extras", "setup.py", "contrib",
 })  # fmt: skip
 """First parts of paths that hold code about the code."""
-LOOKED_INTO, SEEDS = 80, 20
+LOOKED_INTO, SEEDS, RANKED = 80, 20, 5000
 _ENOUGH = {"mention": 1.0, "tested": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
 """How many points are full evidence, whatever other files have."""
 RANKING_VERSION = "1"
@@ -52,7 +52,7 @@ class Anchors:
 
 
 def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ranked]:
-    """Every file with more to say for it than that it changes, best first; equal ones in the order of their paths."""
+    """The files, at most RANKED, that more speaks for than that they change, best first; equal ones as their paths."""
     seen = Sighting(query, corpus)
     points = {name: _scaled(getattr(signals, name)(seen), least=_ENOUGH.get(name, 0.0)) for name in _EARLY}
     points["target"] = dict.fromkeys(sorted(anchors.targets), 1.0)
@@ -76,7 +76,7 @@ def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ran
             tuple(pieces.get(file, ())),
             flag_of(seen, file),
         )
-        for file in _best(matching)
+        for file in _best(matching, RANKED)
     ]
 
 
@@ -97,7 +97,7 @@ def _total(seen: Sighting, points: Mapping[str, Points]) -> Points:
 
 def flag_of(seen: Sighting, file: int) -> str:
     """Why a file is less worth reading than its words say; of what is in it only the likely files were looked at."""
-    return "vendored" if vendored(seen.corpus.paths[file]) else seen.flags.get(file, "")
+    return "vendored" if file in seen.corpus.about_paths.vendored else seen.flags.get(file, "")
 
 
 def prior(seen: Sighting, file: int) -> float:
@@ -110,8 +110,8 @@ def prior(seen: Sighting, file: int) -> float:
     return (0.85 if path.split("/", 1)[0] in ASIDE else 1.0) * (0.9 if path.endswith("__init__.py") else 1.0)
 
 
-def _best(points: Points, most: int | None = None) -> list[int]:
-    return sorted(points, key=lambda file: (-round(points[file], 9), file))[:most]
+def _best(points: Points, most: int) -> list[int]:
+    return nsmallest(most, points, key=lambda file: (-round(points[file], 9), file))
 
 
 def _seeds(points: Points, files: Iterable[int]) -> Points:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from branchline.context.analysis import Piece
 from branchline.context.corpus import Corpus
+from branchline.context.paths import terms_in
 from branchline.context.query import Query
 from branchline.context.rank import Ranked
 from branchline.context.sighting import Sighting
@@ -24,7 +25,7 @@ def matches(query: Query, corpus: Corpus, ranked: Ranked) -> dict[str, tuple[str
         "lexical": held(seen.weights),
         "title": held(seen.weighted(query.title)),
         "compound": held(seen.weighted(query.compounds)),
-        "path": sorted({*query.title, *query.prose, *query.compounds} & seen.stems[file]),
+        "path": sorted({*query.title, *query.prose, *query.compounds} & terms_in(corpus.paths[file])),
         "chunk": [_piece(heads[place]) for _, place in ranked.pieces[:3]],
         "mention": [text for text in query.mentions if file in seen.located(text)],
         "trace": [text for text in query.frames if file in seen.located(text)],

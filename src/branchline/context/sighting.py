@@ -8,9 +8,7 @@ from functools import cached_property
 from math import log
 
 from branchline.context.corpus import Corpus
-from branchline.context.languages import category_of, language_of
 from branchline.context.query import Query
-from branchline.context.words import WORD, terms_of
 
 Points = dict[int, float]
 K1, B, CHUNK_B = 1.2, 0.75, 0.5
@@ -27,7 +25,7 @@ class Sighting:
     def __init__(self, query: Query, corpus: Corpus) -> None:
         """Look nothing up yet. `flags`: of the files whose pieces were looked at, why one is not worth reading."""
         self.query, self.corpus = query, corpus
-        self.categories = [category_of(path, language_of(path)) for path in corpus.paths]
+        self.categories = corpus.about_paths.categories
         self.code = frozenset(file for file, category in enumerate(self.categories) if category == "code")
         self.flags: dict[int, str] = {}
         self.average = sum(corpus.lengths) / max(1, len(corpus.lengths)) or 1.0
@@ -44,7 +42,7 @@ class Sighting:
         count, rarity = len(self.code), {}
         for term, files in self.found.items():
             if held := len(self.code.intersection(files)):
-                named = term in self.path_files or self.corpus.naming(term)
+                named = self.corpus.about_paths.holding(term) or self.corpus.naming(term)
                 rarity[term] = log(1 + (count - held + 0.5) / (held + 0.5)) * (1.0 if named else UNNAMED)
         return rarity
 
@@ -56,23 +54,6 @@ class Sighting:
     def weights(self) -> dict[str, float]:
         """What each term of the query is worth where it is found."""
         return self.weighted(self.query.terms)
-
-    @cached_property
-    def stems(self) -> list[frozenset[str]]:
-        """The terms of each path, without the ending of its name."""
-        return [
-            frozenset(term for word in WORD.findall(os.path.splitext(path)[0]) for term in terms_of(word))
-            for path in self.corpus.paths
-        ]
-
-    @cached_property
-    def path_files(self) -> dict[str, list[int]]:
-        """Each term of a code file's path to those files."""
-        held = defaultdict[str, list[int]](list)
-        for file in sorted(self.code):
-            for term in self.stems[file]:
-                held[term].append(file)
-        return dict(held)
 
     @cached_property
     def by_name(self) -> dict[str, list[int]]:

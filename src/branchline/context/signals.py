@@ -45,8 +45,9 @@ def path(seen: Sighting) -> Points:
     titled = {*seen.query.title, *(compound for compound, weight in seen.query.compounds.items() if weight == 1.0)}
     wanted = {*titled, *seen.query.prose, *seen.query.compounds}
     points = defaultdict[int, float](float)
-    for term in sorted(wanted & seen.path_files.keys()):
-        files = seen.path_files[term]
+    for term in sorted(wanted):
+        if not (files := seen.corpus.about_paths.holding(term)):
+            continue
         worth = log(len(seen.code) / len(files) + 1) * (1.0 if term in titled else 0.5)
         for file in files:
             name = os.path.basename(seen.corpus.paths[file])
