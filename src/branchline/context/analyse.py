@@ -22,7 +22,7 @@ _GENERATED = (
     rb"|(?i:(?:this file (?:is|was) |auto(?:matically)?[- ]?)+generated\b(?s:.{0,200})(?:\bnot|n't) (?:edit|modify)))"
 )
 _GENERATED_NAME = r"_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.(?:cs|dart)$|\.[dD]esigner\.cs$"
-_SCRIPT = rb"<script\b[^>]*>(.*?)</script\s*>"
+_SCRIPT = rb"<script\b[^>]*>"
 _EMBEDDED = {"vue": "typescript", "svelte": "typescript"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -74,8 +74,12 @@ def _outline(text: bytes, language: str) -> tuple[list[Found], tuple[Import, ...
 def _scripts(text: bytes) -> bytes:
     """The scripts in a page, each where it was, the rest blank."""
     page = bytearray(re.sub(rb"[^\n]", b" ", text))
-    for script in re.finditer(_SCRIPT, text, re.DOTALL | re.IGNORECASE):
-        page[script.start(1) : script.end(1)] = script[1]
+    lowered, end = text.lower(), 0
+    while opening := re.compile(_SCRIPT).search(lowered, end):
+        start, end = opening.end(), lowered.find(b"</script", opening.end())
+        if end < 0:
+            break
+        page[start:end] = text[start:end]
     return bytes(page)
 
 

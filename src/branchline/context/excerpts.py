@@ -24,7 +24,7 @@ Scored = Sequence[tuple[float, Span]]
 
 
 def forms(
-    text: str, analysis: Analysis, spans: Scored, count: Callable[[str], int], *, max_tokens: int = 1500
+    text: str, analysis: Analysis, spans: Scored, count: Callable[[str], int], *, max_tokens: int = 1000
 ) -> tuple[Form, ...]:
     """Every form of a file that is worth having, from the smallest to the largest; the last one is the whole file.
 

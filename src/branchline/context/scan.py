@@ -7,7 +7,6 @@ never refreshes it here. The rest is hashed as git would, so that a blob id name
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -170,9 +169,6 @@ def _head(repo: Repo) -> tuple[str, int]:
 
 
 def _ls_files(repo: Repo, prefix: str) -> bytes:
-    for shared in repo.git_dir.glob("sharedindex.*"):  # git looks for the rest of a split index beside its HEAD
-        with suppress(FileExistsError):
-            (repo.content.git_dir / shared.name).symlink_to(shared)
     git = repo.content.at(repo.root, repo.git_dir / "index")
     below = ("--", prefix) if prefix else ()
     return git.call("ls-files", *_LISTED, *_EXCLUDED, *below, env={"GIT_LITERAL_PATHSPECS": "1"})

@@ -33,7 +33,7 @@ class ContextSettings(Model, frozen=True, kw_only=True):
     """
 
     max_tokens: Positive | None = None
-    max_files: Positive = 40
+    max_files: Positive = 50
     max_file_tokens: Positive = 8000
     window: Positive | None = None
     caps: Caps = Caps()

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from branchline.context import cache
 from branchline.context.analysis import Analysis
 from branchline.context.cache import Index
-from branchline.context.scan import Tree
 from branchline.context.words import WORD, terms_of
 from unit.context.indexing import Texts, analyse, tree_with
 
@@ -140,6 +139,13 @@ def test_values_are_kept_until_there_are_too_many(tmp_path: Path) -> None:
         assert index.get("large 69") == megabyte
 
 
+def test_a_tree_of_known_blobs_is_kept_too() -> None:
+    index = Index.open(None)
+    index.add(tree_with(FILES), analyse)
+    assert index.add(tree_with({"a.py": FILES["a.py"]}), analyse) == 0
+    assert index.database.execute("SELECT count(*) FROM tree").fetchone() == (2,)
+
+
 def test_trees_are_kept_until_there_are_too_many(tmp_path: Path) -> None:
     with Index.open(tmp_path) as index:
         for number in range(40):
@@ -228,6 +234,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, seed: int) -> None:
 def test_damage_under_a_query_is_mended(tmp_path: Path) -> None:
     with Index.open(tmp_path) as index:
         tree = tree_with(FILES)
+        index.add(tree_with(many()), analyse)
         index.add(tree, analyse)
         corpus, other = index.corpus(tree), index.corpus(tree)
         index.database.execute("UPDATE chunks SET data = x'78787878'")
@@ -301,22 +308,11 @@ def test_an_index_whose_file_goes_while_it_is_used(tmp_path: Path) -> None:
         check(index, FILES)
 
 
-def test_the_wrong_thread_is_our_own_fault(tmp_path: Path) -> None:
-    import threading
-
+def test_a_closed_index_is_our_own_fault(tmp_path: Path) -> None:
     with Index.open(tmp_path) as index:
         index.add(tree_with(FILES), analyse)
-        caught: list[Exception] = []
-
-        def elsewhere(tree: Tree) -> None:
-            try:
-                index.add(tree, analyse)
-            except sqlite3.ProgrammingError as error:
-                caught.append(error)
-
-        thread = threading.Thread(target=elsewhere, args=(tree_with(FILES),))
-        thread.start()
-        thread.join()
-        assert len(caught) == 1
-        assert file_of(tmp_path).exists()
-        check(index, FILES)
+    with pytest.raises(sqlite3.ProgrammingError):
+        index.add(tree_with(FILES), analyse)
+    assert index.warnings == []
+    with Index.open(tmp_path) as index:
+        assert index.add(tree_with(FILES), analyse) == 0

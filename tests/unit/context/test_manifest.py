@@ -104,7 +104,7 @@ def test_it_tells_what_was_asked_and_found() -> None:
         target_files=("a\udcff.py",),
         scope=("src/**",),
         max_tokens=80_000,
-        max_files=40,
+        max_files=50,
     )
     assert (manifest.total_files, manifest.total_tokens, manifest.truncated) == (1, 10, False)
     assert [type(file) for file in manifest.files] == [ManifestFile]
@@ -125,7 +125,7 @@ def test_a_fingerprint_tells_settings_and_parts_apart() -> None:
         fingerprint(ContextSettings(pin=("\udcff",))),
     ]
     assert len(set(prints)) == 5
-    assert prints[0] == fingerprint(ContextSettings(max_files=40))
+    assert prints[0] == fingerprint(ContextSettings(max_files=50))
     assert len(prints[0]) == 64
 
 

@@ -43,6 +43,7 @@ def test_what_is_changed_is_as_on_disk(box: Sandbox) -> None:
     box.write({"staged.txt": "two\n"})
     tree = work_tree(box.root)
     assert contents(tree) == {"a.txt": b"two\n", "new.txt": b"new\n", "staged.txt": b"two\n"}
+    assert tree.skipped == (("link", "link"),)
     assert oids(tree)["new.txt"] == box.git("hash-object", "new.txt").strip()
     assert {file.path: file.size for file in tree.files}["a.txt"] == 4
     assert tree.fingerprint != before
@@ -76,12 +77,13 @@ def test_the_index_is_never_written(box: Sandbox) -> None:
 
 
 def test_a_folder_inside_a_repository(box: Sandbox) -> None:
-    box.commit({"src/deep/c.py": "c = 1\n", "src[x]/d.py": "d = 1\n"})
+    box.commit({"src/deep/c.py": "c = 1\n", "src[x]/d.py": "d = 1\n", ":!src/e.py": "e = 1\n"})
     box.write({"src/new.py": "n = 1\n"})
     tree = work_tree(box.root / "src")
     assert contents(tree) == {"b.py": b"b = 1\n", "deep/c.py": b"c = 1\n", "new.py": b"n = 1\n"}
     assert tree.commit == box.git("rev-parse", "HEAD").strip()
     assert paths(work_tree(box.root / "src[x]")) == ["d.py"]
+    assert paths(work_tree(box.root / ":!src")) == ["e.py"]
 
 
 def test_a_folder_that_the_repository_ignores(box: Sandbox) -> None:
@@ -160,10 +162,14 @@ def test_a_sparse_checkout(box: Sandbox, sparse_index: str) -> None:
 
 
 def test_a_split_index(box: Sandbox) -> None:
+    os.utime(box.root / "a.txt", (1, 1))
+    box.git("update-index", "--refresh")
     box.git("update-index", "--split-index")
     box.write({"c.txt": "c\n"})
     box.git("add", "c.txt")
-    assert paths(work_tree(box.root)) == ["a.txt", "c.txt", "src/b.py"]
+    assert list((box.root / ".git").glob("sharedindex.*"))
+    tree = work_tree(box.root)
+    assert (paths(tree), tree.commit != "") == (["a.txt", "c.txt", "src/b.py"], True)
 
 
 def test_a_conflict_is_as_on_disk(box: Sandbox) -> None:

@@ -75,14 +75,13 @@ def test_nothing_is_dropped_while_there_is_room(database: sqlite3.Connection) ->
 
 def test_what_was_used_last_stays(database: sqlite3.Connection) -> None:
     words = " ".join(f"w{number}" for number in range(3000))
-    old, kept, new = (store(database, f"common {day} {words}", day) for day in (1, 2, 3))
-    filled = 4096 * (database.execute("PRAGMA page_count").fetchone()[0])
-    assert prune(database, filled - 1, {old}) == 1
-    assert set(holding(database, "common")) == {old, new}
-    assert kept not in holding(database, "w7")
-    assert [row[0] for row in database.execute("SELECT id FROM blob ORDER BY id")] == [old, new]
-    assert count(database, "outline") == count(database, "chunks") == 2
-    assert prune(database, 0, {old, new}) == 0
+    kept, new, old, older = (store(database, f"common {day} {words}", day) for day in (1, 4, 3, 2))
+    filled = 4096 * int(database.execute("PRAGMA page_count").fetchone()[0])
+    assert prune(database, filled - 1, {kept}) == 1
+    assert set(holding(database, "common")) == set(holding(database, "w7")) == {kept, new, old}
+    assert [row[0] for row in database.execute("SELECT id FROM blob ORDER BY id")] == [kept, new, old] != [older]
+    assert count(database, "outline") == count(database, "chunks") == 3
+    assert prune(database, 0, {kept, new, old}) == 0
 
 
 def test_all_may_go(database: sqlite3.Connection) -> None:
