@@ -22,7 +22,7 @@ _GENERATED = (
     rb"|(?i:(?:this file (?:is|was) |auto(?:matically)?[- ]?)+generated\b(?s:.{0,200})(?:\bnot|n't) (?:edit|modify)))"
 )
 _GENERATED_NAME = r"_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.(?:cs|dart)$|\.[dD]esigner\.cs$"
-_SCRIPT = rb"<script\b[^>]*>"
+_SCRIPT = rb"<script\b[^>]{0,500}>"
 _EMBEDDED = {"vue": "typescript", "svelte": "typescript"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 

@@ -53,7 +53,9 @@ def connect(path: Path | None) -> sqlite3.Connection:
     """Open the index, and make it if there is none; None: in memory. Raises sqlite3.Error, Damaged, OSError."""
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it tells of the files' content
-    database = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
+    database = sqlite3.connect(
+        path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )  # used by one thread at a time, but closed by whichever finds that nobody needs it any more
     try:
         if not _is_ours(database):
             with turn(path):

@@ -25,7 +25,7 @@ _PYTHON = (
 )
 _JAVASCRIPT = rb"""\b(from|import|require(?:\.resolve)?|jest\.mock|vi\.mock)\s*(\(\s*)?(?:/\*[^*]*\*/\s*)?(["'`])([^"'`\n$]{1,400})\3"""
 _CLAUSE = rb"\b(import|export)\b(?!\s*[.(])"
-_GO = rb"^import[ \t]*(?:\(([^)]{0,50000})\)|([^\n(]+))"
+_GO = rb"^import[ \t]*(?:\(([^)]{0,8000})\)|([^\n(]+))"
 _GO_SPEC = r"""["`]([^"`\n]+)["`]"""
 _RUST = rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});?|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
 _RUST_TREE = r"[\w:*#]+(?:\s+as\s+\w+)?|[{},]"
