@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from branchline.core.manifest import Explanation, Manifest
 
 WIDEST = 120
-ALLOCATIONS = 100_000
-"""Objects between two looks for garbage: a query makes next to none, and looking every 700 takes a tenth of it."""
 at_least_one = click.IntRange(min=1)
 there_type = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -74,8 +72,7 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     from branchline.context.broker import of_folder
 
     indexing = Indexing()
-    usual = gc.get_threshold()
-    gc.set_threshold(ALLOCATIONS)
+    gc.disable()  # neither a query nor an analysis makes cycles; looking for them takes a fifth of either
     try:
         broker = of_folder(options["root"], settings=request.settings, cache=cache, on_progress=indexing.hear)
         if file is not None:
@@ -83,7 +80,7 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
             return
         manifest = broker.manifest(request)
     finally:
-        gc.set_threshold(*usual)
+        gc.enable()
         indexing.end()
     _give(manifest, broker, form, out)
     sys.stdout.flush()
