@@ -96,3 +96,8 @@ def test_many_blobs_in_one_call(repo: Repo) -> None:
     assert list(repo.read_blobs([])) == []
     with pytest.raises(GitError, match="no object"):
         list(repo.read_blobs(["0" * 40]))
+
+
+def test_sizes_of_blobs_of_which_one_is_missing(box: Sandbox, repo: Repo) -> None:
+    oid = box.git("rev-parse", "HEAD:a.txt").strip()
+    assert repo.sizes([oid, "1" * 40]) == {oid: 14}

@@ -33,6 +33,7 @@ def test_a_repository_without_commits(tmp_path: Path) -> None:
     with pytest.raises(NoCommits) as caught:
         Repo.open(tmp_path)
     assert "git commit" in caught.value.hint
+    assert Repo.find(tmp_path).root == tmp_path.resolve()
 
 
 def test_open_from_a_folder_inside(box: Sandbox) -> None:
