@@ -102,10 +102,19 @@ def _javascript(match: Match) -> Iterator[Import]:
             return  # a name that is put together
         yield Import(module, (), "import" if word == "import" else "require")
     elif match[2] is None:
-        before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
-        clauses = list(re.finditer(_CLAUSE, before))
-        if clauses:
-            yield Import(module, tuple(_bindings(_text(before[clauses[-1].end() :]))), clauses[-1][1].decode())
+        clause = _clause(match.string, match.start())
+        if clause:
+            names = _bindings(_text(match.string[clause.end() : match.start()]))
+            yield Import(module, tuple(names), _text(clause[1]))
+
+
+def _clause(data: bytes, end: int) -> Match | None:
+    """The last `import` or `export` before a place that may go on to there."""
+    pattern, place, least = re.compile(_CLAUSE), end, max(0, end - _LOOK_BACK)
+    while (place := max(data.rfind(word, least, place) for word in (b"import", b"export"))) >= 0:
+        if match := pattern.match(data, place):
+            return match
+    return None
 
 
 def _bindings(clause: str) -> Iterator[str]:

@@ -135,9 +135,10 @@ def test_others_do_not(path: str, text: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 def test_encodings(encoding: str) -> None:
-    found = analyse("# é\r\ndef größe():\r\n    return wort\r\n".encode(encoding), "a.py")
+    found = analyse("import os  # é\r\ndef größe():\r\n    return wort\r\n".encode(encoding), "a.py")
+    assert [one.module for one in found.imports] == ["os"]
     assert (found.flag, found.lines, [one.name for one in found.definitions]) == ("", 3, ["größe"])
-    assert "wort" in found.chunks[0].words
+    assert "wort" in found.chunks[-1].words
 
 
 def test_nothing_but_a_mark() -> None:
@@ -150,6 +151,27 @@ def test_deep_nesting(ending: str) -> None:
     for piece in (b"(", b"{\n", b"[", b"class A {\n", b"if a:\n", b"a<\n", b"module A\n", b"#if A\n", b"<?php {\n"):
         data = piece * (20_000 // len(piece))
         check(analyse(data, f"a.{ending}"), data)
+
+
+@pytest.mark.parametrize(
+    ("ending", "piece"),
+    [
+        ("vue", b"<script\n"),
+        ("vue", b"<script>\n"),
+        ("clj", b"\n\n "),
+        ("h", b"\n\n "),
+        ("rs", b"use \n"),
+        ("php", b"use A\n"),
+        ("go", b"import (> \n"),
+        ("py", b"from a import (\n"),
+        ("js", b"from 'x'\n"),
+        ("kt", b"public \n"),
+    ],
+)
+def test_no_pattern_takes_long(ending: str, piece: bytes) -> None:
+    """Each of these took, or would take, time that grows with the square of the size: minutes, and the test's time."""
+    data = piece * (200_000 // len(piece))
+    check(analyse(data, f"a.{ending}"), data)
 
 
 @given(st.binary(max_size=300), st.text(max_size=20), st.integers(-10, 900), st.integers(-10, 900))
