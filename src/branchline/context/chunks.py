@@ -17,9 +17,6 @@ _LINES, _LINES_OF_OTHERS = 2, 5  # a definition of fewer lines stays with what i
 _WORDS_ONLY = bytes(byte if chr(byte).isalnum() or byte == 95 else 32 for byte in range(128)) + b" " * 128
 _DIGITS = "0123456789"
 _NEWLINE = 10
-_MOST_PLAIN = 200_000
-_plain: set[str] = set()
-"""Words that were looked at and can be taken as they are: nearly all come again and again."""
 
 
 class Window(NamedTuple):
@@ -126,15 +123,11 @@ def _parts(data: bytes, cut: _Cut, stop: int, window: Window) -> Iterator[_Cut]:
 
 def _chunk(data: bytes, words: bytes, cut: _Cut, stop: int) -> Chunk:
     counts: dict[str, int] = Counter(words[cut.start : stop].decode("ascii").split())
-    for word in sorted(counts.keys() - _plain):
-        if word.isidentifier() and len(word) <= LONGEST_WORD and word.strip("_"):
-            _plain.add(word)
-        else:
-            count, inner = counts.pop(word), word.lstrip(_DIGITS)
-            if inner != word and inner.strip("_") and len(inner) <= LONGEST_WORD:
-                counts[inner] = counts.get(inner, 0) + count
-    if len(_plain) > _MOST_PLAIN:
-        _plain.clear()
+    odd = [word for word in counts if not word.isidentifier() or len(word) > LONGEST_WORD or not word.strip("_")]
+    for word in odd:
+        count, inner = counts.pop(word), word.lstrip(_DIGITS)
+        if inner != word and inner.strip("_") and len(inner) <= LONGEST_WORD:
+            counts[inner] = counts.get(inner, 0) + count
     lines = data.count(b"\n", cut.start, stop) + (data[stop - 1] != _NEWLINE)
     return Chunk(cut.name, cut.kind, cut.line, cut.line + lines - 1, counts)
 
