@@ -10,10 +10,11 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from branchline.context.stamps import Store
 from branchline.git.log import changed_files, newest_commits, time_of
 from branchline.git.repo import Repo
 
@@ -27,16 +28,6 @@ _VERSION = "1"
 _DAY = 86_400.0
 _NOTHING: Mapping[int, float] = {}
 _Kept = TypeVar("_Kept")
-
-
-class Store(Protocol):
-    """A cache of bytes by key; it may forget."""
-
-    def get(self, key: str) -> bytes | None:
-        """What was put under a key, or None."""
-
-    def put(self, key: str, value: bytes) -> None:
-        """Keep a value."""
 
 
 class _Changes(msgspec.Struct, frozen=True, array_like=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from branchline.context import blobs
 from branchline.context.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, StoredPieces
+from branchline.context.graph import Graph
 from branchline.context.paths import VERSION, Paths
 from branchline.context.postings import BLOCK, defined, held, named, unpack, unsealed
 from branchline.context.scan import Tree
@@ -20,16 +21,6 @@ _T = TypeVar("_T")
 _NONE: Mapping[int, float] = {}
 _KEPT = 1000  # files whose chunks are kept at hand
 _HOLDING = "SELECT p.term, s.block, p.data FROM segment s CROSS JOIN posting p ON p.segment = s.id WHERE p.term IN ({})"
-
-
-class Graph(Protocol):
-    """Which files import which; files are numbers, in the order of a corpus' paths."""
-
-    def imports(self, file: int) -> Sequence[int]:
-        """The files that a file imports, sorted."""
-
-    def importers(self, file: int) -> Sequence[int]:
-        """The files that import a file, sorted."""
 
 
 class History(Protocol):
