@@ -51,6 +51,7 @@ def main() -> None:
         large(asked.out, asked.mirror.absolute(), files, size)
     else:
         python(asked.out, asked.mirror.absolute(), files, size, history=asked.kind == "history")
+    git(asked.out, "status", "--short")  # git now knows the files by their times, as in any work tree that is worked in
 
 
 def git(root: Path | None, *args: str, data: str | None = None) -> str:

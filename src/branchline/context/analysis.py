@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-ANALYSIS_VERSION = "1"
+ANALYSIS_VERSION = "2"
 """Stored analyses of another version are not used: change it with whatever changes one, grammars included (a test tells)."""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """A piece of a file: a definition, what stands between definitions, or a window of text.
 
-    Chunks follow one another and cover the file; lines count from 1, the last one included. `words`: each identifier or
-    word as it is written, to how often. `name`: dotted, as in `Class.method`; empty for what is no definition.
+    Chunks follow one another and cover the file; lines count from 1, the last one included. `words`: each identifier, word
+    or number as it is written, to how often. `name`: dotted, as in `Class.method`; empty for what is no definition.
     """
 
     name: str
@@ -88,17 +88,15 @@ class Pieces(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def of(cls, chunks: Iterable[Chunk], terms_of: Mapping[str, tuple[str, ...]]) -> "Pieces":
         """The chunks of an analysis, in their order. `terms_of`: a word to its terms."""
-        heads, words, places = [], dict[str, list[int]](), dict[str, list[int]]()
+        heads, places = [], dict[str, list[int]]()
         for number, chunk in enumerate(chunks):
             heads.append(Piece(chunk.name, chunk.kind, chunk.start, chunk.end, sum(chunk.words.values())))
             for word, count in chunk.words.items():
-                if word in words:
-                    words[word] += number, count
-                else:
-                    words[word] = [number, count]
-        for word, held in words.items():
-            for term in terms_of[word]:
-                places[term] = places[term] + held if term in places else held
+                for term in terms_of[word]:
+                    if term in places:
+                        places[term] += number, count
+                    else:
+                        places[term] = [number, count]
         return cls(tuple(heads), places)
 
 

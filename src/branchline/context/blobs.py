@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from branchline.context.analysis import Analysis, Definition, Import, Pieces, St
 from branchline.context.content import File
 from branchline.context.postings import Damaged, sealed, unsealed
 
-_PAYS = 400  # bytes; fewer are not worth compressing
-_ZLIB = b"x"  # how compressed bytes begin; msgpack of a sequence never does
 _ASKED_AT_ONCE = 500
 Outline = tuple[str, str, int, int, int, str, tuple[Definition, ...], tuple[Import, ...]]
 """An Analysis without its chunks."""
@@ -64,8 +61,7 @@ def pack(analysis: Analysis, pieces: Pieces) -> tuple[bytes, bytes]:
     """An analysis as bytes: all but its chunks, and the chunks, turned round."""
     about = (analysis.language, analysis.flag, analysis.size, analysis.lines, analysis.tokens, analysis.sha256)
     encode = msgspec.msgpack.Encoder().encode
-    outline = encode((*about, analysis.definitions, analysis.imports))
-    return _compressed(outline), _compressed(encode(pieces))
+    return sealed(encode((*about, analysis.definitions, analysis.imports))), sealed(encode(pieces))
 
 
 def unpack_outline(data: bytes) -> Outline:
@@ -95,15 +91,11 @@ def chunked(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (keys[at : at + _ASKED_AT_ONCE] for at in range(0, len(keys), _ASKED_AT_ONCE))
 
 
-def _compressed(data: bytes) -> bytes:
-    return sealed(zlib.compress(data, 1) if len(data) > _PAYS else data)
-
-
 def _unpacked(data: bytes, kind: object) -> Any:
     packed = unsealed(data)
     try:
-        return _decoder(kind).decode(zlib.decompress(packed) if packed[:1] == _ZLIB else packed)
-    except (zlib.error, msgspec.DecodeError) as error:
+        return _decoder(kind).decode(packed)
+    except msgspec.DecodeError as error:
         raise Damaged(f"what the index keeps of a file is no analysis: {error}") from error
 
 

@@ -39,7 +39,7 @@ from branchline.core.manifest import (
     Span,
 )
 from branchline.core.selection import Selection, select
-from branchline.errors import BranchlineError, InvalidInput
+from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 
 Progress = Callable[[int, int], None]
@@ -50,10 +50,8 @@ SPANS = 12  # best pieces of a file that an excerpt may show
 class Broker:
     """Answers questions about one tree. Made by `of_folder` or `of_tree`; `warnings` says what went less than well."""
 
-    def __init__(
-        self, tree: Tree, index: Index, analysed: Analyse, repo: Repo | None, on_progress: Progress | None = None
-    ) -> None:
-        """Look at nothing yet. `analysed`: how a file is analysed; `repo`: where the tree's commit is.
+    def __init__(self, tree: Tree, index: Index, analysed: Analyse, on_progress: Progress | None = None) -> None:
+        """Look at nothing yet. `analysed`: how a file is analysed.
 
         What may hold secrets is not even indexed: an index outlives the file.
         """
@@ -64,7 +62,7 @@ class Broker:
             skipped=(*tree.skipped, *secrets.items()),
         )
         self.analysed = 0
-        self._index, self._analyse, self._repo, self._on_progress = index, analysed, repo, on_progress
+        self._index, self._analyse, self._on_progress = index, analysed, on_progress
         finalize(self, index.close)
         self._files = {file.path: file for file in self.tree.files}
         self._texts: dict[str, str | None] = {}
@@ -152,10 +150,11 @@ class Broker:
         return kept
 
     def _history(self, corpus: IndexedCorpus) -> History:
-        if self._repo is None:
+        repo = self.tree.repo
+        if repo is None:
             return History(corpus.paths)
-        below = os.path.relpath(self.tree.root, self._repo.root)
-        return history_of(self._repo, self.tree.commit, corpus.paths, self._index, "" if below == "." else f"{below}/")
+        below = os.path.relpath(self.tree.root, repo.root)
+        return history_of(repo, self.tree.commit, corpus.paths, self._index, "" if below == "." else f"{below}/")
 
     def _ranked(self, request: ContextRequest) -> list[Ranked]:
         self._known(request.targets, "target")
@@ -243,12 +242,7 @@ def of_folder(
     `settings` say how long the pieces of a text are; `cache`: the folder of the index.
     """
     index = _opened(cache or default_folder(root), settings)
-    tree = work_tree(root, index)
-    try:
-        repo: Repo | None = Repo.find(root.resolve()) if tree.commit else None
-    except BranchlineError:
-        repo = None
-    return Broker(tree, index, _analysis(settings), repo, on_progress)
+    return Broker(work_tree(root, index), index, _analysis(settings), on_progress)
 
 
 def of_tree(
@@ -256,7 +250,7 @@ def of_tree(
 ) -> Broker:
     """A broker for a tree in the object store; `commit` is what it grew from, and whose tree it is if none is given."""
     index = _opened(cache or default_folder(repo.root), settings)
-    return Broker(tree_of(repo, commit, tree), index, _analysis(settings), repo)
+    return Broker(tree_of(repo, commit, tree), index, _analysis(settings))
 
 
 def _opened(folder: Path, settings: ContextSettings) -> Index:

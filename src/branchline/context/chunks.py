@@ -9,13 +9,11 @@ from branchline.context.analysis import Chunk, Definition
 from branchline.context.definitions import Found
 
 BYTES_A_TOKEN = 4  # to size windows only
-LONGEST_WORD = 64  # characters; what is longer is data
 _LARGE = frozenset(
     ["function", "method", "class", "struct", "interface", "enum", "record", "trait", "impl", "module", "macro"]
 )
 _LINES, _LINES_OF_OTHERS = 2, 5  # a definition of fewer lines stays with what is around it
 _WORDS_ONLY = bytes(byte if chr(byte).isalnum() or byte == 95 else 32 for byte in range(128)) + b" " * 128
-_DIGITS = "0123456789"
 _NEWLINE = 10
 
 
@@ -122,12 +120,7 @@ def _parts(data: bytes, cut: _Cut, stop: int, window: Window) -> Iterator[_Cut]:
 
 
 def _chunk(data: bytes, words: bytes, cut: _Cut, stop: int) -> Chunk:
-    counts: dict[str, int] = Counter(words[cut.start : stop].decode("ascii").split())
-    odd = [word for word in counts if not word.isidentifier() or len(word) > LONGEST_WORD or not word.strip("_")]
-    for word in odd:
-        count, inner = counts.pop(word), word.lstrip(_DIGITS)
-        if inner != word and inner.strip("_") and len(inner) <= LONGEST_WORD:
-            counts[inner] = counts.get(inner, 0) + count
+    counts = Counter(words[cut.start : stop].decode("ascii").split())
     lines = data.count(b"\n", cut.start, stop) + (data[stop - 1] != _NEWLINE)
     return Chunk(cut.name, cut.kind, cut.line, cut.line + lines - 1, counts)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from branchline.context.postings import Damaged
 
-FORMAT = 5
+FORMAT = 6
 """Of the tables, and of the terms in them (`words.terms_of`); raised when either changes."""
 BUSY_SECONDS = 10.0
 _APPLICATION = 0x62724C69
@@ -26,8 +26,7 @@ CREATE TABLE blob (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, terms INTEG
 CREATE TABLE outline (blob INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE chunks (blob INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE segment (id INTEGER PRIMARY KEY, block INTEGER NOT NULL, size INTEGER NOT NULL);
-CREATE TABLE posting (segment INTEGER NOT NULL, term BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (segment, term))
-    WITHOUT ROWID;
+CREATE TABLE posting (segment INTEGER NOT NULL, first BLOB NOT NULL, page BLOB NOT NULL, PRIMARY KEY (segment, first));
 CREATE TABLE tree (fingerprint TEXT PRIMARY KEY, used INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE kept (key TEXT PRIMARY KEY, used INTEGER NOT NULL, value BLOB NOT NULL);
 CREATE TABLE counter (next_blob INTEGER NOT NULL);
@@ -108,6 +107,17 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:  # a full disk has rolled it back already
             database.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def snapshot(database: sqlite3.Connection) -> Iterator[None]:
+    """Ask several questions of one state of the index, whatever others write meanwhile."""
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -10,8 +10,9 @@ from branchline.context import blobs
 from branchline.context.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, StoredPieces
 from branchline.context.graph import Graph
 from branchline.context.paths import VERSION, Paths
-from branchline.context.postings import BLOCK, defined, held, named, unpack, unsealed
+from branchline.context.postings import BLOCK, defined, held, named, unpack
 from branchline.context.scan import Tree
+from branchline.context.upkeep import lists_of
 
 if TYPE_CHECKING:
     from branchline.context.cache import Index
@@ -20,7 +21,6 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _NONE: Mapping[int, float] = {}
 _KEPT = 1000  # files whose chunks are kept at hand
-_HOLDING = "SELECT p.term, s.block, p.data FROM segment s CROSS JOIN posting p ON p.segment = s.id WHERE p.term IN ({})"
 
 
 class History(Protocol):
@@ -156,12 +156,10 @@ class IndexedCorpus:
     def _holding(self, keys: Sequence[bytes]) -> dict[bytes, dict[int, int]]:
         """For each key the files that have it, sorted, each with how often."""
         found: dict[bytes, dict[int, int]] = {key: {} for key in keys}
-        for some in blobs.chunked(keys):
-            asked = _HOLDING.format(",".join("?" * len(some)))
-            for key, block, data in self._index.database.execute(asked, some):
-                if block in self._files:
-                    places, counts = unpack(unsealed(data))
-                    found[key].update(zip(map(self._files[block].__getitem__, places), counts, strict=True))
+        for key, block, data in lists_of(self._index.database, keys):
+            if block in self._files:
+                places, counts = unpack(data)
+                found[key].update(zip(map(self._files[block].__getitem__, places), counts, strict=True))
         return {key: self._with_copies(files) for key, files in found.items()}
 
     def _with_copies(self, files: dict[int, int]) -> dict[int, int]:

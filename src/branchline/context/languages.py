@@ -129,15 +129,15 @@ def _of_script(data: bytes) -> str:
 def category_of(path: str, language: str) -> Category:
     """What a file is for. Test data are tests too; a program among documents is code; `testing/` holds library code."""
     folder, _, name = path.rpartition("/")
-    if _for_tests(folder.lower(), language) or _names_test(name, language):
+    if _for_tests(folder.lower(), language) or names_test(name, language):
         return "tests"
     if language in CODE:
         return "code"
     return "docs" if language in PROSE else "other"
 
 
-def _names_test(name: str, language: str) -> bool:
-    """Whether a program is called like a test. The plain tests of substrings come first: they spare most names the rest."""
+def names_test(name: str, language: str) -> bool:
+    """Whether a program is called like a test, by the last name of its path. The plain tests of substrings come first: they spare most names the rest."""
     likely = "test" in name or "Test" in name or "spec" in name or "Spec" in name or "IT." in name or "e2e" in name
     return likely and language in CODE and name != "test.py" and _TEST_NAME.search(name) is not None
 

@@ -13,11 +13,15 @@ from itertools import groupby
 from operator import itemgetter
 from zlib import crc32
 
+import msgspec
+
 from branchline.context.analysis import Analysis, Pieces
-from branchline.context.words import terms_of
+from branchline.context.words import terms_of_token
 
 Rows = Iterable[tuple[bytes, bytes]]
 """(key, posting list), sorted by key."""
+PAGE = 4096
+"""Bytes of rows that are stored as one; most posting lists are tiny."""
 BLOCK = 1 << 16
 MOST = 0xFFFF
 """A larger count is kept as this."""
@@ -29,8 +33,8 @@ class Damaged(sqlite3.DatabaseError):
 
 
 class _Terms(dict[str, tuple[str, ...]]):
-    def __missing__(self, word: str) -> tuple[str, ...]:
-        terms = self[word] = terms_of.__wrapped__(word)  # kept here, no longer than a segment takes
+    def __missing__(self, token: str) -> tuple[str, ...]:
+        terms = self[token] = terms_of_token(token)  # kept here, no longer than a segment takes
         return terms
 
 
@@ -97,6 +101,29 @@ def unsealed(data: object) -> bytes:
     return data[4:]
 
 
+def paged(rows: Rows) -> Rows:
+    """Rows, many as one: the first key of a page, and the page. A list that is large is a page of its own."""
+    page: list[bytes] = []
+    size = 0
+    for key, data in rows:
+        if page and size + len(key) + len(data) > PAGE:
+            yield page[0], _pages.encode(page)
+            page, size = [], 0
+        page += key, data
+        size += len(key) + len(data)
+    if page:
+        yield page[0], _pages.encode(page)
+
+
+def unpaged(data: bytes) -> dict[bytes, bytes]:
+    """The rows of a page, in their order. Raises Damaged."""
+    try:
+        page = _page.decode(data)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"a page of posting lists is none: {error}") from error
+    return dict(zip(page[::2], page[1::2], strict=False))
+
+
 def unpack(data: bytes) -> tuple[Sequence[int], Sequence[int]]:
     """The places and the counts of a posting list. Raises Damaged."""
     if len(data) % 4:
@@ -138,3 +165,7 @@ def to_merge(sizes: Sequence[int], most: int) -> list[int]:
             return order[:taken]
         total += sizes[at]
     return order
+
+
+_pages = msgspec.msgpack.Encoder()
+_page = msgspec.msgpack.Decoder(list[bytes])

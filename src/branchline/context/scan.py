@@ -37,7 +37,7 @@ class Tree:
 
     `skipped`: (path, why), for what is no file to read: link, submodule, unreadable, not_checked_out, special,
     too_large. `commit`: what it grew from, at `time` (seconds since 1970); empty and 0 without one. `fingerprint`:
-    SHA-256 of the commit and of every (path, blob id).
+    SHA-256 of the commit and of every (path, blob id). `repo`: where the commit is.
     """
 
     files: tuple[File, ...]
@@ -47,6 +47,7 @@ class Tree:
     root: str
     fingerprint: str
     reader: Reader
+    repo: Repo | None = None
 
     def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
         """Yield files of this tree, in any order, with their bytes; None for one that is unreadable or gone."""
@@ -59,7 +60,7 @@ def tree_of(repo: Repo, commit: str, tree: str | None = None) -> Tree:
     found = _Found()
     for entry in repo.entries(tree or repo.tree_of(commit)):
         found.take(entry.path, _NO_FILES.get(entry.mode) or File(entry.path, entry.oid))
-    return found.tree((commit, int(when)), str(repo.root), Objects(repo))
+    return found.tree((commit, int(when)), str(repo.root), Objects(repo), repo)
 
 
 def work_tree(root: Path, store: Store | None = None) -> Tree:
@@ -95,13 +96,13 @@ class _Found:
         else:
             self._files.append(found)
 
-    def tree(self, grown_from: tuple[str, int], root: str, reader: Reader) -> Tree:
+    def tree(self, grown_from: tuple[str, int], root: str, reader: Reader, repo: Repo | None = None) -> Tree:
         """All of it as a tree. `grown_from`: the commit and its time."""
         commit, when = grown_from
         files = tuple(sorted(self._files, key=lambda file: file.path))
         lines = "\0".join([commit, *(f"{file.oid} {file.path}" for file in files)])
         fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
-        return Tree(files, tuple(sorted(self._skipped)), commit, when, root, fingerprint, reader)
+        return Tree(files, tuple(sorted(self._skipped)), commit, when, root, fingerprint, reader, repo)
 
 
 class _Listing:
@@ -158,7 +159,7 @@ def _listed_by_git(repo: Repo, place: Path, store: Store | None) -> Tree:
     for path, file in listing.files(stamps):
         found.take(path, file)
     stamps.keep()
-    return found.tree((commit, when), str(place), Disk(str(place), Objects(repo)))
+    return found.tree((commit, when), str(place), Disk(str(place), Objects(repo)), repo if commit else None)
 
 
 def _head(repo: Repo) -> tuple[str, int]:

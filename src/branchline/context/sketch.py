@@ -1,4 +1,4 @@
-"""Definitions without a grammar: lines that begin like one in most languages. Where one ends is told by indentation."""
+"""Definitions without a syntax tree: lines that begin like one. Where one ends is told by indentation."""
 
 import re
 from collections.abc import Iterator
@@ -19,12 +19,15 @@ _GENERAL = rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
     (?:if[ \t]+not[ \t]+exists[ \t]+)?(?:<[^>\n]*>[ \t]*)?["`]?([A-Za-z_][\w.:$?!-]*)"""
 _SHELL = rb"^([ \t]*)(function[ \t]+|(?=[\w.:-]+[ \t]*\([ \t]*\)))([A-Za-z_][\w.:-]*)"
 _LISP = rb"^([ \t]*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)"
+_PYTHON = rb"^([ \t]*)(?:@(?:[^\n]*\n)(?:(?!\1(?:async|def|class)[ \t])[^\n]*\n){0,99}\1)?(?:async[ \t]+)?(class|def)[ \t]+(\w+)"
 _ASSIGNED = rb"^([ \t]*)()([A-Za-z_][\w.$]*)[ \t]*(?:<-|=)[ \t]*(?:function\b|\([^()\n]*\)[ \t]*[-=]>)"
 _PATTERNS = {
+    "python": (_PYTHON,),
     **dict.fromkeys(("shell", "batch"), (_SHELL,)),
     **dict.fromkeys(("lisp", "clojure"), (_LISP,)),
     **dict.fromkeys(("r", "lua", "coffeescript"), (_GENERAL, _ASSIGNED)),
 }
+_FLAGS = (re.MULTILINE | re.VERBOSE | re.IGNORECASE, re.MULTILINE)
 _KINDS = {
     "class": "class object extension actor contract service",
     "interface": "interface protocol defprotocol",
@@ -39,10 +42,11 @@ _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split
 
 
 class _Start(NamedTuple):
-    """Where a definition begins, its line from 1; how far it is indented; its name, which may be dotted, and kind."""
+    """Where a definition begins and where its name is, lines from 1; its indentation, its name (maybe dotted), its kind."""
 
     line: int
     start: int
+    named: int
     indent: int
     name: str
     kind: str
@@ -69,17 +73,18 @@ def sketched(data: bytes, language: str) -> list[Found]:
 def _starts(data: bytes, language: str) -> Iterator[_Start]:
     for pattern in _PATTERNS.get(language, (_GENERAL,)):
         line, counted = 1, 0
-        for match in re.finditer(pattern, data, re.MULTILINE | re.VERBOSE | re.IGNORECASE):
+        for match in re.finditer(pattern, data, _FLAGS[language == "python"]):
             line += data.count(b"\n", counted, match.start())
             counted = match.start()
             indent = len(match[1].expandtabs())
             word = match[2].decode().strip().lower()
             name = match[3].decode("utf-8", "replace").strip(".:-")
-            yield _Start(line, match.start(), indent, name[-_LONGEST:], _KIND_OF.get(word, "function"))
+            named = line + match[0].count(b"\n")
+            yield _Start(line, match.start(), named, indent, name[-_LONGEST:], _KIND_OF.get(word, "function"))
 
 
 def _found(one: _Start, parent: str, end: int, stop: int) -> Found:
     owner, _, name = one.name.replace("::", ".").replace(":", ".").rpartition(".")
     parent = ".".join(filter(None, (parent, owner)))
     kind = "method" if one.kind == "function" and parent else one.kind
-    return Found(Definition(name, kind, one.line, max(end, one.line), one.line, parent), one.line, one.start, stop)
+    return Found(Definition(name, kind, one.line, max(end, one.named), one.named, parent), one.line, one.start, stop)

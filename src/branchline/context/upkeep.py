@@ -1,14 +1,17 @@
 """Keeping the index small: segments are merged, and what was not used for the longest is dropped."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
-from branchline.context.database import transaction
-from branchline.context.postings import BLOCK, Rows, living, merged, sealed, to_merge, unsealed
+from branchline.context.blobs import chunked
+from branchline.context.database import snapshot, transaction
+from branchline.context.postings import BLOCK, Rows, living, merged, paged, sealed, to_merge, unpaged, unsealed
 
 SEGMENTS = 8
 """Segments of a block, at most: each costs every query a look."""
+_PLACES = """WITH wanted(term) AS (VALUES {}) SELECT term, s.block, (SELECT rowid FROM posting p
+    WHERE p.segment = s.id AND p.first <= term ORDER BY p.first DESC LIMIT 1) FROM segment s CROSS JOIN wanted"""
 _ROOM = 0.8  # of the bound, that is left filled when something has to go
 
 
@@ -19,13 +22,28 @@ def put_segment(database: sqlite3.Connection, block: int, rows: Rows) -> None:
 
     def numbered() -> Iterator[tuple[int, bytes, bytes]]:
         nonlocal size
-        for key, data in rows:
-            size += len(data)
-            yield number, key, sealed(data)
+        for key, page in paged(rows):
+            size += len(page)
+            yield number, key, sealed(page)
 
     database.executemany("INSERT INTO posting VALUES (?, ?, ?)", numbered())
     if size:
         database.execute("INSERT INTO segment VALUES (?, ?, ?)", (number, block, size))
+
+
+def lists_of(database: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
+    """The (key, block, posting list) of those keys that are in the index, once a segment. Raises Damaged."""
+    found = []
+    with snapshot(database):
+        for some in chunked(keys):
+            wanted: dict[int | None, list[tuple[bytes, int]]] = {}
+            for key, block, place in database.execute(_PLACES.format(",".join(["(?)"] * len(some))), some):
+                wanted.setdefault(place, []).append((key, block))
+            for place in wanted.keys() - {None}:
+                (page,) = database.execute("SELECT page FROM posting WHERE rowid = ?", (place,)).fetchone()
+                rows = unpaged(unsealed(page))
+                found += [(key, block, rows[key]) for key, block in wanted[place] if key in rows]
+    return found
 
 
 def merge(database: sqlite3.Connection, block: int) -> None:
@@ -93,5 +111,5 @@ def _merge(database: sqlite3.Connection, block: int, segments: list[int], change
 
 
 def _rows(database: sqlite3.Connection, segment: int) -> Rows:
-    asked = "SELECT term, data FROM posting WHERE segment = ? ORDER BY term"
-    return ((key, unsealed(data)) for key, data in database.execute(asked, (segment,)))
+    asked = "SELECT page FROM posting WHERE segment = ? ORDER BY first"
+    return (row for (page,) in database.execute(asked, (segment,)) for row in unpaged(unsealed(page)).items())

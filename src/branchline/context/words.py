@@ -18,6 +18,11 @@ STOP = frozenset(_STOP.split())
 """Words that say nothing of where to look: those of every language, and those of every report of a fault."""
 
 
+LONGEST = 64
+"""Characters of a word; what is longer is data."""
+_DIGITS = "0123456789"
+
+
 def stem(word: str) -> str:
     """A lower-case word without its plural ending."""
     if len(word) > 4 and word.endswith("ies"):
@@ -35,3 +40,9 @@ def terms_of(word: str) -> tuple[str, ...]:
     parts = [part.lower() for part in PART.findall(word)]
     terms = [term for part in parts if (term := stem(part)) not in STOP and len(term) > 1]
     return (*terms, "".join(parts)) if len(parts) > 1 else tuple(terms)
+
+
+def terms_of_token(token: str) -> tuple[str, ...]:
+    """The index terms of letters, digits and underscores as they stand in a text: numbers, lines and data have none."""
+    word = token.lstrip(_DIGITS)
+    return terms_of.__wrapped__(word) if word.strip("_") and len(word) <= LONGEST else ()

@@ -18,7 +18,7 @@ from branchline.context.tokens import estimate_bytes
 from unit.context.samples import SAMPLES
 
 ROOT = Path(__file__).parents[3]
-FOUND_BY_VERSION = {"1": "a7580f91fee0ad17"}
+FOUND_BY_VERSION = {"2": "4f506689a458d6ad"}
 ENDINGS = (
     "py",
     "ts",

@@ -238,7 +238,7 @@ def test_damage_under_a_query_is_mended(tmp_path: Path) -> None:
         index.add(tree, analyse)
         corpus, other = index.corpus(tree), index.corpus(tree)
         index.database.execute("UPDATE chunks SET data = x'78787878'")
-        index.database.execute("UPDATE posting SET data = x'787878'")
+        index.database.execute("UPDATE posting SET page = x'787878'")
         assert [head.start for head in corpus.pieces(0).heads] == [1]
         assert corpus.postings("total") == other.postings("total") == {0: 1, 1: 1}
         assert index.generation == 1
@@ -253,11 +253,11 @@ def test_damage_that_comes_back_is_left_to_itself(tmp_path: Path) -> None:
         index.add(tree, analyse)
         corpus = index.corpus(tree)
         for _ in range(2):
-            index.database.execute("UPDATE posting SET data = x'787878'")
+            index.database.execute("UPDATE posting SET page = x'787878'")
             assert corpus.postings("total") == {0: 1, 1: 1}
         assert len(index.warnings) == 1
         assert str(tmp_path) in index.warnings[0]
-        index.database.execute("UPDATE posting SET data = x'787878'")
+        index.database.execute("UPDATE posting SET page = x'787878'")
         with pytest.raises(sqlite3.DatabaseError):
             corpus.postings("total")
 

@@ -30,6 +30,8 @@ def names(source: str, language: str) -> list[str]:
         ("powershell", "function Get-Item {\n}\n", ["function Get-Item"]),
         ("lisp", "(defun f-g (x) x)\n(define (h y) y)\n", ["function f-g", "function h"]),
         ("perl", "sub f { }\n# sub no\nmy $x = sub { };\n", ["function f"]),
+        ("python", "@mark(\n    1,\n)\nclass T:\n    async def f(self):\n        def g(): pass\n# def no\ndefer = 1\nDEF x\n",
+         ["class T", "method T.f", "method T.g"]),
         ("fortran", "      SUBROUTINE solve(a)\n", ["function solve"]),
     ],
 )  # fmt: skip
@@ -45,6 +47,20 @@ def test_a_definition_goes_on_to_the_next_that_is_not_inside() -> None:
     assert lines == [("A", 2, 7), ("f", 3, 5), ("g", 6, 7), ("h", 8, 9)]
     chunks = [(one.name, one.start, one.end) for one in analyse(source.encode(), "a.kt").chunks]
     assert chunks == [("", 1, 1), ("A", 2, 2), ("A.f", 3, 5), ("A.g", 6, 7), ("h", 8, 9)]
+
+
+def test_a_python_test_begins_with_its_decorators() -> None:
+    source = "import a\n\n@mark.parametrize(\n    'x',\n)\ndef test_x(\n    x,\n):\n    assert x\n\ndef test_y():\n    pass\n"
+    found = [one.definition for one in sketched(source.encode(), "python")]
+    assert [(one.name, one.line, one.signature_end, one.end) for one in found] == [
+        ("test_x", 3, 6, 10),
+        ("test_y", 11, 11, 12),
+    ]
+    assert [(one.name, one.start) for one in analyse(source.encode(), "test_a.py").chunks] == [
+        ("", 1),
+        ("test_x", 3),
+        ("test_y", 11),
+    ]
 
 
 def test_there_are_at_most_so_many() -> None:

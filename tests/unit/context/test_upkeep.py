@@ -9,8 +9,8 @@ import pytest
 from branchline.context import blobs, writing
 from branchline.context.content import blob_id
 from branchline.context.database import connect, transaction
-from branchline.context.postings import BLOCK, Segment, held, unpack, unsealed
-from branchline.context.upkeep import SEGMENTS, merge, prune, put_segment
+from branchline.context.postings import BLOCK, Segment, held, unpack
+from branchline.context.upkeep import SEGMENTS, lists_of, merge, prune, put_segment
 from branchline.context.writing import Source
 from unit.context.indexing import analyse
 
@@ -30,10 +30,8 @@ def store(database: sqlite3.Connection, text: str, day: int = 1) -> int:
 
 def holding(database: sqlite3.Connection, term: str) -> dict[int, int]:
     found: dict[int, int] = {}
-    for block, data in database.execute(
-        "SELECT block, data FROM posting JOIN segment ON segment = id WHERE term = ?", (held(term),)
-    ):
-        places, counts = unpack(unsealed(data))
+    for _, block, data in lists_of(database, [held(term)]):
+        places, counts = unpack(data)
         found |= {block * BLOCK + place: count for place, count in zip(places, counts, strict=True)}
     return found
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from branchline.context.words import STOP, stem, terms_of
+from branchline.context.words import LONGEST, STOP, stem, terms_of, terms_of_token
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,21 @@ def test_a_double_s_is_no_plural() -> None:
 
 def test_stop_words_are_lower_case_words() -> None:
     assert all(word.islower() and word.isalpha() for word in STOP)
+
+
+@pytest.mark.parametrize(
+    ("token", "terms"),
+    [
+        ("maxWidth", ("max", "width", "maxwidth")),
+        ("12months", ("month",)),
+        ("0x1F", terms_of("x1F")),
+        ("9", ()),
+        ("__", ()),
+        ("9_", ()),
+        ("y" * LONGEST, ("y" * LONGEST,)),
+        ("12" + "z" * LONGEST, ("z" * LONGEST,)),
+        ("y" * (LONGEST + 1), ()),
+    ],
+)
+def test_numbers_lines_and_data_have_no_terms(token: str, terms: tuple[str, ...]) -> None:
+    assert terms_of_token(token) == terms

@@ -80,6 +80,7 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
             return
         manifest = broker.manifest(request)
     finally:
+        gc.freeze()  # nor does the end of the process
         gc.enable()
         indexing.end()
     _give(manifest, broker, form, out)
