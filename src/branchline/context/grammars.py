@@ -31,6 +31,7 @@ _UNPAIRED = 2000  # brackets left after that; code that people write leaves some
 _ANGLES = b"<" * 200  # in one statement; a parser that tries generics needs quadratic memory for such
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"()[]{}"))
 _NOT_ANGLES = bytes(set(range(256)) - set(b"<>()[]{};"))
+_SMALL = 8192  # bytes; so few take no longer than a second, whatever they are
 _SECONDS, _SECONDS_A_BYTE = 0.3, 2e-6  # fifteen times what the slowest of 24,000 files took
 
 
@@ -44,17 +45,26 @@ def parse(data: bytes, language: str) -> "Tree | None":
         return None
     from tree_sitter import Parser
 
-    view = memoryview(data)
+    if len(data) <= _SMALL:
+        return Parser(found).parse(data)
+    view, parts = memoryview(data), list[memoryview]()
     seconds = _SECONDS + len(data) * _SECONDS_A_BYTE
     wall, cpu = perf_counter() + seconds, thread_time() + seconds
 
     def is_late(_offset: int, _has_error: bool) -> bool:
         return perf_counter() > wall and thread_time() > cpu  # the wall clock costs a fifth of the other to ask
 
+    def read(offset: int, _point: object) -> memoryview:
+        parts.append(view[offset:])
+        return parts[-1]
+
     try:  # only what is read by a callback can be stopped
-        return Parser(found).parse(lambda offset, _: view[offset:], progress_callback=is_late)
+        return Parser(found).parse(read, progress_callback=is_late)
     except ValueError:  # it was stopped
         return None
+    finally:
+        for part in parts:  # py-tree-sitter (0.26) keeps what the callback returned for ever, and the text with it
+            part.release()
 
 
 @cache
