@@ -9,7 +9,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
-.PHONY: help demo fixtures real-agents test coverage quick check fix bench bench-context schemas reference clean
+.PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
+.PHONY: simulate faults histories workers
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +39,10 @@ test: fixtures   ## the whole test suite
 quick: $(ENV)    ## unit and contract tests only
 	@$(BIN)/python -m pytest -n 2 -q tests/unit tests/contract -m "not slow"
 
+crash: $(ENV)    ## kill the coordinator at a thousand points, resume, compare (SAMPLE=, SEED=, JOBS=, ONLY=POINT)
+	@PYTHONPATH=tests $(BIN)/python -m crash.matrix $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(JOBS),--jobs $(JOBS)) $(if $(ONLY),--only $(ONLY))
+
 check: $(ENV)    ## linters, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,6 +57,19 @@ coverage: $(ENV) ## the core and the ledger are covered whole, branches too
 	@$(BIN)/python -m pytest -q -n 2 tests/unit/core tests/unit/ledger --cov=branchline.core --cov=branchline.ledger \
 	  --cov-report=term-missing --cov-fail-under=100
 
+simulate: $(ENV) ## runs in a world that fails: RUNS=how many (100000), SEED=the first one (0)
+	@PYTHONPATH=tests $(BIN)/python -m simulated --runs $(or $(RUNS),100000) --seed $(or $(SEED),0)
+
+faults: $(ENV)   ## every damage of a ledger's bytes; a disk that fails at every call (EVERY=n: one call in n)
+	@PYTHONPATH=tests $(BIN)/python -m faults
+	@PYTHONPATH=tests EVERY=$(or $(EVERY),1) $(BIN)/python -m disk_faults
+
+workers: $(ENV)  ## the same run with 1 to 64 workers: one commit?
+	@WORKERS=all $(BIN)/python -m pytest -q -n 2 tests/integration/test_determinism.py
+
+histories: $(ENV) ## record the ledgers of this version for the releases to come: NAMES=which, all without it
+	@PYTHONPATH=tests $(BIN)/python -m histories.record $(NAMES)
+
 bench: $(ENV)    ## measure; prints tables
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
@@ -59,6 +77,15 @@ bench-context: $(ENV) ## measure the context broker: MIRROR=fetched repositories
 	@test -d "$(MIRROR)" || { echo 'say where fetched repositories are, as OWNER+NAME/repo: make bench-context MIRROR=folder'; exit 2; }
 	@PYTHONPATH=bench $(BIN)/python -m context.speed --mirror "$(MIRROR)" --large $(if $(TOOLS),--tools "$(TOOLS)")
 	@test -z "$(TOOLS)" || PYTHONPATH=bench $(BIN)/python -m context.localization --tools "$(TOOLS)" --mirror "$(MIRROR)"
+
+hostile: $(ENV)  ## every attack of the corpus, without the sandbox and in it, the slow ones too
+	@HOSTILE=1 $(BIN)/python -m pytest -q -p no:randomly tests/hostile
+
+supervisor: $(ENV) ## rounds of daemons by every method of ending them, ROUNDS=1000: who survives?
+	@PYTHONPATH=tests $(BIN)/python -m supervisor_rounds --rounds $(or $(ROUNDS),1000)
+
+storms: $(ENV)   ## worktrees by the thousand, twenty at a time, COUNT=1000: does one fail?
+	@PYTHONPATH=tests $(BIN)/python -m storms.worktrees --count $(or $(COUNT),1000)
 
 schemas: $(ENV)  ## write schemas/ again after a change of the models
 	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'

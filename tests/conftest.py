@@ -3,6 +3,8 @@
 import os
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Tests watch from outside what agents and gates do; those of the sandbox ask for it.
+os.environ.setdefault("BRANCHLINE_SANDBOX", "1")
 
 from hypothesis import settings
 

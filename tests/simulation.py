@@ -291,7 +291,8 @@ def check_money(state: RunState) -> None:
 def check_start(state: RunState, record: TaskRecord, command: StartAttempt) -> None:
     """Nothing starts while a plan waits, nothing in a run that is to end but what always runs, no agent unpaid."""
     assert not state.awaiting
-    assert record.task.trigger == "always" or not (state.cancel_requested or state.stopped_by)
+    looks = command.again and record.task.step == "ship"
+    assert record.task.trigger == "always" or looks or not (state.cancel_requested or state.stopped_by)
     budget, paid = state.policy.budget, record.task.step in state.policy.paid_steps
     if paid and (budget.attempt or budget.run or budget.workstream):
         assert command.reserved_usd is not None

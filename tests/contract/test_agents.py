@@ -24,6 +24,7 @@ from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progre
 from branchline.core.agent_spec import AgentSpec, Output
 from branchline.core.plan import Action
 from branchline.process.spawn import KillSwitch
+from processes import running, token
 
 GRACE = 0.3
 LONG = 30.0
@@ -90,13 +91,6 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return condition()
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
-
-
 def test_success_is_ok_and_recorded(subject: Subject) -> None:
     result = subject.do("echo hello")
     assert result.status is AgentStatus.OK
@@ -131,12 +125,12 @@ def test_what_hangs_is_stopped_within_time_out_and_grace(subject: Subject, shell
 
 
 def test_a_daemon_in_a_session_of_its_own_does_not_survive(subject: Subject) -> None:
+    name = token()
     result = subject.do(
-        "setsid sh -c 'echo $$ > pid; trap \"\" TERM; sleep 60; sleep 60' & while [ ! -s pid ]; do :; done"
+        f"setsid sh -c 'trap \"\" TERM; touch there; exec sleep {name}' & while [ ! -e there ]; do sleep 0.01; done"
     )
     assert result.status is AgentStatus.OK
-    daemon = int((subject.worktree / "pid").read_text())
-    assert eventually(lambda: not alive(daemon))
+    assert running(name) == []
 
 
 def test_cancelled_from_another_thread(subject: Subject) -> None:

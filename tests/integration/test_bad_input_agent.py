@@ -37,7 +37,7 @@ def test_out_of_scope_is_repaired_or_quarantined_and_never_lands(tmp_path: Path)
             workstream("deletes", {"delete": {"path": "README.md"}}, write=["src/**"]),
         ]
     }  # fmt: skip
-    ran = project.run(plan, MERGE)
+    ran = project.run(plan, {**MERGE, "approvals": {"protected": "reject"}})
     assert ran.code == 5, ran.err
     states = {w["id"]: w["state"] for w in ran.json["workstreams"]}
     assert states.pop("learns") == "COMPLETED"
@@ -111,13 +111,13 @@ def test_a_file_too_large_to_copy_is_kept_all_the_same(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     plan = {
         "workstreams": [
-            workstream("huge", sh("truncate -s 1T huge.bin"), repair_scripts=[[write("small.txt", "s\n")]]),
+            workstream("huge", sh("truncate -s 1T huge.bin")),
             workstream("fine", write("fine.txt", "f\n")),
         ]
     }
-    ran = project.run(plan, MERGE)
-    assert ran.code == 0, ran.err
-    assert project.files("main") == ["README.md", "fine.txt", "old.txt", "small.txt", "src/x.py"]
+    ran = project.run(plan, {**MERGE, "limits": {"file_mb": None}, "repair": {"rounds": 0}})
+    assert ran.code == 5, ran.err
+    assert project.files("main") == ["README.md", "fine.txt", "old.txt", "src/x.py"]
     assert "'huge.bin': it holds 1099511627776 bytes" in feedback(Path(ran.json["run_dir"]), "huge-1")
     kept = [path for path in Path(ran.json["run_dir"]).rglob("huge.bin") if path.is_file()]
     assert [path.stat().st_size for path in kept] == [2**40]

@@ -1,6 +1,5 @@
 """Agents whose processes misbehave: they do nothing, hang, ignore SIGTERM, leave daemons, die, are not there."""
 
-import os
 import stat
 import sys
 import time
@@ -8,26 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from processes import running, token
 from support import Json, Project, fate, sh, workstream, write
 from witness import assert_only_our_worktrees, assert_untouched, see
 
 MERGE: Json = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}}
 ONCE: Json = {**MERGE, "retry": {"max_attempts": 1}}
 TOOL = "#!/bin/sh\n"
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has reaped yet does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def pids(folder: Path) -> list[int]:
-    return [int(path.read_text()) for path in sorted(folder.glob("*.pid"))]
 
 
 def test_doing_nothing_and_hanging_are_failures_and_the_others_land(tmp_path: Path) -> None:
@@ -63,16 +49,14 @@ def test_doing_nothing_and_hanging_are_failures_and_the_others_land(tmp_path: Pa
     assert halves == ["h\n", "h\n"]
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="what left its process group is found through /proc"
-)
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found through /proc")
 def test_no_process_of_an_agent_survives_it(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
-    mine = tmp_path / "pids"
+    mine, long = tmp_path / "began", token()
     mine.mkdir()
-    deaf = f"trap '' TERM; (trap '' TERM; sleep 300) & echo $! > {mine}/child.pid; echo $$ > {mine}/deaf.pid; sleep 300"
-    daemon = f"setsid sh -c 'echo $$ > {mine}/daemon.pid; sleep 300' < /dev/null > /dev/null 2>&1 & sleep 0.2"
-    nohup = f"trap '' HUP; sleep 300 & echo $! > {mine}/nohup.pid"
+    deaf = f"trap '' TERM; (trap '' TERM; touch {mine}/child; sleep {long}) & touch {mine}/deaf; sleep {long}"
+    daemon = f"setsid sh -c 'touch {mine}/daemon; sleep {long}' < /dev/null > /dev/null 2>&1 & sleep 0.2"
+    nohup = f"trap '' HUP; sleep {long} & touch {mine}/nohup"
     plan = {
         "workstreams": [
             workstream("deaf", write("deaf.txt", "d\n"), sh(deaf), timeout="1s"),
@@ -86,8 +70,8 @@ def test_no_process_of_an_agent_survives_it(tmp_path: Path) -> None:
     assert fate(ran, "deaf") == {"id": "deaf", "state": "FAILED", "reason": "agent scripted: stopped after 1 s"}
     assert fate(ran, "daemon")["state"] == "COMPLETED"
     assert project.files("main") == ["README.md", "daemon.txt", "old.txt", "src/x.py"]
-    assert len(pids(mine)) == 4
-    assert [pid for pid in pids(mine) if alive(pid)] == []
+    assert len(list(mine.iterdir())) == 4
+    assert running(long) == []
     assert spent < 60
     assert_only_our_worktrees(project)
 

@@ -116,14 +116,20 @@ def test_gc_saves_and_removes_what_an_ended_run_left(tmp_path: Path) -> None:
     (worktree / "later.txt").write_text("even later\n")
     dry = project.branchline("gc", "--dry-run", "--json").json
     assert worktree.is_dir()
-    assert [(one["kind"], one["name"]) for one in dry["removed"]] == [("worktree", "b")]
+    foreign = worktree.with_name("not-ours")
+    foreign.mkdir()
+    told = [(one["kind"], one["name"], one["outcome"]) for one in dry["items"]]
+    assert told == [("worktree", "b", "to do")]
     wet = project.branchline("gc", "--json").json
-    assert wet["removed"] == dry["removed"]
-    assert not worktree.exists()
+    assert [(one["name"], one["outcome"]) for one in wet["items"]] == [("b", "removed"), ("not-ours", "left")]
+    assert wet["items"][0]["path"] == dry["items"][0]["path"]
+    assert project.git("rev-parse", wet["items"][0]["ref"])
+    assert (worktree.exists(), foreign.exists()) == (False, True)
+    foreign.rmdir()
     assert project.branchline("restore", ran.json["run_id"], "b", "--to", str(tmp_path / "back")).code == 0
     assert (tmp_path / "back" / "ignored.tmp").read_text() == "precious\n"
     assert (tmp_path / "back" / "later.txt").read_text() == "even later\n"
-    assert project.branchline("gc", "--json").json["removed"] == []
+    assert project.branchline("gc", "--json").json["items"] == []
     assert project.branchline("resume").code == 1  # it makes its worktree anew, and its gate still says no
     assert any("batch of b rejected: b-2" in line for line in project.branchline("log").out.splitlines())
 
@@ -138,7 +144,7 @@ def test_gc_leaves_a_run_alone_that_can_go_on(tmp_path: Path) -> None:
     lines = ledger.read_bytes().splitlines(keepends=True)
     ledger.write_bytes(b"".join(lines[:-1]))  # not ended any more
     (folder / "logs" / "run.head").unlink()
-    assert project.branchline("gc", "--json").json["removed"] == []
+    assert project.branchline("gc", "--json").json["items"] == []
     assert left.is_dir()
 
 
@@ -173,10 +179,13 @@ def test_doctor_names_what_is_missing_and_what_to_type(tmp_path: Path) -> None:
 
 def test_doctor_finds_a_poisoned_worktree(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
-    (project.root / ".git" / "worktrees" / "half").mkdir(parents=True)
-    found = {one["name"]: one for one in json.loads(project.branchline("doctor", "--json").out)}
-    assert found["worktree"]["state"] == "warning"
-    assert found["worktree"]["next"].startswith("rm -r ")
+    admins = project.root / ".git" / "worktrees"
+    for name in ("empty", "half"):
+        (admins / name).mkdir(parents=True)
+    (admins / "half" / "commondir").touch()
+    found = [one for one in json.loads(project.branchline("doctor", "--json").out) if one["name"] == "worktree"]
+    assert [one["state"] for one in found] == ["warning", "warning"]
+    assert [one["next"] for one in found] == ["git worktree prune", f"rm -r {admins / 'half'}"]
 
 
 def test_doctor_outside_a_repository(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_live_run_is_not_resumed_and_its_finished_tasks_can_be_retried(project
     plan = {
         "goal": "Two",
         "workstreams": [
-            workstream("a", write("a.txt", "a\n"), {"sleep": 3}, write=["a.txt"]),
+            workstream("a", write("a.txt", "a\n"), {"sleep": 8}, write=["a.txt"]),
             workstream("b", write("b.txt", "b\n"), write=["b.txt"]),
         ],
     }

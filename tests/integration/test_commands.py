@@ -88,7 +88,8 @@ def test_cancel_keeps_everything_and_gc_loses_nothing(tmp_path: Path) -> None:
     records = project.records()
     assert records[-1]["event"] == "run_end"
     assert records[-1]["context"]["status"] == "cancelled"
-    assert [r["new_state"] for r in records if r.get("task_id") == task(project, "archive")] == ["RUNNING", "COMPLETED"]
+    moves = [r["new_state"] for r in records if r.get("task_id") == task(project, "archive") and "new_state" in r]
+    assert moves == ["RUNNING", "COMPLETED"]
     run_dir = Path(ran.json["run_dir"])
     assert (run_dir / "artifacts" / "report.md").exists()
     assert {path.name for path in (run_dir / "worktrees").iterdir()} == {"a", "b"}
@@ -98,12 +99,12 @@ def test_cancel_keeps_everything_and_gc_loses_nothing(tmp_path: Path) -> None:
     told = project.branchline("gc", "--dry-run", "--json").json
     assert (run_dir / "worktrees/b/half.txt").exists()
     done = project.branchline("gc", "--json").json
-    assert [entry["name"] for entry in told["removed"]] == ["a", "b"]
-    assert told["removed"] == done["removed"]
+    assert [(item["name"], item["outcome"]) for item in told["items"]] == [("a", "to do"), ("b", "to do")]
+    assert [(item["name"], item["outcome"]) for item in done["items"]] == [("a", "removed"), ("b", "removed")]
     assert not any((run_dir / "worktrees").iterdir())
     assert before.items() <= refs(project).items()
     _restore_brings_back(project, tmp_path / "back")
-    assert project.branchline("gc", "--dry-run", "--json").json["removed"] == []
+    assert project.branchline("gc", "--dry-run", "--json").json["items"] == []
     assert project.branchline("verify").code == 0
 
 

@@ -237,3 +237,83 @@ def test_a_run_that_was_killed_as_it_began_takes_nothing_from_the_day(tmp_path: 
         ledger.write_bytes(torn)
     ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"), used(0.5))]}, {"budget": {"day": 1}})
     assert ran.code == 0, ran.err
+
+
+def cut(project: Project, event: str, *, keep: bool) -> None:
+    """Take the end of the ledger away from the last such record on, as if it had never been written."""
+    logs = project.root / ".runs" / SEAM["BRANCHLINE_RUN_ID"] / "logs"
+    lines = (logs / "run.jsonl").read_bytes().splitlines(keepends=True)
+    last = max(number for number, line in enumerate(lines) if f'"event":"{event}"'.encode() in line)
+    (logs / "run.jsonl").write_bytes(b"".join(lines[: last + keep]))
+    (logs / "run.head").unlink()
+
+
+def test_a_run_killed_within_record_0_can_be_begun_again(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    ledger = project.root / ".runs" / SEAM["BRANCHLINE_RUN_ID"] / "logs" / "run.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(b'{"event":"run_st')
+    wanted: Json = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
+    assert project.run(wanted, None, **SEAM).code == 0
+    again = project.run(wanted, None, **SEAM)
+    assert (again.code, "exists already" in again.err) == (2, True)
+    assert project.branchline("verify").code == 0
+
+
+def test_a_run_killed_before_it_could_say_that_it_has_ended_ends_and_is_not_reopened(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    conflict = {"workstreams": [workstream(name, write("x.txt", f"{name}\n")) for name in "ab"]}
+    assert project.run(conflict, SETTINGS, **SEAM).code == 5
+    cut(project, "run_end", keep=False)
+    ran = project.branchline("resume", "--json")
+    assert (ran.code, ran.json["status"]) == (5, "partial"), ran.err
+    events = [record["event"] for record in project.records()]
+    assert (events.count("run_end"), "tasks_added" in events) == (1, False)
+
+
+def test_a_cancel_killed_once_it_was_noted_is_carried_out(tmp_path: Path) -> None:
+    project, run = asked(tmp_path)
+    assert project.branchline(*run, **SEAM).code == 4
+    assert project.branchline("cancel").code == 0
+    cut(project, "intent_received", keep=True)
+    ran = project.branchline("resume", "--json")
+    assert (ran.code, ran.json["status"]) == (1, "cancelled"), ran.err
+
+
+def test_a_checkpoint_that_a_kill_at_the_very_end_kept_from_being_written_is_written(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, None, **SEAM)
+    last = max((Path(ran.json["run_dir"]) / "checkpoints").glob("*_archive.json"))
+    content = json.loads(last.read_text())
+    last.unlink()
+    refused = project.branchline("resume")
+    assert (refused.code, "nothing to resume" in refused.err) == (2, True)
+    assert json.loads(last.read_text()) == {**content, "timestamp": json.loads(last.read_text())["timestamp"]}
+
+
+DIES = """
+import os, sys
+sys.path[:0] = {path!r}
+deeds = iter(range({at}))
+dying = ("os.rename", "os.rmdir", "os.remove")
+sys.addaudithook(lambda event, args: event in dying and next(deeds, None) is None and os.kill(os.getpid(), 9))
+from branchline.cli.boundary import guarded
+guarded(["gc"])
+"""
+
+
+def test_gc_finishes_what_a_gc_that_was_killed_had_begun(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    settings = {"ship": {"mode": "merge"}, "approvals": {"ship": True}}
+    waits = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, settings)
+    assert waits.code == 4
+    assert project.branchline("cancel", waits.json["run_id"]).code == 0
+    left = [".git/worktrees/*", ".git/branchline-removed-*", ".runs/*/worktrees/*", ".runs/*/scratch/*"]
+    assert list(project.root.glob(left[0]))
+    for at in range(1, 40):
+        code = DIES.format(path=[path for path in sys.path if path], at=at)
+        done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, check=False)
+        if done.returncode == 0:
+            break
+    assert at > 2
+    assert [path for pattern in left for path in project.root.glob(pattern)] == []

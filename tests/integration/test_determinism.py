@@ -1,6 +1,7 @@
 """The same plan gives the same tree; with run id and start time held fixed, the same commit."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -8,7 +9,16 @@ import pytest
 
 from support import SEAM, Json, Project, gate, workstream, write
 
-CASES = [(1, 0), (2, 1), (8, 2), (8, 3)]
+CASES: list[tuple[int, int, dict[str, str]]] = [  # workers, who finishes first, where and by which hash
+    (1, 0, {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C"}),
+    (2, 1, {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}),
+    (3, 2, {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "POSIX"}),
+    (8, 3, {"PYTHONHASHSEED": "4294967295", "TZ": "Pacific/Kiritimati", "LANG": "tr_TR.UTF-8"}),
+    (16, 4, {"PYTHONHASHSEED": "random", "TZ": "Pacific/Pago_Pago", "LC_ALL": "ja_JP.eucJP"}),
+    (64, 5, {"PYTHONHASHSEED": "7", "TZ": ":nowhere", "LC_ALL": "de_DE.UTF-8", "LANGUAGE": "de"}),
+]
+if "WORKERS" in os.environ:  # make workers
+    CASES = [(number, number, {"PYTHONHASHSEED": str(number), "TZ": f"X{number % 12}"}) for number in range(1, 65)]
 
 
 def plan(seed: int) -> Json:
@@ -38,9 +48,11 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return shipped(tmp_path_factory.mktemp("first") / "p", 4, 99, **SEAM)
 
 
-@pytest.mark.parametrize(("parallel", "seed"), CASES)
-def test_one_commit_whoever_finishes_first(parallel: int, seed: int, first: tuple[str, str], tmp_path: Path) -> None:
-    assert shipped(tmp_path / "p", parallel, seed, **SEAM) == first
+@pytest.mark.parametrize(("parallel", "seed", "env"), CASES, ids=[str(parallel) for parallel, _, _ in CASES])
+def test_one_commit_whoever_finishes_first(
+    parallel: int, seed: int, env: dict[str, str], first: tuple[str, str], tmp_path: Path
+) -> None:
+    assert shipped(tmp_path / "p", parallel, seed, **SEAM, **env) == first
 
 
 def test_one_tree_between_runs(first: tuple[str, str], tmp_path: Path) -> None:

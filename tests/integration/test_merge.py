@@ -240,3 +240,47 @@ def test_nobody_is_blamed_for_a_merge_that_could_not_be_checked(tmp_path: Path) 
     assert "the merge result could not be checked" in ran.err
     assert {w["reason"] for w in ran.json["workstreams"]} == {"not merged"}
     assert project.git("rev-parse", "main") == before
+
+
+def test_what_builds_on_a_workstream_that_lost_its_place_does_not_bring_its_work_in(tmp_path: Path) -> None:
+    """The repair of a conflict fails; another that was built on the first one's batch had passed long before."""
+    project = Project.make(tmp_path / "p")
+    plan = {
+        "workstreams": [
+            workstream("a", write("shared.txt", "a\n"), priority=2),
+            workstream("b", write("shared.txt", "b\n"), priority=1, repair_scripts=[[{"fail": "no idea"}]]),
+            workstream("on_b", write("on_b.txt", "more\n"), depends_on=["b"]),
+        ]
+    }
+    ran = project.run(plan, {**MERGE, "merge": {"on_conflict": "repair"}, "retry": {"max_attempts": 1}})
+    assert ran.code == 5, ran.err
+    assert project.show("main", "shared.txt") == "a\n"
+    assert project.show("main", "on_b.txt") is None
+    assert merges(project) == ["a"]
+    assert fate(ran, "on_b")["reason"] == "it builds on b, which is not merged"
+
+
+def test_a_repair_that_was_made_on_what_is_dropped_since_is_dropped_too(tmp_path: Path) -> None:
+    """`c` repairs its conflict on a merge that holds `b`; `b` is done again and fails: `c` would bring its work in."""
+    project, flag = Project.make(tmp_path / "p"), tmp_path / "flags" / "flag"
+    flag.parent.mkdir()
+    plan = {
+        "workstreams": [
+            workstream("b", write("b.txt", "b\n"), sh(f"! test -e {flag}"), priority=2),
+            workstream("a", write("shared.txt", "a\n"), priority=1),
+            workstream("c", write("shared.txt", "c\n"), repair_scripts=[[write("shared.txt", "both\n")]]),
+        ]
+    }
+    settings = {
+        "merge": {"on_conflict": "repair"},
+        "retry": {"max_attempts": 1},
+        "sandbox": {"writable": [str(flag.parent)]},
+    }
+    assert project.run(plan, settings).code == 0
+    flag.touch()
+    again = project.branchline("retry", project.records()[0]["run_id"], "task_007_execute_b", "--json")
+    assert again.code == 5, again.err
+    assert fate(again, "c")["reason"].endswith("it holds the work of b, which is not merged")
+    integrated = [r for r in project.records() if r["event"] == "integration_complete"][-1]
+    assert integrated["context"]["merged"] == ["a"]
+    assert project.show(integrated["context"]["commit"], "b.txt") is None

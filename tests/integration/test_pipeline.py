@@ -6,6 +6,7 @@ from pathlib import Path
 from support import Project, edit, fate, gate, sh, workstream, write
 
 STEP_EVENTS = {
+    "worktree_saved",
     "run_start", "plan_complete", "worktrees_ready", "agent_called", "execute_ws_complete", "codegate", "ws_checkpoint",
     "validate_ws_pass", "merge_queue", "integration_complete", "pr_opened", "ci_status", "ship_complete", "run_end",
 }  # fmt: skip

@@ -105,7 +105,7 @@ def test_without_a_terminal_the_plan_waits_until_it_is_approved(project: Project
     assert done.code == 0, done.err
     again = project.branchline("approve", run_id)
     assert again.code == 2
-    assert "no plan that waits" in again.err
+    assert "nothing waits" in again.err
 
 
 def test_another_plan_may_be_approved_instead(project: Project, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """An agent's keys: whatever it does with them, they stand nowhere in the run's files, its ledger or git."""
 
 import json
+import os
+import random
+import string
 import subprocess
 import sys
 import threading
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Json, Project, Ran
+from support import Json, Project, Ran, sh, workstream, write
 
 KEYS = {
     "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdefghij",
@@ -131,19 +134,210 @@ def test_keys_in_a_planners_answer_are_hidden(project: Project) -> None:
     assert_no_leak(project, ran)
 
 
-def test_what_an_agent_commits_is_for_the_gates_to_find(project: Project) -> None:
-    """Its work is never changed behind its back; what must not land is a gate's to say."""
-    into = 'pathlib.Path("a.txt").write_text(values[0] + "\\n")\n'
-    settings: Json = {
-        "agent": "leaky",
-        "agents": [leaky(project, "leaky", into)],
-        "gates": [{"id": "no-keys", "verify": ["sh", "-c", "! grep -rlE 'sk-ant-[a-z0-9]{20}' ."]}],
-        "repair": {"rounds": 0},
+SEED = "ghp_" + "".join(random.Random(3).choices(string.ascii_letters + string.digits, k=36))
+PLANTED: dict[str, str] = {"MY_TOKEN": KEYS["MY_TOKEN"], "SEED": SEED, "DB_PASSWORD": "Tr0ub4dor&3x"}
+OWN = "git -c user.name=x -c user.email=x@example.org"
+
+
+def planted(project: Project) -> dict[str, set[str]]:
+    """Where a planted secret stands, but for the folder in which files with secrets are kept for their owner alone."""
+    found: dict[str, set[str]] = {}
+    for path in (project.root / ".runs").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes() + bytes(path.name, "utf-8", "surrogateescape")
+            if names := {name for name, value in PLANTED.items() if value.encode() in data}:
+                found[str(path.relative_to(project.root))] = names
+    objects = subprocess.run(
+        ["git", "cat-file", "--batch-all-objects", "--batch"], cwd=project.root, capture_output=True, check=True
+    ).stdout
+    if names := {name for name, value in PLANTED.items() if value.encode() in objects}:
+        found["git objects"] = names
+    return found
+
+
+def assert_only_kept(project: Project, ran: Ran) -> None:
+    """Secrets stand nowhere but in files that only their owner may read, in the run's folder of what it kept."""
+    found = planted(project)
+    kept = f".runs/{ran.json['run_id']}/kept/"
+    assert {name for name in found if not name.startswith((kept, kept.replace("kept", "worktrees")))} == set(), found
+    folder = project.root / kept
+    assert folder.stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.rglob("*") if path.is_file())
+    told = ran.out + ran.err + project.branchline("show", ran.json["run_id"]).out
+    told += (
+        project.branchline("log", ran.json["run_id"]).out
+        + project.branchline("trace", ran.json["run_id"], "--json").out
+    )
+    assert [name for name, value in PLANTED.items() if value in told] == []
+    assert project.branchline("verify", ran.json["run_id"]).code == 0
+    assert project.git("fsck", "--full", "--no-dangling") == ""
+
+
+def test_files_with_secrets_never_become_objects_and_may_be_repaired(project: Project) -> None:
+    """In content, in names, in links; the agent is told where, mends it, and the rest of its work is not lost."""
+    plant = """
+printf 'x = 1\\ntoken = "%s"\\n' "$SEED" > src/a.py; echo "$MY_TOKEN" > b.txt; ln -s "$SEED" link
+echo '*.log' > .gitignore; echo "password: $DB_PASSWORD" > debug.log; echo fine > c.txt; mkdir d; echo y > "d/$SEED"
+echo "I used $SEED and $MY_TOKEN and $DB_PASSWORD" >&2
+"""
+    mend = "echo 'x = 1' > src/a.py; rm -f b.txt link d/*; echo more > e.txt"
+    plan: Json = {
+        "workstreams": [workstream("a", sh(plant), repair_scripts=[[sh(mend)]]), workstream("b", write("g.txt", "g\n"))]
     }
-    ran = project.run({"workstreams": [{"id": "a", "scope": {"write": ["**"]}}]}, settings, **KEYS)
+    ran = project.run(plan, {"ship": {"mode": "merge"}, "env": [*PLANTED]}, **PLANTED)
+    assert ran.code == 0, ran.err
+    assert project.files("main") == [
+        ".gitignore",
+        "README.md",
+        "c.txt",
+        "e.txt",
+        "g.txt",
+        "old.txt",
+        "src/a.py",
+        "src/x.py",
+    ]
+    report = (Path(ran.json["run_dir"]) / "gate" / "rejected" / "a-1" / "report.md").read_text()
+    for words in (
+        "src/a.py:2: a secret: GitHub token (fingerprint ",
+        "b.txt:1: a secret: value of a secret variable",
+        "link:1: ",
+    ):
+        assert words in report
+    assert "'d/[secret]': its name holds a secret: GitHub token" in report
+    assert_only_kept(project, ran)
+    assert PLANTED["DB_PASSWORD"] in next(Path(ran.json["run_dir"]).rglob("kept/**/debug.log")).read_text()
+
+
+def test_what_an_agents_own_git_has_stored_is_taken_out(project: Project) -> None:
+    """Commits, amended ones, staged files, messages: without a sandbox an agent can put anything into the repository."""
+    commits = f"""
+echo "t=$SEED" > a.py; git add a.py; {OWN} commit -qm "add $MY_TOKEN"; rm a.py; echo ok > c.txt; {OWN} commit -qam two
+echo x > "$DB_PASSWORD"; git add .; {OWN} commit -qm three; {OWN} commit -q --amend -m "$DB_PASSWORD"
+git rm -q --cached "$DB_PASSWORD"; rm "$DB_PASSWORD"
+"""
+    streams = [
+        workstream("commits", sh(commits)),
+        workstream("stages", sh('echo "$SEED" > s.txt; git add s.txt; echo fine > s.txt')),
+        workstream("tags", sh(f'echo t > t.txt; {OWN} tag -a -m "$SEED" v-"$$"; git tag -d v-"$$" > /dev/null')),
+        workstream("good", sh(f"echo 1 > e.txt; git add e.txt; {OWN} commit -qm own")),
+    ]
+    settings: Json = {"ship": {"mode": "merge"}, "env": [*PLANTED], "sandbox": {"rung": 1}}
+    ran = project.run({"workstreams": streams}, settings, **PLANTED)
+    assert ran.code == 0, ran.err
+    assert project.files("main") == ["README.md", "c.txt", "e.txt", "old.txt", "s.txt", "src/x.py", "t.txt"]
+    assert_only_kept(project, ran)
+    done = {r["context"]["workstream"]: r["context"] for r in project.records() if r["event"] == "execute_ws_complete"}
+    assert any("a secret: GitHub token" in one for one in done["stages"]["taken_out"])
+    assert "taken_out" not in done["good"]
+    objects = next(Path(ran.json["run_dir"]).glob("kept/objects"))
+    again = subprocess.run(
+        ["git", "cat-file", "--batch-all-objects", "--batch"], cwd=project.root, capture_output=True, check=True,
+        env={**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)},
+    ).stdout  # fmt: skip
+    assert all(value.encode() in again for value in PLANTED.values()), "nothing is lost"
+
+
+def test_what_the_base_holds_is_not_the_agents(project: Project) -> None:
+    """A key in a test stays, is edited around, moves, is copied; a new one beside it is found."""
+    fixture = f"def test_login() -> None:\n    assert login('{SEED}')\n"
+    project.commit("a test", {"tests/test_login.py": fixture})
+    other = SEED[:-6] + "Zz9Yy8"
+    streams = [
+        workstream("edits", sh("echo '# edited' >> tests/test_login.py")),
+        workstream(
+            "moves",
+            sh(
+                "mkdir new; cp tests/test_login.py new/test_a.py; (echo '# b'; cat tests/test_login.py) > new/test_b.py"
+            ),
+        ),
+        workstream("adds", sh('printf "%s\\n" "$SEED" >> tests/test_login.py')),
+        workstream(
+            "allowed", sh('echo "key = $SEED" > docs.md; echo "k = $SEED  # pragma: allowlist secret" > pragma.py')
+        ),
+    ]
+    settings: Json = {"env": ["SEED"], "repair": {"rounds": 0}, "secrets": {"allow": ["docs.md"]}}
+    ran = project.run({"workstreams": streams}, settings, SEED=other)
+    states = {one["id"]: one["state"] for one in ran.json["workstreams"]}
+    assert states == {"edits": "COMPLETED", "moves": "COMPLETED", "adds": "FAILED", "allowed": "COMPLETED"}, ran.err
+    reason = next(one["reason"] for one in ran.json["workstreams"] if one["id"] == "adds")
+    assert "tests/test_login.py:3: a secret: GitHub token (fingerprint " in reason
+    mark = reason.partition("(fingerprint ")[2][:16]
+    again = project.run({"workstreams": streams[2:3]}, {**settings, "secrets": {"allow": [mark]}}, SEED=other)
+    assert again.code == 0, again.err
+
+
+def test_a_copy_of_the_users_own_file_is_for_the_agents_alone(project: Project) -> None:
+    """`.env`, copied in by set-up: agents read it, in every round; no object, no kept file holds it."""
+    project.commit("ignore", {".gitignore": ".env\n"})
+    (project.root / ".env").write_text(f"TOKEN={SEED}\n")
+    streams = [
+        workstream(
+            "a",
+            sh("grep -q TOKEN= .env && echo bad > bad.txt"),
+            repair_scripts=[[sh("grep -q TOKEN= .env && rm bad.txt && echo a > a.txt")]],
+        )
+    ]
+    settings: Json = {
+        "setup": {"copy": [".env"]},
+        "gates": [{"id": "no-bad", "verify": ["sh", "-c", "! test -e bad.txt"]}],
+    }
+    ran = project.run({"workstreams": streams}, settings, **PLANTED)
+    assert ran.code == 0, ran.err
+    assert project.files(ran.json["integration"]["branch"]) == [
+        ".gitignore",
+        "README.md",
+        "a.txt",
+        "old.txt",
+        "src/x.py",
+    ]
+    assert planted(project) == {}
+
+
+def test_a_request_with_a_secret_is_refused(project: Project) -> None:
+    plan: Json = {"workstreams": [workstream("a", write("a.txt", SEED))]}
+    ran = project.run(plan)
+    assert ran.code == 2
+    assert "the plan holds a secret (GitHub token)" in ran.err
+    assert "name an environment variable in its place" in ran.err
+    _, config = project.request({}, {"agent": "leaky", "agents": [leaky(project, "leaky", PLAN)]})
+    asked = ("run", f"use {KEYS['MY_TOKEN']}", "--yes", "--config", str(config))
+    known = project.branchline(*asked, **{**PLANTED, **KEYS})
+    assert known.code == 2, known.err
+    assert "the prompt holds a secret (value of a secret variable)" in known.err
+    assert not list((project.root / ".runs").glob("*/logs"))
+    mark = ran.err.partition("allow: [")[2][:16]
+    assert project.run(plan, {"secrets": {"allow": [mark]}}).code == 0
+
+
+@pytest.mark.parametrize("script", ["cat > /dev/null; exit 2", "cat > /dev/null; echo garbage", "kill -9 $$"])
+def test_could_not_check_is_not_clean(project: Project, script: str) -> None:
+    """A scanner that works at first and then does not: nothing that it has not seen goes in."""
+    tools = project.root.parent / "tools"
+    tools.mkdir()
+    mark = tools / "tried"
+    (tools / "gitleaks").write_text(
+        f"#!/bin/sh\nif [ ! -e {mark} ]; then cat > /dev/null; : > {mark}; echo '[]'; else {script}; fi\n"
+    )
+    (tools / "gitleaks").chmod(0o755)
+    env = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"repair": {"rounds": 0}}, **env)
     assert ran.code == 1, ran.err
-    assert "git objects" in leaks(project)
-    assert project.git("grep", "sk-ant-", "main", check=False) == ""
+    assert (
+        "'a.txt': could not be checked for secrets: the secret scanner gitleaks" in ran.json["workstreams"][0]["reason"]
+    )
+    assert "a.txt" in {path.name for path in Path(ran.json["run_dir"]).rglob("*")}
+    mark.unlink()
+    asked = project.run(
+        {"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"secrets": {"scanner": "none"}}, **env
+    )
+    assert asked.code == 0, asked.err
+
+
+def test_a_scanner_that_was_asked_for_must_be_there(project: Project) -> None:
+    plan: Json = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
+    ran = project.run(plan, {"secrets": {"scanner": "gitleaks"}}, PATH="/usr/bin:/bin")
+    assert ran.code == 2, ran.err
+    assert "gitleaks, which is not on PATH" in ran.err
 
 
 class Echo(BaseHTTPRequestHandler):

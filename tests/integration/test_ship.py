@@ -77,12 +77,15 @@ def test_red_ci_never_ships(tmp_path: Path) -> None:
 def test_a_target_that_is_deleted_or_moved_away_meanwhile(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     other_branch(project)
-    ran = project.run(one(sh(f"git -C {project.root} branch -D work")), MERGE, "--base", "work")
+    assert project.run(one(), {**MERGE, "approvals": {"ship": True}}, "--base", "work").code == 4
+    project.git("branch", "-D", "work")
+    ran = project.branchline("approve", "--json")
     assert (ran.code, ran.json["shipped"]) == (1, None)
     assert "the target branch work is gone" in fate(ran, "a")["reason"]
     assert project.git("for-each-ref", "refs/heads/work") == ""
     project.git("branch", "work", "main")
-    again = project.branchline("retry", ran.json["run_id"], task(project, ran, "ship"), "--json")
+    assert project.branchline("retry", ran.json["run_id"], task(project, ran, "ship")).code == 4
+    again = project.branchline("approve", "--json")
     assert again.code == 0, again.err
     assert project.git("rev-parse", "work") == ran.json["integration"]["commit"]
 
@@ -124,7 +127,7 @@ def test_a_target_that_moves_is_integrated_anew_and_swapped(tmp_path: Path) -> N
     ]
 
 
-def test_protected_paths_and_many_deletions_need_a_word(tmp_path: Path) -> None:
+def test_protected_paths_and_many_deletions_can_be_rejected(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     plan = {
         "workstreams": [
@@ -134,7 +137,11 @@ def test_protected_paths_and_many_deletions_need_a_word(tmp_path: Path) -> None:
             workstream("one_gone", sh("rm old.txt")),
         ]
     }
-    settings = {"allow_protected": [".github/workflows/allowed.yml"], "merge": {"max_deleted_files": 1}}
+    settings = {
+        "allow_protected": [".github/workflows/allowed.yml"],
+        "approvals": {"protected": "reject"},
+        "merge": {"max_deleted_files": 1},
+    }
     ran = project.run(plan, {**MERGE, **settings, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
     assert set(project.files("main")) == {".github/workflows/allowed.yml", "README.md", "src/x.py"}

@@ -5,16 +5,21 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from branchline.agents.access import access
 from branchline.agents.base import Agent
 from branchline.agents.registry import make
 from branchline.agents.supervise import attempt
 from branchline.core.agent import AgentRequest, AgentResult, ContextFile, Limits, Mode, Progress
 from branchline.core.agent_spec import AgentSpec
+from branchline.core.sandbox import Network, SandboxSettings
+from branchline.process.confinement import PLAIN
+from branchline.process.probe import climb
+from branchline.process.sandbox import OPEN, Sandbox
 from branchline.process.spawn import KillSwitch
 from real_agents.installed import PACKAGES, Package
 from real_agents.model.script import script
@@ -47,6 +52,10 @@ class Real:
     patient: bool = False
 
     @property
+    def path(self) -> str:
+        return f"{self.package.bin}:/usr/local/bin:/usr/bin:/bin"
+
+    @property
     def agent(self) -> Agent:
         return make(AgentSpec(id=self.name, use=self.name, model=self.model))
 
@@ -76,6 +85,7 @@ class Subject:
     server: ModelServer
     worktree: Path
     folder: Path
+    sandbox: Sandbox = OPEN
     seen: list[Progress] = field(default_factory=list)
     marker: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -87,6 +97,7 @@ class Subject:
         limits: Limits | None = None,
         timeout: float = 60.0,
         kill: KillSwitch | None = None,
+        own_sandbox: bool = True,
     ) -> AgentResult:
         """One attempt, at which the model does what the steps say."""
         request = AgentRequest(
@@ -103,20 +114,24 @@ class Subject:
             context=(ContextFile(path=CALC, role="edit"), ContextFile(path="NOTES.md")),
             limits=limits or Limits(),
             endpoint=self.server.url + self.real.base,
+            own_sandbox=own_sandbox,
         )
-        return attempt(
-            self.real.agent,
-            request,
-            environ=self.environ,
-            kill=kill or KillSwitch(),
-            timeout=timeout,
-            marker=self.marker,
-            on_progress=self.seen.append,
-        )
+        needs = access(self.real.agent, request, self.environ, metered=True)
+        with self.sandbox.entered(replace(needs, nests=needs.nests and own_sandbox)) as entered:
+            return attempt(
+                self.real.agent,
+                request,
+                environ=self.environ,
+                kill=kill or KillSwitch(),
+                timeout=timeout,
+                marker=self.marker,
+                on_progress=self.seen.append,
+                confinement=entered.around(PLAIN),
+            )
 
     @property
     def environ(self) -> dict[str, str]:
-        path = f"{self.real.package.bin}:/usr/local/bin:/usr/bin:/bin"
+        path = self.real.path
         keys = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
         return {"PATH": path, "LANG": "C.UTF-8", **dict.fromkeys(keys, "sk-test-key-0123456789")}
 
@@ -155,13 +170,18 @@ def repository(root: Path) -> Path:
     return root
 
 
-def subjects(real: Real, server: ModelServer, root: Path) -> Iterator[Subject]:
-    """Without end, subjects that each have a worktree of one repository."""
+def subjects(real: Real, server: ModelServer, root: Path, network: Network | None = None) -> Iterator[Subject]:
+    """Without end, subjects that each have a worktree of one repository; with a network, in a sandbox that has that."""
     main = repository(root / "main")
+    sandbox = OPEN
+    if network is not None:
+        environ = {"PATH": real.path, "HOME": str(Path.home())}
+        sandbox = climb(SandboxSettings(rung=3, network=network), environ, runs=None, show=(main,))
     for number in count():
         place = root / f"w{number}"
         git(main, "worktree", "add", "--quiet", "--detach", str(place))
-        yield Subject(real=real, server=server, worktree=place, folder=root / f"attempt{number}")
+        folder = root / f"attempt{number}"
+        yield Subject(real=real, server=server, worktree=place, folder=folder, sandbox=sandbox)
 
 
 def at_once(subjects: list[Subject], *steps: Step) -> list[AgentResult]:

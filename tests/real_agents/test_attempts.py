@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from branchline.agents.base import Ability
 from branchline.core.agent import AgentStatus, Limits
+from branchline.core.sandbox import Network
+from branchline.process.probe import ASKED
 from branchline.process.spawn import KillSwitch
 from real_agents.model_server import ModelServer
 from real_agents.subjects import CALC, DONE, EDIT, READ, REAL, Real, Subject, at_once, processes, subjects
@@ -31,6 +34,7 @@ ERRORS = {
 }
 TOO_LONG = "prompt is too long: 250000 tokens > 200000 maximum context length"
 PASSING = {429, 500}
+both = pytest.mark.parametrize("network", [None, "none"], ids=["open", "sandboxed"], indirect=True)
 RETRYABLE = {"rate_limit", "server_error", "overloaded"}
 
 
@@ -49,8 +53,17 @@ def real(request: pytest.FixtureRequest) -> Real:
 
 
 @pytest.fixture
-def subject(real: Real, server: ModelServer, tmp_path: Path) -> Subject:
-    return next(subjects(real, server, tmp_path))
+def network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Network | None:
+    """None: there is no sandbox; else the network in it. `REAL_AGENTS_NETWORK=none` puts every test into one."""
+    monkeypatch.delenv(ASKED, raising=False)
+    named: Any = os.environ.get("REAL_AGENTS_NETWORK")
+    found: Network | None = getattr(request, "param", named)
+    return found
+
+
+@pytest.fixture
+def subject(real: Real, server: ModelServer, tmp_path: Path, network: Network | None) -> Subject:
+    return next(subjects(real, server, tmp_path, network))
 
 
 def needs(subject: Subject, ability: Ability) -> None:
@@ -58,6 +71,7 @@ def needs(subject: Subject, ability: Ability) -> None:
         pytest.skip(f"{subject.real.name} cannot: {ability}")
 
 
+@both
 def test_an_edit(subject: Subject) -> None:
     head = subject.head
     result = subject.do(READ, EDIT, DONE)
@@ -72,19 +86,32 @@ def test_an_edit(subject: Subject) -> None:
     assert result.session_id or subject.real.name == "aider"
 
 
+@pytest.mark.parametrize("network", ["none"], indirect=True)
+def test_a_sandbox_of_its_own_can_be_switched_off_in_ours(subject: Subject) -> None:
+    needs(subject, "sandbox")
+    outside = subject.worktree.parent / "main/NOTES.md"
+    before = outside.read_text()
+    result = subject.do(READ, {"shell": f"echo x >> {outside}; echo x > shell.txt"}, EDIT, DONE, own_sandbox=False)
+    assert result.status is AgentStatus.OK, result
+    assert subject.changes == [f" M {CALC}", "?? shell.txt"]
+    assert outside.read_text() == before
+
+
 def test_its_stream_is_followed(subject: Subject) -> None:
     needs(subject, "stream")
     subject.do(READ, EDIT, {**DONE, "hang": 1.0})
     assert any(progress.doing for progress in subject.seen)
 
 
-def test_four_edits_at_once(real: Real, server: ModelServer, tmp_path: Path) -> None:
-    four = list(islice(subjects(real, server, tmp_path), 4))
+@both
+def test_four_edits_at_once(real: Real, server: ModelServer, tmp_path: Path, network: Network | None) -> None:
+    four = list(islice(subjects(real, server, tmp_path, network), 4))
     results = at_once(four, READ, EDIT, DONE)
     assert [result.status for result in results] == [AgentStatus.OK] * 4, results
     assert [one.changes for one in four] == [[f" M {CALC}"]] * 4
 
 
+@both
 def test_an_answer_by_a_schema(subject: Subject) -> None:
     needs(subject, "read")
     answer = {"workstreams": ["one", "two"]}
@@ -105,6 +132,7 @@ def test_an_answer_that_breaks_its_schema(subject: Subject, answer: dict[str, ob
     assert result.retryable
 
 
+@both
 def test_reading_changes_nothing(subject: Subject) -> None:
     needs(subject, "read")
     write = {"write": {"path": "new.txt", "content": "new"}}
@@ -168,6 +196,7 @@ def test_a_huge_answer(subject: Subject) -> None:
     assert subject.clean
 
 
+@both
 def test_a_timeout_leaves_no_orphans(subject: Subject) -> None:
     if not subject.real.shell:
         pytest.skip(f"{subject.real.name} runs no commands")
@@ -179,6 +208,7 @@ def test_a_timeout_leaves_no_orphans(subject: Subject) -> None:
     assert processes(subject.marker) == []
 
 
+@both
 def test_a_cancel_ends_it_soon(subject: Subject) -> None:
     kill = KillSwitch()
     threading.Timer(4.0, kill.pull, args=("cancelled",)).start()

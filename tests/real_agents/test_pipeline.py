@@ -35,12 +35,13 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
-@pytest.fixture
-def project(server: ModelServer, tmp_path: Path) -> Project:
-    """A repository whose configuration sends all agents to the scripted model."""
+@pytest.fixture(params=["1", "3"], ids=["open", "sandboxed"])
+def project(server: ModelServer, tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    """A repository whose configuration sends all agents to the scripted model; on two rungs of the ladder."""
     project = Project.make(tmp_path / "project", {**FILES, "branchline.yaml": json.dumps(settings(server.url))})
     path = os.pathsep.join([*(str(one.bin) for one in AGENTS), os.environ["PATH"]])
     project.env.update(PATH=path, ANTHROPIC_API_KEY="sk-test-a", OPENAI_API_KEY="sk-test-o", **IDENTITY)
+    project.env["BRANCHLINE_SANDBOX"] = request.param
     return project
 
 
@@ -62,6 +63,7 @@ def settings(url: str) -> Json:
         "repair": {"rounds": 2},
         "retry": {"max_attempts": 3, "backoff": "fixed", "base_seconds": 0.1},
         "ship": {"mode": "merge"},
+        "sandbox": {"network": "loopback"},
     }
 
 
@@ -116,6 +118,11 @@ def test_from_a_sentence_to_a_shipped_commit(project: Project, server: ModelServ
     paths = {request.path for request in server.requests}
     assert paths == {"/v1/messages", "/v1/responses"}
     assert [one["state"] for one in ran.json["workstreams"]] == ["COMPLETED"] * 2
+    sandboxed = project.env["BRANCHLINE_SANDBOX"] == "3"
+    calls = [one["context"] for one in project.records() if one["event"] == "agent_called"]
+    assert {(one["containment"] == "sandbox") for one in calls} == {sandboxed}
+    own = {one.get("own_sandbox") for one in calls if one["agent"] == "coder"}
+    assert own <= ({"nested", "off"} if sandboxed else {None})
 
 
 def test_a_rejected_batch_goes_back_to_its_agent(project: Project) -> None:

@@ -55,7 +55,7 @@ def test_a_seal_holds_and_look_ups_are_seen(tmp_path: Path) -> None:
 def test_nothing_leaves_the_machine(real: Real, tmp_path: Path) -> None:
     if not real.package.present:
         pytest.skip(f"{real.package.program} {real.package.version} is not in the cache: make real-agents")
-    case = f"{TESTS}/real_agents/test_attempts.py::test_an_edit[{real.name}]"
+    case = f"{TESTS}/real_agents/test_attempts.py::test_an_edit[{real.name}-open]"
     output, looked_up = sealed(case, tmp_path)
     assert "1 passed" in output, output
     assert looked_up == []

@@ -59,7 +59,7 @@ class Codex:
         return look_with_key(self.spec, CODEX, (self._key,))
 
     def prepare(self, request: AgentRequest) -> Invocation:
-        """`codex exec` with the prompt on stdin, confined to the worktree, or for mode read to reading.
+        """`codex exec` with the prompt on stdin, confined by its own sandbox to the worktree, or for mode read to reading.
 
         Raises InvalidInput if the prompt is empty.
         """
@@ -82,7 +82,9 @@ class Codex:
 
     def _options(self, request: AgentRequest) -> Iterator[str]:
         yield from ("--json", "--ephemeral", "--ignore-user-config", "--ignore-rules", "--skip-git-repo-check")
-        if request.mode == "read":
+        if not request.own_sandbox:
+            yield from ("--sandbox", "danger-full-access")
+        elif request.mode == "read":
             yield from ("--sandbox", "read-only")  # counts before `sandbox_mode`, which `args` may change
         if self.spec.model:
             yield from ("--model", self.spec.model)

@@ -12,6 +12,8 @@ from branchline.agents.answer import checked
 from branchline.agents.base import Agent, AgentMissing, Reader
 from branchline.agents.follow import Follower
 from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
+from branchline.core.limits import LIMIT_REASONS
+from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.environment import allowed
 from branchline.process.output import tail
 from branchline.process.secrets import Secrets
@@ -20,7 +22,6 @@ from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 TAIL_BYTES = 1 << 20
 MESSAGE, NOTES = 2_000, 20_000  # characters
 LOOPBACK = "127.0.0.1,localhost"
-MAX_OUTPUT = 1 << 30  # bytes a stream; a runaway agent must not fill the disk
 
 
 def attempt(  # noqa: PLR0913 - keyword-only data
@@ -34,12 +35,13 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     marker: str,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cut: Callable[[], str | None] = lambda: None,
+    confinement: Confinement = PLAIN,
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
     `request.folder` receives request.json, argv.json, stdout.log, stderr.log and result.json. `cut` is asked while it
-    runs for a reason to end it (a proxy's budget). Raises AgentMissing if the agent's program is not there, InvalidInput
-    if it cannot take the request.
+    runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes. Raises AgentMissing if the
+    agent's program is not there, InvalidInput if it cannot take the request.
     """
     folder = Path(request.folder)
     invocation = agent.prepare(request)
@@ -67,9 +69,8 @@ def attempt(  # noqa: PLR0913 - keyword-only data
             grace=invocation.grace,
             kill=kill,
             marker=marker,
-            thorough=True,
-            max_output=MAX_OUTPUT,
             watch=watch,
+            confinement=confinement,
         )
     except ToolMissing as error:
         hint = agent.probe().hint or error.hint
@@ -79,7 +80,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     parsed = reader.result(ended, tail(folder / "stderr.log", TAIL_BYTES))
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
-    result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout)))
+    result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout, confinement)))
     _clean(folder, secrets)
     # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
     with suppress(OSError):
@@ -110,9 +111,24 @@ def over_budget(request: AgentRequest) -> str:
     return f"stopped: it reached its budget of ${request.limits.usd or 0:,.2f}"
 
 
-def _classified(ended: Exit, parsed: AgentResult, request: AgentRequest, timeout: float) -> AgentResult:
-    if ended.reason == "output_limit":
-        return _ended(parsed, AgentStatus.LIMIT, "stopped: it printed more than 1 GB")
+def _classified(
+    ended: Exit, parsed: AgentResult, request: AgentRequest, timeout: float, confinement: Confinement
+) -> AgentResult:
+    result = _judged(ended, parsed, request, timeout, confinement)
+    return msgspec.structs.replace(
+        result,
+        containment=ended.containment,
+        cpu_ms=None if ended.cpu is None else round(ended.cpu * 1000),
+        memory_mb=None if ended.memory is None else ended.memory >> 20,
+    )
+
+
+def _judged(
+    ended: Exit, parsed: AgentResult, request: AgentRequest, timeout: float, confinement: Confinement
+) -> AgentResult:
+    if ended.reason in LIMIT_REASONS:
+        status = AgentStatus.TIMEOUT if ended.reason == "silence" else AgentStatus.LIMIT
+        return _ended(parsed, status, f"stopped: {confinement.limits.excess(ended.reason)}", ended.reason)
     if ended.reason == "budget":
         return _ended(parsed, AgentStatus.LIMIT, over_budget(request), "budget")
     if ended.reason == "timeout":

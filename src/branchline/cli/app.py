@@ -18,7 +18,8 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("Run", "Carry a request out: agents plan and work, gates check, the result merges."),
     "plan": Entry("Run", "Have an agent split a request into workstreams; nothing is changed."),
-    "approve": Entry("Run", "Accept the plan of a run that waits for it, and go on."),
+    "approve": Entry("Run", "Say yes to what waits, a plan or a change, and go on."),
+    "reject": Entry("Run", "Say no to what waits, and go on without it."),
     "resume": Entry("Run", "Go on with a run that was interrupted or that failed."),
     "retry": Entry("Run", "Do one task of a run again, and what follows from it."),
     "cancel": Entry("Run", "End a run; what its agents made so far is kept."),
@@ -32,6 +33,8 @@ COMMANDS = {
     "context": Entry("Look", "Choose the files that a task needs, under a budget, and say why."),
     "trace": Entry("Look", "Send the trace of a run to a collector, or write it to a file."),
     "verify": Entry("Repair", "Check that a ledger is whole and makes sense."),
+    "rollback": Entry("Repair", "Undo what a run has shipped, by a new commit."),
+    "replay": Entry("Repair", "Do a run's gates and merges again, and name the first that differs."),
     "restore": Entry("Repair", "Bring work back that a run has saved."),
     "gc": Entry("Repair", "Save and remove what ended runs left in the way."),
     "doctor": Entry("Repair", "Check that everything needed is here."),

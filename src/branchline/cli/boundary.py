@@ -1,5 +1,6 @@
 """The one place where errors become words and exit codes."""
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from branchline.errors import BranchlineError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_PIPE = 2, 3, 130, 141
 
@@ -36,7 +39,7 @@ def guarded(args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE
     except Exception as error:  # noqa: BLE001 - the boundary: a fault of our own becomes a report, not a traceback
-        return _crash(args, error)
+        return _fault(args, error)
     return code
 
 
@@ -61,9 +64,18 @@ def _refuse(args: list[str], message: str, hint: str, code: int) -> int:
             error = {"message": message, "hint": hint, "exit_code": code}
             sys.stdout.write(json.dumps({"error": error}, indent=2) + "\n")
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # nobody is there, or what would hold the words is full; the exit code says enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _fault(args: list[str], error: Exception) -> int:
+    """A disk that is full or fails is no fault of ours."""
+    if not isinstance(error, OSError) or error.errno not in DISK:
+        return _crash(args, error)
+    where = f" {error.filename}" if error.filename else ""
+    message = f"cannot write{where}: {error.strerror}; what was done so far is kept"
+    return _refuse(args, message, "make room, then: branchline resume", 1)
 
 
 def _usage_hint(error: click.ClickException) -> str:

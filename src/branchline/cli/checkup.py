@@ -6,44 +6,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from branchline.cli.history import history_of
+from branchline.cli.finding import Finding
+from branchline.cli.left_behind import left_behind
 from branchline.cli.plans import has_planner
 from branchline.cli.survey import Seen, every_spec, fallbacks, survey
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
+from branchline.core.limits import WEAK
 from branchline.core.plan import Plan
+from branchline.core.sandbox import ASKED_FOR, sandbox_words
 from branchline.core.verdict import Gate
+from branchline.engine.shelter import shelter
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
 from branchline.git.repo import Repo
-from branchline.ledger.paths import RunPaths, run_ids
-from branchline.views.next_command import next_commands
-from branchline.views.status import status_word
+from branchline.process.containment import held_by
+from branchline.process.probe import INSTALL
 from branchline.views.text import count
 
+HELD_BY = {
+    "namespace": "every attempt gets a PID namespace of its own: nothing that it starts outlives it",
+    "subreaper": "every attempt gets a keeper, which ends whatever it starts; there are no PID namespaces here",
+}
 NEEDED_ROLES = frozenset({"editor", "required reviewer"})
-UNENDED = {"interrupted": "it was interrupted", "waiting": "its plan waits to be accepted"}
-NEEDED = ("commondir", "gitdir", "HEAD")  # files without which a worktree's registration stops every git
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """`missing`: a run cannot do without it; `warning`: it can, but say so. `next` is the command that mends it."""
+def examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> list[Finding]:
+    """Everything, in the order in which it should be mended; with a plan, the agents that it names too.
 
-    name: str
-    state: Literal["ok", "warning", "missing"]
-    detail: str
-    next: str = ""
-
-
-def examine(path: Path, plan: Path | None = None) -> list[Finding]:
-    """Everything, in the order in which it should be mended; with a plan, the agents that it names too."""
-    return list(_findings(path, plan))
+    With `repair`, what earlier runs left wrong is put right, as far as their ledgers name it.
+    """
+    return list(_findings(path, plan, repair=repair))
 
 
-def _findings(path: Path, plan: Path | None) -> Iterator[Finding]:
+def _findings(path: Path, plan: Path | None, *, repair: bool) -> Iterator[Finding]:
     try:
         found = ".".join(map(str, version()))
         yield Finding(name="git", state="ok", detail=f"{found} (at least {'.'.join(map(str, OLDEST))})")
@@ -51,6 +48,7 @@ def _findings(path: Path, plan: Path | None) -> Iterator[Finding]:
         yield Finding(name="git", state="missing", detail=error.message, next=error.hint)
         return
     yield Finding(name="python", state="ok", detail=platform.python_version())
+    yield _containment()
     try:
         repo = Repo.open(path)
     except BranchlineError as error:
@@ -58,8 +56,14 @@ def _findings(path: Path, plan: Path | None) -> Iterator[Finding]:
         return
     yield from _repository(repo)
     yield from _configuration(repo, plan)
-    yield from _worktrees(repo)
-    yield from _runs(repo.root)
+    yield from left_behind(repo, repair=repair)
+
+
+def _containment() -> Finding:
+    held = held_by("namespace")
+    if held == "group":
+        return Finding(name="containment", state="warning", detail=WEAK)
+    return Finding(name="containment", state="ok", detail=HELD_BY[held])
 
 
 def _repository(repo: Repo) -> Iterator[Finding]:
@@ -88,6 +92,7 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
     except BranchlineError as error:
         yield Finding(name="configuration", state="missing", detail=error.message, next=error.hint)
         return
+    yield _sandbox(repo, settings)
     if gates:
         yield Finding(name="configuration", state="ok", detail=count(len(gates), "gate"))
     else:
@@ -97,6 +102,21 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
     yield from _agents(settings, plan)
     for gate in gates:
         yield _gate(gate)
+
+
+def _sandbox(repo: Repo, settings: Settings) -> Finding:
+    """What would hold what a run starts here; tried out."""
+    try:
+        fact = shelter(repo, settings).fact
+    except InvalidInput as error:
+        return Finding(name="sandbox", state="missing", detail=error.message, next=error.hint)
+    well = fact.rung == 3 or fact.why == ASKED_FOR
+    return Finding(
+        name="sandbox",
+        state="ok" if well else "warning",
+        detail=sandbox_words(fact),
+        next="" if well else INSTALL,
+    )
 
 
 def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
@@ -157,25 +177,3 @@ def _gate(gate: Gate) -> Finding:
     if gate.required:
         return Finding(name=name, state="missing", detail=f"{tool} is not installed, and the gate is required")
     return Finding(name=name, state="warning", detail=f"{tool} is not installed: the gate will check nothing")
-
-
-def _worktrees(repo: Repo) -> Iterator[Finding]:
-    registered = repo.common_dir / "worktrees"
-    for admin in sorted(registered.iterdir()) if registered.is_dir() else ():
-        lacking = [name for name in NEEDED if not (admin / name).is_file() or not (admin / name).stat().st_size]
-        if lacking:
-            detail = f"{admin.name} is registered without {' and '.join(lacking)}: git may fail everywhere"
-            yield Finding(name="worktree", state="warning", detail=detail, next=f"rm -r {admin}")
-
-
-def _runs(root: Path) -> Iterator[Finding]:
-    for run_id in run_ids(root):
-        try:
-            history = history_of(RunPaths(root, run_id))
-        except BranchlineError as error:
-            yield Finding(name=f"run {run_id}", state="warning", detail=error.message, next=error.hint)
-            continue
-        word = status_word(history.state, live=history.live)
-        if word in UNENDED:
-            again = next_commands(run_id, word, history.state)[0]
-            yield Finding(name=f"run {run_id}", state="warning", detail=UNENDED[word], next=again)

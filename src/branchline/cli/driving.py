@@ -31,7 +31,7 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
     if state is None:
         finish(paths, as_json=as_json)
         return EXIT_INTERRUPTED
-    if not state.awaiting:
+    if not state.plan_waits:
         return finish(paths, as_json=as_json)
     if not somebody_is_there():
         if not as_json:

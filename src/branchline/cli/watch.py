@@ -68,7 +68,9 @@ def news(state: RunState, records: Sequence[Record]) -> Iterator[Record]:
     ended = {(r.event.task_id, r.event.agent) for r in records if isinstance(r.event, e.ExecuteWsComplete)}
     for record in records:
         event = record.event
-        if isinstance(event, e.AgentCalled):
+        if isinstance(event, e.WorktreeSaved):
+            worth = bool(event.left_out or event.kept)
+        elif isinstance(event, e.AgentCalled):
             worth = (event.task_id, event.agent) not in ended
         elif not isinstance(event, e.Transition):
             worth = not isinstance(event, QUIET_FACTS)

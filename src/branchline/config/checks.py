@@ -45,6 +45,9 @@ def check_settings(root: Node) -> Iterator[Finding]:
     cassettes = root.children.get("cassettes")
     if cassettes is not None:
         yield from _inside(_one(cassettes, "folder"), "the folder of the cassettes")
+    sandbox = root.children.get("sandbox")
+    if sandbox is not None:
+        yield from _rungs(sandbox)
     context = root.children.get("context")
     if context is not None:
         yield from check_context(context)
@@ -75,6 +78,12 @@ def check_graph(root: Node) -> Iterator[Finding]:
         for name, place in _one(condition, "task") if condition else ():
             if name not in {dependency for dependency, _ in task.texts("dependencies")}:
                 yield Finding(place, f"the condition reads '{name}', on which the task does not depend")
+
+
+def _rungs(sandbox: Node) -> Iterator[Finding]:
+    least, asked = (sandbox.children.get(key) for key in ("min", "rung"))
+    if least and asked and least.data == 3 and asked.data == 1:
+        yield Finding(asked.place, "rung 1 is below min 3", "drop one of the two")
 
 
 def _one(node: Node, key: str) -> list[tuple[str, Place]]:

@@ -7,20 +7,33 @@ import msgspec
 from branchline.core.agent_spec import AgentSpec
 from branchline.core.budget import Budget
 from branchline.core.durations import Duration
+from branchline.core.limits import ProcessLimits
 from branchline.core.manifest import ContextSettings
 from branchline.core.plan import Argv, Glob, Model, Name
 from branchline.core.pricing import Price
 from branchline.core.retry import RetryPolicy
+from branchline.core.sandbox import SandboxSettings
 from branchline.core.verdict import Gate
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PresetName = Literal["python", "pre-commit"]
 
 PROTECTED = (
-    ".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "**/.gitattributes", "**/.gitmodules", ".githooks/**",
-    ".husky/**", ".pre-commit-config.yaml", ".claude/**", ".codex/**", ".mcp.json", ".aider*", ".gemini/**", ".qwen/**", ".opencode/**",
-    "opencode.json*", ".pi/**", ".vscode/**", ".idea/**",
+    ".github/workflows/**", ".github/actions/**", "**/CODEOWNERS", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**",
+    ".buildkite/**", ".drone.yml", ".travis.yml", ".woodpecker*", "azure-pipelines.yml", "bitbucket-pipelines.yml",
+    "Jenkinsfile",
+    "**/.gitattributes", "**/.gitmodules", ".githooks/**", ".husky/**", ".pre-commit-config.yaml", "lefthook.y*ml",
+    "**/CLAUDE.md", "**/CLAUDE.local.md", "**/AGENTS.md", "**/AGENTS.override.md", "**/GEMINI.md", "**/QWEN.md",
+    ".github/copilot-instructions.md", ".github/instructions/**", ".github/agents/**", ".cursorrules", ".windsurfrules",
+    "**/.claude/**", "**/.codex/**", "**/.cursor/**", "**/.windsurf/**", "**/.gemini/**", "**/.qwen/**", "**/.pi/**",
+    "**/.opencode/**", "opencode.json*", "**/.mcp.json", "**/.aider*",
+    "**/.vscode/**", "**/.idea/**", "**/.devcontainer/**", "**/.envrc",
     "branchline.yaml", ".branchline/**",
+)  # fmt: skip
+LOCKS = (
+    "**/package-lock.json", "**/npm-shrinkwrap.json", "**/yarn.lock", "**/pnpm-lock.yaml", "**/bun.lock*", "**/uv.lock",
+    "**/poetry.lock", "**/Pipfile.lock", "**/pdm.lock", "**/Cargo.lock", "**/go.sum", "**/Gemfile.lock",
+    "**/composer.lock", "**/packages.lock.json", "**/gradle.lockfile", "**/flake.lock",
 )  # fmt: skip
 
 
@@ -48,7 +61,34 @@ class Merge(Model, frozen=True, kw_only=True):
 
     on_conflict: Literal["drop", "abort", "repair"] = "drop"
     paths: tuple[PathStrategy, ...] = ()
-    max_deleted_files: Positive = 100
+    max_deleted_files: Positive | None = None
+
+
+class Approvals(Model, frozen=True, kw_only=True):
+    """What waits for a person's word. `protected`: what becomes of a batch that changes protected paths.
+
+    `locks`: the lock files of package managers are protected too. `deletions`, `deleted_share`: so many deleted files,
+    or that part of all files (from 10 on), make a batch or the merge wait; null: they never do. `ship`: nothing ships
+    before somebody has said so.
+    """
+
+    protected: Literal["wait", "reject", "allow"] = "wait"
+    locks: bool = False
+    deletions: Positive | None = 100
+    deleted_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = 0.5
+    ship: bool = False
+
+
+class Secrets(Model, frozen=True, kw_only=True):
+    """The look for keys, tokens and passwords in what agents leave, before git gets it.
+
+    `scanner`: gitleaks looks too; `auto`: where it is installed. `allow`: globs of files in which what looks like a
+    secret is none, and fingerprints of single findings; values of secret environment variables are never allowed.
+    """
+
+    scan: bool = True
+    scanner: Literal["auto", "gitleaks", "none"] = "auto"
+    allow: tuple[str, ...] = ()
 
 
 class Ship(Model, frozen=True, kw_only=True):
@@ -132,7 +172,16 @@ class Settings(Model, frozen=True, kw_only=True):
     repair: Repair = Repair()
     protect: tuple[Glob, ...] = PROTECTED
     allow_protected: tuple[Glob, ...] = ()
+    approvals: Approvals = Approvals()
     retry: RetryPolicy = RetryPolicy()
     resources: Resources = Resources()
+    sandbox: SandboxSettings = SandboxSettings()
+    limits: ProcessLimits = ProcessLimits()
+    secrets: Secrets = Secrets()
     merge: Merge = Merge()
     ship: Ship = Ship()
+
+    @property
+    def guarded(self) -> tuple[str, ...]:
+        """The globs of protected paths, lock files among them if they are to be."""
+        return (*self.protect, *LOCKS) if self.approvals.locks else self.protect

@@ -55,7 +55,7 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     `mode` read: it must change nothing. `output_schema`: the JSON Schema that its answer must satisfy. `endpoint`: the
     base URL to use instead of the provider's own, when a proxy stands between. `write` and `protect` are the globs of
     what may and may not be changed, for agents that ask before they write; git has the last word. `manifest`: the digest
-    of the manifest that `context` was made of.
+    of the manifest that `context` was made of. `own_sandbox` false: it is held by a sandbox in which it can make none.
     """
 
     run_id: str
@@ -74,6 +74,7 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     script: Script = ()
     write: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
+    own_sandbox: bool = True
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +139,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of an attempt. `structured`: its answer by the schema asked for; `denials`: tools it was not given."""
+    """What became of an attempt. `structured`: its answer by the schema asked for; `denials`: tools it was not given.
+
+    `containment`: what held its processes together; of all of them, `cpu_ms` of the processor and at most `memory_mb`.
+    """
 
     status: AgentStatus
     message: str = ""
@@ -149,6 +153,9 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     session_id: str = ""
     structured: Any = None
     denials: tuple[str, ...] = ()
+    containment: str = ""
+    cpu_ms: int | None = None
+    memory_mb: int | None = None
 
     @property
     def retryable(self) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from branchline.core.durations import Duration
 from branchline.core.json_path import json_path
+from branchline.core.limits import ProcessLimits
 from branchline.core.plan import Model, Name, Script
 
 SCRIPTED = "scripted"
@@ -99,7 +100,8 @@ class AgentSpec(Model, frozen=True, kw_only=True):
     With `use`, what is set here counts before what the preset says. `scripts` are for the scripted agent alone: what it
     does at its first call, its second, ... where the plan has no script for it. `provider`: the base URL that it uses
     where `base_url` is empty. `window`: tokens of files that it is given at most. `limit_codes`: exit codes that mean
-    that it ran out of turns. `tested`: the first and the last version that are known to work.
+    that it ran out of turns. `tested`: the first and the last version that are known to work. `limits` of its own stand
+    instead of those of the settings.
     """
 
     id: Name
@@ -126,6 +128,7 @@ class AgentSpec(Model, frozen=True, kw_only=True):
     fail_if_stdout: tuple[str, ...] = ()
     commits: Literal["fold", "reject"] = "fold"
     grace: Duration = "2s"
+    limits: ProcessLimits | None = None
     home: Literal["private", "user"] = "private"
     meter: bool = False
     version: tuple[str, ...] = ()

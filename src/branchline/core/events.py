@@ -5,14 +5,14 @@ from typing import Any, Literal
 import msgspec
 
 from branchline.core.budget import Budget
+from branchline.core.decisions import ApprovalDecided, ApprovalNeeded, Event, RolledBack
 from branchline.core.forecast import Collision
 from branchline.core.graph import Task
 from branchline.core.retry import RetryPolicy
+from branchline.core.sandbox import SandboxFact
 from branchline.core.states import State
 
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
-    """Base of all events."""
+OwnSandbox = Literal["", "nested", "off"]
 
 
 class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,20 +98,31 @@ class AttemptResumed(Event, frozen=True, tag="attempt_resumed", kw_only=True):
 
 
 class RunResumed(Event, frozen=True, tag="run_resumed", kw_only=True):
-    """A new coordinator took the run over, under a new epoch. `budget`: the limits that hold from now on, if changed."""
+    """A new coordinator took the run over, under a new epoch. `budget`: the limits that hold from now on, if changed.
+
+    `sandbox`: the one that it found, from now on in the place of that of record 0.
+    """
 
     by: str
     reason: str = ""
     budget: Budget | None = None
+    sandbox: SandboxFact | None = None
 
 
 class IntentReceived(Event, frozen=True, tag="intent_received", kw_only=True):
     """Somebody asked something of the run. `refused` says why nothing came of it."""
 
-    kind: Literal["cancel", "retry", "skip"]
+    kind: Literal["cancel", "retry", "skip", "approve", "reject", "rollback"]
     by: str
     task_id: str = ""
     refused: str = ""
+
+
+class Healed(Event, frozen=True, tag="healed", kw_only=True):
+    """What a kill or a person had left wrong of the run's worktrees, refs and locks was put right: a sentence for each."""
+
+    done: tuple[str, ...]
+    by: str
 
 
 class PlanProposed(Event, frozen=True, tag="plan_proposed", kw_only=True):
@@ -151,7 +162,9 @@ class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
     """One agent was run once, for whatever purpose; `usage` as in `core.agent.Usage`, `folder` within the run's own.
 
     `manifest`: the digest of the manifest that it was given, a file of `artifacts/manifests`, with `context_files` files
-    and `context_tokens` tokens (an estimate); `context_warning`: what is amiss with it.
+    and `context_tokens` tokens (an estimate); `context_warning`: what is amiss with it. `containment`: what held its
+    processes together; all of them used `cpu_ms` of the processor, and as far as was seen at most `memory_mb`.
+    `own_sandbox`: what became of a sandbox of the agent's own within ours; `refused_hosts`: where it was not let through.
     """
 
     task_id: str
@@ -171,10 +184,19 @@ class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
     context_files: int = 0
     context_tokens: int = 0
     context_warning: str = ""
+    containment: str = ""
+    cpu_ms: int | None = None
+    memory_mb: int | None = None
+    own_sandbox: OwnSandbox = ""
+    refused_hosts: tuple[str, ...] = ()
 
 
 class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=True):
-    """An agent ended; `tree` is what it left, `files` what differs from the base. For the rest see AgentCalled."""
+    """An agent ended; `tree` is what it left, `files` what differs from the base. For the rest see AgentCalled.
+
+    `git_before`, `git_after`: fingerprints of the git directory's configuration, hooks and refs; `git_changes`: what
+    changed there meanwhile, whoever did it. `taken_out`: objects with secrets that its own git had made.
+    """
 
     task_id: str
     workstream: str
@@ -185,6 +207,10 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     usage: dict[str, Any] = {}
     context_files: int = 0
     context_tokens: int = 0
+    git_before: str = ""
+    git_after: str = ""
+    git_changes: tuple[str, ...] = ()
+    taken_out: tuple[str, ...] = ()
 
 
 class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
@@ -199,6 +225,21 @@ class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
     reason: str = ""
     given: str = ""
     at: int = 0
+
+
+class WorktreeSaved(Event, frozen=True, tag="worktree_saved", kw_only=True):
+    """Everything in a worktree is a commit at `ref`, but what is `left_out`: path and reason, each kept as a file.
+
+    `removed`: the worktree has gone since; `kept` says why it has not.
+    """
+
+    task_id: str
+    workstream: str
+    ref: str
+    commit: str
+    left_out: tuple[str, ...] = ()
+    removed: bool = False
+    kept: str = ""
 
 
 class WsCheckpoint(Event, frozen=True, tag="ws_checkpoint", kw_only=True):
@@ -289,6 +330,8 @@ Fact = (
     | WorktreesReady
     | ExecuteWsComplete
     | Codegate
+    | ApprovalNeeded
+    | WorktreeSaved
     | WsCheckpoint
     | ValidateWsPass
     | ValidateWsFail
@@ -308,7 +351,10 @@ AnyEvent = (
     | AttemptResumed
     | RunResumed
     | IntentReceived
+    | ApprovalDecided
     | RunEnded
+    | RolledBack
+    | Healed
     | Fact
 )
 

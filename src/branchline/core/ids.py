@@ -5,12 +5,13 @@ Ids of a later millisecond sort after those of an earlier one; within one they s
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
+_PAIRS = [one + other for one in ALPHABET for other in ALPHABET]
 
 
 def ulid(milliseconds: int, chance: int) -> str:
     """The ULID of a time (Unix milliseconds) and 80 bits of chance."""
     value = (milliseconds & (1 << 48) - 1) << 80 | chance & (1 << 80) - 1
-    return "".join(ALPHABET[value >> shift & 31] for shift in range(125, -5, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -10, -10)])
 
 
 def is_ulid(text: str) -> bool:

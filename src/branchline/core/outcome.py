@@ -4,10 +4,12 @@ from typing import Literal
 
 import msgspec
 
+from branchline.core.approvals import sentence, waiting_for
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
 
 RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
+SHORT = 12
 EXIT_CODES: dict[RunStatus, int] = {"succeeded": 0, "partial": 5, "failed": 1, "cancelled": 1}
 
 
@@ -23,7 +25,23 @@ class WorkstreamOutcome(msgspec.Struct, frozen=True, kw_only=True):
 def workstream_outcomes(state: RunState) -> tuple[WorkstreamOutcome, ...]:
     """One outcome a workstream, in the order of the plan."""
     names = dict.fromkeys(r.task.workstream for r in state.records.values() if r.task.workstream)
-    return tuple(_workstream(state, name) for name in names)
+    before = landed_before(state)
+    return tuple(_again(_workstream(state, name), before.get(name, "")) for name in names)
+
+
+def landed_before(state: RunState) -> dict[str, str]:
+    """The commit in which a workstream landed in an earlier round, whatever became of the latest one."""
+    if state.rolled_back is not None:
+        return {}
+    ships = [r.outputs for r in state.records.values() if r.task.step == "ship" and r.state == State.COMPLETED]
+    return {name: str(outputs.get("commit", "")) for outputs in ships for name in outputs.get("merged", ())}
+
+
+def _again(outcome: WorkstreamOutcome, landed: str) -> WorkstreamOutcome:
+    if not landed or outcome.state == State.COMPLETED:
+        return outcome
+    reason = f"it had landed in {landed[:SHORT]}; done again: {outcome.reason or outcome.state.lower()}"
+    return msgspec.structs.replace(outcome, reason=reason)
 
 
 def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
@@ -33,7 +51,7 @@ def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
         if name in outputs.get("dropped", {}):
             return WorkstreamOutcome(id=name, state=State.FAILED, reason=outputs["dropped"][name], step="merge")
         if name in outputs.get("merged", ()):
-            return _merged(name, ship)
+            return _merged(state, name, ship)
     last = WorkstreamOutcome(id=name, state=State.PENDING)
     for record in state.current().values():
         if record.task.workstream != name or record.state == State.PENDING:
@@ -41,13 +59,21 @@ def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
         last = WorkstreamOutcome(id=name, state=record.state, reason=record.reason, step=record.task.step)
         if record.state in {State.FAILED, State.CANCELLED, State.SKIPPED, State.RUNNING}:
             return last
+    if need := waiting_for(state, "consume", name):
+        return WorkstreamOutcome(id=name, state=State.PENDING, reason=sentence(need), step="consume")
     if last.state == State.COMPLETED:  # it passed its own steps, but is not in the merge result
-        ended = merge is not None and merge.ended
-        return msgspec.structs.replace(last, state=State.FAILED if ended else State.RUNNING, reason="not merged")
+        ended, queue = merge is not None and merge.ended, state.find("merge_prep")
+        why = queue.outputs.get("excluded", {}).get(name, "not merged") if queue else "not merged"
+        return msgspec.structs.replace(last, state=State.FAILED if ended else State.RUNNING, reason=why)
     return last
 
 
-def _merged(name: str, ship: TaskRecord | None) -> WorkstreamOutcome:
+def _merged(state: RunState, name: str, ship: TaskRecord | None) -> WorkstreamOutcome:
+    if (undone := state.rolled_back) is not None:
+        reason = f"rolled back by {undone.by} in {undone.commit[:SHORT]}"
+        return WorkstreamOutcome(id=name, state=State.CANCELLED, reason=reason, step="ship")
+    if need := waiting_for(state, "ship"):
+        return WorkstreamOutcome(id=name, state=State.PENDING, reason=f"merged, {sentence(need)}", step="ship")
     if ship and ship.state == State.COMPLETED:
         return WorkstreamOutcome(id=name, state=State.COMPLETED, step="ship")
     if ship and ship.ended:
@@ -62,12 +88,12 @@ def run_status(state: RunState) -> tuple[RunStatus, str]:
     else:
         outcomes = workstream_outcomes(state)
         missing = [w for w in outcomes if w.state != State.COMPLETED]
-        landed = len(outcomes) - len(missing)
+        landed = len(outcomes) - len(missing) or len(landed_before(state))
         status = "succeeded" if outcomes and not missing else "partial" if landed else "failed"
         reason = "; ".join(f"{w.id}: {w.reason}" for w in missing) if outcomes else _without_plan(state)
     if status == "failed" and state.cancel_requested:
         return "cancelled", f"cancelled by {state.cancel_requested}"
-    if status != "succeeded" and state.stopped_by:
+    if status == "failed" and state.stopped_by:
         return "failed", state.records[state.stopped_by].reason
     return status, reason
 

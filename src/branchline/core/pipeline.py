@@ -46,6 +46,7 @@ STEPS = (
 
 BY_NAME = {step.name: step for step in STEPS}
 CHAIN = tuple(step.name for step in STEPS if step.fans_out)
+OUTWARD = frozenset({"ship"})  # steps whose effect others see: whether a lost attempt had it is looked up, not assumed
 TRIGGERS: dict[str, Trigger] = {"merge_prep": "ended", "archive": "always"}
 
 
@@ -153,7 +154,12 @@ def _fan_out(state: RunState, planning: TaskRecord, archive: TaskRecord | None) 
 
 
 def repair_round(state: RunState, record: TaskRecord, now: int) -> TasksAdded | None:
-    """The round that a rejected batch or a conflict goes back to its agent in, while rounds, time and money last."""
+    """The round that a rejected batch or a conflict goes back to its agent in, while rounds, time and money last.
+
+    A merge that was made anew to ship, and that nobody has seen yet, waits in a round of its own.
+    """
+    if record.error_class == "unapproved" and ("ship", "") in state.needs:
+        return new_round(state, {record.task.id}, record.reason)
     if record.error_class == "rejected" and record.task.step == "code_gate":
         workstream, steps = record.task.workstream, CHAIN[1:3]
     elif record.error_class == "conflict" and record.task.step == "merge":

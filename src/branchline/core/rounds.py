@@ -73,6 +73,8 @@ def downstream(state: RunState, names: Iterable[str]) -> set[str]:
 
 def retry_round(state: RunState, task_id: str) -> TasksAdded | str:
     """The round that a person's `retry TASK` opens, or the sentence that says why it may not."""
+    if state.rolled_back is not None:
+        return "the run was rolled back, and what is in the history does not merge again: begin a new run"
     if task_id not in state.records:
         return f"there is no task {task_id}"
     name = state.latest[state.records[task_id].task.origin or task_id]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from branchline.core.budget import Spending
+from branchline.core.decisions import ApprovalDecided, ApprovalNeeded, RolledBack
 from branchline.core.events import (
     AgentCalled,
     AnyEvent,
@@ -19,6 +20,7 @@ from branchline.core.events import (
     AttemptResumed,
     Codegate,
     GaveUp,
+    IntegrationComplete,
     IntentReceived,
     PlanComplete,
     PlanProposed,
@@ -58,12 +60,16 @@ class TaskRecord:
     waiting: int = 0
     doomed: str = ""
 
+    def __copy__(self) -> "TaskRecord":
+        return TaskRecord(*[getattr(self, name) for name in self.__slots__])  # ten times as fast as copy's own way
+
 
 @dataclass(slots=True)
 class RunState:
     """Everything `decide` may look at. The sets hold ids: tasks that are ready, running, failed and undecided, doomed.
 
-    `rejected_at`: when (Unix milliseconds) a workstream's batch was first rejected.
+    `rejected_at`: when (Unix milliseconds) a workstream's batch was first rejected. `needs`: what a person has to look
+    at before the task of a step and a workstream starts; `decided`: what was said of a task, by its id.
     """
 
     kind: Literal["pipeline", "graph"] = "graph"
@@ -84,15 +90,38 @@ class RunState:
     proposed: PlanProposed | None = None
     spending: Spending = field(default_factory=Spending)
     rejected_at: dict[str, int] = field(default_factory=dict)
+    needs: dict[tuple[str, str], ApprovalNeeded] = field(default_factory=dict)
+    decided: dict[str, ApprovalDecided] = field(default_factory=dict)
     fanned_out: bool = False
     end: RunEnded | None = None
+    rolled_back: RolledBack | None = None
 
     @property
-    def awaiting(self) -> bool:
+    def plan_waits(self) -> bool:
         """Whether a person has to accept the plan before anything goes on."""
         if self.proposed is None or self.plan or self.cancel_requested or self.stopped_by:
             return False
         return self.records[self.proposed.task_id].state == State.COMPLETED  # else it will be proposed again
+
+    def held(self, name: str) -> ApprovalNeeded | None:
+        """What a person has to say yes or no to before this task starts, if there is anything."""
+        task = self.records[name].task
+        need, said = self.needs.get((task.step, task.workstream)), self.decided.get(name)
+        return None if need is None or (said is not None and said.tree == need.tree) else need
+
+    @property
+    def waiting(self) -> dict[str, ApprovalNeeded]:
+        """The tasks that only a person's word keeps from starting, by id."""
+        return {name: need for name in sorted(self.ready) if (need := self.held(name)) is not None}
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether nothing goes on before a person has accepted the plan, or said yes or no to what waits."""
+        if self.plan_waits:
+            return True
+        if not self.ready or self.running or self.failed or self.doomed or self.cancel_requested or self.stopped_by:
+            return False
+        return len(self.waiting) == len(self.ready)
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in. Raises IllegalTransition on a move that is not in the table."""
@@ -136,8 +165,19 @@ class RunState:
                 self.proposed = event
             case PlanComplete() if event.plan:
                 self.plan = event.plan
-            case Codegate(verdict="rejected") if event.at:
-                self.rejected_at.setdefault(event.workstream, event.at)
+            case RolledBack():
+                self.rolled_back = event
+            case Codegate():
+                if event.verdict == "rejected" and event.at:
+                    self.rejected_at.setdefault(event.workstream, event.at)
+                if event.given:  # by the gates, not by a person: what waited was another batch
+                    self.needs.pop(("consume", event.workstream), None)
+            case IntegrationComplete():
+                self.needs.pop(("ship", ""), None)
+            case ApprovalNeeded():
+                self.needs[event.step, event.workstream] = event
+            case ApprovalDecided():
+                self.decided[event.task_id] = event
             case AgentCalled():
                 self.spending.pay(event.task_id, event.workstream, event.usage, repair=event.round > 1)
 
@@ -149,6 +189,7 @@ class RunState:
         twin.ready, twin.running = set(self.ready), set(self.running)
         twin.failed, twin.doomed = set(self.failed), set(self.doomed)
         twin.spending, twin.rejected_at = self.spending.copy(), dict(self.rejected_at)
+        twin.needs, twin.decided = dict(self.needs), dict(self.decided)
         return twin
 
     def current(self) -> dict[str, TaskRecord]:
@@ -261,7 +302,7 @@ class RunState:
                 self.records[old].ended = True
                 self.open -= 1
         self._enter(event.tasks)
-        for name, dependencies in event.rewired.items():
+        for name, dependencies in sorted(event.rewired.items()):  # as they stand in a ledger
             record = self.records[name]
             for old in record.task.dependencies:
                 self.dependants[old] = tuple(d for d in self.dependants[old] if d != name)

@@ -15,7 +15,7 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.pipeline import growth, repair_round
+from branchline.core.pipeline import OUTWARD, growth, repair_round
 from branchline.core.run_state import RunState, TaskRecord
 
 
@@ -32,7 +32,7 @@ def decide(state: RunState, now: int) -> list[Command]:
         return settling
     if added := growth(state):
         return [OpenRound(added)]
-    if state.awaiting:
+    if state.plan_waits:
         return []
     if state.open == 0:
         return [EndRun()]
@@ -56,6 +56,8 @@ def _cancellations(state: RunState) -> Iterator[Command]:
             if name in state.running and not record.lost:
                 if state.cancel_requested:
                     yield KillAttempt(name, "cancelled")
+            elif name in state.running and record.task.step in OUTWARD:
+                continue  # it may be done: it is begun again, is told at once to end, and looks
             elif not record.ended and name not in state.failed:
                 yield CancelTask(name, reason)
         return
@@ -94,7 +96,7 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
         if room.full:
             return
         record = state.records[name]
-        if record.retry_at is not None and record.retry_at > now:
+        if (record.retry_at is not None and record.retry_at > now) or state.held(name) is not None:
             continue
         if record.task.when is not None and not _holds(state, record):
             yield SkipTask(name, "its condition does not hold")

@@ -8,6 +8,7 @@ import msgspec
 
 from branchline.core.durations import Duration
 from branchline.core.globs import matches_any
+from branchline.core.limits import ProcessLimits
 from branchline.core.plan import Argv, Glob, Model, Name
 
 ExitCodes = tuple[Annotated[int, msgspec.Meta(ge=0, le=255)], ...]
@@ -24,6 +25,7 @@ class Gate(Model, frozen=True, kw_only=True):
 
     `{files}` as a whole argument stands for the changed files that `when` selects (all of them without `when`).
     An exit code outside `ok_codes` fails the gate, unless `skip_codes` or `error_codes` ("could not check") has it.
+    `limits` of its own stand instead of those of the settings.
     """
 
     id: Name
@@ -40,6 +42,7 @@ class Gate(Model, frozen=True, kw_only=True):
     when: tuple[Glob, ...] = ()
     required: bool = False
     phases: tuple[Phase, ...] = ("batch", "validation", "integration")
+    limits: ProcessLimits | None = None
 
 
 class Outcome(StrEnum):
@@ -53,7 +56,10 @@ class Outcome(StrEnum):
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One gate's outcome with what a reader needs to believe it. `output` is the tail of what it printed."""
+    """One gate's outcome with what a reader needs to believe it. `output` is the tail of what it printed.
+
+    `containment`: what held its processes together; `limit`: the one that stopped them, of `limits.LIMIT_REASONS`.
+    """
 
     gate: str
     outcome: Outcome
@@ -63,6 +69,8 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     milliseconds: int = 0
     output: str = ""
     log: str = ""
+    containment: str = ""
+    limit: str = ""
 
 
 class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +88,11 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         if Outcome.FAILED in found:
             return Outcome.FAILED
         return Outcome.ERROR if Outcome.ERROR in found else Outcome.PASSED
+
+    @property
+    def error_class(self) -> str:
+        """Why the whole could not be checked: the limit that stopped a gate, or `gate_error`."""
+        return next((result.limit for result in self.results if result.limit), "gate_error")
 
     def of(self, *outcomes: Outcome) -> tuple[GateResult, ...]:
         """The results with one of these outcomes."""

@@ -2,21 +2,27 @@
 
 import hashlib
 import json
+import math
 import os
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from branchline.core.graph import Task
+import msgspec
+
+from branchline.core.graph import Task, TaskResources
+from branchline.core.limits import LIMIT_REASONS, UNLIMITED, ProcessLimits
 from branchline.core.result import Failure, Result, Success
 from branchline.core.run_state import RunState
 from branchline.engine.drivers.base import Job
 from branchline.ledger.paths import RunPaths
+from branchline.process.confinement import Confinement
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, run
 
 Implementation = Callable[[str, str], Mapping[str, Any] | None]
 
+GROUPED = msgspec.structs.replace(UNLIMITED, containment="group")
 OUTPUTS = "BRANCHLINE_OUTPUTS"
 TAIL_BYTES = 2000
 
@@ -63,17 +69,44 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
     own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
     marker = f"{paths.marker}/{task.id}/{attempt}"
     log = folder / "output.log"
+    limits = _limits(task)
     try:
         # The user's own commands get the user's own environment: this graph is as trusted as a Makefile.
-        ended = run(argv, cwd=paths.root, env={**os.environ, **own}, stdout=log, stderr=log, kill=kill, marker=marker)
+        ended = run(
+            argv,
+            cwd=paths.root,
+            env={**os.environ, **own},
+            stdout=log,
+            stderr=log,
+            kill=kill,
+            marker=marker,
+            confinement=Confinement(limits=limits),
+        )
     except CannotStart as error:
         return Failure(error.message, error_class="missing_tool", retryable=False)
+    if ended.reason in LIMIT_REASONS:
+        return Failure(f"{argv[0]} was stopped: {limits.excess(ended.reason)}", error_class=ended.reason)
     if not ended.ok:
         return _failed(argv, ended, log)
     try:
         return Success(json.loads(given.read_bytes()) if given.exists() else {})
     except ValueError as error:
         return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
+
+
+def _limits(task: Task) -> ProcessLimits:
+    """What a task asked to have is what it may use: its memory, and so many processors for as long as it may run.
+
+    A task that asks for nothing costs no more than its process: what leaves its group is found when the run ends early.
+    """
+    wanted = task.resources
+    if wanted == TaskResources():
+        return GROUPED
+    return msgspec.structs.replace(
+        UNLIMITED,
+        memory_mb=math.ceil(wanted.mem_mb) or None,
+        cpu=wanted.cpu * (task.timeout_seconds or 0) or None,
+    )
 
 
 def _made_before(folder: Path) -> bool:

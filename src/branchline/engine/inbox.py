@@ -15,19 +15,21 @@ POLL_SECONDS = 0.1
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something asked of a run, and by whom."""
+    """Something asked of a run, and by whom. `tree`: the one that is approved or rejected."""
 
-    kind: Literal["cancel", "retry"]
+    kind: Literal["cancel", "retry", "approve", "reject"]
     by: str
     task_id: str = ""
+    tree: str = ""
+    reason: str = ""
 
 
-def drop(paths: RunPaths, intent: Intent) -> None:
-    """Leave an intent for whoever drives the run."""
+def drop(paths: RunPaths, intent: Intent) -> Path:
+    """Leave an intent for whoever drives the run; the file, which is gone once it is in the ledger."""
     name = ulid(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"))
     aside = paths.inbox / f"{name}.tmp"
     aside.write_bytes(msgspec.json.encode(intent))
-    aside.rename(aside.with_suffix(".json"))
+    return aside.rename(aside.with_suffix(".json"))
 
 
 class Inbox:
@@ -37,6 +39,10 @@ class Inbox:
         self._folder = paths.inbox
         self._taken: list[Path] = []
         self._next = 0.0
+
+    def pending(self) -> bool:
+        """Whether somebody has asked for something since."""
+        return any(entry.name.endswith(".json") for entry in os.scandir(self._folder))
 
     def take(self) -> list[Intent]:
         """The intents that came since, in the order of their names. A file that is none is set aside."""

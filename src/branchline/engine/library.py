@@ -142,8 +142,9 @@ def _drive(
             inbox=Inbox(paths),
             observers=observers,
         )
+        ended = held.state.end is not None  # else it was killed before it could say so, and only that is left
         coordinator.note(*held.resumed)
-        if not held.state.open and (added := reopen_round(held.state)):
+        if ended and not held.state.open and (added := reopen_round(held.state)):
             coordinator.note(added)
         for name in skip:
             coordinator.skip(name)

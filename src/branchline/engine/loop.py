@@ -5,10 +5,13 @@ turn's records share one write and one sync.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
+from branchline.core.approvals import objection
 from branchline.core.commands import (
     CancelTask,
     Command,
@@ -20,27 +23,23 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.events import (
-    AnyEvent,
-    AttemptResumed,
-    GaveUp,
-    IntentReceived,
-    RunEnded,
-    Transition,
-)
+from branchline.core.decisions import ApprovalDecided
+from branchline.core.events import AnyEvent, AttemptResumed, GaveUp, IntentReceived, RunEnded, Transition
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status
+from branchline.core.pipeline import OUTWARD
 from branchline.core.result import Failure, Success
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
 from branchline.engine.drivers.base import Done, Driver, Job
-from branchline.engine.inbox import Inbox
+from branchline.engine.inbox import Inbox, Intent
 from branchline.errors import Interrupted, InvalidInput
-from branchline.ledger import checkpoint
+from branchline.ledger.checkpoint import Scribe
 from branchline.ledger.codec import Record
 from branchline.ledger.log import Ledger
+from branchline.ledger.paths import RunPaths
 
 INBOX_SECONDS = 0.25
 
@@ -62,11 +61,12 @@ class Coordinator:
     inbox: Inbox
     observers: tuple[Observer, ...] = ()
     on_checkpoint: Callable[[Ledger], None] | None = None
+    scribe: Callable[[RunPaths], Scribe] = Scribe
     _unwritten: list[AnyEvent] = field(default_factory=list)
 
     def run(self) -> RunState:
-        """Go on until nothing is left to do, or a person has to accept the plan. Raises Interrupted."""
-        scribe = checkpoint.Scribe(self.ledger.paths)
+        """Go on until nothing is left to do, or everything waits for a person. Raises Interrupted."""
+        scribe = self.scribe(self.ledger.paths)
         try:
             finished: list[Done] = []
             while self.state.end is None:
@@ -78,7 +78,7 @@ class Coordinator:
                 for command in starts:
                     self._perform(command)
                 self._write_checkpoints(scribe, completed)
-                if self.state.awaiting and not self.state.running:
+                if self.state.awaiting and not self.state.running and not self.inbox.pending():
                     break
                 finished = self._wait()
         except KeyboardInterrupt:
@@ -97,6 +97,7 @@ class Coordinator:
 
     def rewind(self, completed: Sequence[str]) -> None:
         """Go back to a checkpoint: everything is done again but the tasks (first rounds' ids) completed there."""
+        self._require_seen(self.state.running)
         for name in sorted(self.state.running):
             self.note(self._move(name, State.FAILED, reason="the run went back to a checkpoint", retryable=False))
         if added := reopen_round(self.state, completed):
@@ -110,12 +111,21 @@ class Coordinator:
         record = self.state.records[name]
         if record.ended:
             raise InvalidInput(f"task {name} is {record.state}: it cannot be skipped any more")
+        self._require_seen([name])
         self.note(IntentReceived(kind="skip", by="user", task_id=name))
         if record.state == State.RUNNING:
             self.note(self._move(name, State.FAILED, reason="to be skipped", retryable=False))
         if record.state == State.FAILED:
             self.note(self._move(name, State.PENDING))
         self.note(self._move(name, State.SKIPPED, reason="skipped by the user"))
+
+    def _require_seen(self, names: Iterable[str]) -> None:
+        """Raise InvalidInput for a task under way whose effect others may see already: it is looked for first."""
+        for name in sorted(names):
+            record = self.state.records[name]
+            if record.state == State.RUNNING and record.task.step in OUTWARD:
+                run_id = self.ledger.paths.run_id
+                raise InvalidInput(f"task {name} had begun, and may be done", hint=f"branchline resume {run_id}")
 
     def _settle(self) -> list[Command]:
         """Decide until there is nothing to decide; return the effects to perform once all of it is durable."""
@@ -179,14 +189,28 @@ class Coordinator:
 
     def _take_intents(self) -> None:
         for intent in self.inbox.take():
-            if intent.kind == "retry":
-                added = retry_round(self.state, intent.task_id)
-                if isinstance(added, str):
-                    self.note(IntentReceived(kind="retry", by=intent.by, task_id=intent.task_id, refused=added))
-                else:
-                    self.note(IntentReceived(kind="retry", by=intent.by, task_id=intent.task_id), added)
-            else:
+            if intent.kind == "cancel":
                 self.note(IntentReceived(kind="cancel", by=intent.by))
+                continue
+            asked = IntentReceived(kind=intent.kind, by=intent.by, task_id=intent.task_id)
+            retry = intent.kind == "retry"
+            answer = retry_round(self.state, intent.task_id) if retry else self._decision(intent)
+            if isinstance(answer, str):
+                self.note(msgspec.structs.replace(asked, refused=answer))
+            elif isinstance(answer, ApprovalDecided):
+                self.note(answer)
+            else:
+                self.note(asked, answer)
+
+    def _decision(self, intent: Intent) -> ApprovalDecided | str:
+        """A person's word on what waits, or why it cannot be taken."""
+        return objection(self.state, intent.task_id, intent.tree) or ApprovalDecided(
+            task_id=intent.task_id,
+            tree=intent.tree,
+            verdict="approved" if intent.kind == "approve" else "rejected",
+            by=intent.by,
+            reason=intent.reason,
+        )
 
     def _flush(self) -> list[Transition]:
         """Make this turn's events durable; the completions among them."""
@@ -205,9 +229,8 @@ class Coordinator:
         elif isinstance(command, KillAttempt):
             self.driver.kill(command.task_id, command.reason)
 
-    def _write_checkpoints(self, scribe: checkpoint.Scribe, completed: Sequence[Transition]) -> None:
-        at, paths = self.ledger.clock(), self.ledger.paths
-        named = False
+    def _write_checkpoints(self, scribe: Scribe, completed: Sequence[Transition]) -> None:
+        at, named = self.ledger.clock(), False
         for move in completed:
             scribe.note(self.state, move.task_id, at)
             named = named or self.state.records[move.task_id].task.checkpoint is not None
@@ -215,7 +238,7 @@ class Coordinator:
             self.on_checkpoint(self.ledger)
         if completed and (named or self.state.end is not None):
             last = completed[-1].task_id
-            checkpoint.write_run(paths, self.state, checkpoint_id=f"{self.ledger.seq - 1}", last_completed=last, at=at)
+            scribe.note_run(self.state, checkpoint_id=f"{self.ledger.seq - 1}", last_completed=last, at=at)
 
     def _wait(self) -> list[Done]:
         due = wake_at(self.state, now := self.ledger.clock())

@@ -1,10 +1,9 @@
 """A pipeline run from its request: pinned, begun, driven, taken up again."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from branchline.core.graph import Task
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.plan import Plan
 from branchline.core.planning import scopeless
-from branchline.core.result import Failure, Result, StepFailed
+from branchline.core.result import Result
 from branchline.core.rounds import new_round, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
@@ -27,19 +26,25 @@ from branchline.core.verdict import Gate
 from branchline.engine.day import day_limited
 from branchline.engine.drivers.base import Driver, Job
 from branchline.engine.drivers.local import LocalDriver
+from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
-from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, versions
-from branchline.errors import BranchlineError, InvalidInput, LedgerError
+from branchline.engine.performing import performed
+from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, taken_by, versions
+from branchline.engine.shelter import shelter
+from branchline.errors import InvalidInput, LedgerError
 from branchline.gates.presets import expand
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees, delete_tree
+from branchline.git.worktree import Worktrees
 from branchline.ledger.log import Fault, Ledger, Reading, behind, read
 from branchline.ledger.paths import RunPaths
+from branchline.process.sandbox import OPEN, Sandbox
+from branchline.process.secrets import Secrets
 from branchline.process.spawn import KillSwitch
-from branchline.steps import STEPS
 from branchline.steps.context import Run, StepContext, latest_records
+from branchline.steps.guarding import Guard
 from branchline.steps.scoping import Survey
+from branchline.steps.screening import require_none, screening, secret_values
 
 Say = Callable[[str, str], None]
 
@@ -77,6 +82,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     settings = _with_presets(request.settings, repo)
     plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
+    require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
+    sandbox = shelter(repo, settings)
     given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
     with day_limited(paths, settings.budget, now) as budget:
         started = RunStarted(
@@ -94,10 +101,11 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
                 **given,
                 "settings": msgspec.to_builtins(settings),
                 "settings_digest": digest(settings),
+                "sandbox": msgspec.to_builtins(sandbox.fact),
             },
         )
         held = begin(paths, started)
-    return paths, _drive(held, session)
+    return paths, _drive(held, session, sandbox)
 
 
 def resume(  # noqa: PLR0913 - keyword-only data
@@ -116,12 +124,18 @@ def resume(  # noqa: PLR0913 - keyword-only data
     to leave out; `accept`: the plan that a waiting run goes on with; `budget`: US dollars that the run may spend in
     all, with no other limits. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
     """
-    held = take_up(paths, vouch=lambda reading: _vouch(Repo.open(paths.root), paths, reading))
+    held = take_up(paths, vouch=lambda reading: vouch(Repo.open(paths.root), paths, reading))
     if budget is not None:
         # Whoever says what the run may spend frees the single attempt and workstream of their own limits.
         limits = msgspec.structs.replace(held.state.policy.budget, run=budget, attempt=None, workstream=None)
         held = _with_budget(held, limits)
     ended = held.state.end
+    if held.state.rolled_back is not None:
+        held.release()
+        raise InvalidInput(
+            f"run {paths.run_id} was rolled back: there is nothing to resume",
+            hint=f"branchline run --plan {paths.artifacts / 'execution_plan.yaml'}",
+        )
 
     def reopen(coordinator: Coordinator) -> None:
         added = None
@@ -134,19 +148,20 @@ def resume(  # noqa: PLR0913 - keyword-only data
             coordinator.rewind(_completed_at(paths, checkpoint))
         elif accept is not None:
             coordinator.note(_acceptance(paths, held.state, accept))
-        elif not held.state.open and not held.state.awaiting:
+        elif ended is not None and not held.state.open and not held.state.awaiting:
             added = reopen_round(held.state)
         if added is not None:
             coordinator.note(added)
         for name in skip:
             coordinator.skip(name)
-        if not (held.state.open or held.state.awaiting or accept):
-            how = f"has ended ({ended.status})" if ended else "has ended"
+        if ended is not None and not (held.state.open or held.state.awaiting or accept):
             raise InvalidInput(
-                f"run {paths.run_id} {how}: nothing to resume", hint=f"branchline retry {paths.run_id} TASK"
+                f"run {paths.run_id} has ended ({ended.status}): nothing to resume",
+                hint=f"branchline retry {paths.run_id} TASK",
             )
 
-    return _drive(held, session, reopen)
+    held, sandbox = _sheltered(held)
+    return _drive(held, session, sandbox, reopen)
 
 
 def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
@@ -165,8 +180,20 @@ def _with_budget(held: Held, budget: Budget) -> Held:
     return replace(held, resumed=(*held.resumed[:-1], resumed))
 
 
-def open_run(paths: RunPaths, state: RunState) -> Run:
-    """The fixed parts of a run, from its record 0 alone."""
+def _sheltered(held: Held) -> tuple[Held, Sandbox]:
+    """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
+    try:
+        settings = msgspec.convert(held.state.pins["settings"], Settings)
+        sandbox = shelter(Repo.open(held.ledger.paths.root), settings)
+    except BaseException:
+        held.release()
+        raise
+    resumed = msgspec.structs.replace(held.resumed[-1], sandbox=sandbox.fact)
+    return replace(held, resumed=(*held.resumed[:-1], resumed)), sandbox
+
+
+def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
+    """The fixed parts of a run, from its record 0 alone, but for the sandbox of this machine."""
     settings = msgspec.convert(state.pins["settings"], Settings)
     repo = Repo.open(paths.root, marker=paths.marker)
     # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
@@ -186,6 +213,10 @@ def open_run(paths: RunPaths, state: RunState) -> Run:
         pins=state.pins,
         environ=dict(os.environ),
         approve_plan=state.policy.approve_plan,
+        sandbox=sandbox,
+        inspect=screening(settings, os.environ),
+        secrets=Secrets({}, secret_values(settings, os.environ)),
+        guard=Guard(repo=repo, paths=paths, target=str(state.pins["target"]), armed=not sandbox.on),
     )
 
 
@@ -195,10 +226,11 @@ def _plan(state: RunState) -> Plan | None:
 
 def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
-    if state.proposed is None or not state.awaiting:
+    if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
     settings = msgspec.convert(state.pins["settings"], Settings)
     plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
+    require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
         task_id=state.proposed.task_id,
@@ -218,9 +250,10 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         if latest.accepted is None and state.plan:  # made since the run was opened
             latest = replace(run, accepted=_plan(state))
         records, known = latest_records(state), latest
-        purse = Purse(state.spending.reserved_for(task.id))
+        purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
         def work(kill: KillSwitch) -> Result:
+            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # a lost coordinator could not
             run.paths.set_aside(task.id, attempt)
             ctx = StepContext(
                 run=known,
@@ -230,32 +263,13 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
                 kill=kill,
                 say=lambda text: say(task.id, text),
                 purse=purse,
+                decision=decision,
             )
-            return _performed(ctx)
+            return performed(ctx)
 
         return Job(task.id, attempt, work)
 
     return job
-
-
-def _performed(ctx: StepContext) -> Result:
-    try:
-        result = STEPS[ctx.task.step](ctx)
-    except StepFailed as error:
-        result = error.failure
-    except BranchlineError as error:
-        kind = type(error).__name__
-        result = Failure(error.message, kind, retryable=not isinstance(error, InvalidInput), outputs=_hint(error.hint))
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        result = Failure(f"{error.strerror or error}{where}", error_class="os_error")
-    if ctx.kill.reason is not None and isinstance(result, Failure):
-        result = replace(result, error_class=ctx.kill.reason, retryable=True)
-    return replace(result, facts=(*ctx.calls, *result.facts))
-
-
-def _hint(hint: str) -> Mapping[str, Any]:
-    return {"hint": hint} if hint else {}
 
 
 def pinned(repo: Repo, request: Request) -> tuple[str, str]:
@@ -296,10 +310,12 @@ def _policy(request: Request, settings: Settings, budget: Budget) -> RunPolicy:
     )
 
 
-def _drive(held: Held, session: Session, reopen: Callable[[Coordinator], None] = lambda _: None) -> RunState:
+def _drive(
+    held: Held, session: Session, sandbox: Sandbox, reopen: Callable[[Coordinator], None] = lambda _: None
+) -> RunState:
     paths = held.ledger.paths
     try:
-        run = open_run(paths, held.state)
+        run = open_run(paths, held.state, sandbox)
         coordinator = Coordinator(
             ledger=held.ledger,
             state=held.state,
@@ -307,26 +323,16 @@ def _drive(held: Held, session: Session, reopen: Callable[[Coordinator], None] =
             job=step_jobs(run, session.say),
             inbox=Inbox(paths),
             observers=session.observers,
-            on_checkpoint=lambda ledger: _mark(run, ledger),
+            on_checkpoint=lambda ledger: mark(run, ledger),
         )
         coordinator.note(*held.resumed)
         reopen(coordinator)
-        if held.resumed and not held.state.awaiting:
-            _tidy(run)
+        if held.resumed and not held.state.plan_waits:
+            coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
             _redo_lost_worktrees(run, coordinator)
         return coordinator.run()
     finally:
         held.release()
-
-
-def _tidy(run: Run) -> None:
-    """Heal what a kill left of this run's worktrees, and clear its clean checkouts: nobody worked in those."""
-    run.worktrees.heal(run.paths.run_dir)
-    for path in run.paths.scratch.iterdir():
-        if run.worktrees.knows(path):
-            run.worktrees.remove(path)
-        else:
-            delete_tree(path)
 
 
 def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
@@ -342,13 +348,13 @@ def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
         coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
 
 
-def _mark(run: Run, ledger: Ledger) -> None:
+def mark(run: Run, ledger: Ledger) -> None:
     """Keep the ledger's high-water mark in a git ref, away from the ledger."""
     blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
     run.repo.put_ref(run.ref("head"), blob)
 
 
-def _vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
+def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
     """Compare a ledger with the mark in git. Raises LedgerError."""
     if fault := git_fault(repo, paths, reading):
         raise LedgerError(

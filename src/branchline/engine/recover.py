@@ -4,18 +4,19 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from branchline._version import __version__
 from branchline.core.events import AttemptInterrupted, RunResumed, RunStarted
 from branchline.core.ids import ulid
 from branchline.core.run_state import RunState
-from branchline.errors import InvalidInput
+from branchline.errors import InvalidInput, RunBusy
 from branchline.ledger import checkpoint
 from branchline.ledger.lease import Lease
 from branchline.ledger.log import Ledger, Reading, read, require
 from branchline.ledger.paths import RunPaths
-from branchline.process.spawn import sweep
+from branchline.process.sweep import sweep
 
 Clock = Callable[[], int]
 
@@ -53,18 +54,36 @@ def versions() -> dict[str, str]:
     return {"branchline": __version__, "python": ".".join(map(str, sys.version_info[:3])), "host": os.uname().nodename}
 
 
+def taken_by() -> str:
+    """Who we are, for the ledger."""
+    return f"process {os.getpid()} on {os.uname().nodename}"
+
+
 def begin(paths: RunPaths, started: RunStarted, *, now: Clock = clock) -> Held:
     """Create a run whose record 0 is `started`. Raises InvalidInput if it exists already."""
     paths.make(*((paths.artifacts, paths.scratch) if started.kind == "pipeline" else ()))
     lease = Lease(paths, now=now())
-    if paths.ledger.exists() and paths.ledger.stat().st_size:
+    left = read(paths) if paths.ledger.exists() else None
+    if left is not None and (left.records or not left.ok):
         lease.release()
         raise InvalidInput(f"run {paths.run_id} exists already", hint=f"branchline resume {paths.run_id}")
     state = RunState()
     state.apply(started)
     ledger = Ledger(paths, epoch=1, clock=now)
+    if left is not None:  # whoever began it first was killed within record 0
+        ledger.continue_from(left)
     ledger.append([started])
     return Held(lease, ledger, state)
+
+
+def complete(paths: RunPaths, state: RunState) -> None:
+    """Write the files that a kill at the very end of a run kept from being written: nobody takes it up any more."""
+    with suppress(OSError, RunBusy):
+        lease = Lease(paths, now=clock())
+        try:
+            checkpoint.restore_missing(paths, state, clock())
+        finally:
+            lease.release()
 
 
 def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Callable[[Reading], None]) -> Held:
@@ -87,7 +106,10 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
     except BaseException:
         lease.release()
         raise
-    taken = RunResumed(by=f"process {os.getpid()} on {os.uname().nodename}", reason=reason)
+    if reading.torn:
+        cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end"
+        reason = f"{reason}; {cut}" if reason else cut
+    taken = RunResumed(by=taken_by(), reason=reason)
     running = sorted(state.running)
     lost = [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
     return Held(lease, ledger, state, (*lost, taken))

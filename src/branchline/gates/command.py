@@ -3,15 +3,17 @@
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from branchline.core.durations import seconds
 from branchline.core.globs import matches_any
+from branchline.core.limits import LIMIT_REASONS, ProcessLimits
 from branchline.core.verdict import Gate, GateResult, Outcome, applies
 from branchline.gates.output import printed
+from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.environment import allowed
 from branchline.process.secrets import Secrets
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
@@ -19,14 +21,16 @@ from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing,
 Purpose = Literal["fix", "verify"]
 
 OUTPUT_CHARACTERS = 4000
-MAX_OUTPUT = 1 << 30  # bytes; a runaway gate must not fill the disk
 FILES_BYTES = 1 << 20  # half of what Linux allows for all arguments together
 FIND_MODULE = "import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1].partition('.')[0]) is None)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where gates run and with what. `changed` are paths from the top of `tree`; `logs` is outside of it."""
+    """Where gates run and with what. `changed` are paths from the top of `tree`; `logs` is outside of it.
+
+    `confinement`: what holds a gate's processes.
+    """
 
     tree: Path
     changed: tuple[str, ...]
@@ -35,6 +39,7 @@ class Site:
     kill: KillSwitch
     pass_env: tuple[str, ...] = ()
     marker: str | None = None
+    confinement: Callable[[Gate], Confinement] = lambda _gate: PLAIN
 
 
 def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> GateResult:
@@ -56,7 +61,7 @@ def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> Gate
     except CannotStart as error:
         return GateResult(gate=gate.id, outcome=Outcome.ERROR, reason=error.message, argv=template)
     output = printed(site.logs / log, OUTPUT_CHARACTERS)
-    outcome, reason = _judged(gate, purpose, ended)
+    outcome, reason = _judged(gate, purpose, ended, site.confinement(gate).limits)
     module = _module(argv)
     if (
         outcome is Outcome.FAILED
@@ -73,6 +78,8 @@ def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> Gate
         milliseconds=round(ended.seconds * 1000),
         output=output,
         log=log,
+        containment=ended.containment,
+        limit=ended.reason if ended.reason in LIMIT_REASONS else "",
     )
 
 
@@ -127,15 +134,17 @@ def _spawn(argv: list[str], gate: Gate, site: Site, log: Path) -> Exit:
         timeout=seconds(gate.timeout),
         kill=site.kill,
         marker=site.marker,
-        max_output=MAX_OUTPUT,
+        confinement=site.confinement(gate),
     )
     Secrets(variables).clean_file(log)
     return ended
 
 
-def _judged(gate: Gate, purpose: Purpose, ended: Exit) -> tuple[Outcome, str]:
+def _judged(gate: Gate, purpose: Purpose, ended: Exit, limits: ProcessLimits) -> tuple[Outcome, str]:
     if ended.reason == "timeout":
         return Outcome.ERROR, f"timed out after {seconds(gate.timeout):g} s"
+    if ended.reason in LIMIT_REASONS:
+        return Outcome.ERROR, f"stopped: {limits.excess(ended.reason)}"
     if ended.reason is not None:
         return Outcome.ERROR, f"stopped: {ended.reason}"
     if ended.code is None:
@@ -163,7 +172,16 @@ def _module_missing(gate: Gate, argv: list[str], site: Site) -> tuple[Outcome, s
     probe = [*interpreter, "-c", FIND_MODULE, module]
     null = Path(os.devnull)
     env = allowed(site.environ, pass_=site.pass_env, extra=gate.env)
-    ended = run(probe, cwd=site.logs, env=env, stdout=null, stderr=null, timeout=seconds(gate.timeout), kill=site.kill)
+    ended = run(
+        probe,
+        cwd=site.logs,
+        env=env,
+        stdout=null,
+        stderr=null,
+        timeout=seconds(gate.timeout),
+        kill=site.kill,
+        confinement=site.confinement(gate),
+    )
     return _missing(gate, module) if ended.code == 1 else None
 
 

@@ -10,6 +10,7 @@ import msgspec
 from branchline.core.verdict import FIX_PASSES, Gate, GateResult, Outcome, Phase, QualityReport, in_order
 from branchline.gates.command import Site, run_gate
 from branchline.gates.output import shown
+from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.spawn import KillSwitch
 
 NAMED_FILES = 5
@@ -56,11 +57,12 @@ def check(  # noqa: PLR0913 - keyword-only data
     on_progress: Callable[[str], None] = lambda _: None,
     pass_env: tuple[str, ...] = (),
     marker: str | None = None,
+    confinement: Callable[[Gate], Confinement] = lambda _gate: PLAIN,
 ) -> QualityReport:
     """Run the gates of `phase` over `tree`, one after the other, and report on the tree as sealed.
 
     Only phase "batch" fixes. `changed` are the changed paths; `pass_env` names variables that the gates see besides
-    the usual ones; `on_progress` gets what starts, such as "verify tests".
+    the usual ones; `on_progress` gets what starts, such as "verify tests"; `confinement` says what holds a gate.
     Writes nothing but `<gate>.fix<pass>.log` and `<gate>.verify.log` into `logs`, which is made if need be.
     """
     logs.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,7 @@ def check(  # noqa: PLR0913 - keyword-only data
         kill=kill,
         pass_env=pass_env,
         marker=marker,
+        confinement=confinement,
     )
     chosen = in_order(gate for gate in gates if phase in gate.phases)
     fixing = _fix([gate for gate in chosen if gate.fix and phase == "batch"], tree, site, on_progress)

@@ -112,7 +112,7 @@ class _Claim:
 @contextmanager
 def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[_Claim]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
-    lock, draft = git_dir / "index.lock", git_dir / f"branchline-lock-{os.getpid()}"
+    lock, draft = git_dir / "index.lock", git_dir / f"branchline-lock-{new}"  # so that a killed call's is written again
     draft.write_text(_claim_text(old, new))
     claim = _Claim(halfway=_begun(git_dir, old, new))
     try:

@@ -8,12 +8,14 @@ What the repository's own configuration could still start (filters, merge and di
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
-from branchline.process.spawn import MARKER, OWN, Captured, capture
+from branchline.process.spawn import Captured, capture
+from branchline.process.sweep import MARKER, OWN
 
 OLDEST = (2, 38)
 NAME = "Branchline"
@@ -49,8 +51,9 @@ class UnsupportedGit(InvalidInput):
 
 @cache
 def find_git() -> Path:
-    """Return the git executable on PATH. Raises UnsupportedGit."""
-    found = shutil.which("git")
+    """Return the git executable on PATH, never one of the current folder. Raises UnsupportedGit."""
+    places = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
+    found = shutil.which("git", path=os.pathsep.join(places))
     if found is None:
         message = "git is not on PATH"
         raise UnsupportedGit(message, hint="install git 2.38 or newer")
@@ -71,16 +74,24 @@ def version() -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git on one git directory. Without a work tree, commands that need one fail. `marker`: see process.spawn."""
+    """git on one git directory. Without a work tree, commands that need one fail. `marker`: see process.spawn.
+
+    `aside`: the folder for new objects, in the place of the repository's own; what is there need not last.
+    """
 
     git_dir: Path
     work_tree: Path | None = None
     index: Path | None = None
     marker: str = ""
+    aside: Path | None = None
 
     def at(self, work_tree: Path | None = None, index: Path | None = None) -> "Git":
         """Return the same git directory with another work tree and index file."""
         return replace(self, work_tree=work_tree, index=index)
+
+    def storing(self, aside: Path) -> "Git":
+        """Return the same, with new objects in the folder `aside`; those of the repository are seen all the same."""
+        return replace(self, aside=aside)
 
     def marked(self, marker: str) -> "Git":
         """Return the same, with every process named `marker`."""
@@ -102,12 +113,16 @@ class Git:
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
         """Run git and return its exit code and output, whatever they are."""
         place = [f"--git-dir={self.git_dir}"]
+        configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, "-c", "core.fsync=none"]
         if self.work_tree is not None:
             place.append(f"--work-tree={self.work_tree}")
         own = {"GIT_INDEX_FILE": str(self.index)} if self.index is not None else {}
+        if self.aside is not None:
+            shared = str(self.git_dir / "objects").replace("\\", "\\\\").replace('"', '\\"')
+            own |= {"GIT_OBJECT_DIRECTORY": str(self.aside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{shared}"'}
         mark = {MARKER: self.marker + OWN} if self.marker else {}
         return _run(
-            [*place, *_CONFIGURED, *args],
+            [*place, *configured, *args],
             cwd=self.work_tree or self.git_dir,
             stdin=stdin,
             env={**own, **mark, **env},
@@ -117,6 +132,15 @@ class Git:
 def discover(path: Path, *args: str) -> Captured:
     """Run `git rev-parse` in a folder whose git directory is not known yet."""
     return _run([*_CONFIGURED, "rev-parse", *args], cwd=path)
+
+
+def configured(text: bytes) -> list[tuple[str, str]] | None:
+    """The settings that a configuration file's text makes, in order; None if git cannot read it."""
+    done = _run(["config", "--file", "-", "--no-includes", "--null", "--list"], cwd=Path("/"), stdin=text)
+    if done.code != 0:
+        return None
+    pairs = (os.fsdecode(one).partition("\n") for one in done.stdout.split(b"\0")[:-1])
+    return [(name, value) for name, _, value in pairs]
 
 
 def words(done: Captured) -> str:
@@ -132,8 +156,10 @@ def quarantine(home: Path, common_dir: Path, kept: Mapping[str, Mapping[str, str
     """
     (home / "refs").mkdir()
     (home / "info").mkdir()
-    for shared in ("objects", "shallow", "info/exclude"):
+    for shared in ("objects", "shallow"):
         (home / shared).symlink_to(common_dir / shared)
+    with suppress(OSError):  # as it is now: what an agent adds later would hide the files of all others
+        shutil.copyfile(common_dir / "info" / "exclude", home / "info" / "exclude")
     (home / "HEAD").write_text("ref: refs/heads/none\n")
     sections = {"core": {"bare": "true", "repositoryformatversion": "1"} | dict(kept.get("core", {}))}
     sections["extensions"] = dict(kept.get("extensions", {}))

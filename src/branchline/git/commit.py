@@ -16,13 +16,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from branchline.errors import GitError
+from branchline.git.collisions import collisions
 from branchline.git.command import Git, words
+from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees, let_us_in
 
 MAX_FILE_BYTES = 50_000_000
 MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
+MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
 _GITLINK = "160000"
@@ -35,10 +38,16 @@ _GIT_NAMES = frozenset({".git", "git~1"})
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A path that was left out, and why."""
+    """A path that was left out, and why; `line` of the file, if it is about one."""
 
     path: str
     reason: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        if self.line and self.path.isprintable():
+            return f"{self.path}:{self.line}: {self.reason}"
+        return f"{self.path!r}{f':{self.line}' if self.line else ''}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +77,15 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     max_file_bytes: int | None = MAX_FILE_BYTES,
     max_files: int = MAX_FILES,
     include_ignored: bool = False,
+    max_saved_bytes: int = MAX_SAVED_TOTAL,
+    inspect: Inspector | None = None,
 ) -> Snapshot:
     """Return the tree of the files in `work_tree`, which began as `base_tree`.
 
     A path that is refused stays as it is in the base. Refused are: devices, pipes and sockets, files over
     `max_file_bytes`, files past `max_files` new ones, nested repositories and submodules, links that leave the tree,
     names that git cannot hold. With `include_ignored` (to save) ignored files, the files of nested repositories, and
-    links wherever they lead are taken too. `git`: see Worktrees.git_for; `scratch`: a folder for the index.
+    links wherever they lead are taken too, up to `max_saved_bytes` of files in all. What `inspect` objects to never becomes an object. `git`: see Worktrees.git_for; `scratch`: a folder for the index.
     Raises GitError if the folder is gone, or an agent put a link in its place.
     """
     if not _is_folder(work_tree):
@@ -82,27 +93,44 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     with TemporaryDirectory(dir=scratch, prefix="index-") as folder:
         fresh = git.at(work_tree, Path(folder) / "index")
         fresh.call("read-tree", base_tree)
-        screen = _Screen(work_tree, max_file_bytes, everything=include_ignored)
+        screen = _Screen(work_tree, max_file_bytes, everything=include_ignored, room=max_saved_bytes)
         screen.tracked(fields(fresh.call("ls-files", "-z", "--stage")), fresh)
         standard = () if include_ignored else ("--exclude-standard",)
         screen.untracked(_others(fresh, work_tree, *standard), max_files)
+        screen.collide()
         if screen.gone:
             gone = b"".join(os.fsencode(f"0 {'0' * len(base_tree)}\t{path}\0") for path in screen.gone)
             fresh.call("update-index", "-z", "--index-info", stdin=gone)
-        screen.refused += _add(fresh, screen.taken)
+        if inspect is None:
+            screen.refused += _add(fresh, screen.taken)
+        else:
+            aside = Path(folder) / "objects"
+            aside.mkdir()
+            screen.refused += _add(fresh.storing(aside), screen.taken)
+            flaws = take_in(fresh, aside, base_tree, inspect)
+            screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
         tree = fresh.text("write-tree")
-    return Snapshot(tree, tuple(sorted(screen.refused, key=lambda one: os.fsencode(one.path))))
+    return Snapshot(tree, tuple(sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))))
 
 
 def save(  # noqa: PLR0913 - keyword-only data
-    repo: Repo, worktrees: Worktrees, path: Path, *, ref: str, base: str, when: int, scratch: Path
+    repo: Repo,
+    worktrees: Worktrees,
+    path: Path,
+    *,
+    ref: str,
+    base: str,
+    when: int,
+    scratch: Path,
+    inspect: Inspector | None = None,
 ) -> Saved:
     """Keep everything that is in a worktree, ignored files too, as a commit at `ref`, and return it.
 
     Its parents are `base` and every commit that the worktree's HEAD has been at and `base` does not hold. A ref that
     holds something else is never overwritten: `-2`, `-3` is appended. Saving the same again gives the same ref.
+    What `inspect` objects to is left out.
     """
-    taken = _everything(worktrees.git_for(path), path, repo.tree_of(base), scratch)
+    taken = _everything(worktrees.git_for(path), path, repo.tree_of(base), scratch, inspect)
     parents = [base, *_own_commits(repo, worktrees, path, base)]
     commit = repo.commit(taken.tree, parents, f"saved: {path.name}\n", when)
     content = (taken.tree, tuple(parents))
@@ -116,11 +144,19 @@ def save(  # noqa: PLR0913 - keyword-only data
     raise AssertionError("the numbers ended")
 
 
-def _everything(git: Git, path: Path, base_tree: str, scratch: Path) -> Snapshot:
+def _everything(git: Git, path: Path, base_tree: str, scratch: Path, inspect: Inspector | None) -> Snapshot:
     if not _is_folder(path):
         return Snapshot(base_tree, (Refused("", "the worktree's folder is gone"),))
-    sizes, most = MAX_SAVED_BYTES, sys.maxsize
-    return snapshot(git, path, base_tree, scratch=scratch, max_file_bytes=sizes, max_files=most, include_ignored=True)
+    return snapshot(
+        git,
+        path,
+        base_tree,
+        scratch=scratch,
+        max_file_bytes=MAX_CONTENT if inspect else MAX_SAVED_BYTES,
+        max_files=sys.maxsize,
+        include_ignored=True,
+        inspect=inspect,
+    )
 
 
 def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:
@@ -176,12 +212,14 @@ def _add(git: Git, paths: list[str]) -> list[Refused]:
 class _Screen:
     """Sorts the paths of a work tree: `taken` to add, `gone` to remove, `refused` to leave out and report."""
 
-    def __init__(self, root: Path, max_bytes: int | None, *, everything: bool) -> None:
+    def __init__(self, root: Path, max_bytes: int | None, *, everything: bool, room: int) -> None:
         self._root = os.fspath(root)
         self._max_bytes = max_bytes
         self._everything = everything
+        self._room = room
         self._folders: dict[str, bool] = {"": True}
         self.taken: list[str] = []
+        self._tracked: set[str] = set()
         self.gone: list[str] = []
         self.refused: list[Refused] = []
 
@@ -190,6 +228,7 @@ class _Screen:
         for line in lines:
             meta, path = line.split("\t", 1)
             mode, oid, _ = meta.split()
+            self._tracked.add(path)
             found = self._look(path)
             if mode == _GITLINK:
                 self._submodule(path, found)
@@ -224,6 +263,15 @@ class _Screen:
         if left_out:
             self.refused.append(Refused("", f"{left_out} files past the first {most}"))
 
+    def collide(self) -> None:
+        """Refuse new paths that are no paths of their own everywhere; to save, where they are will do."""
+        new = [path for path in self.taken if path not in self._tracked]
+        if self._everything or not new:
+            return
+        found = collisions(self._tracked.difference(self.gone), new)
+        self.taken = [path for path in self.taken if path not in found]
+        self.refused += [Refused(path, f"on some systems it is the same as {other!r}") for path, other in found.items()]
+
     def _sort(self, path: str, found: os.stat_result) -> None:
         reason = self._objection(path, found)
         if reason is None and self._everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
@@ -240,7 +288,12 @@ class _Screen:
             return None if self._everything else self._link_objection(path)
         if not stat.S_ISREG(found.st_mode):
             return "it is a device, a pipe or a socket"
-        return f"it holds {found.st_size} bytes, more than {self._max_bytes}" if self._too_large(found) else None
+        if self._too_large(found):
+            return f"it holds {found.st_size} bytes, more than {self._max_bytes}"
+        if self._everything and found.st_size > self._room:
+            return "with it, more would be saved than there is room for"
+        self._room -= found.st_size if self._everything else 0
+        return None
 
     def _link_objection(self, path: str) -> str | None:
         target, folder = os.readlink(self._place(path)), os.path.dirname(path)

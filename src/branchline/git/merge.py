@@ -73,6 +73,17 @@ def merge_trees(
     return Conflicted(final, left) if left or not settled else Merged(final, tuple(settled))
 
 
+def without(store: ObjectStore, tip: str, commit: str, base: str) -> Merged | Conflicted:
+    """The tree of commit `tip`, which holds `commit`, less what `commit` changed since `base`.
+
+    A three-way merge; three commits of ours bring about its base, because only git 2.40 lets one name it.
+    """
+    root = store.commit(store.tree_of(commit), [], "merge base", 0)
+    ours, theirs = (store.commit(store.tree_of(one), [root], "side", 0) for one in (tip, base))
+    tree, conflicts = _merge(store, ours, theirs)
+    return Merged(tree) if conflicts is None else Conflicted(tree, tuple(conflicts))
+
+
 def forecast(store: ObjectStore, commits: Mapping[str, str]) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return (name, name, paths) of each pair of commits that would conflict, in the order of `commits`.
 

@@ -72,6 +72,14 @@ class ObjectStore:
             found.append(Entry(mode, kind, oid, path))
         return found
 
+    def links(self, tree: str) -> list[tuple[str, str]]:
+        """Return (path, what it says) of each symbolic link of a tree, in git's order."""
+        listing = fields(self.content.call("ls-tree", "-r", "-z", "--full-tree", tree))
+        found = [line.split("\t", 1) for line in listing if line.startswith("120000 ")]
+        ids = [meta.split()[2] for meta, _ in found]
+        said = dict(self.read_blobs(dict.fromkeys(ids))) if ids else {}
+        return [(path, os.fsdecode(said[oid])) for oid, (_, path) in zip(ids, found, strict=True)]
+
     def has_submodules(self, commit: str) -> bool:
         """Whether the commit's tree holds a submodule."""
         return any(entry.kind == "commit" for entry in self.entries(commit))

@@ -4,6 +4,7 @@ import re
 import shutil
 import tempfile
 import weakref
+from itertools import count
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
@@ -129,26 +130,28 @@ class Repo(ObjectStore):
         order = f"update {ref}\0{new}\0\0".encode(errors="surrogateescape")
         self.refs.call("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
 
-    def unlock_refs(self, mark: str) -> list[str]:
-        """Remove the locks of refs whose name holds `mark` (a run's id), and return the refs.
-
-        Only when no process of that run is alive: its git was killed, and every move of the ref fails until then.
-        """
-        locks = [
-            lock for lock in self.common_dir.glob("refs/**/*.lock") if mark in str(lock.relative_to(self.common_dir))
-        ]
-        for lock in locks:
-            lock.unlink(missing_ok=True)
-        return sorted(str(lock.relative_to(self.common_dir)).removesuffix(".lock") for lock in locks)
+    def keep_ref(self, ref: str, new: str) -> None:
+        """Like `put_ref`, but what one of our own refs held before stays, as `<ref>-kept-1`, `-kept-2`, ..."""
+        old = self.read_ref(ref)
+        if old not in {None, new}:
+            kept = self.list_refs(ref.rpartition("/")[0])
+            if old not in {oid for name, oid in kept.items() if name.startswith(f"{ref}-kept-")}:
+                free = next(name for number in count(1) if (name := f"{ref}-kept-{number}") not in kept)
+                self.move_ref(free, old, None)
+        self.put_ref(ref, new)
 
     def checked_out_at(self, branch: str) -> list[Path]:
         """Return the work trees in which a branch (`main`) is checked out."""
-        found, place = [], ""
+        return self.checked_out().get(f"refs/heads/{branch}", [])
+
+    def checked_out(self) -> dict[str, list[Path]]:
+        """Return the work trees in which each branch is checked out, by the full name of its ref."""
+        found, place = dict[str, list[Path]](), Path()
         for line in fields(self.refs.call("worktree", "list", "--porcelain", "-z")):
             if line.startswith("worktree "):
-                place = line.removeprefix("worktree ")
-            elif line == f"branch refs/heads/{branch}":
-                found.append(Path(place))
+                place = Path(line.removeprefix("worktree "))
+            elif line.startswith("branch "):
+                found.setdefault(line.removeprefix("branch "), []).append(place)
         return found
 
     def fast_forward(self, checkout: Path, branch: str, old: str, new: str) -> None:

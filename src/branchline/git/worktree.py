@@ -1,4 +1,4 @@
-"""Worktrees of a run: made, found again, put back to a tree, removed - and healed after a kill at any moment.
+"""Worktrees of a run: made, found again, put back to a tree, removed. For what a kill leaves of them see `healing`.
 
 Who edits `worktrees/` at the same time as another breaks both (measured: one in seven), so one writer at a time:
 a lock between threads and one between processes. Only the checkout of files runs in parallel.
@@ -11,20 +11,21 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import GitError
 from branchline.git.command import Git
+from branchline.git.locks import locks_of_worktree, owner
 from branchline.git.objects import fields
+from branchline.git.registration import NOTE, Registration, of_path
 from branchline.git.repo import Repo
 
-_READY = "branchline"  # in a worktree's git directory: its checkout is complete; holds the branch's ref, or the commit
-_REMOVED = ".removed-"  # a worktree on its way out, beside where it was
+REMOVED = ".removed-"  # a worktree on its way out, beside where it was
+UNREGISTERED = "branchline-removed-"  # a registration on its way out: with the run's id, `@` and its name
 _TRIES = 4
-_LOCKS = ("index.lock", "HEAD.lock", "config.worktree.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +47,26 @@ class Worktrees:
         self._lock_file = lock_file
         self._writer = threading.Lock()
         self._checkouts = threading.Semaphore(os.cpu_count() or 1)
-        self._admins = repo.common_dir / "worktrees"
 
     def add(self, path: Path, commit: str, branch: str | None) -> Path:
         """Make a worktree at `path` with `commit` checked out, on the new `branch` (`feature/x`) or detached.
 
         A worktree that was made completely before is returned as it is, whatever happened in it since; one that was
-        half made is made again. The last component of `path` must be unique in the repository. Raises RefMoved if
-        the branch exists elsewhere, GitError if something that is not ours is at `path`.
+        half made, or whose folder is gone, is made again. Raises RefMoved if the branch exists elsewhere, GitError if
+        something that is not ours is at `path`.
         """
-        path = _absolute(path)
-        admin = self._find(path)
-        if admin is not None and (admin / _READY).exists():
+        path = absolute(path)
+        found = self._find(path)
+        if found is not None and found.made and path.is_dir():
             return path
-        with self._one_writer():
+        with self.one_writer():
             self._forget_half_made(path)
             if branch is not None:
                 self._repo.move_ref(f"refs/heads/{branch}", commit, None)
             self._register(path, branch or commit, detached=branch is None)
         with self._checkouts:
             self.git_for(path).call("read-tree", "--reset", "-u", commit)
-        (self._admin(path) / _READY).write_text(f"refs/heads/{branch}" if branch else commit)
+        Registration(self._admin(path)).finish(path, f"refs/heads/{branch}" if branch else commit)
         return path
 
     def remove(self, path: Path) -> None:
@@ -74,26 +74,26 @@ class Worktrees:
 
         A path that is no worktree any more is left alone. Raises GitError if `path` was never one of ours.
         """
-        path = _absolute(path)
-        trash = path.with_name(_REMOVED + path.name)
-        with self._one_writer():
-            admin = self._find(path)
-            if admin is None and os.path.lexists(path):
+        path = absolute(path)
+        trash = path.with_name(REMOVED + path.name)
+        with self.one_writer():
+            found = self._find(path)
+            if found is None and os.path.lexists(path):
                 raise GitError(f"{path} is not a worktree of {self._repo.root}: not removed")
             if os.path.lexists(path):
                 delete_tree(trash)
                 path.rename(trash)
-            if admin is not None:
-                self._unregister(admin)
+            if found is not None:
+                self.unregister(found)
         delete_tree(trash)
 
     def knows(self, path: Path) -> bool:
         """Whether a worktree is registered at `path`, also where its folder is gone."""
-        return self._find(_absolute(path)) is not None
+        return self._find(absolute(path)) is not None
 
     def git_for(self, path: Path) -> Git:
         """Return a git for the content of a worktree, with the worktree's index and no configuration in force."""
-        path = _absolute(path)
+        path = absolute(path)
         return self._repo.content.at(path, self._admin(path) / "index")
 
     def head(self, path: Path) -> Head:
@@ -110,9 +110,30 @@ class Worktrees:
         ids = (line.split(b" ", 2)[1].decode(errors="replace") for line in lines if line.count(b" ") > 1)
         return list(dict.fromkeys(one for one in ids if one.strip("0") and one.isalnum()))
 
+    def objects(self, path: Path, base: str) -> set[str]:
+        """Return the objects beyond the commit `base` that a worktree's HEAD, reflog and index lead to."""
+        git, head = self._refs(path), self.head(path).commit
+        tips = "".join(f"{oid}\n" for oid in dict.fromkeys([*self.reflog(path), *([head] if head else [])]))
+        walk = ("rev-list", "--objects", "--ignore-missing", "--stdin", "--not", base)
+        reached = git.status_of(*walk, stdin=tips.encode()).stdout.decode(errors="replace").splitlines()
+        staged = fields(git.status_of("ls-files", "-z", "--stage").stdout)
+        return {line.partition(" ")[0] for line in reached} | {line.split()[1] for line in staged}
+
+    def forget(self, path: Path, objects: Collection[str], commit: str) -> None:
+        """Lead a worktree's branch, HEAD, index and reflogs away from objects that are to go, to `commit`."""
+        admin = self._admin(path)
+        self._reset_head(path, commit)
+        self.git_for(path).call("read-tree", commit)
+        on = Registration(admin).on
+        for log in (admin / "logs" / "HEAD", self._repo.common_dir / "logs" / on):
+            if log.is_file() and not log.is_symlink():
+                gone = {oid.encode() for oid in objects}
+                lines = log.read_bytes().splitlines(keepends=True)
+                log.write_bytes(b"".join(line for line in lines if gone.isdisjoint(line.split()[:2])))
+
     def repair_pointer(self, path: Path) -> None:
         """Write the folder and the `.git` file of a worktree again, whatever an agent put in their place."""
-        path = _absolute(path)
+        path = absolute(path)
         if path.is_symlink() or not path.is_dir():
             delete_tree(path)
             path.mkdir(parents=True)
@@ -128,8 +149,8 @@ class Worktrees:
         Untracked files go, except ignored ones and the paths in `keep`. The branch is put at `head`; without it, at
         `target` where that is a commit, else it stays. The caller has saved what is in the worktree.
         """
-        path, admin = _absolute(path), self._admin(path)
-        _unlock(admin)
+        path, admin = absolute(path), self._admin(path)
+        _unlock(admin, path)
         self.repair_pointer(path)
         self._reset_head(path, head or self._repo.resolve(target))
         (admin / "index").unlink(missing_ok=True)  # an agent can hide its edits with flags in the index
@@ -146,48 +167,14 @@ class Worktrees:
                 let_us_in(path)
                 git.call("clean", "-ffdq", *kept)
 
-    def heal(self, under: Path) -> list[str]:
-        """Repair what a kill left behind of our worktrees below the folder `under`; return what was done.
-
-        Only under the run's lock, with no process of the run alive. Half-made registrations go (one that is damaged
-        stops every git in the repository), stale locks go, also those of the run's refs, removals are finished.
-        """
-        under = _absolute(under)
-        done = []
-        with self._one_writer():
-            for admin in self._registered():
-                path = _pointed_at(admin) or next(under.glob(f"**/{_glob_literal(admin.name)}"), None)
-                if path is not None and path.is_relative_to(under):
-                    done += self._heal_one(admin, path)
-            run_id = self._repo.refs.marker.partition("@")[0]
-            if run_id:
-                done += [f"removed the stale lock of {ref}" for ref in self._repo.unlock_refs(run_id)]
-            leftovers = [*self._repo.common_dir.glob("branchline-removed-*"), *under.glob(f"*/{_REMOVED}*")]
-            for leftover in leftovers:
-                delete_tree(leftover)
-                done.append(f"finished the removal of {leftover.name}")
-        return done
-
-    def _heal_one(self, admin: Path, path: Path) -> list[str]:
-        if not _damaged(admin):
-            return [f"removed the stale {name} of {admin.name}" for name in _unlock(admin)]
-        if not (admin / _READY).exists():
-            self._unregister(admin)
-            return [f"removed the damaged registration {admin.name}"]
-        on = (admin / _READY).read_text()
-        _unlock(admin)
-        (admin / "HEAD").write_text(f"ref: {on}\n" if on.startswith("refs/") else f"{on}\n")
-        (admin / "commondir").write_text("../..\n")
-        (admin / "gitdir").write_bytes(os.fsencode(path / ".git") + b"\n")
-        return [f"repaired the registration {admin.name}"]
-
     def _register(self, path: Path, what: str, *, detached: bool) -> None:
         """`git worktree add`, again if a git that is not ours was in the way."""
         how = ("--detach",) if detached else ()
         for tries_left in reversed(range(_TRIES)):
             try:
                 self._repo.refs.call(
-                    "worktree", "add", "--quiet", "--lock", "--no-checkout", *how, "--", str(path), what
+                    *("worktree", "add", "--quiet", "--lock", "--reason", f"{NOTE}{path}", "--no-checkout"),
+                    *(*how, "--", str(path), what),
                 )
             except GitError:
                 if not tries_left:
@@ -199,16 +186,16 @@ class Worktrees:
 
     def _forget_half_made(self, path: Path) -> None:
         """Remove what a killed `add` left at `path`: nobody was given it, so nothing in it is anybody's work."""
-        admin = self._find(path)
-        if admin is not None:
+        found = self._find(path)
+        if found is not None:
             delete_tree(path)  # first: without the registration it would be nobody's
-            self._unregister(admin)
-        elif os.path.lexists(path) and not _is_bare_start(path):
+            self.unregister(found)
+        elif os.path.lexists(path) and not is_bare_start(path):
             raise GitError(f"{path} is in the way of a new worktree, and is not ours")
         delete_tree(path)
 
     def _reset_head(self, path: Path, commit: str | None) -> None:
-        git, ref = self._refs(path), (self._admin(path) / _READY).read_text()
+        git, ref = self._refs(path), Registration(self._admin(path)).on
         on_branch = ref.startswith("refs/")
         if commit is None:
             commit = self._repo.read_ref(ref) if on_branch else self.head(path).commit
@@ -223,31 +210,26 @@ class Worktrees:
     def _refs(self, path: Path) -> Git:
         return Git(self._admin(path), marker=self._repo.refs.marker)
 
-    def _unregister(self, admin: Path) -> None:
-        """Take a registration away in one step: git trips over one that is half there."""
-        gone = self._repo.common_dir / f"branchline-removed-{admin.name}"
+    def unregister(self, found: Registration) -> None:
+        """Take a registration away in one step: git trips over one that is half there. Only as the one writer."""
+        run_id = self._repo.refs.marker.partition("@")[0]
+        gone = self._repo.common_dir / f"{UNREGISTERED}{run_id}@{found.admin.name}"
         delete_tree(gone)
-        admin.rename(gone)
+        found.admin.rename(gone)
         delete_tree(gone)
 
     def _admin(self, path: Path) -> Path:
-        admin = self._find(_absolute(path))
-        if admin is None:
-            raise GitError(f"{path} is not a worktree of {self._repo.root}")
-        return admin
+        found = self._find(absolute(path))
+        if found is None:
+            raise GitError(f"{path} is not a worktree of {self._repo.root}", hint="branchline doctor")
+        return found.admin
 
-    def _find(self, path: Path) -> Path | None:
-        """Return the git directory of the worktree at `path`: by what it says, or where it cannot say, by its name."""
-        named = self._admins / path.name
-        if named.is_dir() and _pointed_at(named) in (path, None):
-            return named
-        return next((admin for admin in self._registered() if _pointed_at(admin) == path), None)
-
-    def _registered(self) -> list[Path]:
-        return sorted(self._admins.iterdir()) if self._admins.is_dir() else []
+    def _find(self, path: Path) -> Registration | None:
+        return of_path(self._repo.common_dir, path)
 
     @contextmanager
-    def _one_writer(self) -> Iterator[None]:
+    def one_writer(self) -> Iterator[None]:
+        """Hold the lock of `worktrees/`, between threads and between processes. Not to be taken twice."""
         with self._writer:
             self._lock_file.parent.mkdir(parents=True, exist_ok=True)
             with open(self._lock_file, "ab") as file:  # closing it gives the lock up
@@ -302,34 +284,21 @@ def let_us_in(root: Path) -> None:
                 place.chmod(stat.S_IRWXU)
 
 
-def _pointed_at(admin: Path) -> Path | None:
-    """Return the worktree that a git directory says it is of; None where it does not say."""
-    try:
-        said = (admin / "gitdir").read_bytes().removesuffix(b"\n")
-    except OSError:
-        return None
-    return Path(os.fsdecode(said)).parent if said.endswith(b"/.git") else None
-
-
-def _is_bare_start(path: Path) -> bool:
+def is_bare_start(path: Path) -> bool:
     """Whether there is nothing at `path` but what a killed `git worktree add --no-checkout` makes."""
     inside = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else [path]
     return all(one.name == ".git" and one.is_file() for one in inside)
 
 
-def _damaged(admin: Path) -> bool:
-    needed = (admin / "commondir", admin / "gitdir", admin / "HEAD")
-    return not all(file.is_file() and file.stat().st_size for file in needed)
+def _unlock(admin: Path, path: Path) -> None:
+    """Remove the locks that a killed git left of a worktree. Raises GitError where one may be at work."""
+    for lock in locks_of_worktree(admin):
+        if who := owner(lock, [path, admin]):
+            raise GitError(f"another git is at work in {path}: {lock.path} exists, {who}")
+        lock.path.unlink(missing_ok=True)
 
 
-def _unlock(admin: Path) -> list[str]:
-    stale = [name for name in _LOCKS if (admin / name).exists()]
-    for name in stale:
-        (admin / name).unlink(missing_ok=True)
-    return stale
-
-
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
     """Resolve the folder that holds the worktree, not the worktree: an agent may have put a link in its place."""
     return path.parent.resolve() / path.name
 
@@ -337,7 +306,3 @@ def _absolute(path: Path) -> Path:
 def _literal(path: str) -> str:
     """Quote a path for git's exclude patterns."""
     return "".join(f"\\{letter}" if letter in "\\*?[ !#" else letter for letter in path)
-
-
-def _glob_literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -28,6 +28,26 @@ class Scribe:
         """Have `checkpoints/<task_id>.json` written, as the task is now; `at` in Unix milliseconds."""
         self._pages.put((f"{self._paths.checkpoints}/{task_id}.json", _page(self._paths, state, task_id, at)))
 
+    def note_run(self, state: RunState, *, checkpoint_id: str, last_completed: str, at: int) -> None:
+        """Write `checkpoint.json`: the whole run at a checkpoint, for whoever reads no ledger.
+
+        Not among the tasks' files, where a task `run` has its own.
+        """
+        states = {name: record.state for name, record in state.records.items()}
+        page = {
+            "checkpoint_id": checkpoint_id,
+            "run_id": self._paths.run_id,
+            "trace_id": self._paths.run_id,
+            "timestamp": timestamp(at),
+            "last_completed_task": last_completed,
+            "pending_tasks": [name for name, state_ in states.items() if state_ == State.PENDING],
+            "failed_tasks": [name for name, state_ in states.items() if state_ == State.FAILED],
+            "task_states": states,
+            "can_resume": _can_resume(state),
+        }
+        with suppress(OSError):  # a view only: a full disk must not look like a crash of ours
+            _replace(self._paths.checkpoint, page)
+
     def close(self) -> None:
         """Wait until everything is written."""
         self._pages.put(None)
@@ -60,25 +80,6 @@ def _write_file(path: str, data: bytes) -> None:
         os.write(file, data)
     finally:
         os.close(file)
-
-
-def write_run(paths: RunPaths, state: RunState, *, checkpoint_id: str, last_completed: str, at: int) -> None:
-    """`checkpoint.json`: the whole run at a checkpoint; not among the tasks' files, where a task `run` has its own."""
-    states = {name: record.state for name, record in state.records.items()}
-    _replace(
-        paths.checkpoint,
-        {
-            "checkpoint_id": checkpoint_id,
-            "run_id": paths.run_id,
-            "trace_id": paths.run_id,
-            "timestamp": timestamp(at),
-            "last_completed_task": last_completed,
-            "pending_tasks": [name for name, state_ in states.items() if state_ == State.PENDING],
-            "failed_tasks": [name for name, state_ in states.items() if state_ == State.FAILED],
-            "task_states": states,
-            "can_resume": _can_resume(state),
-        },
-    )
 
 
 def _can_resume(state: RunState) -> bool:

@@ -4,14 +4,18 @@ flock, because it ends with its process and is not lost when the file is opened 
 because a child that inherited it would keep it.
 """
 
+import errno
 import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 
 from branchline.errors import RunBusy
 from branchline.ledger.codec import timestamp
 from branchline.ledger.paths import RunPaths
+
+OWNER_SECONDS = 1.0  # that the holder may take to say who it is
 
 
 class Lease:
@@ -24,7 +28,8 @@ class Lease:
             owner = _owner(paths)
             raise RunBusy(f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}")
         owner_data = {"pid": os.getpid(), "host": os.uname().nodename, "since": timestamp(now)}
-        paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
+        with suppress(OSError):  # for messages only: a full disk stops us where it matters
+            paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
 
     def _locked(self) -> bool:
         """Take the lock. One who only asks whether it is held (`is_held`) may have it for a moment: try again."""
@@ -59,8 +64,20 @@ def is_held(paths: RunPaths) -> bool:
 
 
 def _owner(paths: RunPaths) -> str:
+    """Who holds the lease. Who has just got it may not have said so yet, and who had it before is dead: look again."""
+    until = time.monotonic() + OWNER_SECONDS
+    while time.monotonic() < until:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            owner = json.loads(paths.owner.read_text("utf-8"))
+            if owner["host"] != os.uname().nodename or not _is_gone(int(owner["pid"])):
+                return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+        time.sleep(0.02)
+    return "another process"
+
+
+def _is_gone(pid: int) -> bool:
     try:
-        owner = json.loads(paths.owner.read_text("utf-8"))
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH  # else it is somebody else's
+    return False

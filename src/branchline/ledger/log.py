@@ -7,15 +7,15 @@ its offset and left alone.
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from branchline.core.events import AnyEvent
 from branchline.core.ids import ulid
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput, LedgerError
 from branchline.ledger.codec import GENESIS, BadRecord, Record, decode, encode
+from branchline.ledger.disk import Disk, Files
 from branchline.ledger.paths import RunPaths
 
 
@@ -49,19 +49,17 @@ class Reading:
 class Ledger:
     """The one writer of a run's ledger. Held by whoever holds the lease."""
 
-    def __init__(self, paths: RunPaths, *, epoch: int, clock: Callable[[], int]) -> None:
+    def __init__(self, paths: RunPaths, *, epoch: int, clock: Callable[[], int], disk: Disk | None = None) -> None:
         self.paths, self.epoch, self.clock = paths, epoch, clock
         self.seq, self.sha, self.size = 0, GENESIS, 0
-        self._file = os.open(paths.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._head = os.open(paths.head, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        sync_folder(paths.ledger.parent)
+        with self._writing():
+            self._disk = disk or Files(paths)
 
     def continue_from(self, reading: Reading) -> None:
-        """Go on after the records read; a torn tail is cut off first."""
+        """Go on after the records read; a torn tail is cut off first, and what was read is durable then."""
         self.size = reading.size
-        if reading.torn:
-            os.ftruncate(self._file, reading.size)
-            os.fsync(self._file)
+        with self._writing():
+            self._disk.cut(reading.size)
         if reading.records:
             self.seq, self.sha = reading.records[-1].seq + 1, reading.records[-1].sha
 
@@ -81,45 +79,40 @@ class Ledger:
             seq += 1
         self._write(b"".join(lines))
         self.seq, self.sha = seq, sha
-        # Written after the sync, never before: it may lag behind the ledger, it must not run ahead of it.
-        os.pwrite(self._head, b"%020d %s\n" % (seq - 1, sha.encode("ascii")), 0)
+        with self._writing():
+            # Written after the sync, never before: it may lag behind the ledger, it must not run ahead of it.
+            self._disk.mark(b"%020d %s\n" % (seq - 1, sha.encode("ascii")))
         return records
 
     def _write(self, data: bytes) -> None:
+        with self._writing():
+            try:
+                _require_all(self._disk.append(data), data)
+                self._disk.sync()
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._disk.cut(self.size)
+                raise
+        self.size += len(data)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            _write_whole(self._file, data)
-            _datasync(self._file)
+            yield
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self.size)
-                os.fsync(self._file)
             raise LedgerError(
                 f"cannot write the ledger {self.paths.ledger}: {error.strerror}",
                 hint=f"make room, then: branchline resume {self.paths.run_id}",
             ) from error
-        self.size += len(data)
 
     def close(self) -> None:
         """Close the files."""
-        os.close(self._file)
-        os.close(self._head)
+        self._disk.close()
 
 
-def _write_whole(file: int, data: bytes) -> None:
-    if os.write(file, data) != len(data):  # a short write is how a full disk shows itself first
+def _require_all(written: int, data: bytes) -> None:
+    if written != len(data):  # a short write is how a full disk shows itself first
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-_datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(paths: RunPaths) -> Reading:
@@ -129,9 +122,14 @@ def read(paths: RunPaths) -> Reading:
         data = paths.ledger.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {paths.ledger}: {error.strerror}", hint="branchline list") from error
+    return verified(data, mark, paths.run_id)
+
+
+def verified(data: bytes, mark: tuple[int, str] | None, run_id: str) -> Reading:
+    """What the bytes of a ledger amount to; `mark`: number and hash of a record that it is known to have had."""
     kept = data.rstrip(b"\0")
     kept = kept[: kept.rfind(b"\n") + 1]
-    records, fault = _records(kept, paths.run_id)
+    records, fault = _records(kept, run_id)
     if fault is None and mark is not None:
         fault = behind(records, len(kept), *mark)
     return Reading(records=tuple(records), size=len(kept), torn=len(data) - len(kept), fault=fault)

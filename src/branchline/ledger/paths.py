@@ -97,6 +97,11 @@ class RunPaths:
         """What agents left that git cannot hold, moved out of worktrees that went."""
         return self.run_dir / "kept"
 
+    def keep(self) -> Path:
+        """The folder `kept`, made for its owner's eyes alone: files with secrets come to lie there."""
+        self.kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.kept
+
     @property
     def prompt(self) -> Path:
         """What was asked."""

@@ -1,4 +1,4 @@
-"""Values that must reach no log and no ledger, wherever a program has printed them."""
+"""Values that must reach no log and no ledger, wherever a program has printed them: known ones, and what has a key's form."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
+from branchline.core.secret_rules import LONGEST, formats
 from branchline.process.output import open_regular
 
 SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
@@ -20,7 +21,15 @@ HIDDEN = "[secret]"
 CHUNK = 1 << 20
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
 
+_WORDS = re.compile(r"[A-Za-z/_.: -]{1,11}")
+
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+def telling(environ: Mapping[str, str]) -> list[str]:
+    """The values of secret variables that can be told from innocent text: neither a path nor a short word."""
+    named = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST}
+    return sorted(value for value in named if not value.startswith(("/", "~", "./")) and not _WORDS.fullmatch(value))
 
 
 class Secrets:
@@ -34,10 +43,17 @@ class Secrets:
         self._written = [os.fsencode(value) for value in sorted(written, key=_longest_first)]
 
     def text(self, text: str) -> str:
-        """A text without them."""
+        """A text without them, and without whatever has the form of a key."""
         for value in self._values:
             text = text.replace(value, HIDDEN)
-        return text
+        data = text.encode("utf-8", "surrogatepass")
+        for match in sorted(formats(data), key=lambda one: -one.start):
+            data = data[: match.start] + HIDDEN.encode() + data[match.end :]
+        return data.decode("utf-8", "surrogatepass")
+
+    def data(self, value: Any) -> Any:
+        """Data, such as JSON holds or a struct, without them; keys too."""
+        return self._cleaned(value)
 
     def clean(self, result: T) -> T:
         """A struct without them: its texts, and those in its members."""
@@ -58,7 +74,7 @@ class Secrets:
 
     def clean_folder(self, folder: Path) -> None:
         """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""
-        if not self._values or folder.is_symlink():
+        if folder.is_symlink():
             return
         for place, _, names in os.walk(folder):
             for name in names:
@@ -84,21 +100,21 @@ class Secrets:
         path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
         with path.open("r+b") as file:
             for start, data in self._pieces(file):
-                if (masked := self._masked(data)) != data:
+                if (masked := self._masked(data, whole=len(data) < CHUNK)) != data:
                     file.seek(start)
                     file.write(masked)
 
     def _stand_in(self, path: Path) -> bool:
         """Whether one of them stands in a file."""
-        descriptor = open_regular(path) if self._values else None
+        descriptor = open_regular(path)
         if descriptor is None:
             return False
         with os.fdopen(descriptor, "rb") as file:
-            return any(value in data for _, data in self._pieces(file) for value in self._written)
+            return any(self._masked(data, whole=True) != data for _, data in self._pieces(file))
 
     def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         """A file piece by piece, each with its place; they overlap, so that no value falls between two."""
-        overlap = max(map(len, self._written)) - 1
+        overlap = max(map(len, [*self._written, b" " * LONGEST])) - 1
         start = 0
         while data := file.read(CHUNK):
             yield start, data
@@ -107,9 +123,13 @@ class Secrets:
             start += CHUNK - overlap
             file.seek(start)
 
-    def _masked(self, data: bytes) -> bytes:
+    def _masked(self, data: bytes, *, whole: bool) -> bytes:
+        """A piece without them; what has a key's form and touches the end may go on: the next piece has all of it."""
         for value in self._written:
             data = data.replace(value, b"*" * len(value))
+        for match in formats(data):
+            if whole or match.end < len(data):
+                data = data[: match.start] + b"*" * (match.end - match.start) + data[match.end :]
         return data
 
 

@@ -1,32 +1,31 @@
 """Start a process, wait for it, and end it together with everything that it started.
 
-An attempt's process leads a new session. Output goes to files, never through pipes: a daemon that keeps a pipe open
-would hold us, and an exit code read through a pipe is the wrong process's.
+Output goes to files, never through pipes: a daemon that keeps a pipe open would hold us.
 """
 
 import errno
 import math
 import os
-import select
 import signal
-import subprocess  # noqa: TID251 - this is the module that may
-import sys
-import threading
+import subprocess  # noqa: TID251 - this is the package that may
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.core.limits import ProcessLimits
 from branchline.errors import BranchlineError
+from branchline.process.cgroup import ControlGroup
+from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import Command, Contained, Ended, start
+from branchline.process.limits import MB, Watch, cause, rlimits
+from branchline.process.sweep import MARKER, sweep
+from branchline.process.switch import KillSwitch
 
-MARKER = "BRANCHLINE_ATTEMPT"
-OWN = "/git"  # ends the marker of a short command that we wait for
+__all__ = ["CannotStart", "Captured", "Exit", "KillSwitch", "TookTooLong", "ToolMissing", "capture", "run"]
+
 _NOT_RUNNABLE = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR})
-_LOOK_EVERY = 0.2  # seconds between two looks at the size of the output
-_SWEEP_GRACE = 1.0  # seconds for an orphan to end when asked
-_OWN_GRACE = 2.0  # seconds for a short command of ours to finish before it is asked
-_SWEEP_LIMIT = 5.0  # seconds; a fork bomb may outrun us: give up rather than loop for ever
 
 
 class CannotStart(BranchlineError):
@@ -43,12 +42,20 @@ class TookTooLong(BranchlineError):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: `code` or `signal`, and `reason` if we ended it (timeout, cancelled, output_limit, or `watch`'s)."""
+    """How a process ended: `code` or `signal`, and `reason` if it was ended: a limit (core.limits), timeout, or another's.
+
+    `containment`: what held it together; `cpu`: seconds of the processor, `memory`: the most bytes seen in use, both of
+    it and all that it started, None if that is not known. `left`: processes that could not be killed.
+    """
 
     code: int | None
     signal: int | None
     reason: str | None
     seconds: float
+    containment: str = ""
+    cpu: float | None = None
+    memory: int | None = None
+    left: int = 0
 
     @property
     def ok(self) -> bool:
@@ -65,53 +72,6 @@ class Captured:
     stderr: bytes
 
 
-class KillSwitch:
-    """The token of one attempt: pulled from any thread, it ends the attempt's processes, those to come included."""
-
-    def __init__(self, grace: float = 2.0) -> None:
-        """`grace`: seconds between SIGTERM and SIGKILL."""
-        self._grace = grace
-        self._lock = threading.Lock()
-        self._groups: set[int] = set()
-        self._reason: str | None = None
-
-    @property
-    def reason(self) -> str | None:
-        """Why it was pulled (the first reason given), or None."""
-        return self._reason
-
-    def pull(self, reason: str) -> None:
-        """End every process of the attempt: SIGTERM now, SIGKILL after the grace. The first reason stays."""
-        with self._lock:
-            if self._reason is None:
-                self._reason = reason
-                self._signal(signal.SIGTERM)
-                timer = threading.Timer(self._grace, self._kill)
-                timer.daemon = True
-                timer.start()
-
-    @contextmanager
-    def guarding(self, group: int) -> Iterator[None]:
-        """Have the switch end process group `group` while the block runs; its leader must not be reaped inside."""
-        with self._lock:
-            self._groups.add(group)
-            if self._reason is not None:
-                _signal_group(group, signal.SIGKILL)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._groups.discard(group)
-
-    def _kill(self) -> None:
-        with self._lock:
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for group in self._groups:
-            _signal_group(group, number)
-
-
 def run(  # noqa: PLR0913 - keyword-only data
     argv: Sequence[str],
     *,
@@ -124,32 +84,51 @@ def run(  # noqa: PLR0913 - keyword-only data
     grace: float = 2.0,
     kill: KillSwitch | None = None,
     marker: str | None = None,
-    thorough: bool = False,
-    max_output: int | None = None,
     watch: Callable[[], str | None] | None = None,
+    confinement: Confinement = PLAIN,
 ) -> Exit:
-    """Run `argv` to its end and return how it ended; the rest of its process group dies with it.
+    """Run `argv` to its end and return how it ended; everything that it started dies with it.
 
-    `timeout` and `grace` are seconds, `max_output` is bytes a file. `marker` names the attempt in the child's
-    environment; `thorough` sweeps for that name afterwards, which also finds what left the process group. `watch` is
-    called several times a second; what it returns, if anything, is the reason to end the process.
+    `timeout` and `grace` are seconds. `marker` names the attempt in the child's environment, by which what got away can
+    be found. `watch` is called several times a second; what it returns, if anything, is the reason to end the process.
     `stdout` and `stderr` may be one path. Raises ToolMissing or CannotStart.
     """
     began = time.monotonic()
-    named = {**env, MARKER: marker} if marker is not None else env
+    named = {**env, MARKER: marker} if marker is not None else dict(env)
     switch = kill or KillSwitch()
-    with _streams(stdin, stdout, stderr) as streams:
-        process = _start(argv, cwd, named, streams)
-        try:
-            with switch.guarding(process.pid):
-                reason = _supervise(process, timeout, grace, _Output(streams[1:], max_output, watch))
-        finally:
-            code = process.wait()
-    reason = reason or switch.reason
-    if marker is not None and (thorough or reason is not None):
+    limits, wrap = confinement.limits, confinement.wrap
+    with _streams(stdin, stdout, stderr) as streams, _control_group(limits) as control:
+        with _explained(argv[0], cwd):
+            command = Command(
+                argv=wrap(argv) if wrap else argv,
+                cwd=cwd,
+                env=named,
+                streams=streams,
+                keep=confinement.keep_fds,
+                rlimits=rlimits(limits),
+                sandboxed=wrap is not None,
+                cgroup="" if control is None else str(control.folder),
+            )
+            contained = start(command, limits.containment)
+        looks = Watch(limits, contained, streams[1:], confinement.grows, watch)
+        reason, ended = _supervised(contained, switch, timeout, grace, looks)
+        looks.cut()
+        if reason is None and control is not None and control.ran_out:
+            reason = "memory_limit"
+    reason = reason or switch.reason or cause(limits, ended.code, (stdout, stderr), confinement.grows)
+    weak = contained.method == "group" and (reason is not None or limits.containment != "group")
+    if marker is not None and (weak or ended.lost or ended.left):
         sweep(marker)
-    seconds = time.monotonic() - began
-    return Exit(code if code >= 0 else None, -code if code < 0 else None, reason, seconds)
+    return Exit(
+        code=ended.code if ended.code >= 0 else None,
+        signal=-ended.code if ended.code < 0 else None,
+        reason=reason,
+        seconds=time.monotonic() - began,
+        containment=contained.method,
+        cpu=ended.cpu,
+        memory=looks.peak or None,
+        left=ended.left,
+    )
 
 
 def capture(
@@ -159,7 +138,9 @@ def capture(
 
     It gets a session of its own, so that a Ctrl-C in the terminal cannot stop it halfway.
     """
-    process = _start(argv, cwd, env, (subprocess.PIPE, subprocess.PIPE, subprocess.PIPE))
+    pipe = subprocess.PIPE
+    with _explained(argv[0], cwd):
+        process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
     try:
         out, err = process.communicate(stdin, timeout)
     except subprocess.TimeoutExpired as late:
@@ -167,55 +148,10 @@ def capture(
         raise TookTooLong(message) from late
     finally:
         if process.returncode is None:
-            _signal_group(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     return Captured(process.returncode, out, err)
-
-
-def sweep(marker: str) -> int:
-    """End every process of ours whose environment says that it belongs to `marker`, and return how many.
-
-    `marker` is a whole marker or the first components of one: a run's id sweeps all attempts of that run.
-    They are asked, and killed a second later. A short command of ours (its marker ends in OWN) may finish first,
-    because a git that is stopped in the wrong moment leaves its locks behind.
-    It reads /proc; a system without one finds nothing.
-    """
-    seen: set[int] = set()
-    asked: set[int] = set()
-    began = time.monotonic()
-    while found := _marked(marker):
-        waited = time.monotonic() - began
-        if waited > _SWEEP_LIMIT:
-            break
-        for pid, own in found.items():
-            overdue = waited - (_OWN_GRACE if own else 0.0)
-            if overdue >= _SWEEP_GRACE or (overdue >= 0 and pid not in asked):
-                asked.add(pid)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL if overdue >= _SWEEP_GRACE else signal.SIGTERM)
-        seen.update(found)
-        time.sleep(0.005)
-    return len(seen)
-
-
-def _marked(marker: str) -> dict[int, bool]:
-    """Return the processes that belong to `marker`, and whether each is a short command of our own."""
-    prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
-    found = {}
-    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        mark = _mark_of(entry, prefix) if entry.isdigit() and int(entry) != os.getpid() else None
-        if mark is not None:
-            found[int(entry)] = mark.endswith(OWN.encode())
-    return found
-
-
-def _mark_of(pid: str, prefix: bytes) -> bytes | None:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            variables = file.read().split(b"\0")
-    except OSError:  # gone, a zombie, or another user's
-        return None
-    return next((one for one in variables if one == prefix or one.startswith(prefix + b"/")), None)
 
 
 @contextmanager
@@ -228,105 +164,55 @@ def _streams(stdin: Path | None, stdout: Path, stderr: Path) -> Iterator[tuple[i
         yield source.fileno(), out.fileno(), err.fileno()
 
 
-def _start(
-    argv: Sequence[str], cwd: Path, env: Mapping[str, str], streams: tuple[int, int, int]
-) -> subprocess.Popen[bytes]:
-    stdin, stdout, stderr = streams
+@contextmanager
+def _control_group(limits: ProcessLimits) -> Iterator[ControlGroup | None]:
+    made = ControlGroup.made(limits.memory_mb * MB) if isinstance(limits.memory_mb, int) else None
     try:
-        return subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-        )
+        yield made
+    finally:
+        if made is not None:
+            made.remove()
+
+
+@contextmanager
+def _explained(program: str, cwd: Path) -> Iterator[None]:
+    """Say in our words why a program cannot be started."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _NOT_RUNNABLE and os.path.isdir(cwd):
-            message = f"cannot run {argv[0]}: {error.strerror}"
-            raise ToolMissing(message, hint=f"install {argv[0]}, or correct PATH") from error
-        message = f"cannot start {argv[0]} in {cwd}: {error.strerror}"
+            message = f"cannot run {program}: {error.strerror}"
+            raise ToolMissing(message, hint=f"install {program}, or correct PATH") from error
+        message = f"cannot start {program} in {cwd}: {error.strerror}"
         raise CannotStart(message) from error
     except ValueError as error:  # a NUL byte in an argument or in the environment
-        message = f"cannot start {argv[0]!r}: {error}"
+        message = f"cannot start {program!r}: {error}"
         raise CannotStart(message) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """The files that a process writes, how many bytes each may hold, and who else looks."""
-
-    descriptors: tuple[int, ...]
-    limit: int | None
-    watch: Callable[[], str | None] | None
-
-    @property
-    def unlimited(self) -> bool:
-        return self.limit is None and self.watch is None
-
-    def look(self) -> str | None:
-        """The reason to end the process now, if there is one."""
-        if self.limit is not None and any(os.fstat(one).st_size > self.limit for one in self.descriptors):
-            return "output_limit"
-        return self.watch() if self.watch is not None else None
-
-
-class _Wait:
-    """Waits for a process, where the system can without reaping it: its group's number then stays taken."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._handle: int | None = None
-        if sys.platform == "linux":
-            with suppress(OSError):  # a kernel before 5.3
-                self._handle = os.pidfd_open(process.pid)
-
-    def close(self) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-
-    def ended(self, seconds: float | None) -> bool:
-        """Wait at most `seconds` (None: for ever); whether the process has ended."""
-        if self._handle is None:
-            return self._polled(seconds)
-        poll = select.poll()
-        poll.register(self._handle, select.POLLIN)
-        return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
-
-    def _polled(self, seconds: float | None) -> bool:
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
-        pause = 0.0005
-        while self._process.poll() is None:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(pause)
-            pause = min(pause * 2, 0.05)
-        return True
-
-
-def _supervise(process: subprocess.Popen[bytes], timeout: float | None, grace: float, output: _Output) -> str | None:
-    """Wait for the end, or bring it about at a limit; then kill the rest of the group. Return the limit's name."""
-    with closing(_Wait(process)) as wait:
-        try:
-            reason = _limit_reached(wait, timeout, output)
+def _supervised(
+    contained: Contained, switch: KillSwitch, timeout: float | None, grace: float, looks: Watch
+) -> tuple[str | None, Ended]:
+    """Wait for the end, or bring it about at a limit; kill what is left. The limit's name, and how it ended."""
+    reason = None
+    try:
+        with switch.guarding(contained):
+            reason = _limit_reached(contained, timeout, looks)
             if reason is not None:
-                _signal_group(process.pid, signal.SIGTERM)
-                wait.ended(grace)
-        finally:
-            _signal_group(process.pid, signal.SIGKILL)
-            wait.ended(None)
-    return reason
+                contained.ask()
+                contained.ended(grace)
+    finally:
+        ended = contained.finish()
+    return reason, ended
 
 
-def _limit_reached(wait: _Wait, timeout: float | None, output: _Output) -> str | None:
+def _limit_reached(contained: Contained, timeout: float | None, looks: Watch) -> str | None:
     deadline = math.inf if timeout is None else time.monotonic() + timeout
-    tick = math.inf if output.unlimited else _LOOK_EVERY
     while True:
-        pause = min(deadline - time.monotonic(), tick)
-        if wait.ended(None if math.isinf(pause) else pause):
+        pause = min(deadline - time.monotonic(), looks.pause)
+        if contained.ended(None if math.isinf(pause) else pause):
             return None
-        if reason := output.look():
+        if reason := looks.look():
             return reason
         if time.monotonic() >= deadline:
             return "timeout"
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    # PermissionError: macOS says so of a group whose last member is a zombie
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +26,14 @@ from branchline.core.agent import (
 )
 from branchline.core.agent_spec import chain
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled
+from branchline.core.events import AgentCalled, OwnSandbox
 from branchline.core.plan import Script
 from branchline.core.pricing import priced
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.steps.choosing import Chosen
+from branchline.steps.confining import confinement
 from branchline.steps.context import StepContext
+from branchline.steps.sandboxing import agent_in_sandbox, cleared, with_refused
 from branchline.views.text import count
 
 Role = Literal["planner", "editor", "reviewer"]
@@ -102,6 +104,8 @@ def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = l
         if tried:
             again()
         folder = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
+        if folder:
+            cleared(ctx.folder, ctx.folder / folder)
         try:
             tried.append(_once(ctx, ctx.run.agents[one], ask, folder))
         except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
@@ -145,10 +149,13 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
 
     told = _Telling(ctx, ask, name, folder)
     try:
-        with _metered(ctx, agent, request, sub) as (asked, meter):
+        with (
+            _metered(ctx, agent, request, sub) as (asked, meter),
+            agent_in_sandbox(run, agent, asked, metered=meter is not None) as shut,
+        ):
             result = attempt(
                 agent,
-                asked,
+                shut.request,
                 environ=run.environ,
                 kill=ctx.kill,
                 timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
@@ -156,8 +163,11 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
                 marker=ctx.marker,
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
+                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, folder)),
             )
             result = _by_meter(result, request, meter) if meter else result
+            told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
+            result = with_refused(result, told.refused)
     except InvalidInput:  # it was not run
         raise
     except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
@@ -180,6 +190,8 @@ class _Telling:
     agent: str
     folder: Path
     began: float = field(default_factory=time.monotonic)
+    own_sandbox: OwnSandbox = ""
+    refused: tuple[str, ...] = ()
 
     def fact(self, result: AgentResult) -> AgentCalled:
         """Note what came of it, and pay for it."""
@@ -203,6 +215,11 @@ class _Telling:
             context_files=self.ask.chosen.manifest.total_files,
             context_tokens=self.ask.chosen.manifest.total_tokens,
             context_warning="; ".join(self.ask.chosen.manifest.warnings)[:LONGEST_WARNING],
+            containment=result.containment,
+            cpu_ms=result.cpu_ms,
+            memory_mb=result.memory_mb,
+            own_sandbox=self.own_sandbox,
+            refused_hosts=self.refused,
         )
         ctx.calls.append(made)
         return made

@@ -11,7 +11,10 @@ from branchline.core.verdict import Phase, QualityReport
 from branchline.gates.report import render
 from branchline.gates.run import check
 from branchline.git.commit import snapshot
+from branchline.steps.confining import confinement
 from branchline.steps.context import StepContext
+from branchline.steps.guarding import watched
+from branchline.steps.sandboxing import commands_in_sandbox, report_with_refused
 from branchline.steps.setup import set_up
 
 
@@ -32,7 +35,7 @@ class Checkout:
         """The tree id of what is there now, without what set-up made."""
         run = self.ctx.run
         git = run.worktrees.git_for(self.path)
-        found = snapshot(git, self.path, self.tree, scratch=run.paths.scratch).tree
+        found = snapshot(git, self.path, self.tree, scratch=run.paths.scratch, inspect=run.inspect).tree
         return without_setup(self.ctx, self.tree, found, self.setup)
 
     def seal(self) -> str:
@@ -43,6 +46,8 @@ class Checkout:
             back = {c.path: (c.old_mode, c.old_oid) if c.status != "A" else None for c in foreign}
             found = run.repo.edit_tree(found, back)
         restore = bool(foreign)
+        if found != self.tree:
+            run.repo.put_ref(run.ref(f"sealed/{self.ctx.task.id}"), found)  # a gate may run `git gc`
         self.tree = found
         if restore:
             self.restore()
@@ -88,19 +93,24 @@ def run_gates(
 ) -> QualityReport:
     """Run the gates of a phase and keep their report, for people and machines, in `folder`."""
     run = ctx.run
-    folder.mkdir(parents=True, exist_ok=True)
-    report = check(
-        run.gates,
-        tree=checkout,
-        phase=phase,
-        changed=changed,
-        logs=folder / "logs",
-        environ=run.environ,
-        kill=ctx.kill,
-        on_progress=ctx.say,
-        pass_env=run.settings.env,
-        marker=ctx.marker,
-    )
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    name = f"gates of {ctx.task.workstream or 'the merge'}"
+    with commands_in_sandbox(run, checkout.path, logs) as entered, watched(run, name, ctx.is_over):
+        report = check(
+            run.gates,
+            tree=checkout,
+            phase=phase,
+            changed=changed,
+            logs=logs,
+            environ=run.environ,
+            kill=ctx.kill,
+            on_progress=ctx.say,
+            pass_env=run.settings.env,
+            marker=ctx.marker,
+            confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
+        )
+    report = report_with_refused(report, entered.refused())
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     (folder / "report.md").write_text(render(report), encoding="utf-8", errors="backslashreplace")
     return report

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from branchline.agents.base import Agent
 from branchline.config.settings import Settings
 from branchline.core.budget import Purse
-from branchline.core.events import AgentCalled
+from branchline.core.decisions import ApprovalDecided
+from branchline.core.events import AgentCalled, WorktreeSaved
 from branchline.core.graph import Task
 from branchline.core.plan import Plan, Workstream
 from branchline.core.run_state import RunState, TaskRecord
@@ -20,7 +21,11 @@ from branchline.git.worktree import Worktrees
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
+from branchline.process.sandbox import OPEN, Sandbox
+from branchline.process.secrets import Secrets
 from branchline.process.spawn import KillSwitch
+from branchline.steps.guarding import Guard
+from branchline.steps.screening import Screening
 
 ENDED = TERMINAL | {State.FAILED}
 
@@ -29,6 +34,8 @@ ENDED = TERMINAL | {State.FAILED}
 class Run:
     """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached).
 
+    `inspect` looks for secrets in what is to become an object of the repository; `secrets`: those that no text may hold.
+    `guard` watches over the git directory.
     `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
     """
 
@@ -45,6 +52,10 @@ class Run:
     pins: Mapping[str, Any]
     environ: Mapping[str, str]
     approve_plan: bool = False
+    sandbox: Sandbox = OPEN
+    inspect: Screening | None = None
+    secrets: Secrets = field(default_factory=lambda: Secrets({}))
+    guard: Guard | None = None
 
     @property
     def run_id(self) -> str:
@@ -94,8 +105,8 @@ class Run:
 class StepContext:
     """One attempt of one step. `records` are the latest rounds' tasks as they stood when the attempt began.
 
-    `purse` is what its agents may spend, `calls` tells of those that were called: whatever becomes of the step, the
-    engine adds them to its facts.
+    `purse` is what its agents may spend, `calls` tells of those that were called and `saved` of worktrees that were:
+    whatever becomes of the step, the engine adds them to its facts. `decision`: what a person has said of this task, if it had to wait.
     """
 
     run: Run
@@ -106,6 +117,8 @@ class StepContext:
     say: Callable[[str], None]
     purse: Purse = field(default_factory=Purse)
     calls: list[AgentCalled] = field(default_factory=list)
+    saved: list[WorktreeSaved] = field(default_factory=list)
+    decision: ApprovalDecided | None = None
 
     @property
     def workstream(self) -> Workstream:
@@ -129,6 +142,10 @@ class StepContext:
         record = self.records.get((step, self.task.workstream if workstream is None else workstream))
         return record.outputs if record else {}
 
+    def is_over(self) -> bool:
+        """Whether the attempt has been told to end."""
+        return self.kill.reason is not None
+
     def completed(self, step: str, workstream: str) -> bool:
         """Whether the latest round of a step is COMPLETED."""
         record = self.records.get((step, workstream))
@@ -149,5 +166,9 @@ def latest_records(state: RunState) -> dict[tuple[str, str], TaskRecord]:
     for record in state.records.values():
         key = record.task.step, record.task.workstream
         if key not in found or record.state in ENDED:
+            before = found.get(key)
             found[key] = record if record.state in TERMINAL else copy(record)  # terminal ones change no more
+            if before is not None and record.task.workstream and State.COMPLETED not in {before.state, record.state}:
+                # What its workstream had handed on before, a rejected batch, stands until there is another.
+                found[key] = replace(record, outputs={**before.outputs, **record.outputs})
     return found

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from branchline.core.events import WsCheckpoint
 from branchline.core.globs import matches
 from branchline.core.result import Failure, StepFailed
 from branchline.core.verdict import Outcome, QualityReport
@@ -42,13 +43,17 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     With `repair` the first conflict stops the merge and is described in `conflict`. Raises StepFailed when the
     policy is to abort.
     """
-    run, result = ctx.run, Integration(base)
+    run, result, taken_in = ctx.run, Integration(base), _taken_in(ctx)
     for name in order:
         lost = [d for d in run.plan.workstream(name).depends_on if d in result.dropped]
         if lost:
             result.dropped[name] = f"it builds on {lost[0]}, which was dropped"
             continue
         commit = str(ctx.outputs("consume", name)["commit"])
+        outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
+        if held := _held(run, base, commit, outside):
+            result.dropped[name] = f"it holds the work of {held}, which is not merged"
+            continue
         merged = combine(run, result.commit, commit, _message(run, name))
         if isinstance(merged, str):
             result.commit = merged
@@ -65,6 +70,23 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
             return result
         result.dropped[name] = reason
     return result
+
+
+def _taken_in(ctx: StepContext) -> dict[str, list[str]]:
+    """Every commit that a workstream's batches ever became, those of earlier rounds too."""
+    found: dict[str, list[str]] = {}
+    for event in (record.event for record in ctx.run.history()[0]):
+        if isinstance(event, WsCheckpoint):
+            found.setdefault(event.workstream, []).append(event.commit)
+    return found
+
+
+def _held(run: Run, base: str, commit: str, outside: Mapping[str, Sequence[str]]) -> str | None:
+    """A workstream left out whose work would land with a commit: one that was made on a merge which had it."""
+    for name, commits in outside.items():
+        if any(run.repo.is_ancestor(one, commit) and not run.repo.is_ancestor(one, base) for one in commits):
+            return name
+    return None
 
 
 def _message(run: Run, name: str) -> str:
@@ -114,7 +136,7 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
     """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
     report = check(commit)
     if report.outcome == Outcome.ERROR:
-        raise StepFailed(Failure("the merge result could not be checked", error_class="gate_error"))
+        raise StepFailed(Failure("the merge result could not be checked", error_class=report.error_class))
     return report
 
 

@@ -10,7 +10,7 @@ from branchline.gates.output import shown
 from branchline.git.objects import Entry
 from branchline.steps.context import Run, StepContext
 from branchline.steps.knowing import NAMED, conventions
-from branchline.steps.scope import conflict_of, rejected
+from branchline.steps.scope import asked_about, barred, conflict_of, rejected
 from branchline.steps.templates import base_files, filled
 from branchline.views import excerpt
 from branchline.views.markdown import code
@@ -52,7 +52,8 @@ def plan_prompt(
         "read_files": _context(context, "read"),
         "max_workstreams": str(planning.max_workstreams),
         "overlap": OVERLAP[planning.overlap],
-        "protect": _inline(_protected(run)),
+        "protect": _inline(barred(run)),
+        "guarded": _inline(asked_about(run)),
         "gates": _gates(run.gates),
         "conventions": conventions(run, files),
         "answer": excerpt.fenced(excerpt.beginning(answer, ANSWER)) if answer else "",
@@ -109,7 +110,8 @@ def _rules(ctx: StepContext, files: Mapping[str, Entry], context: Sequence[Conte
     run, scope = ctx.run, ctx.workstream.scope
     return {
         "scope": _inline(scope.write),
-        "protect": _inline((*scope.protect, *_protected(run))),
+        "protect": _inline((*scope.protect, *barred(run))),
+        "guarded": _inline(asked_about(run)),
         "gates": _gates(run.gates),
         "conventions": conventions(run, files),
         "edit_files": _context(context, "edit"),
@@ -131,11 +133,6 @@ def _pointer(file: ContextFile) -> str:
 def _lines(span: Span) -> str:
     numbers = str(span.start) if span.start == span.end else f"{span.start}-{span.end}"
     return f"{numbers} {shown(span.name)}".rstrip()
-
-
-def _protected(run: Run) -> list[str]:
-    """The globs that nobody may change, less those that are allowed by name."""
-    return [glob for glob in run.settings.protect if glob not in run.settings.allow_protected]
 
 
 def _gates(gates: Iterable[Gate]) -> str:

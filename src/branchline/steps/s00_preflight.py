@@ -7,9 +7,15 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
+from branchline.agents.access import reaches_out
 from branchline.agents.base import Probe
+from branchline.core.limits import WEAK
 from branchline.core.result import Failure, Result, Success
+from branchline.core.sandbox import ASKED_FOR, sandbox_words
 from branchline.git.command import version
+from branchline.process.containment import held_by
 from branchline.steps.calling import chosen
 from branchline.steps.context import Run, StepContext
 from branchline.steps.templates import problems
@@ -19,14 +25,15 @@ LEAST_FREE_MB = 200
 
 def run(ctx: StepContext) -> Result:
     """Write `preflight.json`; fail if something is missing that the plan cannot do without."""
-    found = _survey(ctx.run)
+    seen = _survey(ctx.run)
     path = ctx.run.paths.artifacts / "preflight.json"
-    path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    if found["missing"]:
-        outputs = {"hint": found["hint"]} if found["hint"] else {}
-        return Failure("; ".join(found["missing"]), error_class="preflight", retryable=False, outputs=outputs)
+    path.write_text(json.dumps(seen, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if seen["missing"]:
+        outputs = {"hint": seen["hint"]} if seen["hint"] else {}
+        return Failure("; ".join(seen["missing"]), error_class="preflight", retryable=False, outputs=outputs)
     ctx.checkpoint("preflight", ctx.run.base)
-    return Success({"report": str(path), "warnings": found["warnings"], "absent": found["absent"]})
+    told = ("warnings", "absent", "containment")
+    return Success({"report": str(path), **{name: seen[name] for name in told}})
 
 
 def _survey(run: Run) -> dict[str, Any]:
@@ -51,6 +58,7 @@ def _survey(run: Run) -> dict[str, Any]:
         missing.append(f"ship.tag gives {run.tag!r}, which git does not take as the name of a tag")
     if not os.access(run.repo.common_dir / "objects", os.W_OK):
         missing.append(f"the git directory {run.repo.common_dir} cannot be written")
+    held = "sandbox" if run.sandbox.on else held_by(run.settings.limits.containment)
     free_mb = shutil.disk_usage(run.paths.root).free // 2**20
     if free_mb < LEAST_FREE_MB:
         missing.append(f"only {free_mb} MB are free on the disk of {run.paths.root}")
@@ -62,11 +70,13 @@ def _survey(run: Run) -> dict[str, Any]:
         "dirty": run.pins["dirty"],
         "agents": {name: {"path": probe.path, "version": probe.version} for name, probe in probes.items()},
         "gates": tools,
+        "sandbox": msgspec.to_builtins(run.sandbox.fact),
+        "containment": held,
         "free_mb": free_mb,
         "absent": sorted(name for name, probe in probes.items() if not probe.available),
         "missing": missing,
         "hint": hint,
-        "warnings": [*_untried(probes), *_warnings(run, tools)],
+        "warnings": [*([WEAK] if held == "group" else []), *_untried(probes), *_warnings(run, tools)],
     }
 
 
@@ -107,8 +117,24 @@ def _untried(probes: Mapping[str, Probe]) -> list[str]:
     ]
 
 
+def _openings(run: Run) -> list[str]:
+    """What the sandbox does not hold, and what it would keep an agent from."""
+    fact, settings = run.sandbox.fact, run.settings
+    if not run.sandbox.on:
+        return [] if fact.why == ASKED_FOR else [f"sandbox: {sandbox_words(fact)}"]
+    alone = fact.network in {"none", "loopback"}
+    needed = {name for one in _needed(run) for name in chosen(run.agents, one)} if alone else set()
+    return [
+        f"agent {name} talks to {run.agents[name].provider}, which `sandbox.network: {fact.network}` shuts off: "
+        "list that host, or set `meter: true` for the agent"
+        for name in sorted(needed)
+        if reaches_out(run.agents[name]) and not run.agents[name].spec.meter and settings.cassettes.mode == "off"
+    ]
+
+
 def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
     warnings = [f"gate {name} will be skipped: its tool is not installed" for name, path in tools.items() if not path]
+    warnings += _openings(run)
     idle = [w.id for w in run.accepted.workstreams if not (w.prompt or w.title or w.script)] if run.accepted else []
     if idle and run.accepted and not run.accepted.goal:
         warnings.append(f"nothing says what is to be done in {', '.join(idle)}: no prompt, no title, no goal")

@@ -7,7 +7,7 @@ from branchline.core.pipeline import merge_order
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.steps.context import StepContext
 from branchline.steps.merging import combine
-from branchline.steps.saving import remove_worktree
+from branchline.steps.saving import cleared
 from branchline.steps.setup import set_up
 
 
@@ -17,15 +17,16 @@ def run(ctx: StepContext) -> Result:
     base = _base(ctx, ctx.workstream.depends_on)
     run.repo.put_ref(run.ref(f"base/{name}"), base)
     path, branch = run.worktree(name), run.branch(name)
-    start = base
+    start, gone = base, None
     if ctx.task.origin:  # done again: what is there is saved first, and the branch keeps its commits
-        remove_worktree(run, name)
+        gone = cleared(run, name, ctx.task.id)
         start = run.repo.read_ref(f"refs/heads/{branch}") or base
     ctx.say("checking out")
     run.worktrees.add(path, start, branch)
     made = set_up(ctx, path, run.repo.tree_of(start))
     fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=str(path), branch=branch, base=base)
-    return Success({"path": str(path), "branch": branch, "base": base, "setup": made}, (fact,))
+    outputs = {"path": str(path), "branch": branch, "base": base, "setup": made}
+    return Success(outputs, (gone, fact) if gone else (fact,))
 
 
 def _base(ctx: StepContext, depends_on: Sequence[str]) -> str:

@@ -1,24 +1,32 @@
 """Step 4: an agent works in its worktree. What counts is the tree that it leaves, not what it says."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 import msgspec
 
 from branchline.core.agent import AgentResult, AgentStatus
 from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
 from branchline.core.result import Failure, Result, Success
-from branchline.git.commit import snapshot
+from branchline.errors import BranchlineError
+from branchline.git.commit import Refused, snapshot
 from branchline.steps.calling import Ask, Called, call
 from branchline.steps.checking import without_setup
 from branchline.steps.choosing import Chosen, choose
 from branchline.steps.context import StepContext
+from branchline.steps.guarding import tampering, watched
 from branchline.steps.knowing import given, regular, unabridged
+from branchline.steps.own_objects import without_secrets
 from branchline.steps.prompting import edit_prompt
 from branchline.steps.requests import edit_request
-from branchline.steps.saving import save_worktree
-from branchline.steps.scope import conflict_of, rejected, starting_tree, violation
+from branchline.steps.saving import keep_own_repository, save_worktree, told
+from branchline.steps.scope import barred, conflict_of, rejected, starting_tree, violation
 from branchline.steps.setup import set_up
 from branchline.steps.templates import base_files
 from branchline.steps.way_out import way_out
+
+MOST_CHANGES = 50  # of the git directory, in a record
 
 
 def run(ctx: StepContext) -> Result:
@@ -26,17 +34,21 @@ def run(ctx: StepContext) -> Result:
     run, workstream = ctx.run, ctx.workstream
     ready = ctx.outputs("worktrees")
     start, head = starting_tree(ctx), _head(ctx)
-    path = run.worktree(workstream.id)
     _prepare(ctx, start, head)
-    called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
+    try:
+        with watched(run, workstream.id, ctx.is_over) as seen:
+            called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
+    except (BranchlineError, OSError):
+        with suppress(BranchlineError, OSError):
+            without_secrets(run, workstream.id, head)
+            _left(ctx, head)
+        raise
     name, result = called.agent, called.result
+    made = without_secrets(run, workstream.id, head)
     committed = _own_commits(ctx, head)
     base_tree = run.repo.tree_of(ready["base"])
-    taken = snapshot(run.worktrees.git_for(path), path, base_tree, scratch=run.paths.scratch)
-    tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
-    commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
-    refused = [f"{one.path!r}: {one.reason}" for one in taken.refused if one.path not in ready["setup"]]
+    tree, commit, taken = _left(ctx, head)
+    refused = [str(one) for one in taken if one.path not in ready["setup"]]
     result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
@@ -49,12 +61,30 @@ def run(ctx: StepContext) -> Result:
         usage=called.usage,
         context_files=called.facts[-1].context_files,
         context_tokens=called.facts[-1].context_tokens,
+        git_before=seen.before,
+        git_after=seen.after,
+        git_changes=(*dict.fromkeys([*seen.put_back, *seen.changes]),)[:MOST_CHANGES],
+        taken_out=tuple(made),
     )
+    if failure := tampering(seen):
+        return replace(failure, reason=f"agent {name}: {failure.reason}", facts=(fact,))
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
         return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
     return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
+
+
+def _left(ctx: StepContext, head: str) -> tuple[str, str, tuple[Refused, ...]]:
+    """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
+    run, ready, path = ctx.run, ctx.outputs("worktrees"), ctx.run.worktree(ctx.task.workstream)
+    base_tree = run.repo.tree_of(ready["base"])
+    git = run.worktrees.git_for(path)
+    taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
+    tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
+    commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
+    run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
+    return tree, commit, taken.refused
 
 
 def _agent(ctx: StepContext) -> str:
@@ -97,7 +127,7 @@ def _question(ctx: StepContext) -> Ask:
         context=context,
         script=workstream.script_of_round(ctx.task.round),
         write=workstream.scope.write,
-        protect=(*workstream.scope.protect, *ctx.run.settings.protect),
+        protect=(*workstream.scope.protect, *barred(ctx.run)),
     )
 
 
@@ -142,10 +172,20 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
         run.repo.put_ref(f"refs/heads/{branch}", head)
         run.worktrees.add(path, head, branch)
         set_up(ctx, path, run.repo.tree_of(head))
+    keep_own_repository(run, ctx.task.workstream)
     run.worktrees.repair_pointer(path)
-    found = snapshot(run.worktrees.git_for(path), path, start, scratch=run.paths.scratch)
+    without_secrets(run, ctx.task.workstream, head)  # of an attempt whose coordinator was killed
+    git = run.worktrees.git_for(path)
+    found = snapshot(git, path, start, scratch=run.paths.scratch, inspect=run.inspect)
     moved = run.worktrees.head(path).commit != head
-    strange = any(one.path not in setup for one in found.refused)
+    known = ctx.outputs("execute").get("refused", ()) if rejected(ctx) else ()
+    # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
+    mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in known}
+    strange = any(one.path not in setup and one.path not in mine for one in found.refused)
     if moved or strange or without_setup(ctx, start, found.tree, setup) != start:
-        save_worktree(run, ctx.task.workstream)
+        saved = save_worktree(run, ctx.task.workstream, stays=setup)
+        ctx.saved.append(told(ctx.task.id, ctx.task.workstream, saved))
+        folder = run.paths.attempt(ctx.task.id, ctx.attempt)
+        if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
+            run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)
         run.worktrees.reset(path, start, head=head, keep=setup)

@@ -9,15 +9,17 @@ from pathlib import Path
 import msgspec
 
 from branchline.core.events import Codegate
+from branchline.core.globs import matches_any
 from branchline.core.result import Failure, Result, Success
 from branchline.core.verdict import GateResult, Outcome, QualityReport
 from branchline.gates.report import render
 from branchline.git.objects import Change
+from branchline.steps.approving import guarded, needed_by_batch
 from branchline.steps.checking import clean_checkout, run_gates, summary
 from branchline.steps.context import StepContext
 from branchline.steps.prompting import feedback
 from branchline.steps.reviewing import Reviewed, review
-from branchline.steps.scope import conflict_of, violation
+from branchline.steps.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, is_guarded, reference, violation
 from branchline.views.excerpt import fenced
 
 
@@ -30,13 +32,18 @@ def run(ctx: StepContext) -> Result:
     report = _scope_report(ctx, executed["tree"], executed["refused"])
     if report is None:
         with clean_checkout(ctx, executed["commit"]) as checkout:
-            checkout.may_change = lambda path: violation(ctx, path) is None
+            checkout.may_change = lambda path: _may_fix(ctx, path)
             report = run_gates(ctx, checkout, phase="batch", changed=executed["files"], folder=work)
             if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
                 seen = review(ctx, checkout)
                 report = msgspec.structs.replace(report, results=(*report.results, seen.result))
     _write(report, work)
     return _route(ctx, report, work, seen)
+
+
+def _may_fix(ctx: StepContext, path: str) -> bool:
+    """Whether a fixer may change a path: nothing protected, unless the agent has changed it already."""
+    return violation(ctx, path) is None and (path in ctx.outputs("execute")["files"] or not is_guarded(ctx.run, path))
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
@@ -73,17 +80,28 @@ def _scope_report(ctx: StepContext, tree: str, refused: Sequence[str]) -> Qualit
     """A report that rejects what the gates need not even see; None if there is nothing of the kind."""
     repo = ctx.run.repo
     problems = [f"{text} (refused)" for text in refused]
-    problems += [f"{c.path!r}: {why}" for c in _own_changes(ctx, tree) if (why := violation(ctx, c.path))]
+    problems += [f"{path!r}: {why}" for path, why in _violations(ctx, tree).items()]
     problems += [f"{path!r}: it still holds conflict markers" for path in _unresolved(ctx, tree)]
     deleted = [c for c in repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree) if c.status == "D"]
     limit = ctx.run.settings.merge.max_deleted_files
-    if len(deleted) > limit:
+    if limit is not None and len(deleted) > limit:
         problems.append(f"{len(deleted)} files deleted, more than merge.max_deleted_files ({limit})")
     if not problems:
         return None
     reason = problems[0] + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
     result = GateResult(gate="scope", outcome=Outcome.FAILED, reason=reason, output="\n".join(problems))
     return QualityReport(tree=tree, passes=0, fixed=(), results=(result,))
+
+
+def _violations(ctx: StepContext, tree: str) -> dict[str, str]:
+    """{path: why this workstream may not change it}, also under the names that links give it."""
+    changes, run, trees = _own_changes(ctx, tree), ctx.run, (reference(ctx), tree)
+    found = dict.fromkeys(guarded(run, ctx.workstream.scope.protect, changes, *trees), PROTECTED_BY_SCOPE)
+    if run.settings.approvals.protected == "reject":
+        barred = [c for c in changes if not matches_any(run.settings.allow_protected, c.path)]
+        found |= dict.fromkeys(guarded(run, run.settings.guarded, barred, *trees), PROTECTED)
+    found |= {c.path: why for c in changes if (why := violation(ctx, c.path))}
+    return {c.path: found[c.path] for c in changes if c.path in found}
 
 
 def _own_changes(ctx: StepContext, tree: str) -> list[Change]:
@@ -116,7 +134,7 @@ def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed |
     shutil.copytree(work, kept)
     (kept / "batch.patch").write_bytes(run.repo.patch(run.repo.tree_of(base), report.tree))
     commit = run.repo.commit(report.tree, [base], f"batch {batch}\n", run.commit_time)
-    run.repo.put_ref(run.ref(f"gate/{batch}"), commit)
+    run.repo.keep_ref(run.ref(f"gate/{batch}"), commit)
     fact = Codegate(
         task_id=ctx.task.id,
         workstream=workstream,
@@ -132,11 +150,16 @@ def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed |
     skipped = [{"gate": r.gate, "reason": r.reason} for r in report.of(Outcome.SKIPPED)]
     outputs = {"tree": report.tree, "batch": batch, "files": files, "gates": summary(report), "skipped": skipped}
     outputs["report"] = fact.report
+    if verdict == "approved" and report.tree == reference(ctx) and not conflict_of(ctx):
+        undone = msgspec.structs.replace(fact, verdict="rejected", reason="it changes nothing")
+        reason = f"batch {batch} changes nothing: what the agent had changed is undone"
+        return Failure(reason, "no_change", retryable=False, outputs=outputs, facts=(undone,))
     if verdict == "approved":
-        return Success(outputs, (fact,))
+        need = needed_by_batch(ctx, report.tree)
+        return Success({**outputs, "approval": True}, (fact, need)) if need else Success(outputs, (fact,))
     if verdict == "rejected":
         outputs["feedback"] = feedback(report)
         reason = f"batch {batch} rejected: {fact.reason}"
         return Failure(reason, "rejected", retryable=False, outputs=outputs, facts=(fact,))
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, "gate_error", retryable=seen is None or seen.retryable, outputs=outputs, facts=(fact,))
+    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, outputs=outputs, facts=(fact,))

@@ -12,7 +12,7 @@ from branchline.steps.context import StepContext
 def run(ctx: StepContext) -> Result:
     """Queue the validated workstreams and forecast their conflicts pair by pair, by merges that touch nothing."""
     run = ctx.run
-    order = tuple(name for name in merge_order(run.plan) if ctx.completed("validate", name))
+    order = _order(ctx)
     excluded = {w.id: _why(ctx, w.id) for w in run.plan.workstreams if w.id not in order}
     commits = {name: str(ctx.outputs("consume", name)["commit"]) for name in order}
     conflicts = tuple({"between": [a, b], "paths": list(paths)} for a, b, paths in forecast(run.repo, commits))
@@ -30,10 +30,20 @@ def run(ctx: StepContext) -> Result:
     return Success({**outputs, "queue": str(path)}, (fact,))
 
 
+def _order(ctx: StepContext) -> tuple[str, ...]:
+    """What is validated, without what was built on something that is not: it holds the other's work."""
+    order: list[str] = []
+    for name in merge_order(ctx.run.plan):
+        if ctx.completed("validate", name) and set(ctx.run.plan.workstream(name).depends_on) <= set(order):
+            order.append(name)
+    return tuple(order)
+
+
 def _why(ctx: StepContext, name: str) -> str:
     """The reason of the first step at which a workstream stopped."""
     for step in ("worktrees", "execute", "code_gate", "consume", "validate"):
         record = ctx.records[step, name]
         if not ctx.completed(step, name):
             return f"{step}: {record.reason}"
-    return ""
+    lost = next(d for d in ctx.run.plan.workstream(name).depends_on if _why(ctx, d))
+    return f"it builds on {lost}, which is not merged"

@@ -2,12 +2,14 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from branchline.core.events import ShipComplete
+from branchline.core.events import ShipComplete, WorktreeSaved
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.core.verdict import Outcome
 from branchline.git.checkout import CheckoutDirty
 from branchline.git.repo import RefMoved
+from branchline.steps.approving import needed_by_merge, refuse_rejected, require_approved
 from branchline.steps.checking import check_commit
 from branchline.steps.context import Run, StepContext
 from branchline.steps.merging import Integration, prove, queue_of
@@ -22,26 +24,46 @@ def run(ctx: StepContext) -> Result:
     result = Integration(str(merged["commit"]), list(merged["merged"]), dict(merged["dropped"]))
     if ctx.outputs("pr_ci", "")["commit"] != result.commit:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
+    refuse_rejected(ctx)
     target, tag = "", ""
     if run.settings.ship.mode == "merge":
         target = run.target
         result = _land(ctx, result)
         if tag := _tag(ctx, result.commit):
             run.repo.move_ref(f"refs/tags/{tag}", result.commit, run.repo.read_ref(f"refs/tags/{tag}"))
+    else:
+        _require_approved(ctx, run.base, result)
     ctx.checkpoint("ship-complete", result.commit)
     ctx.say("saving and removing worktrees")
-    saved = _saved_worktrees(run)
+    saved = _saved_worktrees(run, ctx.task.id)
     fact = ShipComplete(task_id=ctx.task.id, target=target, commit=result.commit, tag=tag)
-    outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration, "saved": saved}
-    return Success(outputs, (fact,))
+    outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration}
+    outputs["saved"] = {one.workstream: one.ref for one in saved if one.ref}
+    return Success(outputs, (*saved, fact))
 
 
-def _saved_worktrees(run: Run) -> dict[str, str]:
-    """The ref that keeps each workstream's worktree, all gone now; several at once, because saving is git's work."""
-    names = [w.id for w in run.plan.workstreams]
+def _saved_worktrees(run: Run, task_id: str) -> list[WorktreeSaved]:
+    """What became of each worktree; several at once, because saving is git's work. One that cannot be saved stays."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        refs = pool.map(lambda name: remove_worktree(run, name), names)
-        return {name: ref for name, ref in zip(names, refs, strict=True) if ref}
+        found = pool.map(lambda name: remove_worktree(run, name, task_id), run.plan.ids)
+        return [fact for fact in found if fact is not None]
+
+
+def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
+    """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
+    run, first = ctx.run, ctx.outputs("merge", "")
+    if result.commit == first["commit"]:
+        if first.get("approval"):
+            require_approved(ctx, run.repo.tree_of(result.commit))
+        return
+    need = needed_by_merge(ctx, base, result)
+    if need is None:
+        return
+    try:
+        require_approved(ctx, need.tree)
+    except StepFailed as error:
+        reason = f"{run.target} moved: the new merge waits for its own approval"
+        raise StepFailed(replace(error.failure, reason=reason, facts=(need,))) from error
 
 
 def _land(ctx: StepContext, result: Integration) -> Integration:
@@ -52,9 +74,14 @@ def _land(ctx: StepContext, result: Integration) -> Integration:
         if tip is None:
             raise StepFailed(Failure(f"the target branch {run.target} is gone", "ship", retryable=False))
         if tip != base and not run.repo.is_ancestor(result.commit, tip):
+            if there := _landed_anew(ctx, result, tip):
+                return there
             base, result = tip, _integrate_anew(ctx, tip)
+        landed = run.repo.is_ancestor(result.commit, tip)
+        if not landed:
+            _require_approved(ctx, base, result)
         try:
-            _swap(ctx, base, result.commit, landed=run.repo.is_ancestor(result.commit, tip))
+            _swap(ctx, base, result.commit, landed=landed)
         except RefMoved:
             continue
         except CheckoutDirty as error:
@@ -63,11 +90,24 @@ def _land(ctx: StepContext, result: Integration) -> Integration:
     raise StepFailed(Failure(f"{run.target} kept moving while it was tested against", error_class="target_moved"))
 
 
+def _landed_anew(ctx: StepContext, result: Integration, tip: str) -> Integration | None:
+    """What a lost attempt had integrated anew and landed: all of it, or as much as is there when we are told to end."""
+    order, repo = queue_of(ctx.outputs("merge_prep", "")), ctx.run.repo
+    inside = [name for name in order if repo.is_ancestor(str(ctx.outputs("consume", name)["commit"]), tip)]
+    if not inside or (ctx.kill.reason is None and not set(result.merged) <= set(inside)):
+        return None
+    why = f"it was {ctx.kill.reason} before it landed"
+    return Integration(tip, inside, {name: result.dropped.get(name, why) for name in order if name not in inside})
+
+
 def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
     run = ctx.run
     checkouts = run.repo.checked_out_at(run.target)
     if landed and run.repo.read_ref(f"refs/heads/{run.target}") != commit:
         return  # shipped by a lost attempt, and others went on from there
+    if ctx.kill.reason is not None and not landed:
+        reason = f"it was {ctx.kill.reason} before anything landed"
+        raise StepFailed(Failure(reason, error_class=ctx.kill.reason))
     _reserve_tag(ctx, commit)
     if checkouts:
         run.repo.fast_forward(checkouts[0], run.target, base, commit)
@@ -109,6 +149,9 @@ def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         reason = f"{run.target} moved, and nothing merges with it: {reasons}"
         raise StepFailed(Failure(reason, error_class="no_merges", retryable=False))
+    if result.commit != tip and run.repo.tree_of(result.commit) == run.repo.tree_of(tip):
+        reason = f"{run.target} moved, and holds all that is to be merged already"
+        raise StepFailed(Failure(reason, error_class="no_change", retryable=False))
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))

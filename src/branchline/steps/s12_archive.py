@@ -4,16 +4,22 @@ import hashlib
 import json
 from pathlib import Path
 
+from branchline.core.events import WorktreeSaved
 from branchline.core.result import Result, Success
+from branchline.errors import BranchlineError
 from branchline.steps.context import Run, StepContext
+from branchline.steps.saving import save_worktree, told
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
 
 
 def run(ctx: StepContext) -> Result:
-    """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref."""
-    run = ctx.run
+    """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref.
+
+    Worktrees that are still there, of workstreams that did not ship, are saved as they are, and stay.
+    """
+    run, saved = ctx.run, _standing(ctx)
     records, state = run.history()
     text = report(run.run_id, records, state, run.accepted)
     (run.paths.artifacts / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -24,7 +30,26 @@ def run(ctx: StepContext) -> Result:
     refs = {**run.repo.list_refs(run.ref("")), **_branches(run)}
     made = {"run_id": run.run_id, "records": len(records), "refs": refs, "files": _hashes(run.paths.run_dir)}
     inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)})
+    return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)}, saved)
+
+
+def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
+    """Save what stands, so that every attempt has a ref, also one whose end nobody saw."""
+    run, facts = ctx.run, list[WorktreeSaved]()
+    for name in run.accepted.ids if run.accepted else ():
+        if not (run.worktrees.knows(run.worktree(name)) and run.worktree(name).is_dir()):
+            continue
+        try:
+            saved = save_worktree(run, name, clear=False)
+        except (BranchlineError, OSError) as error:
+            facts.append(WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error)))
+            continue
+        facts.append(told(ctx.task.id, name, saved))
+        last = ctx.records["execute", name]
+        attempt = run.ref(f"attempts/{last.task.id}/{last.attempt}")
+        if last.attempt and run.repo.read_ref(attempt) is None:
+            run.repo.put_ref(attempt, saved.commit)
+    return tuple(facts)
 
 
 def _branches(run: Run) -> dict[str, str]:

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from branchline.core.globs import matches_any, matches_folded
-from branchline.steps.context import StepContext
+from branchline.core.globs import matches_any
+from branchline.core.protection import protection
+from branchline.steps.context import Run, StepContext
+
+PROTECTED_BY_SCOPE = "protected by the workstream's scope"
+PROTECTED = "a protected path (`approvals.protected` and `allow_protected` say what becomes of it)"
 
 
 def violation(ctx: StepContext, path: str) -> str | None:
@@ -13,11 +17,35 @@ def violation(ctx: StepContext, path: str) -> str | None:
     mine = path in conflict_of(ctx).get("paths", ())
     if not mine and not matches_any(scope.write, path):
         return "outside the workstream's scope"
-    if matches_folded(scope.protect, path):
-        return "protected by the workstream's scope"
-    if matches_folded(settings.protect, path) and not matches_any(settings.allow_protected, path):
-        return "a protected path (allow it by `allow_protected`)"
-    return None
+    if protection(scope.protect).name_of(path):
+        return PROTECTED_BY_SCOPE
+    return PROTECTED if settings.approvals.protected == "reject" and is_guarded(ctx.run, path) else None
+
+
+def is_guarded(run: Run, path: str) -> bool:
+    """Whether the settings protect a path by its own name."""
+    return not matches_any(run.settings.allow_protected, path) and bool(protection(run.settings.guarded).name_of(path))
+
+
+def barred(run: Run) -> list[str]:
+    """The globs that nobody may change, less those that are allowed by name."""
+    return _unless_allowed(run) if run.settings.approvals.protected == "reject" else []
+
+
+def asked_about(run: Run) -> list[str]:
+    """The globs that wait for a person when somebody changes them, less those that are allowed by name."""
+    return _unless_allowed(run) if run.settings.approvals.protected == "wait" else []
+
+
+def _unless_allowed(run: Run) -> list[str]:
+    return [glob for glob in run.settings.guarded if glob not in run.settings.allow_protected]
+
+
+def reference(ctx: StepContext) -> str:
+    """The tree that a workstream's change is judged against: its base, or what it is merged with in a repair."""
+    if conflict := conflict_of(ctx):
+        return ctx.run.repo.tree_of(str(conflict["tip"]))
+    return ctx.run.repo.tree_of(str(ctx.outputs("worktrees")["base"]))
 
 
 def conflict_of(ctx: StepContext) -> Mapping[str, Any]:
@@ -28,7 +56,8 @@ def conflict_of(ctx: StepContext) -> Mapping[str, Any]:
 
 def rejected(ctx: StepContext) -> bool:
     """Whether this round goes on from a batch that was rejected."""
-    return ctx.task.round > 1 and not ctx.completed("code_gate", ctx.task.workstream)
+    judged = "tree" in ctx.outputs("code_gate")  # else its gates could not even begin
+    return ctx.task.round > 1 and judged and not ctx.completed("code_gate", ctx.task.workstream)
 
 
 def starting_tree(ctx: StepContext) -> str:

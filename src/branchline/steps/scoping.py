@@ -102,7 +102,7 @@ class Survey:
     def _may_be_given(self, workstream: Workstream, path: str) -> bool:
         """Whether a path may be in a scope that nobody wrote: nothing protected, nothing that a file could not say."""
         settings = self.settings
-        barred = matches_folded((*workstream.scope.protect, *settings.protect), path)
+        barred = matches_folded((*workstream.scope.protect, *settings.guarded), path)
         return path.isprintable() and (not barred or matches_any(settings.allow_protected, path))
 
 

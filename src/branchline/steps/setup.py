@@ -6,11 +6,15 @@ from pathlib import Path
 
 from branchline.core.durations import seconds
 from branchline.core.globs import matches_any
+from branchline.core.limits import LIMIT_REASONS
 from branchline.core.result import Failure, StepFailed
 from branchline.git.commit import snapshot
 from branchline.process.environment import allowed
 from branchline.process.spawn import CannotStart, run
+from branchline.steps.confining import confinement
 from branchline.steps.context import StepContext
+from branchline.steps.guarding import trusted
+from branchline.steps.sandboxing import commands_in_sandbox, refused_words
 
 
 def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None]:
@@ -30,9 +34,14 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None
         shutil.copy2(root / name, path / name, follow_symlinks=False)
     for number, argv in enumerate(setup.run, start=1):
         ctx.say(f"set-up {number} of {len(setup.run)}")
-        _command(ctx, argv, path, ctx.folder / f"setup{number}.log", seconds(setup.timeout))
+        log = ctx.folder / f"setup{number}.log"
+        try:
+            with trusted(ctx.run):
+                _command(ctx, argv, path, log, seconds(setup.timeout))
+        finally:
+            ctx.run.secrets.clean_file(log)
     git = ctx.run.worktrees.git_for(path)
-    taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch)
+    taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch, inspect=ctx.run.inspect)
     made: dict[str, str | None] = {one.path: None for one in taken.refused}
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
@@ -59,12 +68,26 @@ def _untracked_files(root: Path, globs: tuple[str, ...]) -> list[str]:
 
 def _command(ctx: StepContext, argv: tuple[str, ...], path: Path, log: Path, timeout: float) -> None:
     environ = allowed(ctx.run.environ, pass_=ctx.run.settings.env, extra={"BRANCHLINE_ROOT": str(ctx.run.repo.root)})
+    held = confinement(ctx, None, path)
     try:
-        ended = run(
-            argv, cwd=path, env=environ, stdout=log, stderr=log, timeout=timeout, kill=ctx.kill, marker=ctx.marker
-        )
+        with commands_in_sandbox(ctx.run, path) as entered:
+            ended = run(
+                argv,
+                cwd=path,
+                env=environ,
+                stdout=log,
+                stderr=log,
+                timeout=timeout,
+                kill=ctx.kill,
+                marker=ctx.marker,
+                confinement=entered.around(held),
+            )
     except CannotStart as error:
         raise StepFailed(Failure(f"set-up: {error.message}", error_class="setup", retryable=False)) from error
+    if ended.reason in LIMIT_REASONS:
+        how = f"was stopped: {held.limits.excess(ended.reason)}"
+        raise StepFailed(Failure(f"set-up command {argv[0]} {how}; see {log}", error_class=ended.reason))
     if not ended.ok:
         how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
+        how += refused_words(entered.refused())
         raise StepFailed(Failure(f"set-up command {argv[0]} ended by {how}; see {log}", error_class="setup"))

@@ -10,7 +10,7 @@ from branchline.views.template import TemplateError, faults, render
 
 OVERRIDES = ".branchline/prompts/"
 ENDING = ".md"
-_RULES = {"scope", "protect", "gates", "conventions", "edit_files", "read_files"}
+_RULES = {"scope", "protect", "guarded", "gates", "conventions", "edit_files", "read_files"}
 _WORK = {"goal", "workstream", "title", "task", "round", "rules", "feedback", "diff", "conflict", "others"}
 NAMES: dict[str, frozenset[str]] = {
     "edit": frozenset(_WORK),
@@ -19,7 +19,17 @@ NAMES: dict[str, frozenset[str]] = {
     "rules": frozenset(_RULES),
     "plan": frozenset(
         {
-            *("request", "tree", "read_files", "max_workstreams", "overlap", "protect", "gates", "conventions"),
+            *(
+                "request",
+                "tree",
+                "read_files",
+                "max_workstreams",
+                "overlap",
+                "protect",
+                "guarded",
+                "gates",
+                "conventions",
+            ),
             *("answer", "errors"),
         }
     ),

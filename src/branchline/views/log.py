@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
+from branchline.core import decisions as d
 from branchline.core import events as e
 from branchline.core.agent import AgentStatus, Usage
+from branchline.core.approvals import sentence
 from branchline.core.states import State
 from branchline.views.record import Timed
 from branchline.views.text import clock, count, dollars, duration, plain
@@ -47,6 +49,13 @@ def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentenc
         case e.IntentReceived():
             wanted = f"{event.by} asked to {event.kind} {event.task_id or 'the run'}"
             return f"{wanted}; refused: {event.refused}" if event.refused else wanted
+        case d.ApprovalDecided():
+            return _with_reason(f"{event.by} {event.verdict} {event.task_id}, tree {event.tree[:SHORT]}", event.reason)
+        case e.Healed():
+            return f"{event.by} healed {'; '.join(event.done)}"
+        case d.RolledBack():
+            undone = f"{event.by} rolled {event.reverts[:SHORT]} back: {event.target} is at {event.commit[:SHORT]}"
+            return _with_reason(undone, event.reason)
     return f"{event.task_id} {_fact(event)}"
 
 
@@ -59,7 +68,7 @@ def _transition(event: e.Transition, at: int) -> str:
     return _with_reason(text, event.reason)
 
 
-def _fact(event: e.Fact) -> str:  # noqa: PLR0911 - one sentence an event
+def _fact(event: e.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
         case e.AgentCalled():
             return _called(event)
@@ -72,6 +81,11 @@ def _fact(event: e.Fact) -> str:  # noqa: PLR0911 - one sentence an event
             return f"{event.agent} ended {event.status}, {changed} changed{_given(event)}{_usage(event.usage)}"
         case e.Codegate():
             return _with_reason(f"batch of {event.workstream} {event.verdict}: {event.batch}", event.reason)
+        case d.ApprovalNeeded():
+            whose = f"batch of {event.workstream}" if event.workstream else event.step
+            return f"{whose} {sentence(event)}"
+        case e.WorktreeSaved():
+            return _saved(event)
         case e.WsCheckpoint():
             return f"batch of {event.workstream} committed as {event.commit[:SHORT]}"
         case e.ValidateWsPass():
@@ -87,6 +101,15 @@ def _fact(event: e.Fact) -> str:  # noqa: PLR0911 - one sentence an event
         case e.CiStatus():
             return f"CI says {event.verdict} of {event.commit[:SHORT]}"
     return _ship(event)
+
+
+def _saved(event: e.WorktreeSaved) -> str:
+    if not event.ref:
+        return f"worktree of {event.workstream} could not be saved, and stays: {event.kept}"
+    text = f"worktree of {event.workstream} saved as {event.ref}"
+    if event.left_out:
+        text += f", but {count(len(event.left_out), 'file')} kept as it is: {'; '.join(event.left_out[:3])}"
+    return text + (", and removed" if event.removed else f"; it stays: {event.kept}" if event.kept else "")
 
 
 def _queue(event: e.MergeQueue) -> str:

@@ -8,7 +8,8 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     """Commands for a run of that status, the likeliest first."""
     plain = {
         "running": (f"branchline log -f {run_id}", f"branchline cancel {run_id}"),
-        "waiting": (f"branchline approve {run_id}", f"branchline cancel {run_id}"),
+        "waiting": _to_decide(run_id, state),
+        "rolled_back": (f"branchline show {run_id}",),
         "interrupted": (f"branchline resume {run_id}",),
         "cancelled": (f"branchline show {run_id}",),
         "succeeded": (f"branchline {'diff' if state.kind == 'pipeline' else 'log'} {run_id}",),
@@ -24,6 +25,17 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     told, again = str(hint or "").splitlines(), f"branchline retry {run_id} {task}"
     more = () if any(command.startswith(again) for command in told) else (again,)
     return (*told, f"branchline show {run_id} {task}", *more)
+
+
+def _to_decide(run_id: str, state: RunState) -> tuple[str, ...]:
+    """What to look at, and how to say yes or no; a plan is shown with its recap."""
+    if state.plan_waits or not state.waiting:
+        return f"branchline approve {run_id}", f"branchline cancel {run_id}"
+    found = []
+    for name, need in state.waiting.items():
+        found += [f"branchline diff {run_id} {need.workstream}".rstrip()]
+        found += [f"branchline approve {run_id} {name}", f"branchline reject {run_id} {name}"]
+    return tuple(found)
 
 
 def _dropped(state: RunState) -> str:

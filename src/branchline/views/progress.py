@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from branchline.core.approvals import sentence
 from branchline.core.outcome import WorkstreamOutcome, workstream_outcomes
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
@@ -69,6 +70,7 @@ def _workstream(state: RunState, outcome: WorkstreamOutcome, current: list[TaskR
         row = msgspec.structs.replace(row, workstream=outcome.id, step=outcome.step, state=outcome.state)
         if not settled:  # through with its own steps
             reason = "merged" if outcome.step == "merge" else "validated, waits for the merge"
+            reason = outcome.reason if outcome.step == "ship" else reason  # it waits for a person
             row = msgspec.structs.replace(row, state=State.PENDING, reason=reason)
     return msgspec.structs.replace(row, round=max(record.task.round for record in current))
 
@@ -97,6 +99,8 @@ def _reason(state: RunState, record: TaskRecord, now: int) -> str:
     """Why it stands where it does, as far as that needs saying."""
     if record.state != State.PENDING:
         return record.reason
+    if record.task.id in state.ready and (need := state.held(record.task.id)):
+        return sentence(need)
     if record.retry_at is not None:
         wait = record.retry_at - now
         return f"{f'retry in {duration(wait)}' if wait > 0 else 'retry is due'} ({record.reason})"

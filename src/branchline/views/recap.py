@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from branchline.core.events import IntegrationComplete, ShipComplete
+from branchline.core.events import IntegrationComplete, ShipComplete, WorktreeSaved
 from branchline.core.forecast import Collision
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.plan import Plan
@@ -13,11 +13,14 @@ from branchline.core.states import State
 from branchline.core.verdict import Outcome
 from branchline.views.calls import calls
 from branchline.views.collisions import collision_lines
+from branchline.views.containment import containment_sections
 from branchline.views.costs import NOBODY, brief, by_workstream, summed
 from branchline.views.next_command import next_commands
-from branchline.views.record import Timed
+from branchline.views.record import Timed, last_at
+from branchline.views.sandbox import sandbox_sections
 from branchline.views.status import Word, status_word
 from branchline.views.text import count, duration, plain, table, wrapped
+from branchline.views.waiting import Waiting, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
 THE_PLAN = "(the plan)"
@@ -48,7 +51,10 @@ class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What `run --json` and `resume --json` print. `collisions`: those foreseen in a plan that waits, if any."""
+    """What `run --json` and `resume --json` print. `collisions`: those foreseen in a plan that waits, if any.
+
+    `waiting`: what a person has to say yes or no to.
+    """
 
     run_id: str
     status: Word
@@ -58,6 +64,7 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shipped: Shipped | None
     workstreams: tuple[WorkstreamEnd, ...]
     collisions: tuple[Collision, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
 
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
@@ -72,7 +79,8 @@ def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) 
         integration=integration(records),
         shipped=shipped(records),
         workstreams=tuple(WorkstreamEnd(id=w.id, state=w.state, reason=w.reason) for w in workstream_outcomes(state)),
-        collisions=state.proposed.collisions if state.proposed and word == "waiting" else (),
+        collisions=state.proposed.collisions if state.proposed and state.plan_waits else (),
+        waiting=waiting(state),
     )
 
 
@@ -114,7 +122,7 @@ def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
 
 def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> list[str]:
     """The recap as text; a plan adds the titles of the workstreams."""
-    elapsed = duration(max(0, records[-1].at - records[0].at))
+    elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
     for title, body in _sections(recap, records, state, plan):
         out += ["", title, *body]
@@ -124,8 +132,7 @@ def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | 
 def _sections(
     recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
 ) -> Iterator[tuple[str, list[str]]]:
-    if recap.status == "waiting":
-        yield from _proposed(state)
+    yield from _waits(recap, state)
     titles = {w.id: w.title for w in plan.workstreams} if plan else {}
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
@@ -141,13 +148,24 @@ def _sections(
         yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
     if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
+    yield from sandbox_sections(records, state)
+    yield from containment_sections(records, state)
+    if left_out := not_saved(records):
+        yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(left_out)
     if used := agent_rows(records, state):
         yield "Agents", table(used)
     yield "Where things are", table(_places(recap))
     commands = [*next_commands(recap.run_id, recap.status, state)]
-    if good and recap.integration and not recap.shipped:
+    if good and recap.integration and not recap.shipped and recap.status != "waiting":
         commands.append(f"git merge {recap.integration.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
+
+
+def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:
+    """(workstream, what) of everything in a worktree that its last save left out, or why there was none."""
+    last = {r.event.workstream: r.event for r in records if isinstance(r.event, WorktreeSaved)}
+    rows = [(name, text) for name, event in last.items() for text in event.left_out]
+    return rows + [(name, f"its worktree stays: {event.kept}") for name, event in last.items() if event.kept]
 
 
 def agent_rows(records: Iterable[Timed], state: RunState) -> list[tuple[str, str, str, str]]:
@@ -168,9 +186,11 @@ def agent_rows(records: Iterable[Timed], state: RunState) -> list[tuple[str, str
     return [(name, agents, *brief(costs)) for name, agents, costs in rows]
 
 
-def _proposed(state: RunState) -> Iterator[tuple[str, list[str]]]:
-    """The plan that somebody has to accept, and what our checks warn of."""
-    if state.proposed is None:
+def _waits(recap: Recap, state: RunState) -> Iterator[tuple[str, list[str]]]:
+    """What a person has to say yes or no to: a plan, with what our checks warn of, or changes."""
+    if recap.waiting:
+        yield "Waits for a person", waiting_lines(recap.waiting)
+    if state.proposed is None or not state.plan_waits:
         return
     streams = state.proposed.plan.get("workstreams", ())
     yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])

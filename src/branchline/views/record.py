@@ -1,8 +1,10 @@
 """What a view needs of a ledger's record: its place, its time and its fact."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from branchline.core.events import AnyEvent
+from branchline.core.decisions import RolledBack
+from branchline.core.events import AnyEvent, Healed, IntentReceived
 
 
 class Timed(Protocol):
@@ -19,3 +21,13 @@ class Timed(Protocol):
     @property
     def event(self) -> AnyEvent:
         """What happened."""
+
+
+def last_at(records: Sequence[Timed]) -> int:
+    """When a run was last worked on, in Unix milliseconds; a rollback or a repair comes later, and is none of its time."""
+    for record in reversed(records):
+        match record.event:
+            case RolledBack() | Healed() | IntentReceived(kind="rollback"):
+                continue
+        return record.at
+    return records[0].at

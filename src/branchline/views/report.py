@@ -12,14 +12,14 @@ from branchline.views.calls import calls
 from branchline.views.markdown import code, escaped, section, table
 from branchline.views.progress import progress
 from branchline.views.recap import Integration, agent_rows, integration, shipped, skipped_gates
-from branchline.views.record import Timed
+from branchline.views.record import Timed, last_at
 from branchline.views.status import shown_state
 from branchline.views.text import duration, moment
 
 
 def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> str:
     """The report of a run, ended or about to end; a plan adds its goal and the titles of the workstreams."""
-    elapsed = duration(max(0, records[-1].at - records[0].at))
+    elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"# Run {run_id}", "", f"Started {moment(state.started_at)}, took {elapsed}. {_outcome(records, state)}", ""]
     if plan and plan.goal:
         out += [f"Goal: {escaped(plan.goal)}", ""]

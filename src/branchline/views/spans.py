@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from branchline.core import decisions as d
 from branchline.core import events as e
 from branchline.core.graph import Task
 from branchline.core.ids import is_ulid, ulid_hex
@@ -88,6 +89,12 @@ def _moments(span: Span) -> Iterable[int]:
 
 def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
     return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
+
+
+def _put_right(event: e.Healed | d.RolledBack) -> dict[str, Value]:
+    if isinstance(event, d.RolledBack):
+        return {"branchline.commit": event.commit}
+    return {"branchline.healed": len(event.done)}
 
 
 def _call(event: e.AgentCalled) -> dict[str, Value]:
@@ -175,6 +182,8 @@ class _Tracer:
             case e.IntentReceived() as event:
                 told = {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
                 self.note(RUN, event, told)
+            case (e.Healed() | d.RolledBack()) as event:
+                self.note(RUN, event, {"branchline.by": event.by, **_put_right(event)})
             case e.AgentCalled() as event:
                 self.note(self.innermost(event.task_id), event, _call(event))
             case e.PlanProposed() as event:

@@ -12,14 +12,18 @@ from branchline.core.states import State
 from branchline.views.attempts import attempts
 from branchline.views.next_command import next_commands
 from branchline.views.progress import Row, progress
-from branchline.views.record import Timed
+from branchline.views.record import Timed, last_at
 from branchline.views.text import duration, table, wrapped
+from branchline.views.waiting import Waiting, decisions, waiting, waiting_lines
 
-Word = RunStatus | Literal["running", "interrupted", "waiting"]
+Word = RunStatus | Literal["running", "interrupted", "waiting", "rolled_back"]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A run at a glance. `started_at` in Unix milliseconds; `tasks` counts the latest round of every task by state."""
+    """A run at a glance. `started_at` in Unix milliseconds; `tasks` counts the latest round of every task by state.
+
+    `waiting`: what a person has to say yes or no to.
+    """
 
     run_id: str
     status: Word
@@ -30,13 +34,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Row, ...]
     tasks: dict[State, int]
     next: str
+    waiting: tuple[Waiting, ...] = ()
 
 
 def status_word(state: RunState, *, live: bool) -> Word:
     """The status of a run; one that has not ended and that nobody drives is `interrupted`.
 
-    `waiting`: its plan has been proposed, and a person has to accept it.
+    `waiting`: nothing goes on before a person has said yes or no, to a plan or to a change.
     """
+    if state.rolled_back is not None:
+        return "rolled_back"
     if state.end is not None:
         return state.end.status
     if state.awaiting and not state.running:
@@ -50,7 +57,7 @@ def status(run_id: str, records: Sequence[Timed], state: RunState, now: int, *, 
     `live` says whether a process drives it; time stands still in a run that nobody drives.
     """
     word = status_word(state, live=live)
-    until = now if word == "running" else records[-1].at
+    until = now if word == "running" else last_at(records)
     rows = progress(state, attempts(records), until)
     counted = Counter(record.state for record in state.current().values())
     return Status(
@@ -63,6 +70,7 @@ def status(run_id: str, records: Sequence[Timed], state: RunState, now: int, *, 
         others=tuple(row for row in rows if not row.workstream),
         tasks={one: counted[one] for one in State if counted[one]},
         next=next_commands(run_id, word, state)[0],
+        waiting=waiting(state),
     )
 
 
@@ -75,6 +83,8 @@ def lines(status: Status) -> list[str]:
             out += ["", *table(_used([header, *(_cells(row, status.status) for row in rows)]))]
     if status.reason and not status.workstreams:
         out += ["", *wrapped(status.reason, indent="  ")]
+    if status.waiting:
+        out += ["", "Waits for a person", *waiting_lines(status.waiting), *decisions(status.run_id, status.waiting)]
     counts = ", ".join(f"{number} {state.lower()}" for state, number in status.tasks.items())
     return [*out, "", f"  tasks  {counts}", f"  next   {status.next}"]
 

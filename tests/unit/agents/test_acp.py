@@ -2,7 +2,6 @@ import json
 import os
 import sys
 import threading
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Contex
 from branchline.core.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit, KillSwitch
+from processes import running, soon, token
 
 AGENT = str(Path(__file__).parent / "acp_runner" / "acp_agent.py")
 SPEC = AgentSpec(id="mine", use="acp", program=sys.executable, args=(AGENT,))
@@ -199,14 +199,6 @@ def test_a_stream_cut_anywhere_has_a_truthful_status() -> None:
     assert parse(AcpAgent(SPEC), request(), DONE, WHOLE[:-1], b"").status is AgentStatus.OK
 
 
-def alive(pid: str) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def supervised(
     tmp_path: Path, steps: list[dict[str, Any]], *, kill: KillSwitch | None = None, timeout: float = 60
 ) -> AgentResult:
@@ -241,13 +233,12 @@ def test_modules_of_the_worktree_are_not_taken_for_ours(tmp_path: Path) -> None:
 
 @needs_library
 def test_a_kill_leaves_nothing_behind(tmp_path: Path) -> None:
-    kill = KillSwitch()
-    pid_file = tmp_path / "w" / "pid"
+    kill, name = KillSwitch(), token()
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "name").write_text(name)
 
     def pull_when_it_works() -> None:
-        deadline = time.monotonic() + 30
-        while not pid_file.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        soon(lambda: len(running(name)) == 2, 30)
         kill.pull("cancelled")
 
     thread = threading.Thread(target=pull_when_it_works)
@@ -255,4 +246,4 @@ def test_a_kill_leaves_nothing_behind(tmp_path: Path) -> None:
     found = supervised(tmp_path, [{"stop": {"how": "hang"}}], kill=kill)
     thread.join()
     assert (found.status, found.message) == (AgentStatus.CANCELLED, "stopped: cancelled")
-    assert not [pid for pid in pid_file.read_text().split() if alive(pid)]
+    assert running(name) == []

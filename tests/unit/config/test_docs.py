@@ -8,12 +8,14 @@ import pytest
 
 from branchline.config.load import load_graph, load_plan, load_settings
 from branchline.config.settings import (
+    Approvals,
     Cassettes,
     Merge,
     Planning,
     Repair,
     Resources,
     Review,
+    Secrets,
     Settings,
     Setup,
     Ship,
@@ -21,10 +23,12 @@ from branchline.config.settings import (
 from branchline.core.agent_spec import BUILT_IN, AgentSpec, Output
 from branchline.core.budget import Budget
 from branchline.core.graph import Task, TaskFile
+from branchline.core.limits import ProcessLimits
 from branchline.core.manifest import Caps, ContextSettings
 from branchline.core.plan import Action, Plan, Scope, Workstream
 from branchline.core.pricing import Price
 from branchline.core.retry import RetryPolicy
+from branchline.core.sandbox import SandboxSettings
 from branchline.core.verdict import Gate
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -35,8 +39,9 @@ SECTIONS: list[tuple[str, str, type[msgspec.Struct]]] = [
     (CONFIGURATION, "output", Output), (CONFIGURATION, "planning", Planning), (CONFIGURATION, "review", Review),
     (CONFIGURATION, "context", ContextSettings), (CONFIGURATION, "caps", Caps),
     (CONFIGURATION, "repair", Repair), (CONFIGURATION, "budget", Budget), (CONFIGURATION, "prices", Price),
-    (CONFIGURATION, "cassettes", Cassettes), (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources),
-    (CONFIGURATION, "merge", Merge), (CONFIGURATION, "ship", Ship), (PLAN_FORMAT, "Plan", Plan),
+    (CONFIGURATION, "cassettes", Cassettes), (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources), (CONFIGURATION, "limits", ProcessLimits),
+    (CONFIGURATION, "sandbox", SandboxSettings), (CONFIGURATION, "secrets", Secrets),
+    (CONFIGURATION, "approvals", Approvals), (CONFIGURATION, "merge", Merge), (CONFIGURATION, "ship", Ship), (PLAN_FORMAT, "Plan", Plan),
     (PLAN_FORMAT, "Workstream", Workstream), (PLAN_FORMAT, "Scope", Scope), (PLAN_FORMAT, "Action", Action),
     (PLAN_FORMAT, "TaskFile", TaskFile), (PLAN_FORMAT, "Task", Task),
 ]  # fmt: skip

@@ -3,10 +3,12 @@ from typing import Any
 import pytest
 
 from branchline.core.commands import CancelTask, Command, GiveUp, SkipTask, StartAttempt
+from branchline.core.decisions import RolledBack
 from branchline.core.events import GaveUp, IntentReceived, Transition
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status, workstream_outcomes
 from branchline.core.pipeline import task_graph
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
@@ -164,3 +166,46 @@ def test_a_workstream_that_is_running() -> None:
     state = replay([started(*task_graph(plan("a")), kind="pipeline")])
     state.records["task_004_worktree_a"].state = State.RUNNING
     assert outcomes(state) == [("a", "RUNNING", "worktrees", "")]
+
+
+def test_what_had_landed_in_an_earlier_round_has_landed_whatever_becomes_of_the_next() -> None:
+    ends = landed("a", "b")
+    for outputs in ends.values():
+        outputs["outputs"]["commit"] = "c0ffee" * 7
+    state = carried_out(ends)
+    again = retry_round(state, "task_007_execute_b")
+    assert not isinstance(again, str)
+    state.apply(again)
+    while commands := decide(state, 0):
+        for command in commands:
+            if state.open == 0:
+                break
+            perform(state, command, {"task_007_execute_b_r2": failed("no idea"), **landed_again("a")})
+        if state.open == 0:
+            break
+    assert outcomes(state)[1] == ("b", "FAILED", "execute", "it had landed in c0ffeec0ffee; done again: no idea")
+    assert run_status(state)[0] == "partial"
+    state.apply(RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="me"))
+    assert "had landed" not in outcomes(state)[1][3]
+
+
+def landed_again(*merged: str) -> Ends:
+    return {f"{name}_r2": found for name, found in landed(*merged).items()}
+
+
+def test_a_cancel_or_a_stop_after_something_had_landed_is_partial() -> None:
+    state = carried_out(landed("a", "b"))
+    again = reopen_round(state, completed=())
+    assert again is not None
+    state.apply(again)
+    while state.open:
+        for command in decide(state, 0):
+            perform(state, command, {"task_001_preflight_r2": failed("git is missing")})
+    assert state.stopped_by == "task_001_preflight_r2"
+    assert run_status(state)[0] == "partial"
+
+
+def test_why_a_workstream_is_not_in_the_queue_is_told() -> None:
+    excluded = {"outputs": {"eligible": 1, "excluded": {"b": "it builds on a, which is not merged"}}}
+    state = carried_out({**landed("a"), "task_014_merge_prep": excluded})
+    assert outcomes(state)[1] == ("b", "FAILED", "validate", "it builds on a, which is not merged")

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from branchline.core import rounds
 from branchline.core.budget import Budget
 from branchline.core.commands import CancelTask, Command, EndRun, GiveUp, KillAttempt, RetryLater, StartAttempt
-from branchline.core.events import GaveUp, IntentReceived, RunPolicy, RunResumed, RunStarted, Transition
+from branchline.core.events import (
+    AttemptInterrupted,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunPolicy,
+    RunResumed,
+    RunStarted,
+    Transition,
+)
 from branchline.core.graph import Condition, Task, TaskResources
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.plan import Plan
@@ -18,7 +27,7 @@ from branchline.core.run_state import RunState, TaskRecord, evolve, replay
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
 from simulation import ROUNDING, Simulation, by_chance, check_ends, moved
-from strategies import BUDGETS, POLICIES, changed, plans, started, task_graphs
+from strategies import BUDGETS, POLICIES, changed, plan, plans, started, task_graphs
 
 
 def lived(state: RunState) -> dict[str, tuple[State, int, str]]:
@@ -390,3 +399,17 @@ def test_an_ended_run_wants_nothing() -> None:
     simulation = begun(Task(id="a"))
     simulation.run()
     assert decide(simulation.state, simulation.now) == []
+
+
+def test_a_ship_that_may_be_done_is_looked_at_before_a_cancel_ends_it() -> None:
+    state = replay([pipeline_start(plan("a"), RunPolicy())])
+    for name in [name for name in state.records if "ship" not in name and "archive" not in name]:
+        state.apply(moved(state.records[name], State.RUNNING, attempt=1))
+        state.apply(moved(state.records[name], State.COMPLETED, outputs={"eligible": 1}))
+    (ship,) = [name for name in state.records if "ship" in name]
+    state.apply(moved(state.records[ship], State.RUNNING, attempt=1))
+    state.apply(AttemptInterrupted(task_id=ship, attempt=1))
+    state.apply(IntentReceived(kind="cancel", by="me"))
+    assert decide(state, 0) == [StartAttempt(ship, 1, again=True)]
+    state.apply(AttemptResumed(task_id=ship, attempt=1))
+    assert decide(state, 0) == [KillAttempt(ship, "cancelled")]

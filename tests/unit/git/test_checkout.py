@@ -12,7 +12,7 @@ import pytest
 from branchline.errors import GitError
 from branchline.git.checkout import CheckoutDirty
 from branchline.git.repo import RefMoved, Repo
-from branchline.process.spawn import sweep
+from branchline.process.sweep import sweep
 from unit.git.sandbox import Sandbox
 
 
@@ -215,3 +215,14 @@ def test_killed_at_any_moment_it_is_finished_by_calling_again(box: Sandbox, repo
     assert box.git("status", "--porcelain") == ""
     assert repo.head_commit() == new
     assert not (box.root / ".git" / "index.lock").exists()
+
+
+def test_killed_before_it_had_the_lock_it_leaves_nothing_once_called_again(
+    box: Sandbox, repo: Repo, tips: tuple[str, str]
+) -> None:
+    dies = "import os, sys\nsys.addaudithook(lambda event, _: event == 'os.link' and os.kill(os.getpid(), 9))\n"
+    done = subprocess.run([sys.executable, "-c", dies + MOVER, str(box.root), *tips], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    repo.fast_forward(box.root, "main", *tips)
+    assert repo.head_commit() == tips[1]
+    assert not [*(box.root / ".git").glob("branchline-*")]

@@ -87,6 +87,16 @@ def test_ignored_files_are_left_out_unless_asked_for(
     assert changed(repo, everything) == {".gitignore": "A", "cache/x": "A", "y": "A"}
 
 
+def test_what_is_saved_has_a_size_in_all(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+    box.write({".gitignore": "cache/\n", "cache/x": "x" * 600, "cache/y": "y" * 600, "z": "z"}, at=path)
+    kept = take(repo, worktrees, path, box.scratch, include_ignored=True, max_saved_bytes=1000)
+    assert set(changed(repo, kept)) == {".gitignore", "cache/x", "z"}
+    assert [(one.path, one.reason) for one in kept.refused] == [
+        ("cache/y", "with it, more would be saved than there is room for")
+    ]
+    assert take(repo, worktrees, path, box.scratch, max_saved_bytes=1).refused == (), "a batch has limits of its own"
+
+
 HOSTILE = [
     ".Git/x",
     "GIT~1",

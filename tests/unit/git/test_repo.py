@@ -195,3 +195,15 @@ def test_refs_are_listed_by_prefix(repo: Repo) -> None:
     assert list(repo.list_refs("refs/branchline/r/")) == ["refs/branchline/r/a", "refs/branchline/r/b"]
     assert repo.list_refs("refs/branchline/r") == repo.list_refs("refs/branchline/r/")
     assert repo.list_refs("refs/none") == {}
+
+
+def test_a_ref_that_keeps_what_it_held(repo: Repo, box: Sandbox) -> None:
+    tree = repo.tree_of(repo.head_commit())
+    one, two, three = (repo.commit(tree, [], name, 0) for name in ("one", "two", "three"))
+    for commit in (one, one, two, one, two, three):
+        repo.keep_ref("refs/branchline/R/attempts/t/1", commit)
+    assert repo.list_refs("refs/branchline/R") == {
+        "refs/branchline/R/attempts/t/1": three,
+        "refs/branchline/R/attempts/t/1-kept-1": one,
+        "refs/branchline/R/attempts/t/1-kept-2": two,
+    }

@@ -13,7 +13,7 @@ import pytest
 from branchline.errors import GitError
 from branchline.git.repo import RefMoved, Repo
 from branchline.git.worktree import Head, Worktrees
-from branchline.process.spawn import sweep
+from branchline.process.sweep import sweep
 from unit.git.sandbox import Sandbox
 
 
@@ -148,45 +148,6 @@ def test_a_half_made_worktree_is_made_again(
     assert [one.name for one in (repo.common_dir / "worktrees").iterdir()] == ["a-1"]
 
 
-@pytest.mark.parametrize("poison", POISONS, ids=lambda poison: poison.__name__)
-def test_heal_repairs_ours_and_leaves_the_rest(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, runs: Path, poison: object
-) -> None:
-    box.git("worktree", "add", "-q", "-b", "side", str(box.scratch / "side"))
-    worktrees.add(runs / "good-1", repo.head_commit(), None)
-    worktrees.add(runs / "bad-1", repo.head_commit(), None)
-    assert callable(poison)
-    poison(repo.common_dir / "worktrees" / "bad-1")
-    (repo.common_dir / "worktrees" / "good-1" / "index.lock").touch()
-    (repo.common_dir / "worktrees" / "side" / "index.lock").touch()
-    ready = (repo.common_dir / "worktrees" / "bad-1" / "branchline").exists()
-    (runs / "bad-1" / "work").write_text("precious")
-    done = worktrees.heal(runs)
-    told = "repaired the registration bad-1" if ready else "removed the damaged registration bad-1"
-    assert sorted(done) == sorted([told, "removed the stale index.lock of good-1"])
-    assert box.git("worktree", "list").count("\n") == (4 if ready else 3)
-    assert (repo.common_dir / "worktrees" / "side" / "index.lock").exists()
-    assert (runs / "bad-1" / "work").read_text() == "precious"
-    if ready:
-        assert worktrees.head(runs / "bad-1") == Head(None, repo.head_commit())
-        assert box.git("status", "--porcelain", cwd=runs / "bad-1") == "?? work\n"
-    assert worktrees.heal(runs) == []
-
-
-def test_heal_unlocks_the_refs_of_the_run_alone(box: Sandbox, repo: Repo, runs: Path) -> None:
-    head, run = repo.head_commit(), "01RUN"
-    names = [f"refs/heads/feature/a-{run}", f"refs/branchline/{run}/x", "refs/heads/other"]
-    for name in names:
-        lock = repo.common_dir / f"{name}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        lock.touch()
-    mine = Repo.open(box.root, marker=run)
-    done = Worktrees(mine, box.scratch / "lock").heal(runs)
-    assert done == [f"removed the stale lock of {name}" for name in sorted(names[:2])]
-    mine.move_ref(names[0], head, None)
-    assert (repo.common_dir / f"{names[2]}.lock").exists()
-
-
 def test_an_agent_cannot_redirect_us(box: Sandbox, repo: Repo, worktrees: Worktrees, runs: Path) -> None:
     path = worktrees.add(runs / "a-1", repo.head_commit(), "feature/a-1")
     right = (path / ".git").read_bytes()
@@ -297,20 +258,7 @@ def test_a_killed_add_is_healed_by_adding_again(
         os.kill(adder.pid, signal.SIGKILL)
         finished = len(adder.stdout.readlines())
     sweep("kill-test")
-    worktrees.heal(runs)
     for number in range(finished + 1):
         path = worktrees.add(runs / f"k-{number}", repo.head_commit(), f"feature/k-{number}")
         assert box.git("status", "--porcelain", cwd=path) == ""
     assert box.git("worktree", "list").count("\n") >= finished + 2
-
-
-def test_heal_finishes_the_removal_of_a_worktree_and_leaves_names_inside_of_one_alone(box: Sandbox) -> None:
-    runs = box.root / ".runs"
-    half, inside = runs / "worktrees" / ".removed-a", runs / "worktrees" / "b" / ".removed-c"
-    for folder in (half, inside):
-        folder.mkdir(parents=True)
-        (folder / "file").write_text("x")
-    done = Worktrees(Repo.open(box.root), box.scratch / "lock").heal(runs)
-    assert done == ["finished the removal of .removed-a"]
-    assert not half.exists()
-    assert (inside / "file").exists()

@@ -8,7 +8,7 @@ from branchline.core.events import RunEnded, Transition
 from branchline.core.graph import Task
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.states import State
-from branchline.ledger.checkpoint import Scribe, restore_missing, write_run
+from branchline.ledger.checkpoint import Scribe, restore_missing
 from branchline.ledger.paths import RunPaths
 from strategies import started
 
@@ -51,20 +51,30 @@ def test_the_file_of_a_completed_task(paths: RunPaths) -> None:
     assert [path.name for path in paths.checkpoints.iterdir()] == ["a.b.json"]
 
 
+def note_run(paths: RunPaths, made: RunState, *, last_completed: str) -> None:
+    scribe = Scribe(paths)
+    scribe.note_run(made, checkpoint_id="7", last_completed=last_completed, at=0)
+    scribe.close()
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(paths: RunPaths) -> None:
+    paths.checkpoint.with_suffix(".tmp").symlink_to("/dev/full")
+    note_run(paths, state(), last_completed="run")
+    assert not paths.checkpoint.exists()
+
+
 def test_a_run_with_nothing_left_to_do_cannot_be_resumed(paths: RunPaths) -> None:
     made = replay([started(Task(id="a"))])
     for old, new in ((State.PENDING, State.RUNNING), (State.RUNNING, State.COMPLETED)):
         made.apply(Transition(task_id="a", old_state=old, new_state=new, attempt=1))
-    write_run(
-        paths, evolve(made, RunEnded(status="succeeded", exit_code=0)), checkpoint_id="7", last_completed="a", at=0
-    )
+    note_run(paths, evolve(made, RunEnded(status="succeeded", exit_code=0)), last_completed="a")
     assert load(paths.checkpoint)["can_resume"] is False
 
 
 @pytest.mark.parametrize("status", [None, "failed", "partial"])
 def test_the_file_of_the_run(paths: RunPaths, status: Any) -> None:
     made = state() if status is None else evolve(state(), RunEnded(status=status, exit_code=0))
-    write_run(paths, made, checkpoint_id="7", last_completed="a.b", at=0)
+    note_run(paths, made, last_completed="a.b")
     assert load(paths.checkpoint) == {
         "checkpoint_id": "7",
         "run_id": "R",
@@ -82,7 +92,7 @@ def test_files_that_a_crash_kept_from_being_written_are_written(paths: RunPaths)
     scribe = Scribe(paths)
     scribe.note(state(), "run", 0)
     scribe.close()
-    write_run(paths, state(), checkpoint_id="7", last_completed="run", at=0)
+    note_run(paths, state(), last_completed="run")
     before = (paths.checkpoints / "run.json").read_bytes()
     restore_missing(paths, state(), 5)
     assert sorted(path.name for path in paths.checkpoints.iterdir()) == ["a.b.json", "run.json"]

@@ -21,8 +21,8 @@ from branchline.ledger.paths import RunPaths
 sys.stdin.readline()
 try:
     lease = Lease(RunPaths(Path(sys.argv[1]), "R"), now=0)
-except RunBusy:
-    print("busy", flush=True)
+except RunBusy as error:
+    print(error, flush=True)
 else:
     print("held", flush=True)
 sys.stdin.readline()
@@ -67,12 +67,14 @@ def test_a_second_holder_is_told_who_the_first_is(paths: RunPaths) -> None:
     Lease(paths, now=2).release()
 
 
-@pytest.mark.parametrize("owner", [None, "not JSON", "{}", "[]"])
-def test_an_unreadable_owner_is_another_process(paths: RunPaths, owner: str | None) -> None:
+@pytest.mark.parametrize("owner", [None, "[]", '{"pid": %d, "host": "%s", "since": "long ago"}'])
+def test_an_owner_that_is_unreadable_or_dead_is_another_process(paths: RunPaths, owner: str | None) -> None:
     lease = Lease(paths, now=0)
     paths.owner.unlink()
     if owner is not None:
-        paths.owner.write_text(owner)
+        with subprocess.Popen(["true"]) as dead:
+            dead.wait()
+        paths.owner.write_text(owner % (dead.pid, os.uname().nodename) if "%" in owner else owner)
     with pytest.raises(RunBusy, match="run R is being driven by another process"):
         Lease(paths, now=1)
     lease.release()
@@ -112,11 +114,17 @@ def test_a_child_does_not_inherit_the_lease(paths: RunPaths) -> None:
             child.kill()
 
 
-def test_of_ten_that_start_at_once_one_wins(paths: RunPaths) -> None:
-    starters = [holder(paths) for _ in range(10)]
+def test_of_thirty_that_start_at_once_one_wins_and_the_others_say_who(paths: RunPaths) -> None:
+    with subprocess.Popen(["true"]) as dead:  # whoever held it before
+        dead.wait()
+    paths.owner.write_text(json.dumps({"pid": dead.pid, "host": os.uname().nodename, "since": "before"}))
+    starters = [holder(paths) for _ in range(30)]
     for process in starters:
         tell(process)
     answers = [answer(process) for process in starters]
     for process in starters:
         process.communicate("\n")
-    assert sorted(answers) == ["busy"] * 9 + ["held"]
+    winner = starters[answers.index("held")].pid
+    since = "since 1970-01-01T00:00:00.000Z"
+    told = f"run R is being driven by process {winner} on {os.uname().nodename} {since}"
+    assert sorted(answers) == ["held", *[told] * 29]

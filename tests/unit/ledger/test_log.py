@@ -296,3 +296,21 @@ def test_a_full_disk_is_said(paths: RunPaths) -> None:
         ledger.append(EVENTS)
     ledger.close()
     assert paths.head.read_bytes() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_mark_that_cannot_be_written_stops_the_run_with_its_record_kept(paths: RunPaths) -> None:
+    paths.head.symlink_to("/dev/full")
+    ledger = opened(paths)
+    with pytest.raises(LedgerError, match=r"cannot write the ledger .*: No space left on device") as caught:
+        ledger.append(EVENTS)
+    ledger.close()
+    assert caught.value.hint == "make room, then: branchline resume R"
+    paths.head.unlink()
+    assert events_of(read(paths)) == EVENTS
+
+
+def test_a_ledger_that_cannot_be_opened_is_said(paths: RunPaths) -> None:
+    paths.ledger.mkdir()
+    with pytest.raises(LedgerError, match=r"cannot write the ledger .*: Is a directory"):
+        opened(paths)

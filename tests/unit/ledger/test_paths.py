@@ -103,3 +103,9 @@ def test_what_a_lost_go_at_an_attempt_left_is_kept_beside_the_next(tmp_path: Pat
         paths.set_aside("t", 1)
     kept = {folder.name: (folder / "stdout.log").read_text() for folder in paths.attempts.iterdir()}
     assert kept == {"t.1.lost-1": "1", "t.1.lost-2": "2"}
+
+
+def test_what_is_kept_is_for_its_owner(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path, "R1")
+    assert paths.keep() == paths.keep() == paths.kept
+    assert paths.kept.stat().st_mode & 0o777 == 0o700

@@ -2,17 +2,19 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from branchline.process.spawn import CannotStart, Exit, KillSwitch, TookTooLong, ToolMissing, capture, run, sweep
+from branchline.core.limits import UNLIMITED
+from branchline.process.confinement import Confinement
+from branchline.process.spawn import CannotStart, Exit, KillSwitch, TookTooLong, ToolMissing, capture, run
+from processes import running, token
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sweep reads /proc")
 Sh = Callable[..., Exit]
 
 
@@ -25,29 +27,6 @@ def sh(tmp_path: Path) -> Sh:
         return run(["sh", "-c", script], cwd=tmp_path, **{**files, **options})  # type: ignore[arg-type]
 
     return call
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def soon(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.005)
-    return False
-
-
-def number(path: Path) -> int:
-    assert soon(lambda: path.exists() and path.read_text().endswith("\n"))
-    return int(path.read_text())
 
 
 def test_output_goes_to_files_and_the_exit_code_is_true(sh: Sh, tmp_path: Path) -> None:
@@ -123,18 +102,20 @@ def test_a_process_that_ignores_the_request_is_killed(sh: Sh) -> None:
 
 
 def test_children_left_behind_are_killed_and_do_not_hold_us(sh: Sh, tmp_path: Path) -> None:
-    ended = sh("sleep 60 & echo $! > child; exit 0")
+    name = token()
+    ended = sh(f"sleep {name} & exit 0")
     assert ended.ok
     assert ended.seconds < 2
-    assert soon(lambda: not alive(number(tmp_path / "child")))
+    assert running(name) == []
 
 
 def test_output_has_a_limit(sh: Sh, tmp_path: Path) -> None:
-    ended = sh("yes", max_output=100_000)
+    held = Confinement(limits=msgspec.structs.replace(UNLIMITED, output_mb=1))
+    ended = sh("yes", confinement=held)
     assert ended.reason == "output_limit"
-    assert (tmp_path / "out").stat().st_size > 100_000
-    assert sh("echo little", max_output=100_000).ok
-    assert sh("sleep 60", max_output=100_000, timeout=0.3).reason == "timeout"
+    assert (tmp_path / "out").stat().st_size == 1 << 20, "what came past it is cut off"
+    assert sh("echo little", confinement=held).ok
+    assert sh("sleep 60", confinement=held, timeout=0.3).reason == "timeout"
 
 
 def test_the_switch_ends_a_running_process(sh: Sh) -> None:
@@ -170,43 +151,6 @@ def test_the_switch_ends_all_processes_of_an_attempt(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(5)
     assert [one.reason for one in ended] == ["cancelled"] * 8
-
-
-ESCAPE = "(setsid sh -c 'echo $$ > {}; trap \"\" TERM; while :; do sleep 0.05; done' &) ; sleep 0.1"
-
-
-@linux
-def test_a_thorough_run_leaves_no_daemon(sh: Sh, tmp_path: Path) -> None:
-    assert sh(ESCAPE.format("daemon"), marker="sweep-run/t/1", thorough=True).ok
-    assert not alive(number(tmp_path / "daemon"))
-
-
-@linux
-def test_a_killed_run_leaves_no_daemon(sh: Sh, tmp_path: Path) -> None:
-    script = ESCAPE.format("daemon") + "; sleep 60"
-    assert sh(script, marker="sweep-kill/t/1", timeout=0.5).reason == "timeout"
-    assert not alive(number(tmp_path / "daemon"))
-
-
-@linux
-def test_sweep_knows_whole_components_only(sh: Sh, tmp_path: Path) -> None:
-    for name, marker in (("one", "sweep-a/t/1"), ("ten", "sweep-a/t/10"), ("other", "sweep-ab/t/1")):
-        assert sh(ESCAPE.format(name), marker=marker).ok
-    one, ten, other = (number(tmp_path / name) for name in ("one", "ten", "other"))
-    assert [alive(pid) for pid in (one, ten, other)] == [True, True, True]
-    sweep("sweep-a/t/1")
-    assert [alive(pid) for pid in (one, ten, other)] == [False, True, True]
-    assert sweep("sweep-a") >= 1
-    assert [alive(pid) for pid in (one, ten, other)] == [False, False, True]
-    sweep("sweep-ab")
-    assert sweep("sweep-ab") == 0
-
-
-@linux
-def test_sweep_lets_a_short_command_of_ours_finish(sh: Sh, tmp_path: Path) -> None:
-    assert sh("setsid sh -c 'sleep 0.5; echo $$ > finished' & sleep 0.1", marker="sweep-own/git").ok
-    assert sweep("sweep-own") >= 1
-    assert number(tmp_path / "finished") > 0
 
 
 def test_capture_returns_bytes_and_takes_input(tmp_path: Path) -> None:

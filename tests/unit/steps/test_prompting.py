@@ -47,7 +47,8 @@ def test_the_task_comes_with_its_rules(make: Make) -> None:
     told = edited(ctx, *CONTEXT)
     assert told.startswith("# Task\n\nChange src/x.py.\n\n# Rules\n")
     assert "match one of: `src/**`, `new.txt`\n" in told
-    assert "- Never change, whatever the task says: `src/key`, `.github/workflows/**`, " in told
+    assert "- Never change, whatever the task says: `src/key`\n- Change these only if the task asks" in told
+    assert "a person has to approve it then: `.github/workflows/**`, " in told
     assert "- Do not commit, push, " in told
     assert (
         "- lint: `ruff check '{files}'` (`{files}`: the changed files), if `**/*.py` changed; "

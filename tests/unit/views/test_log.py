@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from branchline.core import decisions as d
 from branchline.core import events as e
 from branchline.core.forecast import Collision
 from branchline.core.graph import Task
@@ -23,6 +24,8 @@ class Told:
 def move(old: State, new: State, reason: str = "", retry_at: int | None = None) -> e.Transition:
     return e.Transition(task_id="t", old_state=old, new_state=new, attempt=1, reason=reason, retry_at=retry_at)
 
+
+CI = d.Concern(kind="protected", path="ci.yml", reason="is protected (added)")
 
 CASES: list[tuple[e.AnyEvent, str]] = [
     (move(PENDING, RUNNING), "t PENDING -> RUNNING (attempt 1)"),
@@ -133,6 +136,38 @@ CASES: list[tuple[e.AnyEvent, str]] = [
     (
         e.Codegate(task_id="t", workstream="a", verdict="rejected", batch="a-1", tree="7", report="r", reason="tests"),
         "t batch of a rejected: a-1: tests",
+    ),
+    (
+        d.ApprovalNeeded(task_id="t", step="consume", workstream="a", tree="7", base="6", concerns=(CI,), more=2),
+        "t batch of a waits for approval: ci.yml is protected (added); and 2 more",
+    ),
+    (
+        d.ApprovalNeeded(task_id="t", step="ship", tree="7", base="6", concerns=(CI,)),
+        "t ship waits for approval: ci.yml is protected (added)",
+    ),
+    (
+        d.ApprovalDecided(task_id="t", tree="7" * 40, verdict="rejected", by="alice", reason="not now"),
+        "alice rejected t, tree 777777777777: not now",
+    ),
+    (
+        d.RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="alice", reason="too slow"),
+        "alice rolled cccccccccccc back: main is at dddddddddddd: too slow",
+    ),
+    (
+        e.Healed(done=("worktree a: it was moved: move it back", "refs/x: it is gone: put it back"), by="process 7"),
+        "process 7 healed worktree a: it was moved: move it back; refs/x: it is gone: put it back",
+    ),
+    (
+        e.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", removed=True),
+        "t worktree of a saved as r, and removed",
+    ),
+    (
+        e.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", left_out=("big: too large",), kept="locked"),
+        "t worktree of a saved as r, but 1 file kept as it is: big: too large; it stays: locked",
+    ),
+    (
+        e.WorktreeSaved(task_id="t", workstream="a", ref="", commit="", kept="the disk is full"),
+        "t worktree of a could not be saved, and stays: the disk is full",
     ),
     (
         e.WsCheckpoint(task_id="t", workstream="a", commit="c" * 40, tree="7"),

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from branchline.core.events import IntegrationComplete, ShipComplete
+from branchline.core.events import AgentCalled, IntegrationComplete, ShipComplete
 from branchline.core.graph import Task
 from branchline.core.plan import Plan
 from branchline.core.run_state import replay
@@ -162,3 +162,17 @@ def test_skipped_gates_are_told_once_for_all_places(drive_pipeline: Drive) -> No
     records = drive_pipeline(ends)
     state = replay(record.event for record in records)
     assert skipped_gates(state) == [("mypy", "a, b, pr_ci", "not installed")]
+
+
+def test_processes_that_nothing_held_are_told_aloud(drive_pipeline: Drive) -> None:
+    def called(containment: str) -> AgentCalled:
+        return AgentCalled(
+            task_id="task_007_execute_a", attempt=1, role="editor", agent="x", model="m", status="ok", milliseconds=1,
+            folder="f", containment=containment,
+        )  # fmt: skip
+
+    def told(containment: str) -> str:
+        return text_of(drive_pipeline({"task_007_execute_a": [{"facts": (called(containment),)}]}))
+
+    assert "\nWEAKLY HELD\n  What agents and gates start is held by nothing but its process group" in told("group")
+    assert "WEAKLY HELD" not in told("namespace")

@@ -1,10 +1,11 @@
-"""`branchline approve`: a plan that waits is carried out."""
+"""`branchline approve`: yes to what waits."""
 
 from pathlib import Path
 
 import click
 import msgspec
 
+from branchline.cli.deciding import decide, require_person
 from branchline.cli.driving import driven
 from branchline.cli.history import load
 from branchline.cli.options import file_type, json_option, repo_option, run_argument
@@ -16,22 +17,30 @@ from branchline.errors import InvalidInput
 
 @click.command("approve")
 @run_argument
+@click.argument("task", required=False, metavar="[TASK]")
 @click.option("--plan", "file", type=file_type, metavar="FILE", help="Carry this plan out instead of the proposed one.")
 @repo_option
 @json_option
-def command(*, run: str | None, file: Path | None, repo: Path, as_json: bool) -> int:
-    """Accept the plan of a run that waits for it, and go on.
+def command(*, run: str | None, task: str | None, file: Path | None, repo: Path, as_json: bool) -> int:
+    """Say yes to what waits, a plan or a change, and go on.
 
-    `branchline cancel` refuses it. Exits like `run`.
+    Changes that wait are those of protected paths, many deletions, shipping. TASK is a task or a workstream;
+    without it, all that waits is approved. `branchline status` says what waits and why, `branchline diff` shows it.
+    Exits like `run`.
     """
     from branchline.engine.pipeline import resume
 
+    require_person()
     history = load(repo, run)
-    proposed = history.state.proposed
-    if proposed is None or not history.state.awaiting:
-        raise InvalidInput(f"run {history.run_id} has no plan that waits", hint=f"branchline status {history.run_id}")
+    if not history.state.plan_waits:
+        if file is not None:
+            raise InvalidInput(
+                f"run {history.run_id} has no plan that waits", hint=f"branchline status {history.run_id}"
+            )
+        return decide(history, "approve", task, as_json=as_json)
+    assert history.state.proposed is not None
     if file is None:
-        plan = msgspec.convert(proposed.plan, Plan)
+        plan = msgspec.convert(history.state.proposed.plan, Plan)
     else:
         plan = plan_of(file, msgspec.convert(history.state.pins["settings"], Settings))
     return driven(history.paths, lambda session: resume(history.paths, session, accept=plan), as_json=as_json)

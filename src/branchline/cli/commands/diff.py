@@ -8,6 +8,7 @@ import click
 from branchline.cli.history import History, load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, page
+from branchline.core.approvals import waiting_for
 from branchline.core.events import ExecuteWsComplete, WorktreesReady, WsCheckpoint
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
@@ -23,7 +24,8 @@ def command(*, run: str | None, workstream: str | None, repo: Path, as_json: boo
     """Print the change that a run or a workstream made.
 
     Without WS: the merge result against the base. With it: the workstream's last commit, or where it has none, what
-    its agent left last, against what it started from. `git apply` takes the patch; --json prints its size by file.
+    its agent left last, against what it started from. Of what waits for a person, exactly the change that waits.
+    `git apply` takes the patch; --json prints its size by file.
     """
     history = load(repo, run)
     if history.state.kind != "pipeline":
@@ -44,6 +46,8 @@ def command(*, run: str | None, workstream: str | None, repo: Path, as_json: boo
 
 
 def _of_run(history: History) -> tuple[str, str]:
+    if need := waiting_for(history.state, "ship"):
+        return need.base, need.tree
     merged = integration(history.records)
     if merged is None:
         raise InvalidInput(
@@ -57,6 +61,8 @@ def _of_workstream(history: History, name: str) -> tuple[str, str]:
     names = [str(w["id"]) for w in history.state.plan.get("workstreams", ())]
     if name not in names:
         raise InvalidInput(f"run {history.run_id} has no workstream {name!r}", hint=f"it has {', '.join(names)}")
+    if need := waiting_for(history.state, "consume", name):
+        return need.base, need.tree
     base, made = "", ""
     for record in history.records:
         match record.event:

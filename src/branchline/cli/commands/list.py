@@ -71,10 +71,11 @@ def _line(paths: RunPaths) -> Line:
 def _status(paths: RunPaths, last: dict[str, Any]) -> str:
     if last["event"] == "run_end":
         return str(last["context"]["status"])
-    live = is_held(paths)
-    if last["event"] == "state_transition" and last["task_id"].partition("_planning")[1]:  # it may wait for a person
-        return status_word(history_of(paths).state, live=live)
-    return "running" if live else "interrupted"
+    if last["event"] == "rolled_back":
+        return "rolled_back"
+    if is_held(paths):
+        return "running"
+    return status_word(history_of(paths).state, live=False)  # it may wait for a person
 
 
 def _ends(ledger: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -40,7 +40,7 @@ def command(*, prompt: str | None, prompt_file: Path | None, out: Path | None, *
     as_json = bool(options["as_json"])
     paths, request = begun(Given(**options), request_text(prompt, prompt_file), None, approve=True)
     state = watched(paths, lambda session: start(request, session))
-    if state is None or state.proposed is None or not state.awaiting:
+    if state is None or state.proposed is None or not state.plan_waits:
         return finish(paths, as_json=as_json)
     plan = msgspec.convert(state.proposed.plan, Plan)
     if out is not None:

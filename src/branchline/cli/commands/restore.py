@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Bring work back that a run has saved.
 
-    WHAT is a workstream or one of the names that are listed without it. Nothing is overwritten.
+    WHAT is a workstream, a task, or one of the names that are listed without it. Nothing is overwritten.
     """
     paths = locate(repo, run)
     store = Repo.open(paths.root)
@@ -61,12 +61,16 @@ def _saved(store: Repo, run_id: str) -> dict[str, str]:
 
 
 def _matching(saved: dict[str, str], what: str, run_id: str) -> list[str]:
-    """The names that `what` means, the latest last: one itself, else the worktrees that were saved of a workstream."""
+    """The names that `what` means, the latest last.
+
+    One itself, else the worktrees that were saved of a workstream, else the attempts of a task.
+    """
     if what in saved:
         return [what]
     folder = f"saved/{what}"
     numbered = {int(n): name for name in saved if (n := name.removeprefix(f"{folder}-")).isdecimal()}
     found = [name for name in (folder,) if name in saved] + [numbered[n] for n in sorted(numbered)]
+    found = found or [name for name in saved if name.startswith(f"attempts/{what}/")]
     found = found or [name for name in saved if name.endswith((f"_{what}/1", f"/{what}"))]
     if not found:
         raise InvalidInput(f"run {run_id} has saved nothing named {what!r}", hint=f"branchline restore {run_id}")

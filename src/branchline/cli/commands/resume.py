@@ -8,6 +8,7 @@ from branchline.cli.driving import driven
 from branchline.cli.history import History, load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.taking_up import take_up
+from branchline.engine.recover import complete
 from branchline.errors import InvalidInput
 
 
@@ -50,6 +51,7 @@ def _require_unfinished(history: History, *, more_money: bool) -> None:
     end = history.state.end
     if end is None or end.status == "failed" or (end.status == "partial" and more_money):
         return
+    complete(history.paths, history.state)
     hint = f"branchline show {history.run_id}"
     if end.status != "succeeded":
         hint += f", then: branchline retry {history.run_id} TASK"

@@ -12,8 +12,11 @@ from branchline.cli.output import emit, say, show
 from branchline.cli.task_view import task_lines, task_view
 from branchline.core.events import PlanComplete
 from branchline.core.outcome import workstream_outcomes
+from branchline.core.sandbox import sandbox_words
 from branchline.views import costs, timeline
 from branchline.views.recap import integration, shipped
+from branchline.views.record import last_at
+from branchline.views.sandbox import sandbox_of
 from branchline.views.status import status_word
 from branchline.views.text import duration, moment, plain, table
 
@@ -87,7 +90,7 @@ def _data(history: History) -> dict[str, Any]:
 def _lines(history: History) -> list[str]:
     records, state = history.records, history.state
     word = status_word(state, live=history.live)
-    spent = duration(max(0, records[-1].at - records[0].at))
+    spent = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {history.run_id}: {word}, {spent}", *table([("started", moment(state.started_at)), *_pins(history)])]
     if state.kind == "pipeline":
         titles = {w["id"]: w.get("title", "") for w in state.plan.get("workstreams", ())}
@@ -116,6 +119,7 @@ def _pins(history: History) -> list[tuple[str, str]]:
             ("base", f"{pins['base'][:SHORT]} of {pins['target'] or 'a detached HEAD'}{dirty}"),
             ("plan", _plan(history)),
             ("settings", f"sha256 {pins['settings_digest'][:SHORT]}"),
+            *([("sandbox", plain(sandbox_words(fact)))] if (fact := sandbox_of(history.records, state)) else []),
             *rows,
         ]
     return rows

@@ -10,8 +10,10 @@ from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, show
 from branchline.core.events import RunStarted
 from branchline.core.run_state import RunState
+from branchline.engine.crosscheck import Difference, differences
 from branchline.errors import BranchlineError
-from branchline.ledger.log import Fault, Reading, read
+from branchline.ledger.lease import is_held
+from branchline.ledger.log import Fault, Reading, read, require
 from branchline.ledger.paths import RunPaths
 from branchline.views.text import count, plain
 
@@ -19,13 +21,17 @@ EXIT_BAD = 1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. A torn tail, the last line of a writer that was killed, is cut off by the next resume."""
+    """What was found. A torn tail, the last line of a writer that was killed, is cut off by the next resume.
+
+    `differences`: what git and the checkpoint files have otherwise than the ledger says; of a live run nobody can tell.
+    """
 
     ok: bool
     run_id: str
     records: int
     torn_bytes: int
     fault: Fault | None
+    differences: tuple[Difference, ...] = ()
 
 
 @click.command("verify")
@@ -35,14 +41,21 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def command(*, run: str | None, repo: Path, as_json: bool) -> int:
     """Check that a ledger is whole and makes sense.
 
-    Every record's hash and place, every move of every task, the high-water marks beside the ledger and in git.
-    Exits 1 at the first bad record.
+    Every record's hash and place, every move of every task, the high-water marks beside the ledger and in git; then
+    every object, ref and checkpoint that the ledger names. Exits 1 at the first bad record, or if something is gone or
+    was moved. Branches of an ended run are their user's to move: that is told, and is no fault.
     """
     paths = locate(repo, run)
     reading = read(paths)
     fault = reading.fault or _senseless(reading) or _cut_off(paths, reading)
+    compared = () if fault or is_held(paths) else tuple(differences(paths, reading.records, require(reading, paths)))
     found = Verdict(
-        ok=fault is None, run_id=paths.run_id, records=len(reading.records), torn_bytes=reading.torn, fault=fault
+        ok=fault is None and not any(one.serious for one in compared),
+        run_id=paths.run_id,
+        records=len(reading.records),
+        torn_bytes=reading.torn,
+        fault=fault,
+        differences=compared,
     )
     if as_json:
         emit(found)
@@ -76,7 +89,10 @@ def _cut_off(paths: RunPaths, reading: Reading) -> Fault | None:
 def _lines(found: Verdict, paths: RunPaths) -> list[str]:
     lines = []
     if found.fault is None:
-        lines.append(f"ok: {count(found.records, 'record')}, run {found.run_id}")
+        lines += [f"{'failed' if one.serious else 'note'}: {plain(one.text)}" for one in found.differences]
+        lines.append(
+            f"{'ok' if found.ok else 'the ledger itself is whole'}: {count(found.records, 'record')}, run {found.run_id}"
+        )
     else:
         lines.append(f"failed: {plain(str(found.fault))}")
         lines.append(f"        {paths.ledger}, {count(found.records, 'record')} before it")

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -68,11 +67,10 @@ def raw(value: str) -> None:
 
 def stop(how: str) -> None:
     if how == "hang":
-        child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
-        with open("pid.new", "w", encoding="utf-8") as file:
-            file.write(f"{os.getpid()} {os.getppid()} {child.pid}")
-        os.rename("pid.new", "pid")
-        time.sleep(3600)
+        with open("name", encoding="utf-8") as file:
+            name = file.read()
+        subprocess.Popen(["sleep", name], start_new_session=True)
+        os.execvp("sleep", ["sleep", name])
     if how == "die but leave a child that holds the pipes":
         subprocess.Popen(["sleep", "20"], stderr=subprocess.DEVNULL)
     if how == "by signal":

@@ -7,7 +7,7 @@ def test_a_whole_ledger(place: Any) -> None:
     records = len(place.paths.ledger.read_bytes().splitlines())
     assert (said.code, said.out) == (0, f"ok: {records} records, run {place.paths.run_id}\n")
     assert json.loads(place.call("verify", "--json").out) == {
-        "ok": True, "run_id": place.paths.run_id, "records": records, "torn_bytes": 0, "fault": None,
+        "ok": True, "run_id": place.paths.run_id, "records": records, "torn_bytes": 0, "fault": None, "differences": [],
     }  # fmt: skip
 
 

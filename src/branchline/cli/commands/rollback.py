@@ -1,0 +1,40 @@
+"""`branchline rollback`: what a run has shipped, undone."""
+
+import os
+from pathlib import Path
+
+import click
+
+from branchline.cli.deciding import require_person
+from branchline.cli.history import load
+from branchline.cli.options import json_option, repo_option, run_needed
+from branchline.cli.output import emit, say
+from branchline.errors import InvalidInput
+from branchline.views.text import plain
+
+
+@click.command("rollback")
+@run_needed
+@click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the commit and in the ledger.")
+@repo_option
+@json_option
+def command(*, run: str, reason: str, repo: Path, as_json: bool) -> None:
+    """Undo what a run has shipped, by a new commit.
+
+    It is made on the branch that the run has moved. What came later stays. Where that changes the same lines, or the checkout has uncommitted changes in the way, nothing
+    happens. The run's branches, tag and saved work stay.
+    """
+    from branchline.engine.rollback import SHORT, rollback
+
+    require_person()
+    history = load(repo, run)
+    if history.state.kind != "pipeline":
+        raise InvalidInput(f"run {history.run_id} is a plain graph: it changed no repository")
+    before = history.state.rolled_back
+    done = rollback(history.paths, by=os.environ.get("USER") or "the user", reason=reason)
+    if as_json:
+        emit({"run_id": history.run_id, "target": done.target, "commit": done.commit, "reverts": done.reverts})
+    word = "was rolled back before" if before else "is rolled back"
+    say(f"run {history.run_id} {word}: {plain(done.target)} has {done.commit[:SHORT]}, without its changes")
+    if not before:
+        say(f"to have them again: git revert {done.commit[:SHORT]}")

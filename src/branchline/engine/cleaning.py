@@ -1,0 +1,157 @@
+"""What ended runs left in the way: one plan for looking and for doing, and a result for each part of it.
+
+Only what a run's ledger names is touched: its worktrees, saved first, and its own scratch. Nothing of a run that is
+live, damaged or not at its end.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from branchline.core.run_state import RunState
+from branchline.engine.pipeline import open_run
+from branchline.errors import BranchlineError
+from branchline.git.repo import Repo
+from branchline.git.worktree import REMOVED, UNREGISTERED, delete_tree
+from branchline.ledger.lease import Lease, is_held
+from branchline.ledger.log import read, require
+from branchline.ledger.paths import RunPaths, run_ids
+from branchline.steps.context import Run
+from branchline.steps.saving import remove_worktree
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder in the way. `worktree`: an agent's, saved first; `scratch`: nobody's work; `kept`: what git cannot hold.
+
+    `outcome`: `to do` in a plan; `removed`, `left` or `failed` once it is done, with the reason; `ref` has what it held.
+    """
+
+    run_id: str
+    kind: Literal["worktree", "scratch", "kept"]
+    name: str
+    path: str
+    size_bytes: int
+    outcome: Literal["to do", "removed", "left", "failed"] = "to do"
+    reason: str = ""
+    ref: str = ""
+
+
+def planned(root: Path, *, kept: bool = False) -> list[Item]:
+    """Everything that ended runs below `root` have left. What git cannot hold is left alone unless `kept` asks for it."""
+    return [item for name in run_ids(root) for item in _left_over(RunPaths(root, name), kept=kept)]
+
+
+def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
+    """Do what is planned; each item with what became of it. One that fails does not keep the others."""
+    done = []
+    for run_id in dict.fromkeys(item.run_id for item in plan):
+        done += _of_run(RunPaths(root, run_id), [item for item in plan if item.run_id == run_id])
+    return done
+
+
+def _left_over(paths: RunPaths, *, kept: bool) -> Iterator[Item]:
+    state = _ended(paths)
+    if state is None:
+        return
+    named = {str(w["id"]) for w in state.plan.get("workstreams", ())}
+    folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
+        ("worktree", paths.worktrees),
+        ("scratch", paths.scratch),
+        ("kept", paths.kept),
+    )
+    for kind, folder in folders:
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if entry.is_symlink() or not entry.is_dir() or entry.name.startswith("."):
+                continue
+            item = Item(run_id=paths.run_id, kind=kind, name=entry.name, path=str(entry), size_bytes=_size_of(entry))
+            if kind == "worktree" and entry.name not in named:
+                item = replace(item, outcome="left", reason="it is not a worktree of this run")
+            elif kind == "kept" and not kept:
+                item = replace(item, outcome="left", reason="git cannot hold it, so this is all there is: gc --kept")
+            yield item
+    for path in _half_removed(paths):
+        yield Item(run_id=paths.run_id, kind="scratch", name=path.name, path=str(path), size_bytes=_size_of(path))
+
+
+def _half_removed(paths: RunPaths) -> list[Path]:
+    """What a removal that was killed has left: what was in it has been saved, or was nobody's work."""
+    registrations = Repo.find(paths.root).common_dir.glob(f"{UNREGISTERED}{paths.run_id}@*")
+    return sorted([*paths.worktrees.glob(f"{REMOVED}*"), *paths.scratch.glob(f"{REMOVED}*"), *registrations])
+
+
+def _ended(paths: RunPaths) -> RunState | None:
+    """The state of a pipeline's run that has ended and that nobody drives; None for every other."""
+    try:
+        if is_held(paths):
+            return None
+        state = require(read(paths), paths)
+    except BranchlineError:
+        return None
+    return state if state.end is not None and state.kind == "pipeline" else None
+
+
+def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
+    """Under the run's lease, so that nobody takes the run up meanwhile; and looked at again, now that it is ours."""
+    todo = [item for item in items if item.outcome == "to do"]
+    if not todo:
+        return list(items)
+    try:
+        lease = Lease(paths, now=time.time_ns() // 1_000_000)
+    except BranchlineError as error:
+        return [replace(item, outcome="left", reason=error.message) for item in items]
+    try:
+        state = require(read(paths), paths)
+        if state.end is None:
+            return [replace(item, outcome="left", reason="the run goes on") for item in items]
+        run = open_run(paths, state)
+        return [_done(run, item) if item in todo else item for item in items]
+    finally:
+        lease.release()
+
+
+def _done(run: Run, item: Item) -> Item:
+    path = Path(item.path)
+    try:
+        if item.kind == "worktree":
+            return _worktree(run, item)
+        if item.kind == "scratch" and run.worktrees.knows(path):
+            run.worktrees.remove(path)
+        else:
+            _unregister(run, path)
+            delete_tree(path)
+    except (BranchlineError, OSError) as error:
+        return replace(item, outcome="failed", reason=str(error))
+    return replace(item, outcome="removed")
+
+
+def _unregister(run: Run, path: Path) -> None:
+    """Where `path` is the folder of a worktree that was on its way out, take its registration away too."""
+    worktree = path.with_name(path.name.removeprefix(REMOVED))
+    if worktree != path and not os.path.lexists(worktree):
+        run.worktrees.remove(worktree)
+
+
+def _worktree(run: Run, item: Item) -> Item:
+    fact = remove_worktree(run, item.name)
+    if fact is None:
+        return replace(item, outcome="left", reason="git does not know it as a worktree")
+    if not fact.removed:
+        return replace(item, outcome="failed", reason=fact.kept, ref=fact.ref)
+    out = f"not in git, but in {run.paths.kept / item.name}: {'; '.join(fact.left_out)}" if fact.left_out else ""
+    return replace(item, outcome="removed", reason=out, ref=fact.ref)
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    for inside, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(inside, name)).st_size
+            except OSError:  # it has gone since
+                continue
+    return total

@@ -1,0 +1,127 @@
+"""A ledger against git and the checkpoint files: everything that it names is there, and is what it says."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from branchline.core.run_state import RunState
+from branchline.core.states import State
+from branchline.git.repo import Repo
+from branchline.ledger.codec import Record
+from branchline.ledger.paths import RunPaths
+from branchline.views.claims import Claim, Claims, claims
+
+SHORT = 12
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as the ledger says. Not `serious`: a branch that is its user's to move once the run ended."""
+
+    text: str
+    serious: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """A ref that is not where the ledger says: its claim, where it is (None: it is gone), and that in words."""
+
+    ref: str
+    claim: Claim
+    at: str | None
+    text: str
+
+
+def differences(paths: RunPaths, records: Sequence[Record], state: RunState) -> list[Difference]:
+    """All that differs, in a run that nobody drives."""
+    found = list(_files(paths, state))
+    if state.kind == "pipeline":
+        repo = Repo.open(paths.root)
+        told = claims(paths.run_id, records)
+        found = [*_objects(repo, told), *_refs(repo, told, state), *_landed(repo, told), *found]
+    return found
+
+
+def _objects(repo: Repo, told: Claims) -> Iterator[Difference]:
+    there = _asked(repo, told.objects)
+    for oid, seq in told.objects.items():
+        if oid not in there:
+            yield Difference(text=f"object {oid[:SHORT]}, which record {seq} names, is gone")
+
+
+def _refs(repo: Repo, told: Claims, state: RunState) -> Iterator[Difference]:
+    """Refs that are gone or elsewhere; branches of an ended run are no fault, its commits have refs besides."""
+    for one in misplaced(repo, told):
+        yield Difference(text=one.text, serious=state.end is None or not one.ref.startswith("refs/heads/"))
+
+
+def misplaced(repo: Repo, told: Claims) -> Iterator[Misplaced]:
+    """The refs that are not where the ledger says."""
+    present = repo.list_refs(f"refs/branchline/{told.run_id}")
+    present |= {ref: oid for ref in told.refs if ref not in present and (oid := repo.read_ref(ref))}
+    wanted = [
+        f"{oid}{part}" for oid in {present[ref] for ref in told.refs if ref in present} for part in ("^{tree}", "^1")
+    ]
+    known = _asked(repo, wanted)
+    for ref, claim in told.refs.items():
+        said = f"record {claim.seq}"
+        if ref not in present:
+            yield Misplaced(ref, claim, None, f"{ref} is gone; {said} has it{_at(claim)}")
+        elif wrong := _elsewhere(present[ref], claim, known):
+            yield Misplaced(ref, claim, present[ref], f"{ref} was moved: {wrong}, as {said} says")
+
+
+def _elsewhere(oid: str, claim: Claim, known: dict[str, str]) -> str:
+    if claim.commit and oid != claim.commit:
+        return f"it is at {oid[:SHORT]}, not at {claim.commit[:SHORT]}"
+    if claim.tree and known.get(f"{oid}^{{tree}}") != claim.tree:
+        return f"{oid[:SHORT]} does not hold the tree {claim.tree[:SHORT]}"
+    if claim.parent and known.get(f"{oid}^1") != claim.parent:
+        return f"{oid[:SHORT]} does not stand on {claim.parent[:SHORT]}"
+    return ""
+
+
+def _at(claim: Claim) -> str:
+    at = claim.commit or claim.tree or claim.parent
+    return f" at {at[:SHORT]}" if at else ""
+
+
+def _landed(repo: Repo, told: Claims) -> Iterator[Difference]:
+    for branch, commit, seq in told.held:
+        tip = repo.read_ref(f"refs/heads/{branch}")
+        if tip is None:
+            yield Difference(text=f"the branch {branch} is gone, to which record {seq} shipped {commit[:SHORT]}")
+        elif not (_asked(repo, [commit]) and repo.is_ancestor(commit, tip)):
+            yield Difference(
+                text=f"{branch} was moved: it does not hold {commit[:SHORT]} any more, as record {seq} says"
+            )
+
+
+def _asked(repo: Repo, names: Iterable[str]) -> dict[str, str]:
+    """{name: object id} of those that there are, in one call to git."""
+    asked = list(dict.fromkeys(names))
+    if not asked:
+        return {}
+    stdin = "".join(f"{name}\n" for name in asked).encode()
+    answers = repo.content.call("cat-file", "--batch-check=%(objectname)", stdin=stdin).decode().splitlines()
+    pairs = zip(asked, answers, strict=True)
+    return {name: answer for name, answer in pairs if not answer.endswith((" missing", " ambiguous"))}
+
+
+def _files(paths: RunPaths, state: RunState) -> Iterator[Difference]:
+    """Checkpoint files of completed tasks; in a run that can go on, the next resume writes those that are missing."""
+    for name, record in state.records.items():
+        if record.state != State.COMPLETED:
+            continue
+        place = paths.checkpoints / f"{name}.json"
+        try:
+            page = json.loads(place.read_bytes())
+            same = (page["state"], page["attempt"], page["outputs"]) == (record.state, record.attempt, record.outputs)
+        except FileNotFoundError:
+            yield Difference(text=f"the checkpoint {place} is missing", serious=state.end is not None)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            yield Difference(text=f"the checkpoint {place} cannot be read: {error}", serious=state.end is not None)
+        else:
+            if not same:
+                yield Difference(text=f"the checkpoint {place} is not what the ledger says of the task")

@@ -1,0 +1,112 @@
+"""What a run has shipped, undone by a new commit on its target: history is never rewritten, and a person's work stays."""
+
+from collections.abc import Sequence
+
+from branchline.core.decisions import RolledBack
+from branchline.core.events import IntentReceived, ShipComplete
+from branchline.engine.pipeline import mark, open_run, vouch
+from branchline.engine.recover import Held, clock, take_up
+from branchline.errors import GitError, InvalidInput
+from branchline.git.merge import Conflicted, without
+from branchline.git.repo import Repo
+from branchline.ledger.codec import Record
+from branchline.ledger.log import read
+from branchline.ledger.paths import RunPaths
+
+SHORT = 12
+
+
+def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
+    """Undo what the run has shipped. Done once already, it is what was done then.
+
+    Raises InvalidInput if there is nothing to undo, GitError if it cannot be undone; nothing is changed then. A kill at
+    any moment leaves what calling it again completes.
+    """
+    repo = Repo.open(paths.root, marker=paths.marker)
+    held = take_up(paths, vouch=lambda reading: vouch(repo, paths, reading))
+    try:
+        if held.state.rolled_back is not None:
+            return held.state.rolled_back
+        shipped = _shipped(held, read(paths).records)
+        old, new = _begun(repo, held, shipped) or _made(repo, held, shipped, reason)
+        held.ledger.append([IntentReceived(kind="rollback", by=by)])
+        repo.put_ref(_ref(paths), new)
+        try:
+            _move(repo, shipped.target, old, new)
+        except GitError as error:
+            held.ledger.append([IntentReceived(kind="rollback", by=by, refused=error.message)])
+            raise
+        done = RolledBack(target=shipped.target, commit=new, reverts=shipped.commit, by=by, reason=reason)
+        held.ledger.append([done])
+        mark(open_run(paths, held.state), held.ledger)
+        return done
+    finally:
+        held.release()
+
+
+def _shipped(held: Held, records: Sequence[Record]) -> ShipComplete:
+    """What the run shipped last. Raises InvalidInput if it moved no branch, or has not ended."""
+    run_id = held.ledger.paths.run_id
+    if held.state.end is None:
+        raise InvalidInput(f"run {run_id} has not ended", hint=f"branchline resume {run_id}")
+    found = [record.event for record in records if isinstance(record.event, ShipComplete)]
+    if found and found[-1].target:
+        return found[-1]
+    if not found:
+        raise InvalidInput(f"run {run_id} has shipped nothing", hint=f"branchline show {run_id}")
+    raise InvalidInput(
+        f"run {run_id} moved no branch: it left integration/{run_id}, which whoever merged it can revert",
+        hint=f"git branch --contains {found[-1].commit[:SHORT]}",
+    )
+
+
+def _begun(repo: Repo, held: Held, shipped: ShipComplete) -> tuple[str, str] | None:
+    """The move that a killed rollback had begun, if the target is still where it can be completed, or beyond it."""
+    made = repo.read_ref(_ref(held.ledger.paths))
+    tip = repo.read_ref(f"refs/heads/{shipped.target}")
+    if made is None or tip is None:
+        return None
+    old = repo.parents(made)[0]
+    return (old, made) if tip == old or repo.is_ancestor(made, tip) else None
+
+
+def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[str, str]:
+    """A commit on the target's tip without what the run changed. Raises InvalidInput, GitError."""
+    run_id, target = held.ledger.paths.run_id, shipped.target
+    tip = repo.read_ref(f"refs/heads/{target}")
+    if tip is None or not repo.is_ancestor(shipped.commit, tip):
+        raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
+    base = _before(repo, shipped.commit, run_id)
+    result = without(repo, tip, shipped.commit, base)
+    if isinstance(result, Conflicted):
+        raise GitError(
+            f"run {run_id} cannot be undone on {target}: what came later changes {', '.join(result.paths)} too; "
+            "nothing was changed",
+            hint=f"git revert -m 1 $(git rev-list --first-parent {base[:SHORT]}..{shipped.commit[:SHORT]})",
+        )
+    if result.tree == repo.tree_of(tip):
+        raise InvalidInput(f"nothing of run {run_id} is left on {target}: nothing to undo")
+    why = f"\n{reason}\n" if reason else ""
+    message = f"Roll back run {run_id}\n{why}\nBranchline-Rolls-Back: {shipped.commit}\n"
+    return tip, repo.commit(result.tree, [tip], message, clock() // 1000)
+
+
+def _before(repo: Repo, commit: str, run_id: str) -> str:
+    """The commit that the target was at before: the first one, parent by parent, that the run has not made."""
+    while f"\nBranchline-Run: {run_id}\n" in repo.content.text("log", "-1", "--format=%B%n", commit) + "\n":
+        commit = repo.parents(commit)[0]
+    return commit
+
+
+def _move(repo: Repo, target: str, old: str, new: str) -> None:
+    tip = repo.read_ref(f"refs/heads/{target}")
+    if tip is not None and tip != new and repo.is_ancestor(new, tip):
+        return  # a killed rollback had moved it, and others went on from there
+    if checkouts := repo.checked_out_at(target):
+        repo.fast_forward(checkouts[0], target, old, new)
+    else:
+        repo.move_ref(f"refs/heads/{target}", new, old)
+
+
+def _ref(paths: RunPaths) -> str:
+    return f"refs/branchline/{paths.run_id}/rollback"

@@ -1,0 +1,21 @@
+"""The sandbox of a run on this machine."""
+
+import os
+
+from branchline.config.settings import Settings
+from branchline.git.repo import Repo
+from branchline.ledger.paths import RUNS
+from branchline.process.containment import held_by
+from branchline.process.probe import climb
+from branchline.process.sandbox import Sandbox
+
+
+def shelter(repo: Repo, settings: Settings) -> Sandbox:
+    """What holds what a run in `repo` starts, tried out. Raises SandboxMissing if that is less than the settings ask for."""
+    return climb(
+        settings.sandbox,
+        os.environ,
+        runs=(repo.root / RUNS).resolve(),
+        show=(repo.root, repo.common_dir),
+        floor=0 if held_by("namespace") == "group" else 1,
+    )

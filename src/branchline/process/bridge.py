@@ -1,0 +1,143 @@
+"""Inside a sandbox without a network: leads ports of its own loopback to the proxy outside, then becomes the command.
+
+`bridge.py SOCKET PROXY PORTS COMMAND...`: SOCKET is the proxy's; PROXY is `proxy` if the command is to use it as its HTTP
+proxy, else `-`; PORTS are ports of the host's loopback, with commas, or `-`. Standard library only, and little of it, to
+start fast. The one that hands on what comes is a process of its own: the command keeps its exit status and its signals.
+"""
+
+import _socket  # what `socket` adds to it takes longer to import than everything else here
+import os
+import select
+import sys
+
+TYPE_CHECKING = False  # as in typing
+if TYPE_CHECKING:
+    import socket
+
+LOOPBACK = "127.0.0.1"
+PIECE = 1 << 16
+VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+
+
+def main() -> None:
+    """Listen, leave a process behind that hands on, run the command in our place."""
+    path, proxy, ports, *argv = sys.argv[1:]
+    # Programs that speak with a server on this machine do not ask a proxy for it.
+    doors = [(listening(int(port)), connect(port)) for port in ports.split(",") if port != "-"]
+    if proxy == "proxy":
+        door = listening(0)
+        doors.append((door, b""))
+        announce(door.getsockname()[1])
+    command = os.pidfd_open(os.getpid())
+    if os.fork() == 0:
+        if os.fork() == 0:  # twice, so that the command has no child that it knows nothing of
+            stay(path, doors, command)
+        os._exit(0)
+    os.wait()
+    for door, _ in doors:
+        door.close()
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        print(f"branchline: cannot run {argv[0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(127)
+
+
+def connect(port: str) -> bytes:
+    """What the proxy is asked for a port of the host's loopback."""
+    return f"CONNECT {LOOPBACK}:{port} HTTP/1.1\r\n\r\n".encode()
+
+
+def announce(port: int) -> None:
+    """Name the proxy in the variables that programs look at."""
+    url = f"http://{LOOPBACK}:{port}"
+    for name in VARIABLES:
+        os.environ[name] = os.environ[name.lower()] = url
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{LOOPBACK},localhost"
+    os.environ["NODE_USE_ENV_PROXY"] = "1"  # Node's own fetch does not look otherwise
+
+
+def listening(port: int) -> "_socket.socket":
+    """A listener on our loopback; port 0 is any."""
+    door = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    door.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    door.bind((LOOPBACK, port))
+    door.listen(128)
+    return door
+
+
+def stay(path: str, doors: "list[tuple[_socket.socket, bytes]]", command: int) -> None:
+    """Hand on until the command ends. What it is asked to do by signals is not asked of us."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    poll = select.poll()
+    for descriptor in (command, *(door.fileno() for door, _ in doors)):
+        poll.register(descriptor, select.POLLIN)
+    if command in dict(poll.poll()):  # until somebody comes: what follows would only take the command's time
+        return
+    import socket
+    import threading
+
+    for door, greeting in doors:
+        opened = socket.socket(fileno=door.detach())
+        threading.Thread(target=accept, args=(path, opened, greeting), daemon=True).start()
+    select.select([command], (), ())
+
+
+def accept(path: str, door: "socket.socket", greeting: bytes) -> None:
+    """Serve everyone who comes to one door."""
+    import threading
+
+    while True:
+        client, _ = door.accept()
+        threading.Thread(target=serve, args=(path, client, greeting), daemon=True).start()
+
+
+def serve(path: str, client: "socket.socket", greeting: bytes) -> None:
+    """Join one connection with one of the proxy's."""
+    import socket
+    import threading
+
+    try:
+        with client, socket.socket(socket.AF_UNIX) as outside:
+            outside.connect(path)
+            if greeting:
+                outside.sendall(greeting)
+                if not through(outside):
+                    return
+            back = threading.Thread(target=copy, args=(outside, client), daemon=True)
+            back.start()
+            copy(client, outside)
+            back.join()
+    except OSError:
+        return
+
+
+def through(outside: "socket.socket") -> bool:
+    """Whether the proxy says that the connection stands; its answer is taken in to the last byte and no further."""
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        byte = outside.recv(1)
+        if not byte:
+            return False
+        answer += byte
+    return answer.startswith(b"HTTP/1.1 200 ")
+
+
+def copy(source: "socket.socket", sink: "socket.socket") -> None:
+    """Hand on until the end of one side."""
+    try:
+        while data := source.recv(PIECE):
+            sink.sendall(data)
+        sink.shutdown(_socket.SHUT_WR)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    main()

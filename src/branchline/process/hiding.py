@@ -1,0 +1,155 @@
+"""What of the disk a sandbox hides, and what of that has to be shown all the same: tools, and what they were built of."""
+
+import os
+import pwd
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+COVERED = (
+    *("/home", "/root", "/tmp", "/var/tmp", "/run", "/mnt", "/media", "/var/mail", "/var/spool", "/var/log"),  # noqa: S108 - hidden, not used
+    *("/var/lib/docker", "/var/lib/containers", "/var/lib/kubelet", "/var/backups"),
+)
+"""Folders of other people and other programs. Sockets of daemons are in /run: read-only is no hindrance to a socket."""
+
+SYSTEM_SECRETS = (
+    *("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab"),
+    *("/etc/ssh", "/etc/ssl/private", "/etc/kubernetes", "/etc/rancher", "/etc/wireguard", "/etc/sudoers.d"),
+)
+
+HOME_SECRETS = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".kube", ".docker", ".netrc", ".git-credentials"),
+    *(".config/gh", ".config/hub", ".config/git/credentials", ".config/op", ".config/rclone", ".config/sops"),
+    *(".password-store", ".local/share/keyrings", ".local/share/kwalletd", ".pypirc", ".npmrc", ".yarnrc.yml"),
+    *(".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".terraform.d", ".vault-token", ".pgpass"),
+    *(".m2/settings.xml", ".m2/settings-security.xml", ".gradle/gradle.properties", ".nuget/NuGet", ".my.cnf"),
+    *(".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware"),
+    *(".config/microsoft-edge", ".config/vivaldi", ".config/opera", ".cache/mozilla", ".cache/google-chrome"),
+    *(".cache/chromium", ".cache/huggingface/token", ".cache/huggingface/stored_tokens", ".config/Bitwarden"),
+    *(".bash_history", ".zsh_history", ".python_history", ".node_repl_history", ".psql_history", ".lesshst"),
+)
+"""Hidden in a home even where a folder above them is shown."""
+
+TOOLS = (
+    *(
+        ".pyenv",
+        ".rbenv",
+        ".nodenv",
+        ".goenv",
+        ".jenv",
+        ".asdf",
+        ".nvm",
+        ".fnm",
+        ".volta",
+        ".sdkman",
+        ".rustup",
+        ".bun",
+    ),
+    *(".deno", ".ghcup", ".opam", ".dotnet", ".juliaup", ".npm-global", ".npm-packages", ".nix-profile", ".poetry"),
+    *(".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/mise"),
+    *(".local/share/fnm", ".local/share/pnpm", "miniconda3", "anaconda3", "miniforge3", "mambaforge", ".linuxbrew"),
+    *(".gitconfig", ".config/git"),
+)
+"""What a home has of programs and their settings, and no secrets in it."""
+
+CACHES = (".cache", ".cargo", ".npm", ".m2", ".gradle", ".nuget", ".yarn", "go")
+"""Folders of a home in which tools keep what they have downloaded or built."""
+
+PROGRAM_FOLDERS = frozenset({"bin", "sbin", ".bin", "shims"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """What is covered by an empty folder, what stands out of it again, and what is hidden in that once more.
+
+    `covers` are folders, `shows` pairs of a source and the place where it is seen, `secrets` folders or files; all
+    exist, are absolute, and have no links in them but the last part of a place.
+    """
+
+    home: Path
+    covers: tuple[Path, ...]
+    shows: tuple[tuple[Path, Path], ...]
+    secrets: tuple[Path, ...]
+    caches: tuple[Path, ...]
+
+    def covered(self, path: Path) -> bool:
+        """Whether a path cannot be seen."""
+        return _below(path, self.covers) and not _below(path, [place for _, place in self.shows])
+
+
+def hiding(environ: Mapping[str, str], *, show: Iterable[Path], hide: Iterable[Path]) -> Hiding:
+    """What to hide from programs with this environment; `show` and `hide` are the user's own paths, and the run's."""
+    home = _home(environ)
+    homes = sorted({home, Path(pwd.getpwuid(os.getuid()).pw_dir).resolve()})
+    own = [path.resolve() for path in hide if path.exists()]
+    covers = [*_there(map(Path, COVERED)), *(one for one in homes if one.is_dir() and one != Path("/")), *own]
+    covers = sorted({one for one in covers if one.is_dir()})
+    asked = [*show]
+    tools = [*_tools(environ, home), *(home / name for name in TOOLS), *_resolver()]
+    shows = dict.fromkeys(pair for path in (*tools, *asked) for pair in _sights(path) if _below(pair[1], covers))
+    found = [*_there(map(Path, SYSTEM_SECRETS)), *_there(one / name for one in homes for name in HOME_SECRETS)]
+    ordered = sorted(shows, key=lambda pair: len(pair[1].parts))
+    # What the user shows by its own name is no secret to him.
+    secrets = {*found} - {path.resolve() for path in asked} | {*own}
+    caches = _there(home / name for name in CACHES)
+    return Hiding(
+        home=home,
+        covers=tuple(covers),
+        shows=tuple(one for number, one in enumerate(ordered) if not _among(one, ordered[:number])),
+        secrets=tuple(sorted(secrets)),
+        caches=tuple(caches),
+    )
+
+
+def above(program: Path, home: Path) -> Path:
+    """The folder that has to be seen for a program to work: the one above its `bin`, unless that holds much else."""
+    folder = program.parent
+    mixed = home.is_relative_to(folder.parent) or folder.parent == home / ".local"
+    return folder.parent if folder.name in PROGRAM_FOLDERS and not mixed else folder
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir).resolve()
+
+
+def _there(paths: Iterable[Path]) -> list[Path]:
+    """Those that exist and that we could read: nobody has to be kept from what the system keeps us from."""
+    return [path.resolve() for path in paths if os.access(path, os.R_OK)]
+
+
+def _among(pair: tuple[Path, Path], others: Iterable[tuple[Path, Path]]) -> bool:
+    """Whether a source is seen at its place because a folder above it is."""
+    source, place = pair
+    return any(place.is_relative_to(there) and source == folder / place.relative_to(there) for folder, there in others)
+
+
+def _below(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _tools(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    """Folders of PATH with what belongs to them, and our own interpreter with its packages."""
+    for entry in environ.get("PATH", os.defpath).split(os.pathsep):
+        if os.path.isabs(entry):
+            yield Path(entry)
+            yield above(Path(entry).resolve() / "program", home)
+    yield from map(Path, (sys.prefix, sys.base_prefix))
+    yield Path(__file__).parents[1]
+    if "VIRTUAL_ENV" in environ:
+        yield Path(environ["VIRTUAL_ENV"])
+
+
+def _resolver() -> list[Path]:
+    """Where the names of nameservers stand: often a link into a folder that is hidden."""
+    return [Path("/etc/resolv.conf").resolve()]
+
+
+def _sights(path: Path) -> Iterator[tuple[Path, Path]]:
+    """A path as source and place; a link is seen where it stands, too."""
+    if path.exists():
+        real = path.resolve()
+        yield real, real
+        place = path.parent.resolve() / path.name
+        if place != real:
+            yield real, place

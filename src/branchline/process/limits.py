@@ -1,0 +1,171 @@
+"""Keeping a running attempt within its limits, and telling truly which of them it reached."""
+
+import errno
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from branchline.core.durations import seconds
+from branchline.core.limits import ProcessLimits
+from branchline.process.containment import Contained
+from branchline.process.growth import Growth
+from branchline.process.output import tail
+from branchline.process.usage import Processes, proportional, tree, usage
+
+MB = 1 << 20
+AUTO_SHARE = 0.9  # of the machine's memory
+TICK, NEAR_TICK = 0.2, 0.02  # seconds between two looks: usually, and past half of a limit
+CPU_SLACK, CPU_HARD = 2, 5  # seconds: who looks at the whole tree should be first, since only they know the whole
+TAIL = 4096
+_PROCESSES = Processes()
+
+
+def rlimits(limits: ProcessLimits) -> dict[str, tuple[int, int]]:
+    """The limits that the system itself can set for each process: the soft and the hard one.
+
+    None for memory: it would be one for addresses, of which some programs reserve far more than they use. None for the
+    number of processes: it would count those of all of the user's.
+    """
+    found = {}
+    if limits.cpu is not None:
+        # The soft one comes first: its signal tells the cause, which that of the hard one does not.
+        soft = math.ceil(seconds(limits.cpu)) + CPU_SLACK
+        found["RLIMIT_CPU"] = (soft, soft + CPU_HARD)
+    if limits.file_mb is not None:
+        found["RLIMIT_FSIZE"] = (limits.file_mb * MB, limits.file_mb * MB)
+    return found
+
+
+class Watch:
+    """Looks at a running attempt: its output, its processes, its disk space, and whatever else its owner looks at."""
+
+    def __init__(
+        self,
+        limits: ProcessLimits,
+        contained: Contained,
+        outputs: Sequence[int],
+        grows: Sequence[Path] = (),
+        also: Callable[[], str | None] | None = None,
+    ) -> None:
+        """`outputs`: descriptors of the files that it writes; `also` returns a reason of its own to end it."""
+        self._limits, self._contained, self._outputs, self._also = limits, contained, outputs, also
+        self._memory = _memory_limit(limits)
+        self._cpu = math.inf if limits.cpu is None else seconds(limits.cpu)
+        self._silence = None if limits.silence is None else seconds(limits.silence)
+        self._growth = Growth(grows, limits.disk_mb * MB) if grows and limits.disk_mb is not None else None
+        self._sampled = self._memory < math.inf or self._cpu < math.inf or limits.processes is not None
+        self._printed = 0
+        self._heard = time.monotonic()
+        self._near = False
+        self._due = self._heard + TICK
+        self._tick = NEAR_TICK
+        self.peak = 0  # bytes of memory
+        looks = (limits.output_mb, self._silence, self._growth, also)
+        self._blind = not self._sampled and all(one is None for one in looks)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look should come."""
+        return math.inf if self._blind else max(0.0, min(self._tick, self._due - time.monotonic()))
+
+    def look(self) -> str | None:
+        """The reason to end it now, if there is one."""
+        now = time.monotonic()
+        reason = self._output(now)
+        if reason is None and now >= self._due:
+            reason = self._look_around()
+            self._due = now + (NEAR_TICK if self._near else TICK)
+        return reason
+
+    def _look_around(self) -> str | None:
+        """What takes longer than to look at the output."""
+        reason = self._usage() if self._sampled else None
+        if reason is None and self._growth is not None and self._growth.exceeded():
+            reason = "disk_limit"
+        return reason or (self._also() if self._also is not None else None)
+
+    def _output(self, now: float) -> str | None:
+        sizes = [os.fstat(one).st_size for one in self._outputs]
+        most = math.inf if self._limits.output_mb is None else self._limits.output_mb * MB
+        if max(sizes) > most:
+            return "output_limit"
+        news = sum(sizes) - self._printed
+        # It may print a gigabyte a second: looked at often in the beginning, and whenever much has come.
+        self._tick = NEAR_TICK if news > most / 16 else min(TICK, self._tick * 2)
+        if news:
+            self._printed, self._heard = sum(sizes), now
+        return "silence" if self._silence is not None and now - self._heard >= self._silence else None
+
+    def cut(self) -> None:
+        """Take away what was printed past the limit while nobody looked."""
+        if self._limits.output_mb is not None:
+            for one in self._outputs:
+                if os.fstat(one).st_size > self._limits.output_mb * MB:
+                    os.ftruncate(one, self._limits.output_mb * MB)
+
+    def _usage(self) -> str | None:
+        processes, top = _PROCESSES.now(), self._contained.pid
+        members = tree(top, processes)
+        if self._contained.method == "group" and top in processes:  # elsewhere it is ours, not the command's
+            members.append(top)
+        used = usage(members, processes, top)
+        self.peak = max(self.peak, used.memory)
+        most = self._limits.processes or math.inf
+        near = max(used.memory / self._memory, used.cpu / self._cpu, used.processes / most)
+        self._near = near > 0.5
+        if used.processes > most:
+            return "process_limit"
+        if used.cpu > self._cpu:
+            return "cpu_limit"
+        # The quick sum counts shared memory once for each process; it is enough to acquit, not to condemn.
+        if used.memory > self._memory and proportional(members, processes) > self._memory:
+            return "memory_limit"
+        return None
+
+
+def _memory_limit(limits: ProcessLimits) -> float:
+    if limits.memory_mb is None:
+        return math.inf
+    if limits.memory_mb == "auto":
+        return AUTO_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return limits.memory_mb * MB
+
+
+def cause(limits: ProcessLimits, code: int, outputs: Sequence[Path], grows: Sequence[Path]) -> str | None:
+    """The limit that a process ran into by itself, of those that `rlimits` set; None if there is no sign of one.
+
+    `code` is its exit code, or less the number of its signal; a shell's code for a signal of its command counts as well.
+    """
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGXCPU and limits.cpu is not None:
+        return "cpu_limit"
+    if limits.file_mb is None or code == 0:
+        return None
+    most = limits.file_mb * MB
+    if any(_size(path) >= most for path in outputs):
+        return "output_limit"
+    if number == signal.SIGXFSZ:
+        return "file_limit"
+    # Where the signal is ignored a program only says so; it is believed if there is such a file.
+    said = os.strerror(errno.EFBIG).encode()
+    if any(said in tail(path, TAIL) for path in outputs) and _has_file_of(most, grows):
+        return "file_limit"
+    return None
+
+
+def _has_file_of(size: int, folders: Sequence[Path]) -> bool:
+    for folder in folders:
+        for place, _, names in os.walk(folder):
+            if any(_size(Path(place, name)) >= size for name in names):
+                return True
+    return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

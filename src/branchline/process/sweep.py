@@ -1,0 +1,63 @@
+"""The last net: finding processes by the name of their attempt, which stands in their environment."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+MARKER = "BRANCHLINE_ATTEMPT"
+OWN = "/git"  # ends the marker of a short command that we wait for
+_GRACE = 1.0  # seconds for an orphan to end when asked
+_OWN_GRACE = 2.0  # seconds for a short command of ours to finish before it is asked
+_LIMIT = 5.0  # seconds; a fork bomb may outrun us: give up rather than loop for ever
+
+
+def sweep(marker: str) -> int:
+    """End every process of ours whose environment says that it belongs to `marker`, and return how many.
+
+    `marker` is a whole marker or the first components of one: a run's id sweeps all attempts of that run.
+    They are asked, and killed a second later. A short command of ours (its marker ends in OWN) may finish first,
+    because a git that is stopped in the wrong moment leaves its locks behind.
+    It reads /proc; a system without one finds nothing.
+    """
+    seen: set[int] = set()
+    asked: set[int] = set()
+    began = time.monotonic()
+    while found := _marked(marker):
+        waited = time.monotonic() - began
+        if waited > _LIMIT:
+            break
+        for pid, own in found.items():
+            overdue = waited - (_OWN_GRACE if own else 0.0)
+            if overdue >= _GRACE or (overdue >= 0 and pid not in asked):
+                asked.add(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if overdue >= _GRACE else signal.SIGTERM)
+        seen.update(found)
+        time.sleep(0.005)
+    return len(seen)
+
+
+def living(marker: str) -> list[int]:
+    """The processes that `sweep` would end."""
+    return sorted(_marked(marker))
+
+
+def _marked(marker: str) -> dict[int, bool]:
+    """Return the processes that belong to `marker`, and whether each is a short command of our own."""
+    prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
+    found = {}
+    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        mark = _mark_of(entry, prefix) if entry.isdigit() and int(entry) != os.getpid() else None
+        if mark is not None:
+            found[int(entry)] = mark.endswith(OWN.encode())
+    return found
+
+
+def _mark_of(pid: str, prefix: bytes) -> bytes | None:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read().split(b"\0")
+    except OSError:  # gone, a zombie, or another user's
+        return None
+    return next((one for one in variables if one == prefix or one.startswith(prefix + b"/")), None)

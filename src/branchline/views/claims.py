@@ -1,0 +1,139 @@
+"""What a ledger says of git: which objects must be there, and where each ref that it names must be."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from branchline.core import decisions as d
+from branchline.core import events as e
+from branchline.core.graph import Task
+from branchline.core.states import State
+from branchline.views.record import Timed
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Where a ref must be: at `commit`, or at any with that `tree`, or whose first `parent` is that; else anywhere.
+
+    `seq` is the record that says so. `movers` are the steps (`execute/a`) and the tasks that may move it again.
+    """
+
+    seq: int
+    commit: str = ""
+    tree: str = ""
+    parent: str = ""
+    movers: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Claims:
+    """`refs` by full name, `objects` with the record that names each, `held`: (branch, commit, record) of what landed."""
+
+    run_id: str
+    refs: dict[str, Claim] = field(default_factory=dict)
+    objects: dict[str, int] = field(default_factory=dict)
+    held: list[tuple[str, str, int]] = field(default_factory=list)
+    _tasks: dict[str, Task] = field(default_factory=dict)
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _last: dict[str, str] = field(default_factory=dict)
+
+    def take(self, record: Timed) -> None:
+        """Take one record in; what an earlier one said of a ref counts until a task that may move it starts."""
+        seq, event = record.seq, record.event
+        for oid in _objects(event):
+            self.objects.setdefault(oid, seq)
+        match event:
+            case e.RunStarted(tasks=tasks):
+                self._add(tasks)
+                self._last[""] = str(event.pins.get("base", ""))
+            case e.TasksAdded(tasks=tasks):
+                self._add(tasks)
+            case e.Transition(new_state=State.RUNNING):
+                self._begin(event)
+            case e.Transition(new_state=State.FAILED, outputs={"repair": name, "tree": tree, "tip": tip}):
+                self.refs[self._own(f"conflict/{name}")] = Claim(
+                    seq, tree=tree, parent=tip, movers=_movers("", "merge")
+                )
+            case e.Transition(new_state=State.COMPLETED):
+                self._complete(event, seq)
+            case _:
+                self.refs.update(self._said(event, seq))
+
+    def _add(self, tasks: Iterable[Task]) -> None:
+        self._tasks.update((task.id, task) for task in tasks)
+
+    def _begin(self, event: e.Transition) -> None:
+        task = self._tasks[event.task_id]
+        self._attempts[task.id] = event.attempt
+        moving = {task.id, f"{task.step}/{task.workstream}"}
+        self.refs = {name: claim for name, claim in self.refs.items() if not moving & claim.movers}
+
+    def _complete(self, event: e.Transition, seq: int) -> None:
+        """A checkpoint stands on what its step made, or on the base."""
+        task = self._tasks[event.task_id]
+        if not task.step or task.checkpoint is None or task.checkpoint == "codegate":
+            return
+        made = self._last.get(f"{task.step}/{task.workstream}") or self._last[""]
+        name = task.checkpoint + (f"/{task.workstream}" if task.workstream else "")
+        self.refs[self._own(f"checkpoint/{name}")] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
+
+    def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
+        match event:
+            case e.WorktreesReady(workstream=name, base=base):
+                yield self._own(f"base/{name}"), Claim(seq, commit=base, movers=_movers(name, "worktrees"))
+            case e.ExecuteWsComplete(task_id=task_id, tree=tree):
+                yield self._own(f"attempts/{task_id}/{self._attempts[task_id]}"), Claim(seq, tree=tree)
+            case e.Codegate(given=given, batch=batch, tree=tree) if given:
+                yield self._own(f"gate/{batch}"), Claim(seq, tree=tree, movers=frozenset({event.task_id}))
+            case e.WsCheckpoint(workstream=name, commit=commit, tree=tree):
+                at = Claim(seq, commit, tree, movers=_movers(name, "worktrees", "execute", "consume"))
+                yield f"refs/heads/feature/{name}-{self.run_id}", at
+                yield self._own(f"checkpoint/codegate/{name}"), Claim(seq, commit, movers=_movers(name, "consume"))
+            case e.ValidateWsPass(workstream=name, commit=commit):
+                self._last[f"validate/{name}"] = commit
+            case e.IntegrationComplete(branch=branch, commit=commit):
+                self._last["merge/"] = commit
+                yield f"refs/heads/{branch}", Claim(seq, commit, movers=_movers("", "merge", "ship"))
+            case e.ShipComplete():
+                yield from self._shipped(event, seq)
+            case e.WorktreeSaved(ref=ref, commit=commit) if ref:
+                yield ref, Claim(seq, commit)
+            case d.RolledBack(target=target, commit=commit):
+                self.held.append((target, commit, seq))
+                yield self._own("rollback"), Claim(seq, commit)
+
+    def _shipped(self, event: e.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
+        self._last["ship/"] = event.commit
+        yield f"refs/heads/integration/{self.run_id}", Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
+        if event.target:
+            self.held.append((event.target, event.commit, seq))
+        if event.tag:
+            yield f"refs/tags/{event.tag}", Claim(seq, event.commit)
+
+    def _own(self, name: str) -> str:
+        return f"refs/branchline/{self.run_id}/{name}"
+
+
+def claims(run_id: str, records: Iterable[Timed]) -> Claims:
+    """All that the records of a run, from its first on, say of git."""
+    found = Claims(run_id)
+    for record in records:
+        found.take(record)
+    return found
+
+
+def _movers(workstream: str, *steps: str) -> frozenset[str]:
+    return frozenset(f"{step}/{workstream}" for step in steps)
+
+
+def _objects(event: e.AnyEvent) -> Iterator[str]:
+    match event:
+        case e.RunStarted(pins=pins) if "base" in pins:
+            yield str(pins["base"])
+        case e.WorktreesReady(base=oid) | e.ExecuteWsComplete(tree=oid) | e.Codegate(tree=oid):
+            yield oid
+        case d.ApprovalNeeded(tree=oid) | e.ValidateWsFail(commit=oid) | e.CiStatus(commit=oid):
+            yield oid
+        case e.WsCheckpoint(commit=oid) | e.ValidateWsPass(commit=oid) | e.IntegrationComplete(commit=oid):
+            yield oid
+        case e.ShipComplete(commit=oid) | d.RolledBack(commit=oid):
+            yield oid

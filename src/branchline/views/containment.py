@@ -1,0 +1,17 @@
+"""What held the processes of a run together, as its ledger tells."""
+
+from collections.abc import Iterable, Iterator
+
+from branchline.core.events import AgentCalled
+from branchline.core.limits import WEAK
+from branchline.core.run_state import RunState
+from branchline.views.record import Timed
+from branchline.views.text import wrapped
+
+
+def containment_sections(records: Iterable[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
+    """What a recap has to say aloud: processes could get away."""
+    called = {record.event.containment for record in records if isinstance(record.event, AgentCalled)}
+    told = {record.outputs.get("containment") for record in state.current().values() if record.task.step == "preflight"}
+    if "group" in called | told:
+        yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

@@ -1,0 +1,61 @@
+"""What waits for a person: which trees, why, and what to type."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from branchline.core.decisions import Concern
+from branchline.core.run_state import RunState
+from branchline.views.text import table
+
+SHOWN = 12
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that only a person's word keeps from starting, the tree that it is about, and the one to compare it with."""
+
+    task_id: str
+    workstream: str
+    tree: str
+    base: str
+    concerns: tuple[Concern, ...]
+    more: int
+
+
+def waiting(state: RunState) -> tuple[Waiting, ...]:
+    """All that waits, by task id."""
+    return tuple(
+        Waiting(
+            task_id=name,
+            workstream=need.workstream,
+            tree=need.tree,
+            base=need.base,
+            concerns=need.concerns,
+            more=need.more,
+        )
+        for name, need in state.waiting.items()
+    )
+
+
+def waiting_lines(found: Iterable[Waiting]) -> list[str]:
+    """A table: each task with its concerns, a line each; those that are too many to read are counted."""
+    rows = []
+    for one in found:
+        told = [f"{concern.path} {concern.reason}".lstrip() for concern in one.concerns[:SHOWN]]
+        if left := len(one.concerns[SHOWN:]) + one.more:
+            told.append(f"and {left} more")
+        rows += [(one.task_id if number == 0 else "", text) for number, text in enumerate(told)]
+    return table(rows)
+
+
+def decisions(run_id: str, found: Iterable[Waiting]) -> list[str]:
+    """What to type, for each: to look at it, to say yes, to say no."""
+    lines = []
+    for one in found:
+        shown = f"branchline diff {run_id} {one.workstream}".rstrip()
+        lines += [
+            f"  {shown}",
+            f"  branchline approve {run_id} {one.task_id}",
+            f"  branchline reject {run_id} {one.task_id}",
+        ]
+    return lines

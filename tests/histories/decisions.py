@@ -1,0 +1,67 @@
+"""What the core makes of a ledger, record by record: a digest of the state, and what it decides then. One line each."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from branchline.core.run_state import RunState
+from branchline.core.scheduler import decide, wake_at
+from branchline.ledger.log import verified
+
+HERE = Path(__file__).parent
+DIGITS = 16
+
+
+def ledgers() -> list[Path]:
+    """The canned ledgers, of every release."""
+    return sorted(HERE.glob("*.jsonl"))
+
+
+def decisions(ledger: Path) -> Iterator[str]:
+    """`number digest commands`, as a run that had come so far would have decided at the time of that record."""
+    data = ledger.read_bytes()
+    reading = verified(data, None, json.loads(data.split(b"\n", 1)[0])["run_id"])
+    assert reading.ok, reading.fault
+    state = RunState()
+    for record in reading.records:
+        state.apply(record.event)
+        wanted = [_words(command) for command in decide(state, record.at)]
+        due = wake_at(state, record.at)
+        yield " ".join([str(record.seq), digest(state), *wanted, *([] if due is None else [f"wake({due})"])])
+
+
+def digest(state: RunState) -> str:
+    """What decides about a run, and nothing that a later version adds to it."""
+    tasks = {
+        name: [r.state, r.attempt, r.reason, r.error_class, r.retryable, r.retry_at, r.ended, r.lost, r.doomed]
+        for name, r in state.records.items()
+    }
+    account = state.spending.total
+    told = {
+        "tasks": tasks,
+        "outputs": {name: record.outputs for name, record in state.records.items()},
+        "dependencies": {name: record.task.dependencies for name, record in state.records.items()},
+        "sets": [sorted(one) for one in (state.ready, state.running, state.failed, state.doomed)],
+        "latest": state.latest,
+        "open": state.open,
+        "stop": [state.cancel_requested, state.stopped_by, state.plan_waits],
+        "money": [round(account.spent, 6), {k: round(v, 6) for k, v in sorted(account.reserved.items())}],
+        "end": None if state.end is None else [state.end.status, state.end.exit_code, state.end.reason],
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def _words(command: Any) -> str:
+    """`StartAttempt(task_001_preflight,1)`; a round by its new tasks."""
+    if hasattr(command, "round"):
+        return f"OpenRound({','.join(task.id for task in command.round.tasks)})"
+    fields = [_plain(value) for value in msgspec.structs.astuple(command) if value not in (None, False, "")]
+    return f"{type(command).__name__}({','.join(fields)})"
+
+
+def _plain(value: object) -> str:
+    return str(value).replace(" ", "_")
