@@ -91,7 +91,7 @@ FILES = (
     Attack("folder-collision", "mkdir SRC; echo x > SRC/y.py", reason="the same as 'src'"),
     Attack("unicode-collision", "echo 1 > \"$(printf 'caf\\303\\251')\"; echo 2 > \"$(printf 'cafe\\314\\201')\"", reason="the same as"),
     Attack("ntfs-names", "echo x > aux.txt; echo x > 'a:b'; echo x > 'dot.'; echo x > COM1", "lands", files=("aux.txt", "a:b", "dot.", "COM1")),
-    Attack("newline-name", "echo x > \"$(printf 'a\\nb\\t\\\"c')\"; echo y > -rf; echo z > --help", "lands", files=('a\nb\t"c', "-rf", "--help")),
+    Attack("newline-name", "echo x > \"$(printf 'a\\nb\\t\"c')\"; echo y > -rf; echo z > --help", "lands", files=('a\nb\t"c', "-rf", "--help")),
     Attack("escape-name", "echo x > \"$(printf 'e\\033]0;owned\\007')\"", "lands", files=("e\x1b]0;owned\x07",)),
     Attack("bytes-name", "echo x > \"$(printf 'b\\377\\376')\"", "lands", files=("b\udcff\udcfe",)),
     Attack("deep", "p=.; for i in $(seq 1 60); do p=$p/$(printf 'd%.0s' $(seq 1 60)); done; mkdir -p $p && echo x > $p/f; echo x > x.txt", "any", files=("x.txt", "ddd*/f")),

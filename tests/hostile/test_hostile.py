@@ -44,7 +44,7 @@ def everything(root: Path) -> dict[str, tuple[int, bytes]]:
 def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Project, Ran]:
     """Run the attacks beside good workstreams; whatever they are, nothing of the user's may change."""
     project = Project.make(tmp_path / "p", {"README.md": "# A project\n", "src/x.py": "x = 1\n", "old.txt": "o\n"})
-    project.patience = 500
+    project.patience = 1500
     project.git("branch", "side")
     project.git("tag", "v1")
     outside, canary, home = tmp_path / "outside.txt", tmp_path / "canary", tmp_path / "home"

@@ -212,7 +212,7 @@ def environ_of(process: Path) -> bytes:
 
 def test_what_an_agent_had_said_when_its_coordinator_was_killed_is_kept(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
-    said = [write("a.txt", "a\n"), {"run": ["sh", "-c", "echo $$ >&2; sleep 0.5"]}]
+    said = [write("a.txt", "a\n"), {"run": ["sh", "-c", "date +%N >&2; sleep 0.5"]}]
     plan_file, config = project.request({"workstreams": [workstream("a", *said)]})
     log = project.root / ".runs" / SEAM["BRANCHLINE_RUN_ID"] / "attempts" / "task_005_execute_a.1" / "stderr.log"
     run = [sys.executable, "-m", "branchline", "run", "--plan", str(plan_file), "--config", str(config), "--yes"]

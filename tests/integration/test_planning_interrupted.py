@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from processes import running, token
 from support import SEAM, Json, Project, sh, write
 from witness import assert_untouched, see
 
@@ -58,35 +59,25 @@ def soon(true: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, reaped or not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
-
-
 def facts(project: Project, event: str) -> list[Json]:
     return [r["context"] for r in project.records() if r["event"] == event]
 
 
-def hang_once(folder: Path) -> Json:
-    """The first time, hang after leaving one's process id; the next times, do nothing."""
-    return sh(f"test -e {folder}/pid || {{ echo $$ > {folder}/pid.new; mv {folder}/pid.new {folder}/pid; sleep 300; }}")
+def hang_once(folder: Path, long: str) -> Json:
+    """The first time, hang; the next times, do nothing."""
+    return sh(f"test -e {folder}/began || {{ touch {folder}/began; sleep {long}; }}")
 
 
 def test_killed_while_the_planner_works_then_resumed(project: Project, tmp_path: Path) -> None:
     before = see(project)
-    process = begin(project, *request(project, hang_once(tmp_path)), "--yes")
-    soon((tmp_path / "pid").exists)
+    process = begin(project, *request(project, hang_once(tmp_path, long := token())), "--yes")
+    soon((tmp_path / "began").exists)
     process.kill()
     process.communicate()
-    planner = int((tmp_path / "pid").read_text())
     assert_untouched(project, before)
     done = project.branchline("resume", "--json")
     assert done.code == 0, done.err
-    assert gone(planner), "the planner that was left behind is ended"
+    assert running(long) == [], "the planner that was left behind is ended"
     assert [w["id"] for w in done.json["workstreams"]] == ["a", "b"]
     assert len(facts(project, "plan_proposed")) == len(facts(project, "plan_complete")) == 1
     assert not list((project.root / ".runs" / done.json["run_id"] / "scratch").glob("task_003*"))
@@ -95,13 +86,13 @@ def test_killed_while_the_planner_works_then_resumed(project: Project, tmp_path:
 
 def test_cancelled_while_the_planner_works(project: Project, tmp_path: Path) -> None:
     before = see(project)
-    process = begin(project, *request(project, hang_once(tmp_path)), "--yes")
-    soon((tmp_path / "pid").exists)
+    process = begin(project, *request(project, hang_once(tmp_path, long := token())), "--yes")
+    soon((tmp_path / "began").exists)
     assert project.branchline("cancel").code == 0
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     assert json.loads(out)["status"] == "cancelled"
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert running(long) == []
     assert_untouched(project, before)
     assert project.git("branch", "--list") == "* main"
     assert list((project.root / ".runs").glob("*/artifacts/archive.json"))

@@ -153,3 +153,24 @@ def test_protected_paths_and_many_deletions_can_be_rejected(tmp_path: Path) -> N
     assert "allow_protected" in said["ci"]["output"]
     assert "ci.txt" not in said["ci"]["output"]
     assert "2 files deleted, more than merge.max_deleted_files (1)" in said["purge"]["output"]
+
+
+def test_what_landed_as_the_coordinator_died_has_landed_though_the_run_is_cancelled(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    assert project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"ship": {"mode": "merge"}}).code == 0
+    run_id = project.records()[0]["run_id"]
+    ledger = project.root / ".runs" / run_id / "logs" / "run.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    began = next(n for n, line in enumerate(lines) if "_ship" in line and '"new_state":"RUNNING"' in line)
+    ledger.write_text("".join(lines[: began + 1]))
+    ledger.with_name("run.head").unlink()
+    project.git("update-ref", "-d", f"refs/branchline/{run_id}/head")
+    skipped = project.branchline("resume", "--skip", "task_012_ship")
+    assert skipped.code == 2
+    assert "task task_012_ship had begun, and may be done" in skipped.err
+    assert project.branchline("cancel").code == 0
+    end = project.records()[-1]
+    assert (end["event"], end["context"]["status"]) == ("run_end", "succeeded")
+    assert [r["context"]["commit"] for r in project.records() if r["event"] == "ship_complete"] == [
+        project.git("rev-parse", "main")
+    ]

@@ -5,7 +5,7 @@ from branchline.core.outcome import workstream_outcomes
 from branchline.core.run_state import RunState
 from simulated.fate import require
 from simulated.monitor import CENT, Monitor
-from simulated.steps import World
+from simulated.world import World
 
 EXITS = {"succeeded": 0, "partial": 5, "failed": 1, "cancelled": 1}
 

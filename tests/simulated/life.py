@@ -26,8 +26,9 @@ from simulated.ends import check_end, check_money
 from simulated.fate import BrokenInvariant, Died, Fate, require
 from simulated.git import Twin
 from simulated.monitor import Monitor
-from simulated.steps import World, accepted, jobs
+from simulated.steps import accepted, jobs
 from simulated.story import START, TARGET, story
+from simulated.world import World
 
 PATHS = RunPaths(Path("/simulated"), "SIM")
 MOST_LIVES, MOST_TURNS = 40, 20_000

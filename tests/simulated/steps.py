@@ -4,24 +4,18 @@ What an agent makes is told by words: `bad` is rejected by the batch's gates, `f
 alone and fail together, `red` fails CI.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Callable
 
 import msgspec
 
 from branchline.core.budget import Purse
-from branchline.core.decisions import ApprovalDecided, ApprovalNeeded
+from branchline.core.decisions import ApprovalNeeded
 from branchline.core.events import (
-    AgentCalled,
-    CiStatus,
     Codegate,
     ExecuteWsComplete,
-    IntegrationComplete,
     MergeQueue,
     PlanComplete,
     PlanProposed,
-    ShipComplete,
     ValidateWsFail,
     ValidateWsPass,
     WorktreesReady,
@@ -31,122 +25,17 @@ from branchline.core.graph import Task
 from branchline.core.pipeline import merge_order
 from branchline.core.plan import Plan
 from branchline.core.result import Failure, Result, StepFailed, Success
-from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.run_state import RunState
 from branchline.engine.drivers.base import Job
 from branchline.process.spawn import KillSwitch
-from branchline.steps.approving import refuse_rejected, require_approved
-from branchline.steps.context import StepContext, latest_records
+from branchline.steps.approving import require_approved
+from branchline.steps.context import latest_records
 from branchline.steps.scope import conflict_of, starting_tree
 from simulated.driver import SimSwitch
-from simulated.fate import Fate, require
-from simulated.git import Twin
-from simulated.story import BASE, CLASSES, TARGET, Story, as_json
-
-INTEGRATION = "refs/heads/integration"
-
-
-@dataclass(slots=True)
-class World:
-    """All that outlives a coordinator, but for its disk. `tested`: commits that CI passed; `landed`: what was shipped.
-
-    `paid` is what agents really took, in US dollars, by workstream; `taken_in` the commits of its batches, as recorded,
-    `starts` the tree that its repair has to begin with, `shipped` the commits of recorded ships.
-    """
-
-    fate: Fate
-    story: Story
-    git: Twin
-    base: str = ""
-    tested: set[str] = field(default_factory=set)
-    landed: list[str] = field(default_factory=list)
-    worktrees: set[str] = field(default_factory=set)
-    paid: dict[str, float] = field(default_factory=dict)
-    taken_in: dict[str, list[str]] = field(default_factory=dict)
-    starts: dict[str, str] = field(default_factory=dict)
-    shipped: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.base = self.git.commit(self.git.tree({"README": "base"}), (), BASE)
-        self.git.refs[TARGET] = self.base
-
-    def pay(self, workstream: str, dollars: float) -> None:
-        """Money goes as soon as an agent works, whether or not anybody hears of it."""
-        self.paid[workstream] = self.paid.get(workstream, 0.0) + dollars
-
-
-@dataclass(slots=True)
-class Ground:
-    """What the real steps' questions are answered from."""
-
-    repo: Twin
-
-
-@dataclass(slots=True)
-class Context:
-    """One attempt of one step. What `steps.scope` and `steps.approving` ask of theirs, it answers too."""
-
-    world: World
-    run: Ground
-    task: Task
-    attempt: int
-    plan: Plan | None
-    records: Mapping[tuple[str, str], TaskRecord]
-    purse: Purse
-    paid: bool
-    plan_waits: bool
-    decision: ApprovalDecided | None
-    kill: KillSwitch
-    calls: list[AgentCalled] = field(default_factory=list)
-
-    def outputs(self, step: str, workstream: str | None = None) -> Mapping[str, Any]:
-        record = self.records.get((step, self.task.workstream if workstream is None else workstream))
-        return record.outputs if record else {}
-
-    def completed(self, step: str, workstream: str) -> bool:
-        record = self.records.get((step, workstream))
-        return record is not None and record.state == "COMPLETED"
-
-    @property
-    def surely(self) -> bool:
-        """Whether nothing goes wrong by chance: a ship that a lost attempt has done is only looked at."""
-        unrecorded = self.world.landed[-1:] not in ([], self.world.shipped[-1:])
-        return self.task.step == "archive" or (self.task.step == "ship" and unrecorded)
-
-    @property
-    def real(self) -> StepContext:
-        """Itself, for functions that take the real one."""
-        return cast("StepContext", self)
-
-    def call(self) -> None:
-        """One agent or two, the second in the first one's place; they keep to their purse."""
-        chance = self.world.fate.chance
-        for _ in range(chance.choice((1, 1, 2)) if self.paid else 1):
-            left = self.purse.left
-            spent = chance.choice((0.0, 0.5, 1.0)) * (0.25 if left is None else left)
-            told = None if chance.random() < 0.05 else spent
-            if self.paid:
-                self.world.pay(self.task.workstream, spent)
-            self.purse.pay(told)
-            self.calls.append(_called(self.task, self.attempt, told))
-            self.world.fate.effect()
-            if told is None:
-                break
-
-
-def _called(task: Task, attempt: int, cost: float | None) -> AgentCalled:
-    return AgentCalled(
-        task_id=task.id,
-        attempt=attempt,
-        role="editor",
-        agent="a",
-        model="m",
-        status="ok",
-        usage={} if cost is None else {"cost_usd": cost},
-        milliseconds=1,
-        folder="",
-        workstream=task.workstream,
-        round=task.round,
-    )
+from simulated.fate import require
+from simulated.merging import merge, pr_ci, ship
+from simulated.story import CLASSES, as_json
+from simulated.world import Context, Ground, World
 
 
 def jobs(world: World) -> Callable[[Task, int, RunState], Job]:
@@ -341,138 +230,6 @@ def _merge_prep(ctx: Context) -> Result:
     return Success({"eligible": len(order), "order": order, "excluded": excluded}, (fact,))
 
 
-@dataclass(slots=True)
-class Merge:
-    """A merge result, as `steps.merging.Integration`."""
-
-    commit: str
-    merged: list[str] = field(default_factory=list)
-    dropped: dict[str, str] = field(default_factory=dict)
-    conflict: dict[str, Any] = field(default_factory=dict)
-
-    def outputs(self) -> dict[str, Any]:
-        return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
-
-
-def _merged(ctx: Context, base: str, *, repair: bool) -> Merge | Failure:
-    """The queue in its order, without those that conflict and those that fail together with what is before them."""
-    assert ctx.plan is not None
-    git, result = ctx.world.git, Merge(base)
-    for name in ctx.outputs("merge_prep", "")["order"]:
-        if lost := [d for d in ctx.plan.workstream(name).depends_on if d in result.dropped]:
-            result.dropped[name] = f"it builds on {lost[0]}"
-            continue
-        commit = str(ctx.outputs("consume", name)["commit"])
-        outside = {one for one in ctx.plan.ids if one not in result.merged}
-        if _held(ctx.world, base, commit, outside - {name}):
-            result.dropped[name] = "it holds the work of another that is not merged"
-            continue
-        made, clash = git.merge(result.commit, commit, f"merge {name}")
-        if not clash and sum(text.startswith("odd") for text in git.files(made).values()) > 1:
-            result.dropped[name] = "it fails together with what is before it"
-        elif not clash:
-            result.commit = made
-            result.merged.append(name)
-        elif ctx.world.story.on_conflict == "abort":
-            return Failure(f"{name} conflicts in {clash}", "conflict", retryable=False)
-        elif repair and ctx.records["execute", name].task.round <= ctx.world.story.started.policy.repair_rounds:
-            result.conflict = {"repair": name, "tree": made, "tip": result.commit, "commit_of": commit}
-            return result
-        else:
-            result.dropped[name] = f"it conflicts in {clash}"
-    return result
-
-
-def _held(world: World, base: str, commit: str, outside: set[str]) -> bool:
-    theirs = [one for name in outside for one in world.taken_in.get(name, ())]
-    return any(world.git.is_ancestor(one, commit) and not world.git.is_ancestor(one, base) for one in theirs)
-
-
-def _merge(ctx: Context) -> Result:
-    result = _merged(ctx, ctx.world.base, repair=ctx.world.story.on_conflict == "repair")
-    if isinstance(result, Failure):
-        return result
-    if result.conflict:
-        return Failure("a conflict", "conflict", retryable=False, outputs=result.conflict)
-    if not result.merged:
-        return Failure("no workstream could be merged", "no_merges", retryable=False)
-    ctx.world.git.put_ref(INTEGRATION, result.commit)
-    fact = IntegrationComplete(
-        task_id=ctx.task.id,
-        branch=INTEGRATION,
-        commit=result.commit,
-        merged=tuple(result.merged),
-        dropped=result.dropped,
-    )
-    if not ctx.world.story.asked:
-        return Success(result.outputs(), (fact,))
-    tree = ctx.world.git.tree_of(result.commit)
-    need = ApprovalNeeded(task_id=ctx.task.id, step="ship", tree=tree, base="", concerns=())
-    return Success({**result.outputs(), "approval": True}, (fact, need))
-
-
-def _ci(ctx: Context, commit: str) -> bool:
-    ctx.world.fate.effect()
-    files = ctx.world.git.files(commit)
-    if any(text.startswith("red") for text in files.values()):
-        return False
-    ctx.world.tested.add(commit)
-    return True
-
-
-def _pr_ci(ctx: Context) -> Result:
-    commit = str(ctx.outputs("merge", "")["commit"])
-    passed = _ci(ctx, commit)
-    fact = CiStatus(task_id=ctx.task.id, commit=commit, verdict="passed" if passed else "failed", report="")
-    if passed:
-        return Success({"commit": commit}, (fact,))
-    return Failure("CI: red", "ci_red", retryable=False, facts=(fact,))
-
-
-def _ship(ctx: Context) -> Result:
-    """What was tested lands by compare-and-swap; if the target moved, what is merged with it is tested first."""
-    world, outputs = ctx.world, ctx.outputs("merge", "")
-    result = Merge(str(outputs["commit"]), list(outputs["merged"]), dict(outputs["dropped"]))
-    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
-        return Failure("CI saw another commit", "untested", retryable=False)
-    refuse_rejected(ctx.real)
-    if outputs.get("approval"):
-        require_approved(ctx.real, world.git.tree_of(result.commit))
-    if world.story.ship == "merge":
-        tip = world.git.refs[TARGET]
-        if not world.git.is_ancestor(result.commit, tip):
-            if there := _landed_anew(ctx, result, tip):
-                return _shipped(ctx, there)
-            if not world.git.is_ancestor(tip, result.commit):
-                anew = _merged(ctx, tip, repair=False)
-                if isinstance(anew, Failure) or not anew.merged or not _ci(ctx, anew.commit):
-                    return Failure("the target moved, and nothing merges with it", "no_merges", retryable=False)
-                result = anew
-            if ctx.kill.reason is not None:
-                return Failure("it was ended before anything landed", ctx.kill.reason)
-            if not world.git.swap_ref(TARGET, result.commit, tip):
-                return Failure("the target moved", "target_moved")
-            require(result.commit in world.tested, f"{result.commit} landed untested")
-            world.landed.append(result.commit)
-            if world.fate.happens(world.story.deadly / 5):
-                world.fate.revive(0)  # dead before anybody writes down that it landed
-    return _shipped(ctx, result)
-
-
-def _landed_anew(ctx: Context, result: Merge, tip: str) -> Merge | None:
-    order, git = ctx.outputs("merge_prep", "")["order"], ctx.world.git
-    inside = [name for name in order if git.is_ancestor(str(ctx.outputs("consume", name)["commit"]), tip)]
-    if not inside or (ctx.kill.reason is None and not set(result.merged) <= set(inside)):
-        return None
-    return Merge(tip, inside, {name: result.dropped.get(name, "not yet") for name in order if name not in inside})
-
-
-def _shipped(ctx: Context, result: Merge) -> Result:
-    ctx.world.worktrees.clear()
-    ctx.world.fate.effect()
-    return Success(result.outputs(), (ShipComplete(task_id=ctx.task.id, target=TARGET, commit=result.commit),))
-
-
 STEPS: dict[str, Callable[[Context], Result]] = {
     "preflight": _nothing,
     "run_init": _nothing,
@@ -483,8 +240,8 @@ STEPS: dict[str, Callable[[Context], Result]] = {
     "consume": _consume,
     "validate": _validate,
     "merge_prep": _merge_prep,
-    "merge": _merge,
-    "pr_ci": _pr_ci,
-    "ship": _ship,
+    "merge": merge,
+    "pr_ci": pr_ci,
+    "ship": ship,
     "archive": _nothing,
 }

@@ -36,21 +36,21 @@ class Stray:
         return digest(b"%s %d\0%s" % (self.kind.encode(), len(self.data), self.data)).hexdigest() == self.oid
 
 
-def loose_since(repo: Repo, since: int) -> list[str]:
-    """The loose objects that came or changed after `since`, in nanoseconds since 1970 by the file system's clock."""
-    found = []
+def loose_since(repo: Repo, since: int) -> dict[str, int]:
+    """The loose objects that came or changed after `since`, and when, in nanoseconds by the file system's clock."""
+    found: dict[str, int] = {}
     for folder in os.scandir(repo.common_dir / "objects"):
         if len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
-            found += [folder.name + one.name for one in os.scandir(folder.path) if _is_new(one, since)]
-    return sorted(found)
+            found |= {folder.name + one.name: at for one in os.scandir(folder.path) if (at := _changed(one)) >= since}
+    return dict(sorted(found.items()))
 
 
-def _is_new(entry: os.DirEntry[str], since: int) -> bool:
+def _changed(entry: os.DirEntry[str]) -> int:
+    """When an object's file changed: by the one time that an agent cannot set. 0 for what is none."""
     try:
-        # The time of change, because an agent can set the other two.
-        return bool(_LOOSE.fullmatch(entry.name)) and entry.stat(follow_symlinks=False).st_ctime_ns >= since
+        return entry.stat(follow_symlinks=False).st_ctime_ns if _LOOSE.fullmatch(entry.name) else 0
     except FileNotFoundError:
-        return False
+        return 0
 
 
 def read_strays(repo: Repo, oids: Sequence[str]) -> Iterator[Stray]:

@@ -63,7 +63,7 @@ class Screening(Inspector):
         self._clean: set[str] = set()  # blobs: gates ask for the same tree again and again
         self.gone: set[str] = set()  # objects that were taken out; an agent at work may still build on them
         self.turn = threading.Lock()  # of those who take objects out
-        self.seen: set[str] = set()  # objects of any kind that an agent's git may have made, without a secret
+        self.seen: set[tuple[str, int]] = set()  # objects that an agent's git may have made, without a secret, and when
 
     def __call__(self, intake: Intake) -> list[Flaw]:
         """What must not come in, and why."""

@@ -1,0 +1,146 @@
+"""Twins of the steps that merge, test what was merged, and ship it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from branchline.core.decisions import ApprovalNeeded
+from branchline.core.events import CiStatus, IntegrationComplete, ShipComplete
+from branchline.core.result import Failure, Result, Success
+from branchline.steps.approving import refuse_rejected, require_approved
+from simulated.fate import require
+from simulated.story import TARGET
+from simulated.world import Context, World
+
+INTEGRATION = "refs/heads/integration"
+
+
+@dataclass(slots=True)
+class Merge:
+    """A merge result, as `steps.merging.Integration`."""
+
+    commit: str
+    merged: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    conflict: dict[str, Any] = field(default_factory=dict)
+
+    def outputs(self) -> dict[str, Any]:
+        return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
+
+
+def _merged(ctx: Context, base: str, *, repair: bool) -> Merge | Failure:
+    """The queue in its order, without those that conflict and those that fail together with what is before them."""
+    assert ctx.plan is not None
+    git, result = ctx.world.git, Merge(base)
+    for name in ctx.outputs("merge_prep", "")["order"]:
+        if lost := [d for d in ctx.plan.workstream(name).depends_on if d in result.dropped]:
+            result.dropped[name] = f"it builds on {lost[0]}"
+            continue
+        commit = str(ctx.outputs("consume", name)["commit"])
+        outside = {one for one in ctx.plan.ids if one not in result.merged}
+        if _held(ctx.world, base, commit, outside - {name}):
+            result.dropped[name] = "it holds the work of another that is not merged"
+            continue
+        made, clash = git.merge(result.commit, commit, f"merge {name}")
+        if not clash and sum(text.startswith("odd") for text in git.files(made).values()) > 1:
+            result.dropped[name] = "it fails together with what is before it"
+        elif not clash:
+            result.commit = made
+            result.merged.append(name)
+        elif ctx.world.story.on_conflict == "abort":
+            return Failure(f"{name} conflicts in {clash}", "conflict", retryable=False)
+        elif repair and ctx.records["execute", name].task.round <= ctx.world.story.started.policy.repair_rounds:
+            result.conflict = {"repair": name, "tree": made, "tip": result.commit, "commit_of": commit}
+            return result
+        else:
+            result.dropped[name] = f"it conflicts in {clash}"
+    return result
+
+
+def _held(world: World, base: str, commit: str, outside: set[str]) -> bool:
+    theirs = [one for name in outside for one in world.taken_in.get(name, ())]
+    return any(world.git.is_ancestor(one, commit) and not world.git.is_ancestor(one, base) for one in theirs)
+
+
+def merge(ctx: Context) -> Result:
+    result = _merged(ctx, ctx.world.base, repair=ctx.world.story.on_conflict == "repair")
+    if isinstance(result, Failure):
+        return result
+    if result.conflict:
+        return Failure("a conflict", "conflict", retryable=False, outputs=result.conflict)
+    if not result.merged:
+        return Failure("no workstream could be merged", "no_merges", retryable=False)
+    ctx.world.git.put_ref(INTEGRATION, result.commit)
+    fact = IntegrationComplete(
+        task_id=ctx.task.id,
+        branch=INTEGRATION,
+        commit=result.commit,
+        merged=tuple(result.merged),
+        dropped=result.dropped,
+    )
+    if not ctx.world.story.asked:
+        return Success(result.outputs(), (fact,))
+    tree = ctx.world.git.tree_of(result.commit)
+    need = ApprovalNeeded(task_id=ctx.task.id, step="ship", tree=tree, base="", concerns=())
+    return Success({**result.outputs(), "approval": True}, (fact, need))
+
+
+def _ci(ctx: Context, commit: str) -> bool:
+    ctx.world.fate.effect()
+    files = ctx.world.git.files(commit)
+    if any(text.startswith("red") for text in files.values()):
+        return False
+    ctx.world.tested.add(commit)
+    return True
+
+
+def pr_ci(ctx: Context) -> Result:
+    commit = str(ctx.outputs("merge", "")["commit"])
+    passed = _ci(ctx, commit)
+    fact = CiStatus(task_id=ctx.task.id, commit=commit, verdict="passed" if passed else "failed", report="")
+    if passed:
+        return Success({"commit": commit}, (fact,))
+    return Failure("CI: red", "ci_red", retryable=False, facts=(fact,))
+
+
+def ship(ctx: Context) -> Result:
+    """What was tested lands by compare-and-swap; if the target moved, what is merged with it is tested first."""
+    world, outputs = ctx.world, ctx.outputs("merge", "")
+    result = Merge(str(outputs["commit"]), list(outputs["merged"]), dict(outputs["dropped"]))
+    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+        return Failure("CI saw another commit", "untested", retryable=False)
+    refuse_rejected(ctx.real)
+    if outputs.get("approval"):
+        require_approved(ctx.real, world.git.tree_of(result.commit))
+    if world.story.ship == "merge":
+        tip = world.git.refs[TARGET]
+        if not world.git.is_ancestor(result.commit, tip):
+            if there := _landed_anew(ctx, result, tip):
+                return _shipped(ctx, there)
+            if not world.git.is_ancestor(tip, result.commit):
+                anew = _merged(ctx, tip, repair=False)
+                if isinstance(anew, Failure) or not anew.merged or not _ci(ctx, anew.commit):
+                    return Failure("the target moved, and nothing merges with it", "no_merges", retryable=False)
+                result = anew
+            if ctx.kill.reason is not None:
+                return Failure("it was ended before anything landed", ctx.kill.reason)
+            if not world.git.swap_ref(TARGET, result.commit, tip):
+                return Failure("the target moved", "target_moved")
+            require(result.commit in world.tested, f"{result.commit} landed untested")
+            world.landed.append(result.commit)
+            if world.fate.happens(world.story.deadly / 5):
+                world.fate.revive(0)  # dead before anybody writes down that it landed
+    return _shipped(ctx, result)
+
+
+def _landed_anew(ctx: Context, result: Merge, tip: str) -> Merge | None:
+    order, git = ctx.outputs("merge_prep", "")["order"], ctx.world.git
+    inside = [name for name in order if git.is_ancestor(str(ctx.outputs("consume", name)["commit"]), tip)]
+    if not inside or (ctx.kill.reason is None and not set(result.merged) <= set(inside)):
+        return None
+    return Merge(tip, inside, {name: result.dropped.get(name, "not yet") for name in order if name not in inside})
+
+
+def _shipped(ctx: Context, result: Merge) -> Result:
+    ctx.world.worktrees.clear()
+    ctx.world.fate.effect()
+    return Success(result.outputs(), (ShipComplete(task_id=ctx.task.id, target=TARGET, commit=result.commit),))
