@@ -57,8 +57,8 @@ coverage: $(ENV) ## the core and the ledger are covered whole, branches too
 	@$(BIN)/python -m pytest -q -n 2 tests/unit/core tests/unit/ledger --cov=branchline.core --cov=branchline.ledger \
 	  --cov-report=term-missing --cov-fail-under=100
 
-simulate: $(ENV) ## runs in a world that fails: RUNS=how many (100000), SEED=the first one (0)
-	@PYTHONPATH=tests $(BIN)/python -m simulated --runs $(or $(RUNS),100000) --seed $(or $(SEED),0)
+simulate: $(ENV) ## runs in a world that fails: RUNS=how many (100000), SEED=the first one (0), JOBS=processes
+	@PYTHONPATH=tests $(BIN)/python -m simulated --runs $(or $(RUNS),100000) --seed $(or $(SEED),0) $(if $(JOBS),--jobs $(JOBS))
 
 faults: $(ENV)   ## every damage of a ledger's bytes; a disk that fails at every call (EVERY=n: one call in n)
 	@PYTHONPATH=tests $(BIN)/python -m faults

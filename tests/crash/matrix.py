@@ -36,14 +36,17 @@ def main(args: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="branchline-crash-", dir=wanted.folder or _fast_folder()))
     announce()  # before anything of ours is imported: it keeps some of the functions that are wrapped
     warm()
+    outcomes: list[Outcome] = []
     try:
-        outcomes = list(_watched(_carried_out(folder, wanted)))
-        print("\n".join(_table(outcomes, wanted.seed)))
-        if wanted.json:
-            wanted.json.write_text(
-                json.dumps([[o.point, o.kind, o.where, o.kills, o.faults] for o in outcomes], indent=0)
-            )
+        for outcome in _watched(_carried_out(folder, wanted)):
+            outcomes.append(outcome)
+            if wanted.json:
+                with wanted.json.open("a") as file:
+                    file.write(
+                        json.dumps([outcome.point, outcome.kind, outcome.where, outcome.kills, outcome.faults]) + "\n"
+                    )
     finally:
+        print("\n".join(_table(outcomes, wanted.seed)), flush=True)  # of what was done, also when it is interrupted
         if not wanted.keep:
             shutil.rmtree(folder, ignore_errors=True)
     return int(any(o.faults for o in outcomes) or not outcomes)
@@ -62,7 +65,7 @@ def _parsed(args: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", help="this point alone, as a failure names it; repeatable")
     parser.add_argument("--folder", help="where the projects are made [/dev/shm, or a temporary folder]")
-    parser.add_argument("--json", type=Path, help="write every outcome to this file")
+    parser.add_argument("--json", type=Path, help="append every outcome to this file, a line each")
     parser.add_argument("--keep", action="store_true", help="leave the folder of the last trials")
     return parser.parse_args(args)
 

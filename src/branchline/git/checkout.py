@@ -74,9 +74,12 @@ def fast_forward(repo: "Repo", checkout: Path, branch: str, old: str, new: str) 
         index.with_name("branchline-index.lock").unlink(missing_ok=True)
         shutil.copy2(git_dir / "index", index)  # with its time: git compares it with those of the files
         git = repo.content.at(checkout, index)
-        if not _same(git, "diff-index", "--cached", "--quiet", new):
-            _advance(repo, ref, git, _Move(old, new, repo.changes(old, new)), claim)
-            index.replace(git_dir / "index")
+        try:
+            if not _same(git, "diff-index", "--cached", "--quiet", new):
+                _advance(repo, ref, git, _Move(old, new, repo.changes(old, new)), claim)
+                index.replace(git_dir / "index")
+        finally:
+            index.unlink(missing_ok=True)
         repo.move_ref(ref, new, old)
         claim.halfway = False
 

@@ -177,6 +177,7 @@ def test_a_kill_between_the_steps_is_finished(box: Sandbox, repo: Repo, tips: tu
     assert box.git("status", "--porcelain") == ""
     assert repo.head_commit() == tips[1]
     assert not (box.root / ".git" / "index.lock").exists()
+    assert not [*(box.root / ".git").glob("branchline-*")]
 
 
 def test_another_runs_claim_is_respected(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
