@@ -81,10 +81,6 @@ class Intake:
         if group:
             yield self._read(group)
 
-    def content(self, oid: str) -> bytes:
-        """The content of one object."""
-        return self._git.call("cat-file", "blob", oid)
-
     def known_content(self) -> set[str]:
         """The blobs of the base: what was only moved or copied brings nothing new."""
         return {line.split()[2] for line in fields(self._git.call("ls-tree", "-r", "-z", self._base))}

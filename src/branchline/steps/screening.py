@@ -101,11 +101,8 @@ class Screening(Inspector):
 
     def _new(self, intake: Intake, looked: Iterable[Looked]) -> Iterator[tuple[Incoming, list[Finding]]]:
         """What is neither allowed nor in the base; to ask what is in the whole base costs its time, so it comes last."""
-        suspects = []
-        for one, _, found in looked:
-            old = intake.content(one.old) if found and one.old else b""
-            if left := [f for f in found if self._counts(one.path, f) and f.value not in old]:
-                suspects.append((one, left))
+        counting = ((one, [f for f in found if self._counts(one.path, f)]) for one, _, found in looked)
+        suspects = [(one, found) for one, found in counting if found]
         known = intake.in_base({longest_line(f.value) for _, found in suspects for f in found})
         for one, found in suspects:
             if left := [f for f in found if longest_line(f.value) not in known]:

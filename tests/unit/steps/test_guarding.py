@@ -75,6 +75,23 @@ def test_of_several_each_works_again_alone(project: Project, guard: Guard) -> No
         pass  # a is no suspect any more; b was certain
 
 
+def test_a_suspect_waits_until_the_others_have_ended(project: Project, guard: Guard) -> None:
+    with guard.watching("a"), guard.watching("b"):
+        evil(project)
+    began = threading.Event()
+
+    def again() -> None:
+        with guard.watching("a"):
+            began.set()
+
+    with guard.watching("c"):
+        thread = threading.Thread(target=again)
+        thread.start()
+        assert not began.wait(0.3)
+    thread.join()
+    assert began.is_set()
+
+
 def test_one_who_waits_ends_when_told_to(guard: Guard, project: Project) -> None:
     with guard.watching("a"), guard.watching("b"):
         evil(project)
