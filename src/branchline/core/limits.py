@@ -32,7 +32,7 @@ class ProcessLimits(Model, frozen=True, kw_only=True):
     silence: Duration | None = None
     cpu: Duration | None = None
     memory_mb: Megabytes | Literal["auto"] | None = "auto"
-    processes: Annotated[int, msgspec.Meta(ge=1)] | None = 4096
+    processes: Annotated[int, msgspec.Meta(ge=1)] | None = 1024
     file_mb: Megabytes | None = 10240
     output_mb: Megabytes | None = 1024
     disk_mb: Megabytes | None = 20480

@@ -1,7 +1,7 @@
-"""A control group for one attempt, where the system lets us make one: then the kernel itself keeps its memory bounded.
+"""A control group for one attempt, where the system lets us make one: the kernel itself bounds its memory and processes.
 
-It adds to the looks at the attempt, which go on all the same, and only where somebody has set an amount: what the kernel
-counts includes files that it keeps in memory, so it is no measure by which to bound what nobody has asked to be bounded.
+It adds to the looks at the attempt, which go on all the same. Memory is bounded only where somebody has set an amount:
+what the kernel counts includes files that it keeps in memory, so it is no measure for what nobody asked to be bounded.
 """
 
 import itertools
@@ -14,22 +14,30 @@ _NUMBERS = itertools.count(1)
 
 
 class ControlGroup:
-    """One control group of version 2 with a limit for memory. What joins it stays in it with all that it starts."""
+    """One control group of version 2 with limits. What joins it stays in it with all that it starts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def made(cls, memory: int, mount: Path = MOUNT) -> "ControlGroup | None":
-        """A group that may use `memory` bytes; None if the system gives us none with that limit."""
+    def made(cls, memory: int | None, tasks: int | None, mount: Path = MOUNT) -> "ControlGroup | None":
+        """A group that may use `memory` bytes and have `tasks` processes and threads, if any of them is bounded.
+
+        None if the system gives us none with these limits.
+        """
+        if memory is None and tasks is None:
+            return None
         own = _own(mount)
         # A group with processes in it passes no controller on: where ours cannot have a child, it may have a sibling.
         for parent in (own, own.parent) if own is not None else ():
             made = cls(parent / f"branchline-{os.getpid()}-{next(_NUMBERS)}")
             try:
                 made.folder.mkdir()
-                made._set("memory.oom.group", "1")
-                made._set("memory.max", str(memory))
+                if memory is not None:
+                    made._set("memory.oom.group", "1")
+                    made._set("memory.max", str(memory))
+                if tasks is not None:
+                    made._set("pids.max", str(tasks))
             except OSError:
                 made.remove()
                 continue

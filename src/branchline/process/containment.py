@@ -34,7 +34,8 @@ class Command:
     """What to start. `streams`: descriptors of its stdin, stdout and stderr; `keep`: those that it inherits besides.
 
     `rlimits`: names such as RLIMIT_CPU, each with its soft and its hard limit. `sandboxed`: it makes a PID namespace
-    itself, in which everything else will run. `cgroup`: the folder of the control group that it joins.
+    itself, in which everything else will run. `cgroup`: the folder of the control group that it joins. `most`: how many
+    processes and threads the kernel allows it, where it can count them.
     """
 
     argv: Sequence[str]
@@ -45,6 +46,7 @@ class Command:
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     sandboxed: bool = False
     cgroup: str = ""
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ def _kept(command: Command, method: Method) -> "_Kept | None":
         "keep": command.keep,
         "rlimits": dict(command.rlimits),
         "cgroup": command.cgroup,
+        "most": command.most,
     }
     channel = _KEEPERS.open(request, (*command.streams, *command.keep))
     if channel is None:

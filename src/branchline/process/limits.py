@@ -18,6 +18,10 @@ from branchline.process.usage import Processes, proportional, tree, usage
 MB = 1 << 20
 AUTO_SHARE = 0.9  # of the machine's memory
 TICK, NEAR_TICK = 0.2, 0.02  # seconds between two looks: usually, and past half of a limit
+CROWD_TICK = 0.05  # seconds between two looks at the number of all of the machine's processes
+THREADS, LEAST_CEILING = 4, 1024  # the kernel counts threads, too: how many a process may have, on average
+BOMBS = frozenset({"process_limit", "memory_limit"})
+"""Ends that cannot wait: while they are asked to end, they would fill the machine."""
 CPU_SLACK, CPU_HARD = 2, 5  # seconds: who looks at the whole tree should be first, since only they know the whole
 TAIL = 4096
 _PROCESSES = Processes()
@@ -39,6 +43,11 @@ def rlimits(limits: ProcessLimits) -> dict[str, tuple[int, int]]:
     return found
 
 
+def ceiling(limits: ProcessLimits) -> int | None:
+    """The number of processes and threads that the kernel should allow, where it can: well above the limit."""
+    return None if limits.processes is None else max(LEAST_CEILING, THREADS * limits.processes)
+
+
 class Watch:
     """Looks at a running attempt: its output, its processes, its disk space, and whatever else its owner looks at."""
 
@@ -57,10 +66,12 @@ class Watch:
         self._silence = None if limits.silence is None else seconds(limits.silence)
         self._growth = Growth(grows, limits.disk_mb * MB) if grows and limits.disk_mb is not None else None
         self._sampled = self._memory < math.inf or self._cpu < math.inf or limits.processes is not None
+        self._crowd = _crowd()
         self._printed = 0
         self._heard = time.monotonic()
         self._near = False
         self._due = self._heard + TICK
+        self._slowest = TICK if limits.processes is None else CROWD_TICK
         self._tick = NEAR_TICK
         self.peak = 0  # bytes of memory
         looks = (limits.output_mb, self._silence, self._growth, also)
@@ -75,7 +86,7 @@ class Watch:
         """The reason to end it now, if there is one."""
         now = time.monotonic()
         reason = self._output(now)
-        if reason is None and now >= self._due:
+        if reason is None and (now >= self._due or self._crowded()):
             reason = self._look_around()
             self._due = now + (NEAR_TICK if self._near else TICK)
         return reason
@@ -87,6 +98,10 @@ class Watch:
             reason = "disk_limit"
         return reason or (self._also() if self._also is not None else None)
 
+    def _crowded(self) -> bool:
+        """Whether the machine has so many more processes that it may be this one's doing: a bomb grows in no time."""
+        return self._limits.processes is not None and _crowd() - self._crowd > self._limits.processes / 2
+
     def _output(self, now: float) -> str | None:
         sizes = [os.fstat(one).st_size for one in self._outputs]
         most = math.inf if self._limits.output_mb is None else self._limits.output_mb * MB
@@ -94,7 +109,7 @@ class Watch:
             return "output_limit"
         news = sum(sizes) - self._printed
         # It may print a gigabyte a second: looked at often in the beginning, and whenever much has come.
-        self._tick = NEAR_TICK if news > most / 16 else min(TICK, self._tick * 2)
+        self._tick = NEAR_TICK if news > most / 16 else min(self._slowest, self._tick * 2)
         if news:
             self._printed, self._heard = sum(sizes), now
         return "silence" if self._silence is not None and now - self._heard >= self._silence else None
@@ -107,6 +122,7 @@ class Watch:
                     os.ftruncate(one, self._limits.output_mb * MB)
 
     def _usage(self) -> str | None:
+        self._crowd = _crowd()
         processes, top = _PROCESSES.now(), self._contained.pid
         members = tree(top, processes)
         if self._contained.method == "group" and top in processes:  # elsewhere it is ours, not the command's
@@ -124,6 +140,15 @@ class Watch:
         if used.memory > self._memory and proportional(members, processes) > self._memory:
             return "memory_limit"
         return None
+
+
+def _crowd() -> int:
+    """The number of all processes and threads of the machine, which costs next to nothing to learn."""
+    try:
+        with open("/proc/loadavg", "rb") as file:
+            return int(file.read().split()[3].partition(b"/")[2])
+    except OSError:
+        return 0
 
 
 def _memory_limit(limits: ProcessLimits) -> float:

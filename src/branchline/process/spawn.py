@@ -19,7 +19,7 @@ from branchline.errors import BranchlineError
 from branchline.process.cgroup import ControlGroup
 from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.containment import Command, Contained, Ended, start
-from branchline.process.limits import MB, Watch, cause, rlimits
+from branchline.process.limits import BOMBS, MB, Watch, cause, ceiling, rlimits
 from branchline.process.sweep import MARKER, sweep
 from branchline.process.switch import KillSwitch
 
@@ -108,6 +108,7 @@ def run(  # noqa: PLR0913 - keyword-only data
                 rlimits=rlimits(limits),
                 sandboxed=wrap is not None,
                 cgroup="" if control is None else str(control.folder),
+                most=ceiling(limits),
             )
             contained = start(command, limits.containment)
         looks = Watch(limits, contained, streams[1:], confinement.grows, watch)
@@ -166,7 +167,7 @@ def _streams(stdin: Path | None, stdout: Path, stderr: Path) -> Iterator[tuple[i
 
 @contextmanager
 def _control_group(limits: ProcessLimits) -> Iterator[ControlGroup | None]:
-    made = ControlGroup.made(limits.memory_mb * MB) if isinstance(limits.memory_mb, int) else None
+    made = ControlGroup.made(limits.memory_mb * MB if isinstance(limits.memory_mb, int) else None, ceiling(limits))
     try:
         yield made
     finally:
@@ -198,7 +199,7 @@ def _supervised(
     try:
         with switch.guarding(contained):
             reason = _limit_reached(contained, timeout, looks)
-            if reason is not None:
+            if reason is not None and reason not in BOMBS:
                 contained.ask()
                 contained.ended(grace)
     finally:

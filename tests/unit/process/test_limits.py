@@ -12,7 +12,7 @@ import pytest
 
 from branchline.core.limits import UNLIMITED, Containment, ProcessLimits
 from branchline.process.confinement import Confinement
-from branchline.process.limits import cause, rlimits
+from branchline.process.limits import cause, ceiling, rlimits
 from branchline.process.spawn import Exit, run
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what a tree of processes uses stands in /proc")
@@ -96,6 +96,20 @@ def test_processes(tmp_path: Path, method: Containment, bomb: str) -> None:
     assert ended.reason == "process_limit"
     assert ended.left == 0
     assert ended.seconds < 10
+
+
+@linux
+def test_the_kernel_itself_bounds_the_number_where_it_can(tmp_path: Path) -> None:
+    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    if release < (6, 14):
+        pytest.skip("before Linux 6.14 a PID namespace has no bound of its own")
+    before = Path("/proc/sys/kernel/pid_max").read_text()
+    ended = held(tmp_path, ["cat", "/proc/sys/kernel/pid_max"], processes=300)
+    if ended.containment != "namespace":
+        pytest.skip("no PID namespace can be made here")
+    assert (tmp_path / "out").read_text() == "1200\n"
+    assert Path("/proc/sys/kernel/pid_max").read_text() == before, "the machine's is left alone"
+    assert (ceiling(ProcessLimits(processes=60)), ceiling(UNLIMITED)) == (1024, None)
 
 
 @linux
