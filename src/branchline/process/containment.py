@@ -54,10 +54,12 @@ class Ended:
     """How a command ended: its exit code, or less the number of a signal. `left`: processes that could not be killed.
 
     `cpu`: seconds of the processor that all of its processes took, if that is known; `lost`: the keeper was killed.
+    `living`: processes that outlived the command, where a namespace tells.
     """
 
     code: int
     cpu: float | None = None
+    living: int = 0
     left: int = 0
     lost: bool = False
 
@@ -166,7 +168,7 @@ class _Kept:
         code = os.waitstatus_to_exitcode(told["status"])
         if self.method == "sandbox" and code - 128 in _ENDING:
             code = 128 - code  # its own program tells of a signal as shells do
-        return Ended(code=code, cpu=told["cpu"], left=told["left"])
+        return Ended(code=code, cpu=told["cpu"], living=told["living"], left=told["left"])
 
 
 class _Grouped:

@@ -182,10 +182,11 @@ def _tend(channel: socket.socket, request: dict[str, Any], streams: list[int]) -
             if not word or b"K" in word:
                 break
             _ask(alone, spared)
+    living = sum(entry.isdigit() for entry in os.listdir("/proc")) - 1 if alone else 0
     left, late = _kill_all(alone, command.pid)
     status = late if status is None else status
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _tell(channel, status=status, left=left, cpu=used.ru_utime + used.ru_stime)
+    _tell(channel, status=status, living=living, left=left, cpu=used.ru_utime + used.ru_stime)
 
 
 def _start(request: dict[str, Any], streams: list[int]) -> subprocess.Popen[bytes]:

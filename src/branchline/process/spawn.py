@@ -116,6 +116,8 @@ def run(  # noqa: PLR0913 - keyword-only data
         looks.cut()
         if reason is None and control is not None and control.ran_out:
             reason = "memory_limit"
+        if reason is None and limits.processes is not None and ended.living > limits.processes:
+            reason = "process_limit"  # so fast that its first process failed before anybody looked
     reason = reason or switch.reason or cause(limits, ended.code, (stdout, stderr), confinement.grows)
     weak = contained.method == "group" and (reason is not None or limits.containment != "group")
     if marker is not None and (weak or ended.lost or ended.left):
