@@ -158,6 +158,7 @@ WOUNDS: dict[str, Wound] = {
     "HEAD empty": Wound(registration("HEAD", ""), "lacks HEAD"),
     "HEAD rubbish": Wound(registration("HEAD", "rubbish"), "lacks HEAD"),
     "our mark gone": Wound(registration("branchline", None), "lacks our mark"),
+    "index empty": Wound(registration("index", ""), "its index is gone"),
     "everything empty": Wound(all_empty, "lacks HEAD and commondir and gitdir"),
     "registration gone": Wound(unregistered, "its registration is gone"),
     "registration elsewhere": Wound(says_elsewhere, "says that it is at /nowhere/at/all"),

@@ -73,9 +73,14 @@ def test_each_wound_is_found_and_healed(project: Project, name: str) -> None:
     assert (worktree(project) / "CLAUDE.md").read_bytes() == content
     assert project.git("worktree", "list", "--porcelain").count("worktree ") == 3
     assert project.git("-C", str(worktree(project)), "rev-parse", "--abbrev-ref", "HEAD") == f"feature/a-{RUN}"
+    assert project.git("-C", str(worktree(project)), "ls-files").split() == ["README.md", "old.txt", "src/x.py"]
 
 
-def test_the_run_ends_as_it_would_have_ended_after_all_of_it(project: Project, undisturbed: str) -> None:
+def test_the_run_ends_as_it_would_have_ended_whatever_was_done_to_it_before(
+    project: Project, undisturbed: str, tmp_path: Path
+) -> None:
+    shutil.copytree(project.root, tmp_path / "p", symlinks=True)  # the others, in whatever order, need theirs
+    project = Project(tmp_path / "p")
     ran = project.branchline("approve", RUN, "--json")
     assert ran.code == 0, ran.err
     assert project.git("rev-parse", "main") == undisturbed

@@ -70,6 +70,8 @@ def registration_wounds(place: Place) -> Iterator[Wound]:
         found = found or next((one for one in known if _strayed(one, named.path)), None)
         if found is not None:
             yield from _of_registration(place, found, named)
+            if not found.readable_index and (found.made or named.given):
+                yield _unreadable_index(place, found, named)
         else:
             yield from _of_unregistered(place, named)
     yield from _unfinished(place)
@@ -130,6 +132,18 @@ def _of_registration(place: Place, found: Registration, named: Named) -> Iterato
         yield Wound(name, text, "lock it", mend=right)
 
 
+def _unreadable_index(place: Place, found: Registration, named: Named) -> Wound:
+    text = "its index is gone or cut off: git in it fails, or takes every file for a new one"
+    mend = partial(_read_index, place, found, named)
+    return Wound(f"worktree {named.path.name}", text, "read it again from its branch", mend=mend)
+
+
+def _read_index(place: Place, found: Registration, named: Named) -> None:
+    (found.admin / "index").unlink(missing_ok=True)
+    commit = place.repo.read_ref(named.ref)  # it may be gone, too
+    place.worktrees.git_for(named.path).call("read-tree", commit or "--empty")
+
+
 def _moved(name: str, said: Path, path: Path, right: Callable[[], None]) -> Wound:
     text = f"it was moved to {said}"
     if os.path.lexists(path):
@@ -155,7 +169,9 @@ def _of_unregistered(place: Place, named: Named) -> Iterator[Wound]:
         folder = place.repo.common_dir / "worktrees"
         names = (path.name, *(f"{path.name}{number}" for number in range(1, 1000)))
         free = next(one for one in names if not os.path.lexists(folder / one))
-        Registration(folder / free).write(path, named.ref, head=True)
+        made = Registration(folder / free)
+        made.write(path, named.ref, head=True)
+        _read_index(place, made, named)
 
     yield Wound(name, "git does not know it any more: its registration is gone", "register it again", mend=adopt)
 

@@ -81,6 +81,11 @@ class Registration:
             wrong.append("gitdir")
         return sorted(wrong)
 
+    @property
+    def readable_index(self) -> bool:
+        """Whether it has an index that git can begin to read."""
+        return _read(self.admin / "index").startswith(b"DIRC")
+
     def write(self, path: Path, on: str, *, head: bool) -> None:
         """Make it right again for a worktree at `path`, with `on` checked out; HEAD too, if asked."""
         self.admin.mkdir(parents=True, exist_ok=True)

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from branchline.core.verdict import Gate, GateResult, Kind, Outcome, QualityReport, applies, in_order
@@ -23,6 +24,13 @@ def report(*outcomes: Outcome) -> QualityReport:
 )
 def test_a_report_is_as_bad_as_its_worst_gate(outcomes: tuple[Outcome, ...], expected: Outcome) -> None:
     assert report(*outcomes).outcome == expected
+
+
+def test_a_gate_that_a_limit_stopped_gives_its_name_to_the_error() -> None:
+    made = report(Outcome.ERROR, Outcome.ERROR)
+    assert made.error_class == "gate_error"
+    stopped = msgspec.structs.replace(made.results[1], limit="memory_limit")
+    assert msgspec.structs.replace(made, results=(made.results[0], stopped)).error_class == "memory_limit"
 
 
 def test_results_by_outcome() -> None:
