@@ -1,6 +1,5 @@
 """What must hold of a run that has ended, looked up in the twin of git and in the durable records, not in the state."""
 
-from branchline.core.budget import Budget
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.run_state import RunState
 from simulated.fate import require
@@ -10,8 +9,9 @@ from simulated.world import World
 EXITS = {"succeeded": 0, "partial": 5, "failed": 1, "cancelled": 1}
 
 
-def check_money(world: World, monitor: Monitor, budget: Budget) -> None:
-    """What agents took and what is promised to them is within every limit, whatever the ledger believes."""
+def check_money(world: World, monitor: Monitor) -> None:
+    """What agents took and what is promised to them is within every durable limit, whatever the ledger believes."""
+    budget = monitor.budget
     if budget.run is not None:
         total = sum(world.paid.values()) + monitor.reserved()
         require(total <= budget.run + CENT, f"${total} of ${budget.run}")

@@ -108,7 +108,6 @@ class Life:
         self.mail = Mail()
         self.crashes = self.faults = self.reopened = 0
         self.git_mark = ""
-        self.limit = self.story.started.policy.budget
         self.state = RunState()
 
     def watch(self, monitor: Monitor) -> None:
@@ -211,11 +210,11 @@ class Life:
         return state.open > 0 or bool(reopen_round(state))
 
     def _more_money(self) -> Budget | None:
-        if not self.limit.limited or not self.fate.happens(0.2):
+        limit = self.monitor.budget
+        if not limit.limited or not self.fate.happens(0.2):
             return None
         spent = sum(self.world.paid.values())
-        self.limit = msgspec.structs.replace(self.limit, run=spent + 10, attempt=None, workstream=None)
-        return self.limit
+        return msgspec.structs.replace(limit, run=spent + 10, attempt=None, workstream=None)
 
     def _coordinator(self, ledger: Ledger, state: RunState) -> Coordinator:
         driver = SimDriver(self.fate, self.monitor, lambda: self._due(state))
@@ -241,7 +240,7 @@ class Life:
         require(self.monitor.records < MOST_TURNS, "the run goes round in circles")
         require({*state.running} == self.monitor.running, "the state has other tasks running than the ledger")
         require(self.mail.gone <= self.monitor.words, "what somebody asked is in neither inbox nor ledger")
-        check_money(self.world, self.monitor, self.limit)
+        check_money(self.world, self.monitor)
 
     def _mark(self, ledger: Ledger) -> None:
         self.fate.effect()

@@ -1,9 +1,10 @@
-"""Reads every durable record of a run and knows the rules by itself: nothing here comes from the core."""
+"""Reads every durable record of a run and knows the rules by itself: of the core's, it uses the form of a budget alone."""
 
 from typing import Any
 
 import msgspec
 
+from branchline.core.budget import Budget
 from simulated.fate import Fate, require
 
 MOVES = {
@@ -76,6 +77,11 @@ class Monitor:
         self._needs: dict[tuple[str, str], str] = {}
         self._words: dict[str, str] = {}
 
+    @property
+    def budget(self) -> Budget:
+        """The limits that were said last."""
+        return msgspec.convert(self.policy.get("budget", {}), Budget)
+
     def recorded(self, task_id: str) -> int:
         """The attempt of a task that is durably under way; 0 for none."""
         return self.tasks[task_id].attempt if task_id in self.running else 0
@@ -145,6 +151,8 @@ class Monitor:
             self.starts[self._torn] = line.context["outputs"]["tree"]
         elif task.fields.get("step") == "merge" and line.new_state in {"CANCELLED", "SKIPPED"}:
             self.starts.pop(self._torn, None)  # it will be found again, if it is still there
+        if line.new_state == "FAILED" and task.fields.get("step") == "code_gate" and "tree" in line.context["outputs"]:
+            self.starts[task.fields["workstream"]] = line.context["outputs"]["tree"]  # also one that nobody could check
         if line.new_state == "COMPLETED" and task.fields.get("step") == "ship":
             self.shipped.append(line.context["outputs"]["commit"])
         if line.new_state == "COMPLETED" and task.fields.get("step") == "planning" and self._proposed:
