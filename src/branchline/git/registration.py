@@ -36,6 +36,11 @@ class Registration:
         return Path(said.removeprefix(NOTE)) if said.startswith(NOTE) else None
 
     @property
+    def nameless(self) -> bool:
+        """Whether nobody says of which worktree it is: git has only begun to write it."""
+        return (self.place, self.note, self.kept) == (None, None, None)
+
+    @property
     def made(self) -> bool:
         """Whether it is one of ours, its checkout complete."""
         return (self.admin / READY).is_file()

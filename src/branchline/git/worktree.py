@@ -20,7 +20,7 @@ from branchline.errors import GitError
 from branchline.git.command import Git
 from branchline.git.locks import locks_of_worktree, owner
 from branchline.git.objects import fields
-from branchline.git.registration import NOTE, Registration, of_path
+from branchline.git.registration import NOTE, Registration, of_path, registrations
 from branchline.git.repo import Repo
 
 REMOVED = ".removed-"  # a worktree on its way out, beside where it was
@@ -45,6 +45,7 @@ class Worktrees:
     def __init__(self, repo: Repo, lock_file: Path) -> None:
         self._repo = repo
         self._lock_file = lock_file
+        self._adding = lock_file.with_name(f"{lock_file.name}.adding")  # while git registers one: those there before
         self._writer = threading.Lock()
         self._checkouts = threading.Semaphore(os.cpu_count() or 1)
 
@@ -171,18 +172,38 @@ class Worktrees:
         """`git worktree add`, again if a git that is not ours was in the way."""
         how = ("--detach",) if detached else ()
         for tries_left in reversed(range(_TRIES)):
+            self._note_adding()
             try:
                 self._repo.refs.call(
                     *("worktree", "add", "--quiet", "--lock", "--reason", f"{NOTE}{path}", "--no-checkout"),
                     *(*how, "--", str(path), what),
                 )
             except GitError:
+                self._forget_nameless()
                 if not tries_left:
                     raise
                 self._forget_half_made(path)
                 time.sleep(0.05)
             else:
+                self._adding.unlink()
                 return
+
+    def _note_adding(self) -> None:
+        draft = self._adding.with_name(f"{self._adding.name}.draft")
+        folder = self._repo.common_dir / "worktrees"
+        draft.write_bytes(b"\n".join(os.listdir(os.fsencode(folder)) if folder.is_dir() else []))
+        draft.replace(self._adding)
+
+    def _forget_nameless(self) -> None:
+        """Remove a registration whose git was killed before it could say of which worktree it is."""
+        try:
+            before = os.fsdecode(self._adding.read_bytes()).split("\n")
+        except FileNotFoundError:
+            return
+        for found in registrations(self._repo.common_dir):
+            if found.nameless and found.admin.name not in before:
+                self.unregister(found)
+        self._adding.unlink()
 
     def _forget_half_made(self, path: Path) -> None:
         """Remove what a killed `add` left at `path`: nobody was given it, so nothing in it is anybody's work."""
@@ -234,6 +255,7 @@ class Worktrees:
             self._lock_file.parent.mkdir(parents=True, exist_ok=True)
             with open(self._lock_file, "ab") as file:  # closing it gives the lock up
                 fcntl.flock(file, fcntl.LOCK_EX)
+                self._forget_nameless()
                 yield
 
 

@@ -1,6 +1,7 @@
 """Worktrees: made, healed, reset, removed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,3 +263,29 @@ def test_a_killed_add_is_healed_by_adding_again(
         path = worktrees.add(runs / f"k-{number}", repo.head_commit(), f"feature/k-{number}")
         assert box.git("status", "--porcelain", cwd=path) == ""
     assert box.git("worktree", "list").count("\n") >= finished + 2
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["git alone", "its coordinator too"])
+def test_what_a_git_killed_in_its_first_moments_left_goes_with_the_next_change(
+    box: Sandbox, worktrees: Worktrees, runs: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    folder, mine = box.root / ".git" / "worktrees", box.scratch / "bin" / "git"
+    (folder / "theirs").mkdir(parents=True)  # a stranger's git, just as far
+    dies = "kill -9 $$" if alone else "kill -9 $PPID $$"
+    mine.parent.mkdir()
+    mine.write_text(
+        f"#!/bin/sh\n[ -e {folder}/a-1 ] || case $* in *worktree*add*)\n"
+        f'mkdir {folder}/a-1; : > {folder}/a-1/locked; {dies};; esac\nexec {shutil.which("git")} "$@"\n'
+    )
+    mine.chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from branchline.git.repo import Repo\n"
+        "from branchline.git.worktree import Worktrees\nrepo = Repo.open(Path(sys.argv[1]))\n"
+        "Worktrees(repo, Path(sys.argv[2])).add(Path(sys.argv[3]), repo.head_commit(), 'feature/a-1')\n"
+    )
+    env = {**os.environ, "PATH": f"{mine.parent}{os.pathsep}{os.environ['PATH']}"}
+    argv = [sys.executable, "-c", code, str(box.root), str(box.scratch / "lock"), str(runs / "a-1")]
+    assert subprocess.run(argv, env=env, check=False).returncode == (1 if alone else -signal.SIGKILL)
+    assert sorted(one.name for one in folder.iterdir()) == (["theirs"] if alone else ["a-1", "theirs"])
+    worktrees.remove(runs / "nothing")
+    assert [one.name for one in folder.iterdir()] == ["theirs"]
