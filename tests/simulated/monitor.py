@@ -151,7 +151,11 @@ class Monitor:
             self.starts[self._torn] = line.context["outputs"]["tree"]
         elif task.fields.get("step") == "merge" and line.new_state in {"CANCELLED", "SKIPPED"}:
             self.starts.pop(self._torn, None)  # it will be found again, if it is still there
-        if line.new_state == "FAILED" and task.fields.get("step") == "code_gate" and "tree" in line.context["outputs"]:
+        if (
+            line.new_state == "FAILED"
+            and task.fields.get("step") == "code_gate"
+            and "tree" in line.context.get("outputs", {})
+        ):
             self.starts[task.fields["workstream"]] = line.context["outputs"]["tree"]  # also one that nobody could check
         if line.new_state == "COMPLETED" and task.fields.get("step") == "ship":
             self.shipped.append(line.context["outputs"]["commit"])
