@@ -104,7 +104,7 @@ def go_on(made: Project) -> str:
     if not (ledger_of(made).exists() and b"\n" in ledger_of(made).read_bytes()):
         return run(made, command(made)).err
     seen = made.branchline("verify")
-    if seen.code != 0:
+    if seen.code != 0 and f"is missing: branchline resume {RUN} writes it" not in seen.out:
         raise Unkept(f"the ledger does not verify: {seen.out}")
     said = made.branchline("resume").err
     if "nothing to resume" in said and made.branchline("status", "--json").json["status"] == "partial":

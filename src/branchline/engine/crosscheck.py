@@ -119,7 +119,8 @@ def _files(paths: RunPaths, state: RunState) -> Iterator[Difference]:
             page = json.loads(place.read_bytes())
             same = (page["state"], page["attempt"], page["outputs"]) == (record.state, record.attempt, record.outputs)
         except FileNotFoundError:
-            yield Difference(text=f"the checkpoint {place} is missing", serious=state.end is not None)
+            mended = f"branchline resume {paths.run_id} writes it"
+            yield Difference(text=f"the checkpoint {place} is missing: {mended}", serious=state.end is not None)
         except (OSError, ValueError, KeyError, TypeError) as error:
             yield Difference(text=f"the checkpoint {place} cannot be read: {error}", serious=state.end is not None)
         else:
