@@ -147,7 +147,7 @@ def _resolver() -> list[Path]:
 
 def _sights(path: Path) -> Iterator[tuple[Path, Path]]:
     """A path as source and place; a link is seen where it stands, too."""
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, it says no to what we may not even look at
         real = path.resolve()
         yield real, real
         place = path.parent.resolve() / path.name

@@ -66,8 +66,7 @@ def _keep(channel: socket.socket, descriptors: list[int]) -> None:
         channel, streams = _moved(channel, descriptors, request["keep"])
         os.setsid()
         _be_rather_killed()
-        if request["method"] == "namespace":
-            _enter_namespace()
+        if _is_alone(request["method"]):
             _bound(request["most"])
         else:
             _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -110,24 +109,34 @@ def _be_rather_killed() -> None:
         pass  # no such thing here
 
 
-def _enter_namespace() -> None:
-    """Return as the first process of a new PID namespace, with a /proc of its own where that is allowed."""
-    user, group = os.geteuid(), os.getegid()
-    if user != 0 or _libc().unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
-        if _libc().unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
-            raise Refused(os.strerror(ctypes.get_errno()))
-        try:
-            for name, text in (
-                ("setgroups", "deny"),
-                ("uid_map", f"{user} {user} 1"),
-                ("gid_map", f"{group} {group} 1"),
-            ):
-                with open(f"/proc/self/{name}", "wb", buffering=0) as file:
-                    file.write(text.encode())
-        except OSError as error:
-            raise Refused(str(error)) from error
+def _is_alone(method: str) -> bool:
+    """Whether we go on as the first process of a new PID namespace. Raises Refused if the method asks for no less."""
+    if method == "subreaper":
+        return False
+    if os.geteuid() != 0 or _libc().unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
+        if method == "sandbox":  # its own program may be allowed a user namespace where we are not, and needs it
+            return False
+        _enter_user_namespace()
     if os.fork() != 0:
         os._exit(0)
+    return True
+
+
+def _enter_user_namespace() -> None:
+    """With a PID and a mount namespace for our children, in which we are who we were."""
+    user, group = os.geteuid(), os.getegid()
+    if _libc().unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) != 0:
+        raise Refused(os.strerror(ctypes.get_errno()))
+    try:
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "wb", buffering=0) as file:
+                file.write(text.encode())
+    except OSError as error:
+        raise Refused(str(error)) from error
 
 
 def _bound(most: int | None) -> None:
@@ -229,7 +238,7 @@ def _reaped(command: int) -> int | None:
 
 def _ask(alone: bool, spared: set[int]) -> None:
     """Ask all processes to end. A sandbox's own is spared: it would take the rest with it, unasked."""
-    if alone:
+    if alone and not spared:
         _signal(-1, signal.SIGTERM)
         return
     for pid, _ in _descendants():

@@ -18,7 +18,7 @@ from branchline.core.limits import ProcessLimits
 from branchline.errors import BranchlineError
 from branchline.process.cgroup import ControlGroup
 from branchline.process.confinement import PLAIN, Confinement
-from branchline.process.containment import Command, Contained, Ended, start
+from branchline.process.containment import Command, Contained, Ended, counted, start
 from branchline.process.limits import BOMBS, MB, Watch, cause, ceiling, rlimits
 from branchline.process.sweep import MARKER, sweep
 from branchline.process.switch import KillSwitch
@@ -100,7 +100,7 @@ def run(  # noqa: PLR0913 - keyword-only data
     with _streams(stdin, stdout, stderr) as streams, _control_group(limits) as control:
         with _explained(argv[0], cwd):
             command = Command(
-                argv=wrap(argv) if wrap else argv,
+                argv=wrap(counted(argv, ceiling(limits))) if wrap else argv,
                 cwd=cwd,
                 env=named,
                 streams=streams,

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from branchline.core.limits import ProcessLimits
 from branchline.core.sandbox import Network, SandboxSettings
-from branchline.process.confinement import PLAIN
+from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.environment import allowed
 from branchline.process.probe import ASKED, climb, programs
 from branchline.process.sandbox import OPEN, Access, LinkInPath, Sandbox, layout
@@ -59,14 +60,20 @@ class Stage:
 
     def sh(self, script: str, access: Access | None = None, *args: str, **more: str) -> Ran:
         """A shell script in the sandbox."""
-        return self.run(["sh", "-c", script, "sh", *args], access, **more)
+        return self.run(["sh", "-c", script, "sh", *args], access, PLAIN, **more)
 
-    def run(self, argv: list[str], access: Access | None = None, **more: str) -> Ran:
+    def run(self, argv: list[str], access: Access | None = None, confinement: Confinement = PLAIN, **more: str) -> Ran:
         env = allowed({**os.environ, "HOME": str(self.home)}, extra=more)
         out = self.main.parent / "out"
         with self.sandbox.entered(access or self.access) as entered:
             done = run(
-                argv, cwd=self.worktree, env=env, stdout=out, stderr=out, timeout=30, confinement=entered.around(PLAIN)
+                argv,
+                cwd=self.worktree,
+                env=env,
+                stdout=out,
+                stderr=out,
+                timeout=30,
+                confinement=entered.around(confinement),
             )
         return Ran(exit=done, out=out.read_text(errors="replace"))
 
@@ -453,3 +460,20 @@ def test_none_leaves_commands_as_they_are() -> None:
     with OPEN.entered(Access()) as entered:
         assert entered.around(PLAIN) == PLAIN
         assert entered.refused() == ()
+
+
+def test_the_kernel_itself_bounds_what_runs_in_it(stage: Stage) -> None:
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 14):
+        pytest.skip("before Linux 6.14 it bounds nothing for root")
+    threads = """
+import os, threading, time
+n = 0
+try:
+    for n in range(1500): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+except RuntimeError: pass
+print(n, flush=True)
+os._exit(0)
+"""
+    ran = stage.run(["python3", "-c", threads], None, Confinement(limits=ProcessLimits(processes=60)))
+    assert ran.exit.ok, ran.out
+    assert 900 < int(ran.out) < 1024, "it counts threads, of which whoever looks at processes sees nothing"
