@@ -88,7 +88,7 @@ def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     names: dict[str, object] = {}
     exec(example, names)
     ended = names["ended"]
-    assert getattr(ended, "states", None) == dict.fromkeys(("fetch", "count", "report"), "COMPLETED")
+    assert getattr(ended, "states", None) == dict.fromkeys(("fetch", "count"), "COMPLETED")
     assert names["run_graph"] is branchline.run_graph
 
 

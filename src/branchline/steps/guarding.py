@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from branchline.core.result import Failure
+from branchline.errors import GitError
 from branchline.git.fingerprint import (
     Fingerprint,
     as_it_was,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from branchline.steps.context import Run
 
 MOVED = "moved/"  # of the run's refs: where the user's were that moved meanwhile
+_TRIES = 4
 PATIENCE = 0.2  # seconds between two looks whether one may begin
 
 
@@ -111,6 +113,15 @@ class Guard:
 
     def _look(self) -> Fingerprint:
         """Compare with what is known, put back what was tampered with, and tell those that work."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return self._compare()
+            except GitError:  # damaged again since it was looked at, by one that is still at it
+                if not tries_left:
+                    raise
+        raise AssertionError
+
+    def _compare(self) -> Fingerprint:
         now = take(self.repo, self._ours())
         known = self._known
         nobodys = not self._active and now.refs is not None  # who else works here may change what they like
@@ -118,23 +129,29 @@ class Guard:
             self._known = now
             return now
         wrong = tampered(known, now)
-        told = [f"{name} in the git directory" for name in wrong]
         if wrong:
             put_back(self.repo, known, wrong, self._free())
+            self._tell(*(f"{name} in the git directory" for name in wrong))
         if now.refs is None and known.refs is not None:
             mend_refs(self.repo, known, self._free())
-            told.append("refs that no git could read")
-        moved = list(moved_refs(known, now))
-        back = {ref: (old, why) for ref, old, new in moved if (why := self._put_back_ref(ref, old, new))}
-        told += [why for _, why in back.values()]
-        told += self._own_put_back(known, now)
+            self._tell("refs that no git could read")
+        moved, back = list(moved_refs(known, now)), {}
+        for ref, old, new in moved:
+            if why := self._put_back_ref(ref, old, new):
+                back[ref] = old
+                self._tell(why)
+        self._tell(*self._own_put_back(known, now))
         for one in self._active:
-            one.put_back += told
-            one.certain = one.certain or (bool(told) and len(self._active) == 1)
             one.changes += [f"{ref}: {old or 'nothing'} -> {new or 'nothing'}" for ref, old, new in moved]
         # What was put back is known as it was, not as it is a moment later: it may have been changed again.
-        self._known = as_it_was(known, now, wrong, {ref: old for ref, (old, _) in back.items()})
+        self._known = as_it_was(known, now, wrong, back)
         return now
+
+    def _tell(self, *put_back: str) -> None:
+        """Tell those that work what has just been put back; if there is one, it was that one."""
+        for one in self._active:
+            one.put_back += put_back
+            one.certain = one.certain or (bool(put_back) and len(self._active) == 1)
 
     def _put_back_ref(self, ref: str, old: str | None, new: str | None) -> str:
         """Put a ref back that only an agent can have moved, and say so; keep the tip of any other that moved."""
