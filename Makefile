@@ -10,7 +10,7 @@ SDIST := pygments-2.19.2
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
 .PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
-.PHONY: simulate faults histories workers
+.PHONY: agents simulate faults histories workers
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ real-agents: $(ENV) ## coding agents for their tests, kept outside the repositor
 	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m real_agents.installed $(AGENTS)
 
 test: fixtures   ## the whole test suite
-	@$(BIN)/python -m pytest -n 2 -q tests
+	@$(BIN)/python -m pytest -n 3 -q tests
 
 quick: $(ENV)    ## unit and contract tests only
 	@$(BIN)/python -m pytest -n 2 -q tests/unit tests/contract -m "not slow"
@@ -86,6 +86,9 @@ supervisor: $(ENV) ## rounds of daemons by every method of ending them, ROUNDS=1
 
 storms: $(ENV)   ## worktrees by the thousand, twenty at a time, COUNT=1000: does one fail?
 	@PYTHONPATH=tests $(BIN)/python -m storms.worktrees --count $(or $(COUNT),1000)
+
+agents: real-agents ## the whole suite of the real coding agents, in the sandbox and without it
+	@REAL_AGENTS=1 $(BIN)/python -m pytest -n 2 -q tests/real_agents
 
 schemas: $(ENV)  ## write schemas/ again after a change of the models
 	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'
