@@ -40,6 +40,7 @@ def clone(folder: Path) -> Project:
 def test_four_workstreams_on_this_repository_with_its_own_gates(tmp_path: Path) -> None:
     project = clone(tmp_path / "clone")
     settings: Json = json.loads(json.dumps(YAML(typ="safe").load((HERE / "branchline.yaml").read_text())))
+    settings["gates"] = [one for one in settings["gates"] if one["id"] != "types"]  # alone they would take a minute
     plan: Json = {
         "goal": "Small changes everywhere",
         "workstreams": [
