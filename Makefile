@@ -10,7 +10,7 @@ SDIST := pygments-2.19.2
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
 .PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
-.PHONY: agents simulate faults histories workers
+.PHONY: agents heavy simulate faults histories workers
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,11 +33,14 @@ fixtures: $(ENV) ## a public project to test on, kept outside the repository; wi
 real-agents: $(ENV) ## coding agents for their tests, kept outside the repository (ALL=1: more of them)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m real_agents.installed $(AGENTS)
 
-test: fixtures   ## the whole test suite
-	@$(BIN)/python -m pytest -n 3 -q tests
+test: fixtures   ## the test suite, but for what is heavy
+	@$(BIN)/python -m pytest -n 3 -q -m "not heavy" tests
+
+heavy: fixtures  ## what `make test` leaves out
+	@$(BIN)/python -m pytest -n 2 -q -m heavy tests
 
 quick: $(ENV)    ## unit and contract tests only
-	@$(BIN)/python -m pytest -n 2 -q tests/unit tests/contract -m "not slow"
+	@$(BIN)/python -m pytest -n 2 -q tests/unit tests/contract -m "not slow and not heavy"
 
 crash: $(ENV)    ## kill the coordinator at a thousand points, resume, compare (SAMPLE=, SEED=, JOBS=, ONLY=POINT)
 	@PYTHONPATH=tests $(BIN)/python -m crash.matrix $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
@@ -88,7 +91,7 @@ storms: $(ENV)   ## worktrees by the thousand, twenty at a time, COUNT=1000: doe
 	@PYTHONPATH=tests $(BIN)/python -m storms.worktrees --count $(or $(COUNT),1000)
 
 agents: real-agents ## the whole suite of the real coding agents, in the sandbox and without it
-	@REAL_AGENTS=1 $(BIN)/python -m pytest -n 2 -q tests/real_agents
+	@$(BIN)/python -m pytest -n 2 -q tests/real_agents
 
 schemas: $(ENV)  ## write schemas/ again after a change of the models
 	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'

@@ -131,7 +131,7 @@ def test_names_of_runs_and_tasks_that_do_not_exist(tmp_path: Path) -> None:
     assert_untouched(project, before)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(400)
 def test_eighty_workstreams_run_through_in_bounded_time(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")

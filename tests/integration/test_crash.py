@@ -16,8 +16,8 @@ from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from support import SEAM, Json, Project, edit, gate, workstream, write
 
-MOMENTS = 8
-PLANNED_MOMENTS = 4
+MOMENTS = 6
+PLANNED_MOMENTS = 3
 SETTINGS: Json = {
     "gates": [
         gate("clean", "! grep -rn BAD *.txt"),

@@ -78,6 +78,7 @@ def test_four_workstreams_on_this_repository_with_its_own_gates(tmp_path: Path) 
     assert project.git("status", "--porcelain") == ""
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not (CACHE / SDIST).exists(), reason=f"{SDIST} is not in {CACHE}: make fixtures")
 def test_a_public_project_of_many_files(tmp_path: Path) -> None:
     with tarfile.open(CACHE / SDIST) as archive:

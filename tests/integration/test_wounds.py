@@ -89,14 +89,16 @@ def test_the_run_ends_as_it_would_have_ended_whatever_was_done_to_it_before(
     assert project.git("fsck", "--connectivity-only", "--no-dangling") == ""
 
 
-TOGETHER = ["index.lock", "own ref.lock", "everything empty", "pointer a repository", "removal unfinished", "scratch",
+TOGETHER = ["index.lock", "index empty", "own ref.lock", "everything empty", "pointer a repository", "removal unfinished", "scratch",
             "orphan", "branch moved", "base gone", "batch gone", "attempt gone", "checkpoint gone", "folder of b gone"]  # fmt: skip
 
 
 @pytest.mark.parametrize("last", [["folder replaced"], ["commondir empty", "moved by git"], []])
 def test_a_resume_heals_all_by_itself(tmp_path: Path, undisturbed: str, last: list[str]) -> None:
     project = waiting(tmp_path)
-    names = [name for name in TOGETHER if not (last and name in {"everything empty", "pointer a repository"})]
+    names = [
+        name for name in TOGETHER if not (last and name in {"index empty", "everything empty", "pointer a repository"})
+    ]
     for command in () if last else MAINTENANCE:
         project.git(*command.split())
     for name in (*names, *reversed(last)):

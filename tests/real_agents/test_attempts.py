@@ -35,11 +35,10 @@ ERRORS = {
 TOO_LONG = "prompt is too long: 250000 tokens > 200000 maximum context length"
 PASSING = {429, 500}
 both = pytest.mark.parametrize("network", [None, "none"], ids=["open", "sandboxed"], indirect=True)
-WHOLE = pytest.mark.skipif(
-    "REAL_AGENTS" not in os.environ, reason="takes its time, the sandbox is stricter: make agents"
-)
 sealed = pytest.mark.parametrize(
-    "network", [pytest.param(None, id="open", marks=WHOLE), pytest.param("none", id="sandboxed")], indirect=True
+    "network",
+    [pytest.param(None, id="open", marks=pytest.mark.heavy), pytest.param("none", id="sandboxed")],
+    indirect=True,
 )
 RETRYABLE = {"rate_limit", "server_error", "overloaded"}
 
@@ -117,7 +116,7 @@ def test_four_edits_at_once(real: Real, server: ModelServer, tmp_path: Path, net
     assert [one.changes for one in four] == [[f" M {CALC}"]] * 4
 
 
-@both
+@sealed
 def test_an_answer_by_a_schema(subject: Subject) -> None:
     needs(subject, "read")
     answer = {"workstreams": ["one", "two"]}

@@ -35,7 +35,7 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
-@pytest.fixture(params=["1", "3"], ids=["open", "sandboxed"])
+@pytest.fixture(params=[pytest.param("1", id="open", marks=pytest.mark.heavy), pytest.param("3", id="sandboxed")])
 def project(server: ModelServer, tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     """A repository whose configuration sends all agents to the scripted model; on two rungs of the ladder."""
     project = Project.make(tmp_path / "project", {**FILES, "branchline.yaml": json.dumps(settings(server.url))})

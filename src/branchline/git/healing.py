@@ -139,9 +139,10 @@ def _unreadable_index(place: Place, found: Registration, named: Named) -> Wound:
 
 
 def _read_index(place: Place, found: Registration, named: Named) -> None:
-    (found.admin / "index").unlink(missing_ok=True)
     commit = place.repo.read_ref(named.ref)  # it may be gone, too
-    place.worktrees.git_for(named.path).call("read-tree", commit or "--empty")
+    draft = found.admin / "index.branchline"  # the index itself may still be locked by a git that was killed
+    place.repo.content.at(named.path, draft).call("read-tree", commit or "--empty")
+    draft.replace(found.admin / "index")
 
 
 def _moved(name: str, said: Path, path: Path, right: Callable[[], None]) -> Wound:
