@@ -21,7 +21,6 @@ SETTINGS: Json = {
     "approvals": {"protected": "reject"},
     "repair": {"rounds": 0},
     "retry": {"max_attempts": 4, "backoff": "fixed", "base_seconds": 0.02},
-    "max_parallel": 3,
 }
 GOOD = 2
 
@@ -41,7 +40,7 @@ def everything(root: Path) -> dict[str, tuple[int, bytes]]:
     return found
 
 
-def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Project, Ran]:
+def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int, at_once: int = 3) -> tuple[Project, Ran]:
     """Run the attacks beside good workstreams; whatever they are, nothing of the user's may change."""
     project = Project.make(tmp_path / "p", {"README.md": "# A project\n", "src/x.py": "x = 1\n", "old.txt": "o\n"})
     project.patience = 1500
@@ -58,7 +57,7 @@ def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Pr
     names = f"CANARY={trap}; OUTSIDE={outside}; export CANARY OUTSIDE\n{PRELUDE}"
     streams = [workstream(one.name, sh(f"{names}{{\n{one.script}\n}}")) for one in attacks]
     good = [workstream(f"good{n}", write(f"good{n}.txt", "g\n")) for n in range(GOOD)]
-    settings = {**SETTINGS, "sandbox": {"rung": rung}}
+    settings = {**SETTINGS, "sandbox": {"rung": rung}, "max_parallel": at_once}
     env = {"HOME": str(home), "CANARY": str(trap), "BRANCHLINE_SANDBOX": str(rung)}
     ran = project.run({"workstreams": [*streams, *good]}, settings, **env)
     assert "Traceback" not in ran.err
@@ -113,7 +112,8 @@ def test_files_that_lie(tmp_path: Path, part: int, rung: int) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rung", RUNGS)
 def test_hands_on_the_git_directory(tmp_path: Path, rung: int) -> None:
-    project, ran = attacked(tmp_path, GIT_DIRECTORY, rung)
+    # Without a sandbox, one agent's own git runs what another has planted: nobody can keep them from each other.
+    project, ran = attacked(tmp_path, GIT_DIRECTORY, rung, at_once=1 if rung == 1 else 3)
     judge(project, ran, GIT_DIRECTORY, sealed=rung == 3)
 
 

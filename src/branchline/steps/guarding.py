@@ -130,11 +130,11 @@ class Guard:
             return now
         wrong = tampered(known, now)
         if wrong:
+            self._tell(*(f"{name} in the git directory" for name in wrong))  # first: it may fail halfway
             put_back(self.repo, known, wrong, self._free())
-            self._tell(*(f"{name} in the git directory" for name in wrong))
         if now.refs is None and known.refs is not None:
-            mend_refs(self.repo, known, self._free())
             self._tell("refs that no git could read")
+            mend_refs(self.repo, known, self._free())
         moved, back = list(moved_refs(known, now)), {}
         for ref, old, new in moved:
             if why := self._put_back_ref(ref, old, new):
@@ -148,7 +148,7 @@ class Guard:
         return now
 
     def _tell(self, *put_back: str) -> None:
-        """Tell those that work what has just been put back; if there is one, it was that one."""
+        """Tell those that work what is put back; if there is one, it was that one."""
         for one in self._active:
             one.put_back += put_back
             one.certain = one.certain or (bool(put_back) and len(self._active) == 1)
