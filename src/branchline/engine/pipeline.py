@@ -1,7 +1,8 @@
 """A pipeline run from its request: pinned, begun, driven, taken up again."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -169,25 +170,28 @@ def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
     return Survey.of(repo, base, settings).scoped(plan) if scopeless(plan) else plan
 
 
-def _with_budget(held: Held, budget: Budget) -> Held:
-    """A run that is taken up with other limits, as far as the day has money left. Raises InvalidInput."""
+@contextmanager
+def _released_on_error(held: Held) -> Iterator[None]:
+    """Whatever keeps us from going on, Ctrl-C included: the next one must be able to take the run up."""
     try:
-        with day_limited(held.ledger.paths, budget, held.state.started_at) as limits:
-            resumed = msgspec.structs.replace(held.resumed[-1], budget=limits)
+        yield
     except BaseException:
         held.release()
         raise
+
+
+def _with_budget(held: Held, budget: Budget) -> Held:
+    """A run that is taken up with other limits, as far as the day has money left. Raises InvalidInput."""
+    with _released_on_error(held), day_limited(held.ledger.paths, budget, held.state.started_at) as limits:
+        resumed = msgspec.structs.replace(held.resumed[-1], budget=limits)
     return replace(held, resumed=(*held.resumed[:-1], resumed))
 
 
 def _sheltered(held: Held) -> tuple[Held, Sandbox]:
     """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
-    try:
+    with _released_on_error(held):
         settings = msgspec.convert(held.state.pins["settings"], Settings)
         sandbox = shelter(Repo.open(held.ledger.paths.root), settings)
-    except BaseException:
-        held.release()
-        raise
     resumed = msgspec.structs.replace(held.resumed[-1], sandbox=sandbox.fact)
     return replace(held, resumed=(*held.resumed[:-1], resumed)), sandbox
 

@@ -112,7 +112,7 @@ def held_by(strongest: Containment) -> Method:
 
 def _kept(command: Command, method: Method) -> "_Kept | None":
     """The command under a keeper; None if the system does not allow that method."""
-    request = {
+    request: dict[str, Any] = {
         "method": method,
         "argv": [_wire(word) for word in command.argv],
         "cwd": _wire(str(command.cwd)),
@@ -120,8 +120,11 @@ def _kept(command: Command, method: Method) -> "_Kept | None":
         "keep": command.keep,
         "rlimits": dict(command.rlimits),
         "cgroup": command.cgroup,
-        "most": command.most,
+        # A namespace has a number of its own since Linux 6.14; before, it was the whole machine's.
+        "pid_max": command.most if kernel() >= (6, 14) else None,
     }
+    if method == "namespace" and command.most is not None and _counts_by_namespace():
+        request["rlimits"]["RLIMIT_NPROC"] = (command.most, command.most)
     channel = _KEEPERS.open(request, (*command.streams, *command.keep))
     if channel is None:
         return None
@@ -236,11 +239,20 @@ def counted(argv: Sequence[str], most: int | None) -> Sequence[str]:
 
     For an ordinary user it can, in the user namespace that such a program makes; for root, the keeper sees to it.
     """
-    kernel = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
-    if most is None or os.geteuid() == 0 or kernel < (5, 14):  # before, what the user runs elsewhere counted too
+    if most is None or not _counts_by_namespace():
         return argv
     said = f"{{ ulimit -u {most} || ulimit -p {most}; }} 2>/dev/null"  # bash and zsh say u, dash says p
     return ["sh", "-c", f'{said}; exec "$@"', "sh", *argv]
+
+
+def kernel() -> tuple[int, ...]:
+    """The kernel's version, its first two numbers."""
+    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+
+
+def _counts_by_namespace() -> bool:
+    """Whether RLIMIT_NPROC counts a user namespace by itself (before Linux 5.14, all that the user runs); root has none."""
+    return os.geteuid() != 0 and kernel() >= (5, 14)
 
 
 def _limited(command: Command) -> Sequence[str]:

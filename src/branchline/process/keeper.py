@@ -14,7 +14,6 @@ import functools
 import gc
 import json
 import os
-import re
 import resource
 import select
 import signal
@@ -66,9 +65,10 @@ def _keep(channel: socket.socket, descriptors: list[int]) -> None:
         channel, streams = _moved(channel, descriptors, request["keep"])
         os.setsid()
         _be_rather_killed()
-        if _is_alone(request["method"]):
-            _bound(request["most"])
-        else:
+        alone = _is_alone(request["method"])
+        if alone and request["pid_max"]:
+            _bound(request["pid_max"])
+        if not alone:
             _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         _tend(channel, request, streams)
     except Refused as error:
@@ -139,22 +139,13 @@ def _enter_user_namespace() -> None:
         raise Refused(str(error)) from error
 
 
-def _bound(most: int | None) -> None:
-    """Let the kernel itself allow the namespace no more than `most` processes and threads, where it can.
+def _bound(most: int) -> None:
+    """Have the kernel allow our namespace no more than `most` processes and threads.
 
     A bomb of processes grows by thousands until whoever counts them has its turn.
     """
-    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    kernel = tuple(map(int, release.groups())) if release else (0, 0)
-    if most is None:
-        return
-    if os.geteuid() != 0 and kernel >= (5, 14):  # before, it counted what the user runs elsewhere too
-        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
-    if kernel >= (6, 14):  # before, it was the whole machine's
-        with contextlib.suppress(OSError), open("/proc/sys/kernel/pid_max", "wb", buffering=0) as file:
-            file.write(str(most).encode())
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/pid_max", "wb", buffering=0) as file:
+        file.write(str(most).encode())
 
 
 def _mount_proc() -> None:

@@ -66,7 +66,7 @@ class Watch:
         self._silence = None if limits.silence is None else seconds(limits.silence)
         self._growth = Growth(grows, limits.disk_mb * MB) if grows and limits.disk_mb is not None else None
         self._sampled = self._memory < math.inf or self._cpu < math.inf or limits.processes is not None
-        self._crowd = _crowd()
+        self._crowd = _crowd() if limits.processes is not None else 0
         self._printed = 0
         self._heard = time.monotonic()
         self._near = False

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from branchline.core.sandbox import ASKED_FOR, Network, Probed, Rung, SandboxFact, SandboxSettings
 from branchline.errors import InvalidInput
@@ -26,6 +27,8 @@ ALTERNATIVE = "install bubblewrap (apt, dnf, pacman or brew call it that)"
 PATIENCE = 20.0  # seconds
 LONGEST_WHY = 300  # characters
 ASKED = "BRANCHLINE_SANDBOX"
+Wish = Literal["auto", 1, 3]  # as in the settings
+_WISHES: dict[str, Wish] = {"auto": "auto", "1": 1, "3": 3}
 """A variable of whoever starts a run: the rung to use, in the place of `sandbox.rung`. It never goes below `min`."""
 
 
@@ -76,11 +79,11 @@ def climb(
     return replace(found, hidden=hidden, runs=runs, environ=environ)
 
 
-def _asked(settings: SandboxSettings, environ: Mapping[str, str]) -> Rung | str:
+def _asked(settings: SandboxSettings, environ: Mapping[str, str]) -> Wish:
     named = environ.get(ASKED, "")
-    if named not in {"", "1", "3", "auto"}:
+    if named not in {"", *_WISHES}:
         raise InvalidInput(f"{ASKED} is {named!r}", hint=f"set {ASKED} to 1, 3 or auto, or unset it")
-    return {"1": 1, "3": 3, "auto": "auto"}.get(named, settings.rung)  # type: ignore[return-value] # its values are rungs
+    return _WISHES.get(named, settings.rung)
 
 
 def _highest(settings: SandboxSettings, environ: Mapping[str, str], floor: Rung) -> Sandbox:

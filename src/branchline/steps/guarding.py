@@ -6,7 +6,7 @@ Only one of those that work can have done it. If several do, nobody knows which:
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -113,13 +113,10 @@ class Guard:
 
     def _look(self) -> Fingerprint:
         """Compare with what is known, put back what was tampered with, and tell those that work."""
-        for tries_left in reversed(range(_TRIES)):
-            try:
+        for _ in range(_TRIES - 1):
+            with suppress(GitError):  # damaged again since it was looked at, by one that is still at it
                 return self._compare()
-            except GitError:  # damaged again since it was looked at, by one that is still at it
-                if not tries_left:
-                    raise
-        raise AssertionError
+        return self._compare()
 
     def _compare(self) -> Fingerprint:
         now = take(self.repo, self._ours())

@@ -12,6 +12,7 @@ import pytest
 
 from branchline.core.limits import UNLIMITED, Containment, ProcessLimits
 from branchline.process.confinement import Confinement
+from branchline.process.containment import kernel
 from branchline.process.limits import cause, ceiling, rlimits
 from branchline.process.spawn import Exit, run
 
@@ -110,8 +111,7 @@ def test_so_many_at_once_that_the_command_failed_before_anybody_looked(tmp_path:
 
 @linux
 def test_the_kernel_itself_bounds_the_number_where_it_can(tmp_path: Path) -> None:
-    release = tuple(map(int, os.uname().release.split(".")[:2]))
-    if release < (6, 14):
+    if kernel() < (6, 14):
         pytest.skip("before Linux 6.14 a PID namespace has no bound of its own")
     before = Path("/proc/sys/kernel/pid_max").read_text()
     ended = held(tmp_path, ["cat", "/proc/sys/kernel/pid_max"], processes=300)

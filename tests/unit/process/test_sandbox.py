@@ -17,6 +17,7 @@ import pytest
 from branchline.core.limits import ProcessLimits
 from branchline.core.sandbox import Network, SandboxSettings
 from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import kernel
 from branchline.process.environment import allowed
 from branchline.process.probe import ASKED, climb, programs
 from branchline.process.sandbox import OPEN, Access, LinkInPath, Sandbox, layout
@@ -463,7 +464,7 @@ def test_none_leaves_commands_as_they_are() -> None:
 
 
 def test_the_kernel_itself_bounds_what_runs_in_it(stage: Stage) -> None:
-    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 14):
+    if kernel() < (6, 14):
         pytest.skip("before Linux 6.14 it bounds nothing for root")
     threads = """
 import os, threading, time
