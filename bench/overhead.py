@@ -13,8 +13,8 @@ from pathlib import Path
 
 from _measuring import RUNNERS, child, interleaved, options, show, verdict
 
+from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.pipeline import task_graph
-from branchline.core.plan import Plan, Scope, Workstream
 
 GOAL = 1.5
 Graph = dict[str, tuple[str, ...]]

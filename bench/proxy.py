@@ -16,7 +16,7 @@ from subprocess import PIPE, Popen
 from _measuring import interleaved, options, show, verdict
 
 from branchline.agents.metering.proxy import Proxy
-from branchline.core.pricing import Price
+from branchline.core.model.pricing import Price
 
 EVENT = b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta": {"text": "%b"}}\n\n' % (b"x" * 40)
 END = b'data: {"type": "message_delta", "usage": {"input_tokens": 1, "output_tokens": 2}}\n\ndata: {"type": "message_stop"}\n\n'

@@ -17,11 +17,11 @@ from pathlib import Path
 from _measuring import interleaved, options, show, verdict
 from spawning import bare, marking, ours, timing
 
-from branchline.core.limits import ProcessLimits
-from branchline.core.sandbox import Network, SandboxSettings
+from branchline.core.model.limits import ProcessLimits
+from branchline.core.model.sandbox import Network, SandboxSettings
 from branchline.process.confinement import Confinement
-from branchline.process.probe import ASKED, climb, programs, tried
-from branchline.process.sandbox import Access, Sandbox
+from branchline.sandbox.bubblewrap import Access, Sandbox
+from branchline.sandbox.probe import ASKED, climb, programs, tried
 
 NETWORKS: tuple[tuple[str, Network], ...] = (("host", "host"), ("none", "none"), ("a list", ("pypi.org",)))
 GOAL = 25.0  # milliseconds more than bare

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from _measuring import interleaved, options, show, verdict
 
-from branchline.core.limits import UNLIMITED, Containment, ProcessLimits
+from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
 from branchline.process.confinement import Confinement
 from branchline.process.containment import held_by
 from branchline.process.spawn import run

@@ -26,9 +26,9 @@ from branchline.agents.base import Agent
 from branchline.agents.registry import make
 from branchline.agents.scripted import ScriptedAgent
 from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest, AgentStatus
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.plan import Action, WriteFile
+from branchline.core.model.agent import AgentRequest, AgentStatus
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.plan import Action, WriteFile
 from branchline.process.environment import allowed
 from branchline.process.spawn import KillSwitch
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.agents.base import Agent, parse
-from branchline.core.agent import AgentRequest, AgentResult
+from branchline.core.model.agent import AgentRequest, AgentResult
 from branchline.process.spawn import Exit
 
 FOLDER = Path(__file__).parent / "fixtures" / "agents"

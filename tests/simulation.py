@@ -32,7 +32,7 @@ from branchline.core.events import (
     RunStarted,
     Transition,
 )
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.retry import effective
 from branchline.core.run_state import GOOD_ENDS, RunState, TaskRecord
 from branchline.core.scheduler import decide, wake_at

@@ -11,8 +11,8 @@ from msgspec import inspect
 from branchline.core.budget import Budget
 from branchline.core.events import AnyEvent, RunPolicy, RunStarted
 from branchline.core.graph import Task, TaskResources, Trigger
-from branchline.core.manifest import Form, Mode
-from branchline.core.plan import Plan, Scope, Workstream
+from branchline.core.model.manifest import Form, Mode
+from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryOverride, RetryPolicy
 
 IDS = st.text("abcXYZ019_.-", min_size=1, max_size=8)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.core.limits import UNLIMITED, Containment
+from branchline.core.model.limits import UNLIMITED, Containment
 from branchline.process.confinement import Confinement
 from branchline.process.spawn import run
 from branchline.process.sweep import sweep

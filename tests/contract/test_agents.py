@@ -20,9 +20,9 @@ from branchline.agents.base import Agent, AgentMissing
 from branchline.agents.command import CommandAgent
 from branchline.agents.scripted import ScriptedAgent
 from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progress
-from branchline.core.agent_spec import AgentSpec, Output
-from branchline.core.plan import Action
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Progress
+from branchline.core.model.agent_spec import AgentSpec, Output
+from branchline.core.model.plan import Action
 from branchline.process.spawn import KillSwitch
 from processes import running, token
 

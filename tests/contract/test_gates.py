@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.verdict import Gate, GateResult, Outcome, Phase, QualityReport
+from branchline.core.model.verdict import Gate, GateResult, Outcome, Phase, QualityReport
 from branchline.gates.run import check
 from branchline.process.spawn import KillSwitch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.process.probe import programs
+from branchline.sandbox.probe import programs
 from hostile.attacks import ALL, FILES, GIT_DIRECTORY, PRELUDE, RUN_FOLDER, Attack
 from support import Json, Project, Ran, fate, sh, workstream, write
 from witness import files_below

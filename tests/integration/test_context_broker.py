@@ -7,7 +7,7 @@ import pytest
 
 from branchline.context.broker import Broker, of_folder, of_tree
 from branchline.context.manifest import to_bytes
-from branchline.core.manifest import ContextRequest, ContextSettings
+from branchline.core.model.manifest import ContextRequest, ContextSettings
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 from support import Project

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from branchline.context.analysis import Analysis
-from branchline.context.cache import Index
-from branchline.context.database import connect, default_folder
-from branchline.context.scan import Tree, work_tree
+from branchline.context.code.analysis import Analysis
+from branchline.context.index.cache import Index
+from branchline.context.index.database import connect, default_folder
+from branchline.context.index.indexed import IndexedCorpus
+from branchline.context.index.scan import Tree, work_tree
 from unit.context.indexing import analyse, tree_with
 from unit.git.sandbox import Sandbox
 
@@ -40,7 +41,7 @@ def slowly(data: bytes, path: str) -> Analysis:
 
 def check(index: Index, number: int) -> None:
     """Whether the index tells of a tree what is so, all of it in one go."""
-    corpus, wanted = index.corpus(tree(number)), texts(number)
+    corpus, wanted = IndexedCorpus(index, tree(number)), texts(number)
     assert list(corpus.paths) == sorted(wanted)
     assert corpus.postings("shared") == dict.fromkeys(range(FILES), 20)
     for file, path in enumerate(corpus.paths):
@@ -195,7 +196,7 @@ def test_all_work_trees_share_one_index(tmp_path: Path) -> None:
     with Index.open(default_folder(tmp_path / "side")) as index:
         side = work_tree(tmp_path / "side", index)
         assert index.add(side, analyse) == 1
-        corpus = index.corpus(side)
+        corpus = IndexedCorpus(index, side)
         assert list(corpus.paths) == ["a.py", "new.py", "src/b.py"]
         assert corpus.postings("total") == {0: 1, 1: 2, 2: 1}
     assert box.git("status", "--porcelain") == ""

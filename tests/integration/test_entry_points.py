@@ -14,7 +14,7 @@ ADAPTER = """
 import sys
 from dataclasses import dataclass
 from branchline.agents.base import Probe
-from branchline.core.agent import AgentResult, AgentStatus, Invocation, Progress
+from branchline.core.model.agent import AgentResult, AgentStatus, Invocation, Progress
 
 
 class Reader:

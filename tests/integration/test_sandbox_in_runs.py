@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from branchline.process.probe import programs
+from branchline.sandbox.probe import programs
 from integration.test_metering_in_runs import PLAN, Provider, provider, settings
 from support import Json, Project, edit, fate, gate, sh, workstream, write
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from branchline.engine.healing import Healing, repair, wounds
-from branchline.engine.pipeline import open_run
+from branchline.engine.opening import open_run
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from support import SEAM, Project, gate, workstream, write

@@ -14,13 +14,13 @@ from branchline.agents.access import access
 from branchline.agents.base import Agent
 from branchline.agents.registry import make
 from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest, AgentResult, ContextFile, Limits, Mode, Progress
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.sandbox import Network, SandboxSettings
+from branchline.core.model.agent import AgentRequest, AgentResult, ContextFile, Limits, Mode, Progress
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.sandbox import Network, SandboxSettings
 from branchline.process.confinement import PLAIN
-from branchline.process.probe import climb
-from branchline.process.sandbox import OPEN, Sandbox
 from branchline.process.spawn import KillSwitch
+from branchline.sandbox.bubblewrap import OPEN, Sandbox
+from branchline.sandbox.probe import climb
 from real_agents.installed import PACKAGES, Package
 from real_agents.model.script import script
 from real_agents.model_server import ModelServer

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from branchline.agents.base import Ability
-from branchline.core.agent import AgentStatus, Limits
-from branchline.core.sandbox import Network
-from branchline.process.probe import ASKED
+from branchline.core.model.agent import AgentStatus, Limits
+from branchline.core.model.sandbox import Network
 from branchline.process.spawn import KillSwitch
+from branchline.sandbox.probe import ASKED
 from real_agents.model_server import ModelServer
 from real_agents.subjects import CALC, DONE, EDIT, READ, REAL, Real, Subject, at_once, processes, subjects
 

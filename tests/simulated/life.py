@@ -8,7 +8,7 @@ import msgspec
 
 from branchline.core.budget import Budget
 from branchline.core.events import AttemptInterrupted, RunResumed
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import wake_at

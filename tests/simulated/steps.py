@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from branchline.attempt.approval import require_approved
+from branchline.attempt.run import latest_records
+from branchline.attempt.scope import conflict_of, starting_tree
 from branchline.core.budget import Purse
 from branchline.core.decisions import ApprovalNeeded
 from branchline.core.events import (
@@ -22,15 +25,12 @@ from branchline.core.events import (
     WsCheckpoint,
 )
 from branchline.core.graph import Task
+from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order
-from branchline.core.plan import Plan
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.core.run_state import RunState
 from branchline.engine.drivers.base import Job
 from branchline.process.spawn import KillSwitch
-from branchline.steps.approving import require_approved
-from branchline.steps.context import latest_records
-from branchline.steps.scope import conflict_of, starting_tree
 from simulated.driver import SimSwitch
 from simulated.fate import require
 from simulated.merging import merge, pr_ci, ship

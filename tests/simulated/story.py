@@ -9,8 +9,8 @@ import msgspec
 from branchline.core.budget import Budget
 from branchline.core.events import RunPolicy, RunStarted
 from branchline.core.graph import Condition, Task, TaskResources, Trigger
+from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryOverride, RetryPolicy
 
 START = 1_700_000_000_000

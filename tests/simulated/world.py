@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from branchline.attempt.run import StepContext
 from branchline.core.budget import Purse
 from branchline.core.decisions import ApprovalDecided
 from branchline.core.events import AgentCalled
 from branchline.core.graph import Task
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.run_state import TaskRecord
 from branchline.process.spawn import KillSwitch
-from branchline.steps.context import StepContext
 from simulated.fate import Fate
 from simulated.git import Twin
 from simulated.story import BASE, TARGET, Story

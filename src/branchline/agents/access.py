@@ -6,8 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from branchline.agents.base import Agent
-from branchline.core.agent import AgentRequest
-from branchline.process.sandbox import Access
+from branchline.core.model.agent import AgentRequest
+from branchline.sandbox.bubblewrap import Access
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PORTS = {"https": 443, "http": 80}

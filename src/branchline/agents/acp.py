@@ -12,11 +12,11 @@ from branchline.agents.acp_runner.events import INSTALL
 from branchline.agents.acp_runner.order import Order
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid, plain
-from branchline.agents.faults import error_class
 from branchline.agents.installed import Program, look
-from branchline.agents.stream import StreamReader, decoded
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
-from branchline.core.agent_spec import AgentSpec
+from branchline.agents.output.faults import error_class
+from branchline.agents.output.stream import StreamReader, decoded
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.spawn import Exit
 
 RUNNER = "branchline.agents.acp_runner"

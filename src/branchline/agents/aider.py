@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from branchline.agents.aider_output import AiderReader
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid, plain
 from branchline.agents.installed import Program, look_with_key
-from branchline.core.agent import AgentRequest, Invocation, whole_files
-from branchline.core.agent_spec import WINDOWS, AgentSpec
+from branchline.agents.output.aider_output import AiderReader
+from branchline.core.model.agent import AgentRequest, Invocation, whole_files
+from branchline.core.model.agent_spec import WINDOWS, AgentSpec
 
 AIDER = Program(name="aider", tested=("0.86.2", "0.86.2"), install="uv tool install --python 3.12 aider-chat==0.86.2")
 OWN = "aider"  # the folder of its files, in the attempt's

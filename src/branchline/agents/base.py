@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from branchline.core.agent import AgentRequest, AgentResult, Invocation, Progress
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent import AgentRequest, AgentResult, Invocation, Progress
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit
 

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from branchline.agents.base import Ability, Probe
-from branchline.agents.claude_stream import ClaudeReader
 from branchline.agents.expand import Expansion
 from branchline.agents.installed import Program, look_with_key
-from branchline.core.agent import AgentRequest, ContextFile, Invocation
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.manifest import Span
+from branchline.agents.output.claude_stream import ClaudeReader
+from branchline.core.model.agent import AgentRequest, ContextFile, Invocation
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.manifest import Span
 
 ANTHROPIC = "https://api.anthropic.com"
 CLAUDE = Program(

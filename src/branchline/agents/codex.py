@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from branchline.agents.base import Ability, Probe
-from branchline.agents.codex_stream import CodexReader
 from branchline.agents.expand import Expansion, plain
 from branchline.agents.installed import Program, look_with_key
-from branchline.core.agent import AgentRequest, Invocation
-from branchline.core.agent_spec import AgentSpec
+from branchline.agents.output.codex_stream import CodexReader
+from branchline.core.model.agent import AgentRequest, Invocation
+from branchline.core.model.agent_spec import AgentSpec
 
 OPENAI = "https://api.openai.com/v1"
 CODEX = Program(

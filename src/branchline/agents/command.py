@@ -8,9 +8,9 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid
 from branchline.agents.installed import Program, look
-from branchline.agents.output_reader import OutputReader
-from branchline.core.agent import AgentRequest, Invocation
-from branchline.core.agent_spec import AgentSpec, arguments, spec_problems
+from branchline.agents.output.output_reader import OutputReader
+from branchline.core.model.agent import AgentRequest, Invocation
+from branchline.core.model.agent_spec import AgentSpec, arguments, spec_problems
 
 
 @dataclass(frozen=True, slots=True)

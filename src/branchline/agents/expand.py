@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from branchline.core.agent import AgentRequest, Invocation, whole_files
-from branchline.core.agent_spec import FROM_ENV, KEY, AgentSpec, Group, Template
 from branchline.core.durations import seconds
+from branchline.core.model.agent import AgentRequest, Invocation, whole_files
+from branchline.core.model.agent_spec import FROM_ENV, KEY, AgentSpec, Group, Template
 from branchline.errors import InvalidInput
 
 LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes; Linux's own limit for one argument

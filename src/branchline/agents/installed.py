@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from branchline.agents.base import Probe
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.environment import allowed
 from branchline.process.output import readable
 from branchline.process.spawn import CannotStart, Captured, TookTooLong, capture

@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
 from branchline.agents.base import Ability, Agent, Probe, Reader
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.process.spawn import Exit
 

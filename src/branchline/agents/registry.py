@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 
 from branchline.agents.base import Agent
-from branchline.core.agent_spec import BUILT_IN, ENTRY_POINTS, PRESETS, AgentSpec
+from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, PRESETS, AgentSpec
 from branchline.errors import InvalidInput
 
 ADAPTERS = {

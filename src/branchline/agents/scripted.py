@@ -10,9 +10,9 @@ import msgspec
 
 from branchline._version import __version__
 from branchline.agents.base import Ability, Probe
-from branchline.agents.stream import StreamReader, decoded
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
-from branchline.core.agent_spec import SCRIPTED, AgentSpec
+from branchline.agents.output.stream import StreamReader, decoded
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
+from branchline.core.model.agent_spec import SCRIPTED, AgentSpec
 from branchline.process.spawn import Exit
 
 OWN = AgentSpec(id=SCRIPTED, use=SCRIPTED)

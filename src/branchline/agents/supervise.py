@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.agents.answer import checked
 from branchline.agents.base import Agent, AgentMissing, Reader
-from branchline.agents.follow import Follower
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
-from branchline.core.limits import LIMIT_REASONS
+from branchline.agents.output.answer import checked
+from branchline.agents.output.follow import Follower
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
+from branchline.core.model.limits import LIMIT_REASONS
 from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.environment import allowed
 from branchline.process.output import tail
-from branchline.process.secrets import Secrets
+from branchline.process.redaction import Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
 TAIL_BYTES = 1 << 20

@@ -14,11 +14,11 @@ from branchline.cli.plan_text import plan_lines
 from branchline.config.canonical import canonical
 from branchline.config.load import plan_of
 from branchline.config.settings import Settings
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.views.collisions import collision_lines
-from branchline.views.text import plain
+from branchline.views.format.text import plain
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths

@@ -13,7 +13,7 @@ from branchline.engine.pipeline import resume
 from branchline.errors import InvalidInput, RunBusy
 from branchline.ledger.lease import is_held
 from branchline.process.sweep import MARKER
-from branchline.views.text import plain
+from branchline.views.format.text import plain
 
 POLL_SECONDS = 0.1
 Verb = Literal["approve", "reject"]

@@ -10,7 +10,7 @@ import msgspec
 
 from branchline.cli.asking import decision, proposal, remind, somebody_is_there
 from branchline.cli.output import emit, say
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.engine.inbox import Intent, drop
 from branchline.engine.pipeline import Session, resume

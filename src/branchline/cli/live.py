@@ -10,15 +10,15 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from branchline.cli.watch import is_bad, news, warnings
 from branchline.core.events import Transition
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
 from branchline.views.attempts import attempts
+from branchline.views.format.text import MARKS, degraded, duration, encodable, plain
 from branchline.views.log import line
+from branchline.views.news import is_bad, news, warnings
 from branchline.views.progress import Row, progress
-from branchline.views.text import MARKS, degraded, duration, encodable, plain
 
 STYLES = {
     State.PENDING: "dim",

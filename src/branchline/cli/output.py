@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from branchline.views.text import degraded
+from branchline.views.format.text import degraded
 
 GREEN, RED, YELLOW, CYAN, DIM, BOLD, PLAIN = (f"\x1b[{n}m" for n in ("32", "31", "33", "36", "2", "1", "0"))
 

@@ -2,9 +2,9 @@
 
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget
+from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order
-from branchline.core.plan import Plan
-from branchline.views.text import count, table, wrapped
+from branchline.views.format.text import count, table, wrapped
 
 
 def plan_lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:

@@ -13,11 +13,11 @@ from branchline.cli.output import say
 from branchline.cli.plan_text import plan_lines
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
-from branchline.core.agent_spec import BUILT_IN, SCRIPTED
-from branchline.core.plan import Plan
+from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
+from branchline.core.model.plan import Plan
 from branchline.errors import InvalidInput
 from branchline.views.collisions import collision_lines
-from branchline.views.text import plain
+from branchline.views.format.text import plain
 
 if TYPE_CHECKING:
     from branchline.engine.pipeline import Request
@@ -124,9 +124,9 @@ def agreed(request: "Request", given: Plan) -> "Request | None":
 
     None if somebody refused. Raises InvalidInput if the plan cannot be carried out.
     """
+    from branchline.attempt.scoping import Survey, made_scopes
     from branchline.engine.pipeline import pinned
     from branchline.git.repo import Repo
-    from branchline.steps.scoping import Survey, made_scopes
 
     repo, settings = Repo.open(request.repo), request.settings
     survey = Survey.of(repo, pinned(repo, request)[0], settings)

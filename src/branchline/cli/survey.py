@@ -11,7 +11,7 @@ import msgspec
 from branchline.agents.base import Ability
 from branchline.agents.registry import make
 from branchline.config.settings import Settings
-from branchline.core.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, chain
+from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, chain
 from branchline.errors import BranchlineError
 
 PATIENCE = 30.0  # seconds for all of them together; a probe has a time limit of its own

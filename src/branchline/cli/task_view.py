@@ -12,7 +12,7 @@ from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
 from branchline.views.attempts import attempts
 from branchline.views.calls import Call, calls
-from branchline.views.text import clock, count, duration, plain, table
+from branchline.views.format.text import clock, count, duration, plain, table
 
 TAIL_BYTES = 4000
 TAIL_LINES = 15

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator
 
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
-from branchline.core.agent_spec import (
+from branchline.core.graph import CycleError, sort_ids
+from branchline.core.model.agent_spec import (
     BUILT_IN,
     ENTRY_POINTS,
     FROM_ENV,
@@ -16,8 +17,7 @@ from branchline.core.agent_spec import (
     place_problem,
     unknown_placeholders,
 )
-from branchline.core.graph import CycleError, sort_ids
-from branchline.process.secrets import SECRET
+from branchline.process.redaction import SECRET
 
 ROLES = (("planning", "agent"), ("review", "agent"), ("repair", "takeover"))
 NO_PLACES = {"format", "add", "join"}

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from branchline.config.agent_checks import check_agents, known_agent, literal_secrets
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
-from branchline.core.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.graph import CycleError, sort_ids
-from branchline.core.manifest import ContextSettings
+from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
+from branchline.core.model.manifest import ContextSettings
 
 CHUNKS = {"chunk_overlap": ContextSettings().chunk_overlap, "chunk_tokens": ContextSettings().chunk_tokens}
 

@@ -15,10 +15,10 @@ from branchline.config.explain import schema_findings
 from branchline.config.problems import Finding, Place, invalid
 from branchline.config.settings import Settings
 from branchline.config.yaml import read_yaml
-from branchline.core.agent_spec import SCRIPTED, AgentSpec
 from branchline.core.graph import TaskFile
-from branchline.core.manifest import ContextSettings
-from branchline.core.plan import Plan
+from branchline.core.model.agent_spec import SCRIPTED, AgentSpec
+from branchline.core.model.manifest import ContextSettings
+from branchline.core.model.plan import Plan
 
 SETTINGS_FILE = "branchline.yaml"
 MAX_BYTES = 4_000_000

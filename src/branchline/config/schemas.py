@@ -11,8 +11,8 @@ import msgspec
 from branchline.config.settings import Settings
 from branchline.core.durations import PATTERN as DURATION
 from branchline.core.graph import TaskFile
-from branchline.core.manifest import ContextSettings, Manifest
-from branchline.core.plan import Plan
+from branchline.core.model.manifest import ContextSettings, Manifest
+from branchline.core.model.plan import Plan
 
 Schema = dict[str, Any]
 MODELS: dict[str, type[msgspec.Struct]] = {

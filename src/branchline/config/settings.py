@@ -4,16 +4,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from branchline.core.agent_spec import AgentSpec
 from branchline.core.budget import Budget
 from branchline.core.durations import Duration
-from branchline.core.limits import ProcessLimits
-from branchline.core.manifest import ContextSettings
-from branchline.core.plan import Argv, Glob, Model, Name
-from branchline.core.pricing import Price
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.limits import ProcessLimits
+from branchline.core.model.manifest import ContextSettings
+from branchline.core.model.plan import Argv, Glob, Model, Name
+from branchline.core.model.pricing import Price
+from branchline.core.model.sandbox import SandboxSettings
+from branchline.core.model.verdict import Gate
 from branchline.core.retry import RetryPolicy
-from branchline.core.sandbox import SandboxSettings
-from branchline.core.verdict import Gate
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PresetName = Literal["python", "pre-commit"]

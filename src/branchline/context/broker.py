@@ -11,24 +11,23 @@ from weakref import finalize
 
 from msgspec.structs import replace as replace_fields
 
-from branchline.context.analysis import ANALYSIS_VERSION, Analysis
-from branchline.context.cache import Index
-from branchline.context.database import default_folder
+from branchline.context.bans import ban_of
+from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.excerpts import forms
+from branchline.context.explain import matches
 from branchline.context.graph import ImportGraph
-from branchline.context.history import History, history_of
-from branchline.context.indexed import IndexedCorpus
+from branchline.context.index.cache import Index
+from branchline.context.index.database import default_folder
+from branchline.context.index.history import History, history_of
+from branchline.context.index.indexed import IndexedCorpus
+from branchline.context.index.scan import Tree, tree_of, work_tree
+from branchline.context.index.writing import Analyse
 from branchline.context.manifest import assembled, fingerprint
 from branchline.context.query import parse
 from branchline.context.rank import RANKING_VERSION, Anchors, Ranked, rank
-from branchline.context.reasons import matches
-from branchline.context.scan import Tree, tree_of, work_tree
+from branchline.context.selection import Selection, select
 from branchline.context.tokens import Counter, counter
-from branchline.context.writing import Analyse
-from branchline.core.bans import ban_of
-from branchline.core.globs import matches as matches_glob
-from branchline.core.globs import matches_any
-from branchline.core.manifest import (
+from branchline.core.model.manifest import (
     Candidate,
     Category,
     ContextRequest,
@@ -38,7 +37,8 @@ from branchline.core.manifest import (
     Manifest,
     Span,
 )
-from branchline.core.selection import Selection, select
+from branchline.core.rules.globs import matches as matches_glob
+from branchline.core.rules.globs import matches_any
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 
@@ -132,7 +132,7 @@ class Broker:
     def corpus(self) -> IndexedCorpus:
         """The tree as ranking sees it; what is not in the index yet is analysed now."""
         self.analysed = self._index.add(self.tree, self._analyse, self._on_progress)
-        corpus = self._index.corpus(self.tree)
+        corpus = IndexedCorpus(self._index, self.tree)
         corpus.graph, corpus.history, corpus.read = self._graph(corpus), self._history(corpus), self.texts
         return corpus
 
@@ -141,7 +141,7 @@ class Broker:
         key = f"graph/{ANALYSIS_VERSION}/{self.tree.fingerprint}"
         kept = ImportGraph.from_bytes(self._index.get(key) or b"")
         if kept is None:
-            from branchline.context.resolve import resolve, wanted_configs  # a warm query does without
+            from branchline.context.code.resolve import resolve, wanted_configs  # a warm query does without
 
             configs = [self._files[path] for path in wanted_configs(corpus.paths)]
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
@@ -259,7 +259,7 @@ def _opened(folder: Path, settings: ContextSettings) -> Index:
 
 def _analysis(settings: ContextSettings) -> Analyse:
     def analysed(data: bytes, name: str) -> Analysis:
-        from branchline.context.analyse import analyse  # a warm query analyses nothing
+        from branchline.context.code.analyse import analyse  # a warm query analyses nothing
 
         return analyse(data, name, chunk_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from branchline.context.analysis import Analysis, Definition
-from branchline.core.manifest import Form, Span
+from branchline.context.code.analysis import Analysis, Definition
+from branchline.core.model.manifest import Form, Span
 
 SMALL = 300  # tokens; so small a file is shown whole or not at all
 NEAR = 3  # lines between two pieces that are shown as well, so that they read as one

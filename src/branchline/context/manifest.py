@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from branchline.core.manifest import ContextRequest, ContextSettings, Manifest, SelectionParams
-from branchline.core.selection import Selection, rounded
+from branchline.context.selection import Selection, rounded
+from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest, SelectionParams
 from branchline.errors import BranchlineError, InvalidInput
 
 LISTED = 100  # excluded files that a manifest names

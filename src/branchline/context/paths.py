@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from branchline.context.languages import category_of, language_of, vendored
-from branchline.context.words import WORD, terms_of
-from branchline.core.manifest import Category
+from branchline.context.code.languages import category_of, language_of, vendored
+from branchline.context.code.words import WORD, terms_of
+from branchline.core.model.manifest import Category
 
 VERSION = "1"
 _CATEGORIES: tuple[Category, ...] = ("code", "tests", "docs", "other")

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from branchline.context.excerpts import GAP, show
-from branchline.core.manifest import Manifest, ManifestFile, Span
+from branchline.core.model.manifest import Manifest, ManifestFile, Span
 from branchline.gates.output import shown
-from branchline.views.excerpt import fenced, legible
-from branchline.views.text import count
+from branchline.views.format.excerpt import fenced, legible
+from branchline.views.format.text import count
 
 RANGES = 12  # of a file's lines that are listed
 SUFFIX = 10  # characters; what is longer names no language

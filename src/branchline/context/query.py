@@ -7,7 +7,7 @@ from itertools import islice
 from math import log
 from typing import TypeVar
 
-from branchline.context.words import STOP, WORD, terms_of
+from branchline.context.code.words import STOP, WORD, terms_of
 
 MOST_TEXT = 60_000  # characters; of a longer text the beginning says what it is about
 MOST = 400  # of each kind of thing

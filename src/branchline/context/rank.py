@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 
-from branchline.context import signals
-from branchline.context.corpus import Corpus
+from branchline.context import scores as signals
+from branchline.context.features import Points, Sighting
+from branchline.context.index.corpus import Corpus
 from branchline.context.query import Query
-from branchline.context.sighting import Points, Sighting
 
 WEIGHTS: dict[str, float] = {
     "lexical": 1.2, "title": 0.5, "compound": 0.8, "chunk": 1.5, "path": 1.0, "mention": 2.0, "tested": 2.0,

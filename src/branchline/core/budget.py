@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from branchline.core.plan import Model
+from branchline.core.model.plan import Model
 
 Dollars = Annotated[float, msgspec.Meta(gt=0)]
 ROUNDING = 1e-9  # dollars; sums of floats

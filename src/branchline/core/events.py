@@ -6,10 +6,10 @@ import msgspec
 
 from branchline.core.budget import Budget
 from branchline.core.decisions import ApprovalDecided, ApprovalNeeded, Event, RolledBack
-from branchline.core.forecast import Collision
 from branchline.core.graph import Task
+from branchline.core.model.forecast import Collision
+from branchline.core.model.sandbox import SandboxFact
 from branchline.core.retry import RetryPolicy
-from branchline.core.sandbox import SandboxFact
 from branchline.core.states import State
 
 OwnSandbox = Literal["", "nested", "off"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from branchline.core.plan import Argv, Model, Name
+from branchline.core.model.plan import Argv, Model, Name
 from branchline.core.retry import RetryOverride
 from branchline.errors import InvalidInput
 

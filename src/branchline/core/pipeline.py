@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from branchline.core.events import TasksAdded
 from branchline.core.graph import Condition, Task, Trigger, sort_ids
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.rounds import new_round
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State

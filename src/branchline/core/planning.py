@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from branchline.core.globs import matches_any
+from branchline.core.model.plan import Plan, Workstream
 from branchline.core.pipeline import merge_order
-from branchline.core.plan import Plan, Workstream
+from branchline.core.rules.globs import matches_any
 
 WILD = frozenset("*?[")
 SHOWN = 3

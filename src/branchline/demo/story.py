@@ -8,12 +8,13 @@ from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import STEPS
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.engine.pipeline import git_fault
+from branchline.engine.opening import git_fault
+from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
-from branchline.views.text import wrapped
+from branchline.views.format.text import wrapped
 
 LANDED = ("lines", "summary", "longest", "heading-plain")
 REPAIRED = "longest"
@@ -92,7 +93,7 @@ def _in_the_repository(ending: Ending) -> Iterator[str]:
     commits, repo = ending.commits(), ending.repo
     if None in commits.values() or len(set(commits.values())) > 1:
         yield "these are not one commit: " + ", ".join(f"{who} {commit}" for who, commit in commits.items())
-    if repo.is_dirty():
+    if is_dirty(repo):
         yield "the checkout is not clean"
     if repo.read_ref(ending.kept) is None:
         yield f"the quarantined work is not kept: there is no {ending.kept}"

@@ -13,16 +13,16 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from branchline.attempt.run import Run
+from branchline.attempt.saved import remove_worktree
 from branchline.core.run_state import RunState
-from branchline.engine.pipeline import open_run
+from branchline.engine.opening import open_run
 from branchline.errors import BranchlineError
 from branchline.git.repo import Repo
 from branchline.git.worktree import REMOVED, UNREGISTERED, delete_tree
 from branchline.ledger.lease import Lease, is_held
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths, run_ids
-from branchline.steps.context import Run
-from branchline.steps.saving import remove_worktree
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from branchline.core.graph import Task, TaskResources
-from branchline.core.limits import LIMIT_REASONS, UNLIMITED, ProcessLimits
+from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED, ProcessLimits
 from branchline.core.result import Failure, Result, Success
 from branchline.core.run_state import RunState
 from branchline.engine.drivers.base import Job

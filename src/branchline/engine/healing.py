@@ -10,9 +10,12 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from branchline.attempt.run import Run
+from branchline.attempt.saved import keep_own_repository, remove_worktree
 from branchline.core.events import AnyEvent, Healed, WorktreeSaved, WorktreesReady
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced
+from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import take_up, taken_by
 from branchline.errors import BranchlineError, GitError
 from branchline.git.healing import Named, Place, Wound, lock_wounds, registration_wounds
@@ -22,8 +25,6 @@ from branchline.git.worktree import absolute, delete_tree
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
-from branchline.steps.context import Run
-from branchline.steps.saving import keep_own_repository, remove_worktree
 from branchline.views.claims import Claim, Claims, claims
 
 
@@ -68,8 +69,6 @@ def heal(run: Run, records: Sequence[Record], state: RunState, *, by: str) -> He
 
 def repair(paths: RunPaths) -> Healing:
     """Take a run up, mend it, note that in its ledger, and let it go again. Raises RunBusy, LedgerError."""
-    from branchline.engine.pipeline import mark, open_run, vouch
-
     held = take_up(paths, vouch=lambda reading: vouch(Repo.open(paths.root), paths, reading))
     try:
         run = open_run(paths, held.state)

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from branchline.attempt.run import StepContext
 from branchline.core.result import Failure, Result, StepFailed
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.steps import STEPS
-from branchline.steps.context import StepContext
 
 
 def performed(ctx: StepContext) -> Result:

@@ -8,44 +8,41 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.agents.registry import Agents
+from branchline.attempt.run import Run, StepContext, latest_records
+from branchline.attempt.scoping import Survey
+from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
 from branchline.config.settings import Settings
-from branchline.core.agent import Usage
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
 from branchline.core.events import PlanComplete, RunPolicy, RunStarted
 from branchline.core.graph import Task
+from branchline.core.model.plan import Plan
+from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.plan import Plan
 from branchline.core.planning import scopeless
 from branchline.core.result import Result
 from branchline.core.rounds import new_round, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
-from branchline.core.verdict import Gate
 from branchline.engine.day import day_limited
 from branchline.engine.drivers.base import Driver, Job
 from branchline.engine.drivers.local import LocalDriver
 from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
+from branchline.engine.opening import accepted_plan, mark, open_run, vouch
 from branchline.engine.performing import performed
 from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, taken_by, versions
 from branchline.engine.shelter import shelter
-from branchline.errors import InvalidInput, LedgerError
+from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
+from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
-from branchline.ledger.log import Fault, Ledger, Reading, behind, read
+from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
-from branchline.process.sandbox import OPEN, Sandbox
-from branchline.process.secrets import Secrets
 from branchline.process.spawn import KillSwitch
-from branchline.steps.context import Run, StepContext, latest_records
-from branchline.steps.guarding import Guard
-from branchline.steps.scoping import Survey
-from branchline.steps.screening import require_none, screening, secret_values
+from branchline.sandbox.bubblewrap import Sandbox
 
 Say = Callable[[str, str], None]
 
@@ -97,7 +94,7 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
                 "base": base,
                 "target": target,
                 "head": repo.head_commit(),
-                "dirty": repo.is_dirty(),
+                "dirty": is_dirty(repo),
                 "prompt": request.prompt or (plan.goal if plan else ""),
                 **given,
                 "settings": msgspec.to_builtins(settings),
@@ -196,38 +193,6 @@ def _sheltered(held: Held) -> tuple[Held, Sandbox]:
     return replace(held, resumed=(*held.resumed[:-1], resumed)), sandbox
 
 
-def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
-    """The fixed parts of a run, from its record 0 alone, but for the sandbox of this machine."""
-    settings = msgspec.convert(state.pins["settings"], Settings)
-    repo = Repo.open(paths.root, marker=paths.marker)
-    # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
-    # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
-    msgspec.json.Decoder(Usage)
-    return Run(
-        paths=paths,
-        repo=repo,
-        worktrees=Worktrees(repo, paths.runs / "git.lock"),
-        settings=settings,
-        gates=settings.gates,
-        accepted=_plan(state),
-        agents=Agents(settings.agents),
-        base=str(state.pins["base"]),
-        target=str(state.pins["target"]),
-        started_at=state.started_at,
-        pins=state.pins,
-        environ=dict(os.environ),
-        approve_plan=state.policy.approve_plan,
-        sandbox=sandbox,
-        inspect=screening(settings, os.environ),
-        secrets=Secrets({}, secret_values(settings, os.environ)),
-        guard=Guard(repo=repo, paths=paths, target=str(state.pins["target"]), armed=not sandbox.on),
-    )
-
-
-def _plan(state: RunState) -> Plan | None:
-    return msgspec.convert(state.plan, Plan) if state.plan else None
-
-
 def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
     if state.proposed is None or not state.plan_waits:
@@ -252,7 +217,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
     def job(task: Task, attempt: int, state: RunState) -> Job:
         nonlocal latest
         if latest.accepted is None and state.plan:  # made since the run was opened
-            latest = replace(run, accepted=_plan(state))
+            latest = replace(run, accepted=accepted_plan(state))
         records, known = latest_records(state), latest
         purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
@@ -350,29 +315,6 @@ def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
     lost = [r for r in made if r.state == State.COMPLETED and not run.worktree(r.task.workstream).is_dir()]
     if lost:
         coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
-
-
-def mark(run: Run, ledger: Ledger) -> None:
-    """Keep the ledger's high-water mark in a git ref, away from the ledger."""
-    blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
-    run.repo.put_ref(run.ref("head"), blob)
-
-
-def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
-    """Compare a ledger with the mark in git. Raises LedgerError."""
-    if fault := git_fault(repo, paths, reading):
-        raise LedgerError(
-            f"the ledger {paths.ledger} does not verify: {fault}", hint=f"branchline verify {paths.run_id}"
-        )
-
-
-def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:
-    """What the high-water mark in git says against a ledger: a Fault, or None."""
-    blob = repo.read_ref(f"refs/branchline/{paths.run_id}/head")
-    if blob is None:
-        return None
-    number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")
-    return behind(reading.records, reading.size, int(number), sha)
 
 
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:

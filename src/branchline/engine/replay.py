@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from branchline.attempt.review import GATE as REVIEW
 from branchline.core.events import (
     AnyEvent,
     CiStatus,
@@ -24,12 +25,13 @@ from branchline.core.events import (
     ValidateWsPass,
     WsCheckpoint,
 )
+from branchline.core.model.verdict import Outcome
 from branchline.core.result import Result
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.core.verdict import Outcome
 from branchline.engine.drivers.base import Work
-from branchline.engine.pipeline import open_run, step_jobs
+from branchline.engine.opening import open_run
+from branchline.engine.pipeline import step_jobs
 from branchline.errors import GitError, InvalidInput
 from branchline.git.borrowing import borrow, require_whole
 from branchline.git.repo import Repo
@@ -37,7 +39,6 @@ from branchline.git.worktree import delete_tree
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
 from branchline.process.spawn import KillSwitch
-from branchline.steps.reviewing import GATE as REVIEW
 
 GATED = frozenset({"code_gate", "validate", "pr_ci"})
 AGAIN = GATED | {"consume", "merge_prep", "merge"}

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from branchline.core.decisions import RolledBack
 from branchline.core.events import IntentReceived, ShipComplete
-from branchline.engine.pipeline import mark, open_run, vouch
+from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up
 from branchline.errors import GitError, InvalidInput
+from branchline.git.checkout import fast_forward
 from branchline.git.merge import Conflicted, without
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
@@ -103,7 +104,7 @@ def _move(repo: Repo, target: str, old: str, new: str) -> None:
     if tip is not None and tip != new and repo.is_ancestor(new, tip):
         return  # a killed rollback had moved it, and others went on from there
     if checkouts := repo.checked_out_at(target):
-        repo.fast_forward(checkouts[0], target, old, new)
+        fast_forward(repo, checkouts[0], target, old, new)
     else:
         repo.move_ref(f"refs/heads/{target}", new, old)
 

@@ -6,8 +6,8 @@ from branchline.config.settings import Settings
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RUNS
 from branchline.process.containment import held_by
-from branchline.process.probe import climb
-from branchline.process.sandbox import Sandbox
+from branchline.sandbox.bubblewrap import Sandbox
+from branchline.sandbox.probe import climb
 
 
 def shelter(repo: Repo, settings: Settings) -> Sandbox:

@@ -7,7 +7,7 @@ import msgspec
 
 from branchline.errors import BranchlineError
 from branchline.forge.base import ChangeRequest
-from branchline.views.text import encodable
+from branchline.views.format.text import encodable
 
 
 class LocalForge:

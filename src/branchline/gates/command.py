@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from branchline.core.durations import seconds
-from branchline.core.globs import matches_any
-from branchline.core.limits import LIMIT_REASONS, ProcessLimits
-from branchline.core.verdict import Gate, GateResult, Outcome, applies
+from branchline.core.model.limits import LIMIT_REASONS, ProcessLimits
+from branchline.core.model.verdict import Gate, GateResult, Outcome, applies
+from branchline.core.rules.globs import matches_any
 from branchline.gates.output import printed
 from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.environment import allowed
-from branchline.process.secrets import Secrets
+from branchline.process.redaction import Secrets
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 
 Purpose = Literal["fix", "verify"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from branchline.core.verdict import Gate
+from branchline.core.model.verdict import Gate
 from branchline.errors import InvalidInput
 
 PYTHON_FILES = ("**/*.py", "**/*.pyi", "**/*.ipynb", "**/pyproject.toml", "**/ruff.toml", "**/.ruff.toml")

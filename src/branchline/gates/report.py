@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from branchline.core.verdict import GateResult, Outcome, QualityReport
+from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 
 SHOWN = (Outcome.FAILED, Outcome.ERROR)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from branchline.core.verdict import FIX_PASSES, Gate, GateResult, Outcome, Phase, QualityReport, in_order
+from branchline.core.model.verdict import FIX_PASSES, Gate, GateResult, Outcome, Phase, QualityReport, in_order
 from branchline.gates.command import Site, run_gate
 from branchline.gates.output import shown
 from branchline.process.confinement import PLAIN, Confinement

@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from branchline.errors import GitError
 from branchline.git.command import Git, discover, words
 from branchline.git.objects import Change, fields
-
-if TYPE_CHECKING:
-    from branchline.git.repo import Repo
+from branchline.git.repo import Repo
 
 LOCK_SECONDS = 3.0
 _UNFILTERED = ("unspecified", "unset")
@@ -38,8 +35,9 @@ class _Move:
     changes: list[Change]
 
 
-def is_dirty(repo: "Repo", work_tree: Path) -> bool:
-    """Whether a checkout has a change to a tracked file, staged or not. Untracked files do not count."""
+def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
+    """Whether a checkout (by default our own) has a change to a tracked file, staged or not. Untracked files do not count."""
+    work_tree = checkout or repo.root
     git_dir = _git_dir_of(repo, work_tree)
     if not (git_dir / "index").exists():
         return True
@@ -51,7 +49,7 @@ def is_dirty(repo: "Repo", work_tree: Path) -> bool:
         return not _same(git, "diff-index", "--quiet", "--ignore-submodules=dirty", head)
 
 
-def fast_forward(repo: "Repo", checkout: Path, branch: str, old: str, new: str) -> None:
+def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str) -> None:
     """Move `branch`, checked out at `checkout`, and its files from commit `old` to its descendant `new`.
 
     Tracked files must be clean and no untracked file in the way, else CheckoutDirty and nothing changed.
@@ -84,7 +82,7 @@ def fast_forward(repo: "Repo", checkout: Path, branch: str, old: str, new: str) 
         claim.halfway = False
 
 
-def _advance(repo: "Repo", ref: str, git: Git, move: _Move, claim: "_Claim") -> None:
+def _advance(repo: Repo, ref: str, git: Git, move: _Move, claim: "_Claim") -> None:
     """Move the ref, then the files."""
     if claim.halfway:
         _clear_our_own(git, move.changes)
@@ -249,7 +247,7 @@ def _same(git: Git, *question: str) -> bool:
     return done.code == 0
 
 
-def _git_dir_of(repo: "Repo", work_tree: Path) -> Path:
+def _git_dir_of(repo: Repo, work_tree: Path) -> Path:
     if work_tree == repo.root:
         return repo.git_dir
     found = Path(os.fsdecode(discover(work_tree, "--absolute-git-dir").stdout.removesuffix(b"\n")))

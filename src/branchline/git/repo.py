@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
-from branchline.git import checkout as checkouts
 from branchline.git.command import Git, discover, quarantine, version, words
 from branchline.git.objects import ObjectStore, fields
 
@@ -87,10 +86,6 @@ class Repo(ObjectStore):
         """Whether history is cut off (`git clone --depth`)."""
         return (self.common_dir / "shallow").exists()
 
-    def is_dirty(self, work_tree: Path | None = None) -> bool:
-        """Whether a checkout (by default our own) has a change to a tracked file, staged or not."""
-        return checkouts.is_dirty(self, work_tree or self.root)
-
     def read_ref(self, ref: str) -> str | None:
         """Return the object that a full ref name (`refs/...`) points at, or None."""
         done = self.refs.status_of("show-ref", "--verify", "--hash", "--", ref)
@@ -153,10 +148,6 @@ class Repo(ObjectStore):
             elif line.startswith("branch "):
                 found.setdefault(line.removeprefix("branch "), []).append(place)
         return found
-
-    def fast_forward(self, checkout: Path, branch: str, old: str, new: str) -> None:
-        """Move a checked-out branch and its files from `old` to `new`; see `checkout.fast_forward`."""
-        checkouts.fast_forward(self, checkout, branch, old, new)
 
 
 def _find(path: Path) -> tuple[Path, Path]:

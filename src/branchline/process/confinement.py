@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from branchline.core.limits import UNLIMITED, ProcessLimits
+from branchline.core.model.limits import UNLIMITED, ProcessLimits
 
 Method = Literal["namespace", "sandbox", "subreaper", "group"]
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from branchline.core.limits import Containment
+from branchline.core.model.limits import Containment
 from branchline.process.confinement import Method
 from branchline.process.keeping import Channel, Keepers
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.core.secret_rules import Finding
+from branchline.core.rules.secret_rules import Finding
 from branchline.errors import BranchlineError
 from branchline.process.spawn import CannotStart, TookTooLong, capture
 

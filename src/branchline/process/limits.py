@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from branchline.core.durations import seconds
-from branchline.core.limits import ProcessLimits
+from branchline.core.model.limits import ProcessLimits
 from branchline.process.containment import Contained
-from branchline.process.growth import Growth
+from branchline.process.disk import Growth
 from branchline.process.output import tail
 from branchline.process.usage import Processes, proportional, tree, usage
 

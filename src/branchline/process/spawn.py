@@ -14,14 +14,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.core.limits import ProcessLimits
+from branchline.core.model.limits import ProcessLimits
 from branchline.errors import BranchlineError
+from branchline.process.cancel import KillSwitch
 from branchline.process.cgroup import ControlGroup
 from branchline.process.confinement import PLAIN, Confinement
 from branchline.process.containment import Command, Contained, Ended, counted, start
 from branchline.process.limits import BOMBS, MB, Watch, cause, ceiling, rlimits
 from branchline.process.sweep import MARKER, sweep
-from branchline.process.switch import KillSwitch
 
 __all__ = ["CannotStart", "Captured", "Exit", "KillSwitch", "TookTooLong", "ToolMissing", "capture", "run"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from branchline.attempt.run import StepContext
 from branchline.core.result import Result
 from branchline.steps import (
     s00_preflight,
@@ -18,7 +19,6 @@ from branchline.steps import (
     s11_ship,
     s12_archive,
 )
-from branchline.steps.context import StepContext
 
 STEPS: dict[str, Callable[[StepContext], Result]] = {
     "preflight": s00_preflight.run,

@@ -11,14 +11,15 @@ import msgspec
 
 from branchline.agents.access import reaches_out
 from branchline.agents.base import Probe
-from branchline.core.limits import WEAK
+from branchline.attempt.agent_call import chosen
+from branchline.attempt.run import Run, StepContext
+from branchline.attempt.templates import problems
+from branchline.core.model.limits import WEAK
+from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
 from branchline.core.result import Failure, Result, Success
-from branchline.core.sandbox import ASKED_FOR, sandbox_words
+from branchline.git.checkout import is_dirty
 from branchline.git.command import version
 from branchline.process.containment import held_by
-from branchline.steps.calling import chosen
-from branchline.steps.context import Run, StepContext
-from branchline.steps.templates import problems
 
 LEAST_FREE_MB = 200
 
@@ -150,6 +151,6 @@ def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
         warnings += [
             f"{checkout} is on {run.target} and has uncommitted changes: nothing can ship to it before they are committed"
             for checkout in run.repo.checked_out_at(run.target)
-            if run.repo.is_dirty(checkout)
+            if is_dirty(run.repo, checkout)
         ]
     return warnings

@@ -1,7 +1,7 @@
 """Step 1: the run's folders and its request, as it was put."""
 
+from branchline.attempt.run import StepContext
 from branchline.core.result import Result, Success
-from branchline.steps.context import StepContext
 
 
 def run(ctx: StepContext) -> Result:

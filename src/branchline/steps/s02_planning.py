@@ -9,25 +9,25 @@ from typing import Any
 
 import msgspec
 
+from branchline.attempt.agent_call import Ask, Called, call
+from branchline.attempt.context_requests import plan_request
+from branchline.attempt.conventions import given, unabridged
+from branchline.attempt.hints import way_out
+from branchline.attempt.manifest import Chosen, choose
+from branchline.attempt.prompts import plan_prompt
+from branchline.attempt.run import StepContext
+from branchline.attempt.scoping import Survey, made_scopes
+from branchline.attempt.templates import base_files
 from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data, scriptless
-from branchline.core.agent import AgentStatus
 from branchline.core.durations import seconds
 from branchline.core.events import PlanComplete, PlanProposed
-from branchline.core.forecast import Collision
-from branchline.core.plan import Plan
+from branchline.core.model.agent import AgentStatus
+from branchline.core.model.forecast import Collision
+from branchline.core.model.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import InvalidInput
-from branchline.steps.calling import Ask, Called, call
-from branchline.steps.choosing import Chosen, choose
-from branchline.steps.context import StepContext
-from branchline.steps.knowing import given, unabridged
-from branchline.steps.prompting import plan_prompt
-from branchline.steps.requests import plan_request
-from branchline.steps.scoping import Survey, made_scopes
-from branchline.steps.templates import base_files
-from branchline.steps.way_out import way_out
 
 
 def run(ctx: StepContext) -> Result:

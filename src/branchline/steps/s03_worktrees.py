@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from branchline.attempt.integration import combine
+from branchline.attempt.run import StepContext
+from branchline.attempt.saved import cleared
+from branchline.attempt.setup import set_up
 from branchline.core.events import WorktreesReady
 from branchline.core.pipeline import merge_order
 from branchline.core.result import Failure, Result, StepFailed, Success
-from branchline.steps.context import StepContext
-from branchline.steps.merging import combine
-from branchline.steps.saving import cleared
-from branchline.steps.setup import set_up
 
 
 def run(ctx: StepContext) -> Result:

@@ -5,26 +5,26 @@ from dataclasses import replace
 
 import msgspec
 
-from branchline.core.agent import AgentResult, AgentStatus
+from branchline.attempt.agent_call import Ask, Called, call
+from branchline.attempt.context_requests import edit_request
+from branchline.attempt.conventions import given, regular, unabridged
+from branchline.attempt.gate_run import without_setup
+from branchline.attempt.guarding import tampering, watched
+from branchline.attempt.hints import way_out
+from branchline.attempt.manifest import Chosen, choose
+from branchline.attempt.own_objects import without_secrets
+from branchline.attempt.prompts import edit_prompt
+from branchline.attempt.run import StepContext
+from branchline.attempt.saved import keep_own_repository, save_worktree, told
+from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, violation
+from branchline.attempt.setup import set_up
+from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
+from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, snapshot
-from branchline.steps.calling import Ask, Called, call
-from branchline.steps.checking import without_setup
-from branchline.steps.choosing import Chosen, choose
-from branchline.steps.context import StepContext
-from branchline.steps.guarding import tampering, watched
-from branchline.steps.knowing import given, regular, unabridged
-from branchline.steps.own_objects import without_secrets
-from branchline.steps.prompting import edit_prompt
-from branchline.steps.requests import edit_request
-from branchline.steps.saving import keep_own_repository, save_worktree, told
-from branchline.steps.scope import barred, conflict_of, rejected, starting_tree, violation
-from branchline.steps.setup import set_up
-from branchline.steps.templates import base_files
-from branchline.steps.way_out import way_out
 
 MOST_CHANGES = 50  # of the git directory, in a record
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import msgspec
 
+from branchline.attempt.approval import guarded, needed_by_batch
+from branchline.attempt.gate_run import clean_checkout, run_gates, summary
+from branchline.attempt.prompts import feedback
+from branchline.attempt.review import Reviewed, review
+from branchline.attempt.run import StepContext
+from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, is_guarded, reference, violation
 from branchline.core.events import Codegate
-from branchline.core.globs import matches_any
+from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.core.result import Failure, Result, Success
-from branchline.core.verdict import GateResult, Outcome, QualityReport
+from branchline.core.rules.globs import matches_any
 from branchline.gates.report import render
 from branchline.git.objects import Change
-from branchline.steps.approving import guarded, needed_by_batch
-from branchline.steps.checking import clean_checkout, run_gates, summary
-from branchline.steps.context import StepContext
-from branchline.steps.prompting import feedback
-from branchline.steps.reviewing import Reviewed, review
-from branchline.steps.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, is_guarded, reference, violation
-from branchline.views.excerpt import fenced
+from branchline.views.format.excerpt import fenced
 
 
 def run(ctx: StepContext) -> Result:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from branchline.attempt.approval import require_approved
+from branchline.attempt.run import StepContext
 from branchline.core.events import Codegate, WsCheckpoint
 from branchline.core.result import Failure, Result, StepFailed, Success
-from branchline.steps.approving import require_approved
-from branchline.steps.context import StepContext
 
 
 def run(ctx: StepContext) -> Result:

@@ -3,11 +3,11 @@
 The part that looks across workstreams runs on the merge result, in step 9.
 """
 
+from branchline.attempt.gate_run import check_commit, summary
+from branchline.attempt.run import StepContext
 from branchline.core.events import ValidateWsFail, ValidateWsPass
+from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Result, Success
-from branchline.core.verdict import Outcome
-from branchline.steps.checking import check_commit, summary
-from branchline.steps.context import StepContext
 
 
 def run(ctx: StepContext) -> Result:

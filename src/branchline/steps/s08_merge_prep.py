@@ -2,11 +2,11 @@
 
 import json
 
+from branchline.attempt.run import StepContext
 from branchline.core.events import MergeQueue
 from branchline.core.pipeline import merge_order
 from branchline.core.result import Result, Success
 from branchline.git.merge import forecast
-from branchline.steps.context import StepContext
 
 
 def run(ctx: StepContext) -> Result:

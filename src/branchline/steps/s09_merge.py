@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from branchline.attempt.approval import needed_by_merge
+from branchline.attempt.gate_run import check_commit
+from branchline.attempt.integration import prove, queue_of
+from branchline.attempt.run import StepContext
 from branchline.core.events import IntegrationComplete
 from branchline.core.result import Failure, Result, Success
-from branchline.steps.approving import needed_by_merge
-from branchline.steps.checking import check_commit
-from branchline.steps.context import StepContext
-from branchline.steps.merging import prove, queue_of
 
 
 def run(ctx: StepContext) -> Result:

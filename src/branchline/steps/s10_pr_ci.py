@@ -1,12 +1,12 @@
 """Step 10: the request to take the change in, and what CI says of the very commit that would land."""
 
+from branchline.attempt.gate_run import check_commit, summary
+from branchline.attempt.run import StepContext
 from branchline.core.events import CiStatus, PrOpened
+from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Result, Success
-from branchline.core.verdict import Outcome
 from branchline.forge.base import ChangeRequest
 from branchline.forge.local import LocalForge
-from branchline.steps.checking import check_commit, summary
-from branchline.steps.context import StepContext
 from branchline.views.pull_request import Evidence, body, title
 
 

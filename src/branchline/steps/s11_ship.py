@@ -4,16 +4,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
+from branchline.attempt.gate_run import check_commit
+from branchline.attempt.integration import Integration, prove, queue_of
+from branchline.attempt.run import Run, StepContext
+from branchline.attempt.saved import remove_worktree
 from branchline.core.events import ShipComplete, WorktreeSaved
+from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Result, StepFailed, Success
-from branchline.core.verdict import Outcome
-from branchline.git.checkout import CheckoutDirty
+from branchline.git.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import RefMoved
-from branchline.steps.approving import needed_by_merge, refuse_rejected, require_approved
-from branchline.steps.checking import check_commit
-from branchline.steps.context import Run, StepContext
-from branchline.steps.merging import Integration, prove, queue_of
-from branchline.steps.saving import remove_worktree
 
 SWAPS = 5
 
@@ -110,7 +110,7 @@ def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
         raise StepFailed(Failure(reason, error_class=ctx.kill.reason))
     _reserve_tag(ctx, commit)
     if checkouts:
-        run.repo.fast_forward(checkouts[0], run.target, base, commit)
+        fast_forward(run.repo, checkouts[0], run.target, base, commit)
     else:
         run.repo.move_ref(f"refs/heads/{run.target}", commit, base)
 

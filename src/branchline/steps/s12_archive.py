@@ -4,11 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from branchline.attempt.run import Run, StepContext
+from branchline.attempt.saved import save_worktree, told
 from branchline.core.events import WorktreeSaved
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
-from branchline.steps.context import Run, StepContext
-from branchline.steps.saving import save_worktree, told
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record

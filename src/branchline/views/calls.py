@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from branchline.core import events as e
-from branchline.core.agent import Usage
+from branchline.core.model.agent import Usage
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.record import Timed

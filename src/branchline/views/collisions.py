@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from branchline.core.forecast import Collision
-from branchline.views.text import table
+from branchline.core.model.forecast import Collision
+from branchline.views.format.text import table
 
 LEAST_RISK = 0.1
 SHOWN = 3

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from branchline.core.events import AgentCalled
-from branchline.core.limits import WEAK
+from branchline.core.model.limits import WEAK
 from branchline.core.run_state import RunState
+from branchline.views.format.text import wrapped
 from branchline.views.record import Timed
-from branchline.views.text import wrapped
 
 
 def containment_sections(records: Iterable[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:

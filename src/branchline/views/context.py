@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from branchline.core.manifest import Explanation, Manifest, ManifestFile, Span
-from branchline.views.text import COLUMNS, count, duration, padded, plain, table, wrapped
+from branchline.core.model.manifest import Explanation, Manifest, ManifestFile, Span
+from branchline.views.format.text import COLUMNS, count, duration, padded, plain, table, wrapped
 
 BAR = 8
 NARROW = 60  # columns; below them a path has more need of the room than the bar and the mode

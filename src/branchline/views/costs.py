@@ -8,8 +8,8 @@ import msgspec
 from branchline.core.budget import Account
 from branchline.core.run_state import RunState
 from branchline.views.calls import Call, calls
+from branchline.views.format.text import count, dollars, table, thousands
 from branchline.views.record import Timed
-from branchline.views.text import count, dollars, table, thousands
 
 NOBODY = "-"
 

@@ -7,7 +7,7 @@ import msgspec
 from branchline.core.graph import execution_plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.views.text import COLUMNS, MARKS, count, width
+from branchline.views.format.text import COLUMNS, MARKS, count, width
 
 CLASSES = {
     State.PENDING: "fill:#f6f8fa,stroke:#8c959f,color:#57606a",

@@ -7,11 +7,11 @@ import msgspec
 
 from branchline.core import decisions as d
 from branchline.core import events as e
-from branchline.core.agent import AgentStatus, Usage
 from branchline.core.approvals import sentence
+from branchline.core.model.agent import AgentStatus, Usage
 from branchline.core.states import State
+from branchline.views.format.text import clock, count, dollars, duration, plain
 from branchline.views.record import Timed
-from branchline.views.text import clock, count, dollars, duration, plain
 
 SHORT = 12
 

@@ -9,7 +9,7 @@ from branchline.core.outcome import WorkstreamOutcome, workstream_outcomes
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
 from branchline.views.attempts import Attempts
-from branchline.views.text import duration
+from branchline.views.format.text import duration
 
 GOOD = frozenset({State.COMPLETED, State.SKIPPED})
 NAMED = 3

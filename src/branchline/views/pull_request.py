@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from branchline.core.events import IntegrationComplete, MergeQueue
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
+from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.run_state import RunState
-from branchline.core.verdict import Outcome, QualityReport
 from branchline.views import costs
-from branchline.views.markdown import code, escaped, section, table
+from branchline.views.format.markdown import code, escaped, section, table
+from branchline.views.format.text import count, cut, plain
 from branchline.views.record import Timed
-from branchline.views.text import count, cut, plain
 
 TITLE_COLUMNS = 72
 LISTED = 200

@@ -5,21 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from branchline.core.events import IntegrationComplete, ShipComplete, WorktreeSaved
-from branchline.core.forecast import Collision
+from branchline.core.model.forecast import Collision
+from branchline.core.model.plan import Plan
+from branchline.core.model.verdict import Outcome
 from branchline.core.outcome import workstream_outcomes
-from branchline.core.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.core.verdict import Outcome
 from branchline.views.calls import calls
 from branchline.views.collisions import collision_lines
 from branchline.views.containment import containment_sections
 from branchline.views.costs import NOBODY, brief, by_workstream, summed
+from branchline.views.format.text import count, duration, plain, table, wrapped
 from branchline.views.next_command import next_commands
 from branchline.views.record import Timed, last_at
 from branchline.views.sandbox import sandbox_sections
 from branchline.views.status import Word, status_word
-from branchline.views.text import count, duration, plain, table, wrapped
 from branchline.views.waiting import Waiting, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from branchline.core.events import AgentCalled, Codegate, MergeQueue, PlanComplete
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views import costs, timeline
 from branchline.views.attempts import attempts
 from branchline.views.calls import calls
-from branchline.views.markdown import code, escaped, section, table
+from branchline.views.format.markdown import code, escaped, section, table
+from branchline.views.format.text import duration, moment
 from branchline.views.progress import progress
 from branchline.views.recap import Integration, agent_rows, integration, shipped, skipped_gates
 from branchline.views.record import Timed, last_at
 from branchline.views.status import shown_state
-from branchline.views.text import duration, moment
 
 
 def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from branchline.core.events import AgentCalled, RunResumed
+from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.run_state import RunState
-from branchline.core.sandbox import ASKED_FOR, SandboxFact
+from branchline.views.format.text import table, wrapped
 from branchline.views.record import Timed
-from branchline.views.text import table, wrapped
 
 INSTALL = "pip install 'branchline[sandbox]'"
 

@@ -17,8 +17,8 @@ from branchline.core import events as e
 from branchline.core.graph import Task
 from branchline.core.ids import is_ulid, ulid_hex
 from branchline.core.states import TERMINAL, State
+from branchline.views.format.text import encodable
 from branchline.views.record import Timed
-from branchline.views.text import encodable
 
 Value = str | int | float | bool
 StatusCode = Literal["ok", "error", "unset"]

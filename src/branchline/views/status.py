@@ -10,10 +10,10 @@ from branchline.core.outcome import RunStatus
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.attempts import attempts
+from branchline.views.format.text import duration, table, wrapped
 from branchline.views.next_command import next_commands
 from branchline.views.progress import Row, progress
 from branchline.views.record import Timed, last_at
-from branchline.views.text import duration, table, wrapped
 from branchline.views.waiting import Waiting, decisions, waiting, waiting_lines
 
 Word = RunStatus | Literal["running", "interrupted", "waiting", "rolled_back"]

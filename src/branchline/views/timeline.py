@@ -6,8 +6,8 @@ import msgspec
 
 from branchline.core.states import State
 from branchline.views.attempts import Attempt, attempts
+from branchline.views.format.text import COLUMNS, MARKS, cut, duration, padded, plain, width
 from branchline.views.record import Timed
-from branchline.views.text import COLUMNS, MARKS, cut, duration, padded, plain, width
 
 LONGEST_LABEL = 34
 TIME_COLUMNS = 8

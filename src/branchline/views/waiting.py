@@ -6,7 +6,7 @@ import msgspec
 
 from branchline.core.decisions import Concern
 from branchline.core.run_state import RunState
-from branchline.views.text import table
+from branchline.views.format.text import table
 
 SHOWN = 12
 

@@ -4,9 +4,9 @@ import pytest
 
 from branchline.agents.access import access, reaches_out
 from branchline.agents.registry import make
-from branchline.core.agent import AgentRequest, Mode
-from branchline.core.agent_spec import AgentSpec
-from branchline.process.sandbox import Access
+from branchline.core.model.agent import AgentRequest, Mode
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.sandbox.bubblewrap import Access
 
 CURL, PROVIDER = ("curl", "{base_url}"), "https://api.example.org/v1"
 

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from branchline.agents.acp import AcpAgent
-from branchline.agents.answer import checked
 from branchline.agents.base import parse
+from branchline.agents.output.answer import checked
 from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Usage
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Usage
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit, KillSwitch
 from processes import running, soon, token

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.agents.aider import Aider, provider_of
-from branchline.agents.answer import checked
 from branchline.agents.base import parse
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Progress, Usage
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.manifest import Span
+from branchline.agents.output.answer import checked
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Progress, Usage
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.manifest import Span
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit
 from recordings import recording

@@ -10,8 +10,8 @@ import pytest
 from branchline.agents.base import Agent, lines
 from branchline.agents.command import CommandAgent
 from branchline.agents.supervise import attempt
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Limits
-from branchline.core.agent_spec import AgentSpec, Output
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Limits
+from branchline.core.model.agent_spec import AgentSpec, Output
 from branchline.errors import InvalidInput
 from branchline.process.spawn import KillSwitch
 

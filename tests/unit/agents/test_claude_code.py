@@ -7,9 +7,9 @@ import pytest
 
 from branchline.agents.base import Agent
 from branchline.agents.claude_code import ENVIRONMENT, KEYS, MENTIONED, ClaudeCode
-from branchline.core.agent import AgentRequest, ContextFile, Invocation, Limits
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.manifest import Span
+from branchline.core.model.agent import AgentRequest, ContextFile, Invocation, Limits
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.manifest import Span
 from branchline.errors import InvalidInput
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.answer import checked
 from branchline.agents.base import parse
 from branchline.agents.codex import Codex
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progress, Usage
-from branchline.core.agent_spec import AgentSpec
+from branchline.agents.output.answer import checked
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Progress, Usage
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit
 from recordings import cases, recording

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from branchline.agents.command import CommandAgent
-from branchline.core.agent import AgentRequest, ContextFile, Limits
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent import AgentRequest, ContextFile, Limits
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 
 CONTEXT = (ContextFile(path="a.py", role="edit"), ContextFile(path="-b.md"), ContextFile(path="c d.md"))

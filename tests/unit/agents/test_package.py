@@ -6,8 +6,8 @@ import pytest
 
 from branchline.agents.base import Probe
 from branchline.agents.package import AdapterFailed, PackagedAgent, loaded
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Progress
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Progress
+from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.process.spawn import Exit
 

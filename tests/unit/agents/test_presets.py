@@ -11,8 +11,8 @@ from branchline.agents.base import parse
 from branchline.agents.command import CommandAgent
 from branchline.agents.presets import FOLDER, preset
 from branchline.agents.registry import ADAPTERS, make
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Limits, Mode
-from branchline.core.agent_spec import BUILT_IN, PRESETS, AgentSpec
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Limits, Mode
+from branchline.core.model.agent_spec import BUILT_IN, PRESETS, AgentSpec
 from branchline.process.spawn import Exit
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "agents"

@@ -3,7 +3,7 @@ import pytest
 from branchline.agents.command import CommandAgent
 from branchline.agents.registry import ADAPTERS, Agents, make
 from branchline.agents.scripted import ScriptedAgent
-from branchline.core.agent_spec import BUILT_IN, AgentSpec
+from branchline.core.model.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import InvalidInput
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from branchline.agents.base import parse
 from branchline.agents.scripted import RUNNER, ScriptedAgent
-from branchline.core.agent import AgentRequest, AgentResult, AgentStatus, Usage
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.plan import Action, Script, WriteFile
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Usage
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.plan import Action, Script, WriteFile
 from branchline.process.spawn import Exit
 
 DONE = Exit(0, None, None, 0.1)

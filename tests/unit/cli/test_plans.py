@@ -7,7 +7,7 @@ from branchline.cli.plan_text import plan_lines
 from branchline.cli.plans import Given, settings_for
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget
-from branchline.core.plan import Plan, Scope, Workstream
+from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.errors import InvalidInput
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from branchline.cli.survey import every_spec, fallbacks, survey
 from branchline.config.settings import Settings
-from branchline.core.agent_spec import BUILT_IN, AgentSpec
+from branchline.core.model.agent_spec import BUILT_IN, AgentSpec
 
 MODULE = """
 import time
@@ -103,7 +103,7 @@ def test_fallbacks_are_followed_to_their_end() -> None:
 RACE = """
 import sys
 from branchline.cli.survey import survey
-from branchline.core.agent_spec import PRESETS, AgentSpec
+from branchline.core.model.agent_spec import PRESETS, AgentSpec
 
 sys.setswitchinterval(1e-7)
 survey([AgentSpec(id=name, use=name) for name in PRESETS])

@@ -10,7 +10,7 @@ from branchline.config.document import Builder
 from branchline.config.load import load_settings, plan_from_data
 from branchline.config.settings import Settings
 from branchline.config.yaml import read_yaml
-from branchline.core.plan import Action, Plan, Scope, Workstream, WriteFile
+from branchline.core.model.plan import Action, Plan, Scope, Workstream, WriteFile
 from branchline.core.retry import RetryOverride, RetryPolicy
 
 NASTY = [

@@ -6,7 +6,7 @@ import pytest
 
 from branchline.config.load import load_graph, load_settings, plan_from_data, scriptless
 from branchline.config.problems import InvalidFile
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent_spec import AgentSpec
 
 
 def workstream(**members: object) -> dict[str, object]:

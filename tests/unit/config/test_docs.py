@@ -20,16 +20,16 @@ from branchline.config.settings import (
     Setup,
     Ship,
 )
-from branchline.core.agent_spec import BUILT_IN, AgentSpec, Output
 from branchline.core.budget import Budget
 from branchline.core.graph import Task, TaskFile
-from branchline.core.limits import ProcessLimits
-from branchline.core.manifest import Caps, ContextSettings
-from branchline.core.plan import Action, Plan, Scope, Workstream
-from branchline.core.pricing import Price
+from branchline.core.model.agent_spec import BUILT_IN, AgentSpec, Output
+from branchline.core.model.limits import ProcessLimits
+from branchline.core.model.manifest import Caps, ContextSettings
+from branchline.core.model.plan import Action, Plan, Scope, Workstream
+from branchline.core.model.pricing import Price
+from branchline.core.model.sandbox import SandboxSettings
+from branchline.core.model.verdict import Gate
 from branchline.core.retry import RetryPolicy
-from branchline.core.sandbox import SandboxSettings
-from branchline.core.verdict import Gate
 
 DOCS = Path(__file__).parents[3] / "docs"
 CONFIGURATION, PLAN_FORMAT = (DOCS / "configuration.md").read_text(), (DOCS / "plan-format.md").read_text()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from branchline.config.load import load_context, load_graph, load_plan, load_settings, plan_from_data
 from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
-from branchline.core.manifest import Caps, ContextSettings
-from branchline.core.plan import Plan
+from branchline.core.model.manifest import Caps, ContextSettings
+from branchline.core.model.plan import Plan
 
 PATIENCE = 8 if sys.gettrace() else 1  # a line tracer, as of coverage, slows the parser down
 PLAN = """\

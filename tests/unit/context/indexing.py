@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from branchline.context.analysis import Analysis, Chunk, Definition, Import, Pieces
-from branchline.context.content import File, blob_id
-from branchline.context.postings import Segment
-from branchline.context.scan import Tree
-from branchline.context.words import WORD
+from branchline.context.code.analysis import Analysis, Chunk, Definition, Import, Pieces
+from branchline.context.code.words import WORD
+from branchline.context.index.content import File, blob_id
+from branchline.context.index.postings import Segment
+from branchline.context.index.scan import Tree
 
 
 class Texts:

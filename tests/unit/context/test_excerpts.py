@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.context.analysis import Analysis, Definition
+from branchline.context.code.analysis import Analysis, Definition
 from branchline.context.excerpts import BEGINNING, GAP, HEAD, LONGEST, NEAR, SMALL, forms, show
 from branchline.context.tokens import counter, estimate
-from branchline.core.manifest import Form, Span
+from branchline.core.model.manifest import Form, Span
 
 
 def analysis(language: str = "python", *definitions: Definition) -> Analysis:

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from branchline.config.schemas import schema
 from branchline.context.manifest import LISTED, assembled, digest, fingerprint, load, params, store, to_bytes
-from branchline.core.manifest import (
+from branchline.context.selection import select
+from branchline.core.model.manifest import (
     Candidate,
     ContextRequest,
     ContextSettings,
@@ -26,7 +27,6 @@ from branchline.core.manifest import (
     SelectionParams,
     Span,
 )
-from branchline.core.selection import select
 from branchline.errors import BranchlineError, InvalidInput
 from strategies import of
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from branchline.context.excerpts import GAP
 from branchline.context.prompt import RANGES, as_list, as_prompt
-from branchline.core.manifest import Manifest, ManifestFile, Mode, SelectionParams, Span
+from branchline.core.model.manifest import Manifest, ManifestFile, Mode, SelectionParams, Span
 from strategies import PATHS
 
 PARAMS = SelectionParams(

@@ -20,6 +20,7 @@ from branchline.core.events import (
     Transition,
 )
 from branchline.core.graph import topo_sort
+from branchline.core.model.plan import Plan
 from branchline.core.outcome import run_status
 from branchline.core.pipeline import (
     BY_NAME,
@@ -32,7 +33,6 @@ from branchline.core.pipeline import (
     repair_round,
     task_graph,
 )
-from branchline.core.plan import Plan
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.scheduler import decide

@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.core.plan import Plan, Scope, Workstream
+from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.planning import (
     Overlap,
     at_once,

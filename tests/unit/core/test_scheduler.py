@@ -20,8 +20,8 @@ from branchline.core.events import (
     Transition,
 )
 from branchline.core.graph import Condition, Task, TaskResources
+from branchline.core.model.plan import Plan
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.plan import Plan
 from branchline.core.retry import RetryOverride, RetryPolicy
 from branchline.core.run_state import RunState, TaskRecord, evolve, replay
 from branchline.core.scheduler import decide, wake_at

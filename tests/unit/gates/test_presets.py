@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.verdict import Gate, GateResult, Outcome
+from branchline.core.model.verdict import Gate, GateResult, Outcome
 from branchline.errors import InvalidInput
 from branchline.gates.command import Purpose, Site, run_gate
 from branchline.gates.presets import expand

@@ -1,4 +1,4 @@
-from branchline.core.verdict import GateResult, Outcome, QualityReport
+from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.gates.report import render
 
 

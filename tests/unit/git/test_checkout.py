@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import GitError
-from branchline.git.checkout import CheckoutDirty
+from branchline.git.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import RefMoved, Repo
 from branchline.process.sweep import sweep
 from unit.git.sandbox import Sandbox
@@ -43,20 +43,20 @@ def tips(box: Sandbox) -> tuple[str, str]:
 
 def test_a_clean_checkout_moves(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     box.write({"untracked": "mine\n"})
-    repo.fast_forward(box.root, "main", *tips)
+    fast_forward(repo, box.root, "main", *tips)
     assert repo.head_commit() == tips[1]
     assert repo.head_branch() == "main"
     assert box.git("status", "--porcelain") == "?? untracked\n"
     assert (box.root / "a.txt").read_text() == "new\n"
     assert not (box.root / ".git" / "index.lock").exists()
-    repo.fast_forward(box.root, "main", *tips)
+    fast_forward(repo, box.root, "main", *tips)
 
 
 def test_a_linked_worktree_moves(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     box.git("checkout", "-q", "--detach")
     side = box.scratch / "side"
     box.git("worktree", "add", "-q", str(side), "main")
-    repo.fast_forward(side, "main", *tips)
+    fast_forward(repo, side, "main", *tips)
     assert box.git("status", "--porcelain", cwd=side) == ""
     assert box.git("status", "--porcelain") == ""
     assert repo.read_ref("refs/heads/main") == tips[1]
@@ -66,7 +66,7 @@ def test_edits_of_files_that_do_not_move_are_refused_too(box: Sandbox, repo: Rep
     box.write({"src/b.py": "mine\n"})
     before = picture(box)
     with pytest.raises(CheckoutDirty, match=r"src/b\.py is changed") as caught:
-        repo.fast_forward(box.root, "main", *tips)
+        fast_forward(repo, box.root, "main", *tips)
     assert "commit, stash" in caught.value.hint
     assert picture(box) == before
 
@@ -89,7 +89,7 @@ def test_a_file_of_the_user_in_the_way_stops_everything(
     box.write(files)
     before = picture(box)
     with pytest.raises(CheckoutDirty):
-        repo.fast_forward(box.root, "main", *tips)
+        fast_forward(repo, box.root, "main", *tips)
     assert picture(box) == before
     assert not (box.root / ".git" / "index.lock").exists()
 
@@ -117,7 +117,7 @@ def test_states_that_are_the_users_business(box: Sandbox, repo: Repo, tips: tupl
     before = (box.root / "a.txt").read_bytes(), repo.read_ref("refs/heads/main")
     index = (box.root / ".git" / "index").read_bytes()
     with pytest.raises(CheckoutDirty):
-        repo.fast_forward(box.root, "main", *tips)
+        fast_forward(repo, box.root, "main", *tips)
     assert ((box.root / "a.txt").read_bytes(), repo.read_ref("refs/heads/main")) == before
     assert (box.root / ".git" / "index").read_bytes() == index
 
@@ -125,7 +125,7 @@ def test_states_that_are_the_users_business(box: Sandbox, repo: Repo, tips: tupl
 def test_a_branch_that_is_elsewhere_is_not_moved(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     elsewhere = box.commit({"z": "z\n"})
     with pytest.raises(RefMoved):
-        repo.fast_forward(box.root, "main", *tips)
+        fast_forward(repo, box.root, "main", *tips)
     assert repo.read_ref("refs/heads/main") == elsewhere
     assert box.git("status", "--porcelain") == ""
     assert not (box.root / ".git" / "index.lock").exists()
@@ -133,9 +133,9 @@ def test_a_branch_that_is_elsewhere_is_not_moved(box: Sandbox, repo: Repo, tips:
 
 def test_what_is_no_fast_forward_is_refused(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     with pytest.raises(CheckoutDirty, match="does not descend"):
-        repo.fast_forward(box.root, "main", box.branch_with({"z": "z"}), tips[1])
+        fast_forward(repo, box.root, "main", box.branch_with({"z": "z"}), tips[1])
     with pytest.raises(CheckoutDirty, match="not on"):
-        repo.fast_forward(box.root, "other", *tips)
+        fast_forward(repo, box.root, "other", *tips)
 
 
 def interrupted(box: Sandbox, tips: tuple[str, str]) -> None:
@@ -148,7 +148,7 @@ def test_half_written_files_are_finished(box: Sandbox, repo: Repo, tips: tuple[s
     box.write({"a.txt": "ne", "added/deep": "", "gone": None})
     (box.root / "link").unlink()
     (box.root / "link").symlink_to("src")
-    repo.fast_forward(box.root, "main", *tips)
+    fast_forward(repo, box.root, "main", *tips)
     assert box.git("status", "--porcelain") == ""
     assert repo.head_commit() == tips[1]
     assert not (box.root / ".git" / "index.lock").exists()
@@ -161,7 +161,7 @@ def test_an_edit_made_after_the_kill_survives(
     interrupted(box, tips)
     box.write(files)
     with pytest.raises(CheckoutDirty):
-        repo.fast_forward(box.root, "main", *tips)
+        fast_forward(repo, box.root, "main", *tips)
     assert {name: (box.root / name).read_text() for name in files} == files
 
 
@@ -173,7 +173,7 @@ def test_a_kill_between_the_steps_is_finished(box: Sandbox, repo: Repo, tips: tu
     if done in ("ref", "ref-first"):
         box.git("update-ref", "refs/heads/main", tips[1])
     interrupted(box, tips)
-    repo.fast_forward(box.root, "main", *tips)
+    fast_forward(repo, box.root, "main", *tips)
     assert box.git("status", "--porcelain") == ""
     assert repo.head_commit() == tips[1]
     assert not (box.root / ".git" / "index.lock").exists()
@@ -183,21 +183,22 @@ def test_a_kill_between_the_steps_is_finished(box: Sandbox, repo: Repo, tips: tu
 def test_another_runs_claim_is_respected(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     interrupted(box, (tips[0], tips[0]))
     with pytest.raises(CheckoutDirty, match="another git"):
-        repo.fast_forward(box.root, "main", *tips)
+        fast_forward(repo, box.root, "main", *tips)
 
 
 def test_a_folder_that_is_no_checkout(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     with pytest.raises(GitError, match="not a checkout"):
-        repo.fast_forward(box.scratch, "main", *tips)
+        fast_forward(repo, box.scratch, "main", *tips)
 
 
 MOVER = """
 import sys
 from pathlib import Path
+from branchline.git.checkout import fast_forward
 from branchline.git.repo import Repo
 repo = Repo.open(Path(sys.argv[1]), marker="kill-ff")
 print("ready", flush=True)
-repo.fast_forward(repo.root, "main", *sys.argv[2:])
+fast_forward(repo, repo.root, "main", *sys.argv[2:])
 """
 
 
@@ -212,7 +213,7 @@ def test_killed_at_any_moment_it_is_finished_by_calling_again(box: Sandbox, repo
         time.sleep(delay)
         os.kill(mover.pid, signal.SIGKILL)
     sweep("kill-ff")
-    Repo.open(Path(box.root)).fast_forward(box.root, "main", old, new)
+    fast_forward(Repo.open(Path(box.root)), box.root, "main", old, new)
     assert box.git("status", "--porcelain") == ""
     assert repo.head_commit() == new
     assert not (box.root / ".git" / "index.lock").exists()
@@ -224,6 +225,6 @@ def test_killed_before_it_had_the_lock_it_leaves_nothing_once_called_again(
     dies = "import os, sys\nsys.addaudithook(lambda event, _: event == 'os.link' and os.kill(os.getpid(), 9))\n"
     done = subprocess.run([sys.executable, "-c", dies + MOVER, str(box.root), *tips], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
-    repo.fast_forward(box.root, "main", *tips)
+    fast_forward(repo, box.root, "main", *tips)
     assert repo.head_commit() == tips[1]
     assert not [*(box.root / ".git").glob("branchline-*")]

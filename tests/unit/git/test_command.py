@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from branchline.git.checkout import fast_forward, is_dirty
 from branchline.git.command import UnsupportedGit, find_git, version
 from branchline.git.commit import save, snapshot
 from branchline.git.merge import merge_trees
@@ -64,11 +65,11 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
     merge_trees(repo, ours, theirs, [("*", "union")], lambda _, __: True)
     save(repo, worktrees, path, ref="refs/branchline/r/saved/a", base=base, when=1, scratch=box.scratch)
     worktrees.reset(path, base)
-    repo.is_dirty()
+    is_dirty(repo)
     repo.move_ref("refs/heads/x", ours, None)
     worktrees.remove(path)
     landed = repo.commit(repo.edit_tree(base, {"new": ("100644", repo.write_blob(b"n"))}), [base], "m", 1)
-    repo.fast_forward(box.root, "main", base, landed)
+    fast_forward(repo, box.root, "main", base, landed)
     assert (box.root / "new").read_bytes() == b"n"
     assert not canary.exists(), canary.read_text()
 

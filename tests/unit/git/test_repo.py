@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import GitError
+from branchline.git.checkout import is_dirty
 from branchline.git.repo import BareRepository, NoCommits, NotARepository, RefMoved, Repo
 from unit.git.sandbox import Sandbox
 
@@ -111,32 +112,32 @@ def test_history(box: Sandbox, repo: Repo) -> None:
 
 
 def test_dirty_means_a_tracked_file_changed(box: Sandbox, repo: Repo) -> None:
-    assert not repo.is_dirty()
+    assert not is_dirty(repo)
     box.write({"untracked": "x"})
-    assert not repo.is_dirty()
+    assert not is_dirty(repo)
     box.write({"a.txt": "x"})
-    assert repo.is_dirty()
+    assert is_dirty(repo)
     box.git("add", "a.txt")
-    assert repo.is_dirty()
+    assert is_dirty(repo)
     box.git("reset", "-q", "--hard")
     (box.root / "a.txt").touch()
-    assert not repo.is_dirty()
+    assert not is_dirty(repo)
     (box.root / "a.txt").chmod(0o755)
-    assert repo.is_dirty()
+    assert is_dirty(repo)
 
 
 def test_looking_at_a_checkout_leaves_its_index_alone(box: Sandbox, repo: Repo) -> None:
     index = box.root / ".git" / "index"
     (box.root / "a.txt").touch()
     before = index.read_bytes(), index.stat().st_mtime_ns
-    repo.is_dirty()
+    is_dirty(repo)
     assert (index.read_bytes(), index.stat().st_mtime_ns) == before
 
 
 def test_a_foreign_checkout_is_refused(box: Sandbox, repo: Repo) -> None:
     box.git("clone", "-q", str(box.root), str(box.scratch / "other"))
     with pytest.raises(GitError, match="not a checkout"):
-        repo.is_dirty(box.scratch / "other")
+        is_dirty(repo, box.scratch / "other")
 
 
 def test_submodules_are_seen(box: Sandbox, repo: Repo) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from branchline.core.limits import UNLIMITED, Containment
+from branchline.core.model.limits import UNLIMITED, Containment
 from branchline.process.confinement import Confinement
 from branchline.process.containment import Command, start
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
@@ -190,7 +190,7 @@ COORDINATOR = """
 import sys
 from pathlib import Path
 import msgspec
-from branchline.core.limits import UNLIMITED
+from branchline.core.model.limits import UNLIMITED
 from branchline.process.confinement import Confinement
 from branchline.process.spawn import run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from branchline.core.limits import UNLIMITED, Containment, ProcessLimits
+from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
 from branchline.process.confinement import Confinement
 from branchline.process.containment import kernel
 from branchline.process.limits import cause, ceiling, rlimits

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from branchline.core.limits import UNLIMITED
+from branchline.core.model.limits import UNLIMITED
 from branchline.process.confinement import Confinement
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, TookTooLong, ToolMissing, capture, run
 from processes import running, token

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from branchline.core.limits import UNLIMITED
+from branchline.core.model.limits import UNLIMITED
 from branchline.process.confinement import Confinement
 from branchline.process.spawn import Exit, run
 from branchline.process.sweep import sweep

@@ -9,12 +9,12 @@ import pytest
 
 from branchline.core import commands as c
 from branchline.core import events as e
-from branchline.core.forecast import Collision
 from branchline.core.graph import Task
 from branchline.core.ids import ulid
+from branchline.core.model.forecast import Collision
+from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.outcome import EXIT_CODES, run_status
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryPolicy
 from branchline.core.run_state import RunState
 from branchline.core.scheduler import decide, wake_at

@@ -1,4 +1,4 @@
-from branchline.core.forecast import Collision
+from branchline.core.model.forecast import Collision
 from branchline.views.collisions import SHOWN, collision_lines
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.core.manifest import Explanation, Manifest, ManifestFile, SelectionParams, Span
+from branchline.core.model.manifest import Explanation, Manifest, ManifestFile, SelectionParams, Span
 from branchline.views.context import explanation_lines, manifest_lines, summary
 
 PARAMS = SelectionParams(

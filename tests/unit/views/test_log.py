@@ -4,8 +4,8 @@ import pytest
 
 from branchline.core import decisions as d
 from branchline.core import events as e
-from branchline.core.forecast import Collision
 from branchline.core.graph import Task
+from branchline.core.model.forecast import Collision
 from branchline.core.states import State
 from branchline.ledger.codec import Record
 from branchline.views.log import line, lines

@@ -1,9 +1,9 @@
 import msgspec
 import pytest
 
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
+from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.core.run_state import replay
-from branchline.core.verdict import GateResult, Outcome, QualityReport
 from branchline.ledger.codec import Record
 from branchline.views.pull_request import Evidence, body, title
 

@@ -5,7 +5,7 @@ import msgspec
 
 from branchline.core.events import AgentCalled, IntegrationComplete, ShipComplete
 from branchline.core.graph import Task
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.run_state import replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from branchline.core.events import PlanComplete
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.core.run_state import replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from branchline.core.events import AgentCalled, RunPolicy, RunResumed, RunStarted
+from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.run_state import RunState, replay
-from branchline.core.sandbox import ASKED_FOR, SandboxFact
 from branchline.views.record import Timed
 from branchline.views.sandbox import sandbox_of, sandbox_sections
 

@@ -8,8 +8,8 @@ from branchline.core.graph import Task
 from branchline.core.run_state import replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
+from branchline.views.format.text import width
 from branchline.views.status import Status, lines, status
-from branchline.views.text import width
 
 Drive = Callable[..., list[Record]]
 

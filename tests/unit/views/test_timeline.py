@@ -2,7 +2,7 @@ import pytest
 
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.text import width
+from branchline.views.format.text import width
 from branchline.views.timeline import Bar, Timeline, lines, timeline
 
 

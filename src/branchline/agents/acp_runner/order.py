@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from branchline.core.agent import ContextFile, Mode
-from branchline.core.globs import fold, matches_any, matches_folded
+from branchline.core.model.agent import ContextFile, Mode
+from branchline.core.rules.globs import fold, matches_any, matches_folded
 
 HARMLESS = frozenset({"read", "search", "think"})
 FREE_TO_EDITORS = frozenset({"execute", "fetch", "switch_mode"})

@@ -6,7 +6,7 @@ import msgspec
 from acp import schema
 from pydantic import ValidationError
 
-from branchline.core.agent import Usage
+from branchline.core.model.agent import Usage
 
 
 class Spent:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from branchline.agents.base import Agent
-from branchline.core.agent import AgentRequest
-from branchline.core.pricing import Price
+from branchline.core.model.agent import AgentRequest
+from branchline.core.model.pricing import Price
 from branchline.errors import InvalidInput
 
 if TYPE_CHECKING:

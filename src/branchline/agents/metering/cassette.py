@@ -20,9 +20,9 @@ from branchline.agents.metering.counting import LONGEST
 from branchline.agents.metering.portable import marked, unmarked
 from branchline.agents.metering.reply import CutOff, Reply
 from branchline.agents.metering.transcript import cannot_write
-from branchline.agents.stream import NO_JSON
+from branchline.agents.output.stream import NO_JSON
 from branchline.errors import InvalidInput
-from branchline.process.secrets import Secrets
+from branchline.process.redaction import Secrets
 
 PIECE = 1 << 16  # bytes
 OURS = ("[0-9][0-9][0-9][0-9]*.json", "[0-9][0-9][0-9][0-9]*.body")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import msgspec
 
-from branchline.agents.stream import NO_JSON
-from branchline.core.agent import Usage
+from branchline.agents.output.stream import NO_JSON
+from branchline.core.model.agent import Usage
 
 LONGEST = 8 << 20  # bytes of one event, or of an answer that is no stream; what is longer is not counted
 

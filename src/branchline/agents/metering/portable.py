@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from branchline.agents.metering.counting import LONGEST
-from branchline.agents.stream import decoded
+from branchline.agents.output.stream import decoded
 
 MARK = b"{{worktree}}"
 EVENT = re.compile(rb"^data:([^\r\n]*)", re.MULTILINE)

@@ -19,8 +19,8 @@ from branchline.agents.metering.server import LARGEST_REQUEST, Call, Server
 from branchline.agents.metering.tally import Account, Tally
 from branchline.agents.metering.transcript import Exchange, Transcript
 from branchline.agents.metering.upstream import Upstream
-from branchline.core.agent import Usage
-from branchline.core.pricing import Price
+from branchline.core.model.agent import Usage
+from branchline.core.model.pricing import Price
 
 SILENCE = 900.0  # seconds without a byte; a model may think for ten minutes before its first word
 PATIENCE = 5.0  # seconds for what is under way when the proxy is closed

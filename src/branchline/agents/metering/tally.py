@@ -9,8 +9,8 @@ from branchline.agents.metering.api import Question
 from branchline.agents.metering.counting import Counter
 from branchline.agents.metering.reply import Reply
 from branchline.agents.metering.transcript import Exchange
-from branchline.core.agent import Usage
-from branchline.core.pricing import Price, price_of, priced
+from branchline.core.model.agent import Usage
+from branchline.core.model.pricing import Price, price_of, priced
 
 ENDS_SOON = 2.0  # seconds; a request ends with its agent
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from branchline.core.agent_spec import AgentSpec
+from branchline.core.model.agent_spec import AgentSpec
 
 FOLDER = Path(__file__).parent
 MERGED = ("env", "files")

@@ -10,7 +10,7 @@ from branchline.cli.output import emit, show
 from branchline.cli.survey import Seen, every_spec, survey
 from branchline.config.load import load_settings
 from branchline.config.settings import Settings
-from branchline.views.text import plain, table
+from branchline.views.format.text import plain, table
 
 TESTED = {True: "tested", False: "untested", None: ""}
 

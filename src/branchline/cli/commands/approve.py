@@ -11,7 +11,7 @@ from branchline.cli.history import load
 from branchline.cli.options import file_type, json_option, repo_option, run_argument
 from branchline.config.load import plan_of
 from branchline.config.settings import Settings
-from branchline.core.plan import Plan
+from branchline.core.model.plan import Plan
 from branchline.errors import InvalidInput
 
 

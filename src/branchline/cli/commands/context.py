@@ -13,11 +13,11 @@ from branchline.cli.options import cache_option, file_type, root_option
 from branchline.cli.output import emit, say, show
 from branchline.errors import InvalidInput
 from branchline.views.context import explanation_lines, manifest_lines, summary
-from branchline.views.text import plain
+from branchline.views.format.text import plain
 
 if TYPE_CHECKING:
     from branchline.context.broker import Broker
-    from branchline.core.manifest import Explanation, Manifest
+    from branchline.core.model.manifest import Explanation, Manifest
 
 WIDEST = 120
 at_least_one = click.IntRange(min=1)
@@ -63,8 +63,8 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     same options and TEXT apply. The index is kept in the repository's git directory and brought up to date by itself.
     """
     form = _form(options.pop("form"), as_json=options.pop("as_json"), out=out)
-    from branchline.cli.context_request import Options, asked
-    from branchline.cli.indexing import Indexing
+    from branchline.cli.context.indexing import Indexing
+    from branchline.cli.context.request import Options, asked
 
     request, file = asked(words, Options(**options))
     if file is not None and (out is not None or form not in {"", "json"}):
@@ -127,7 +127,7 @@ def _bytes(manifest: "Manifest", broker: "Broker", form: str) -> bytes:
 
         return to_bytes(manifest)
     from branchline.context.prompt import as_list, as_prompt
-    from branchline.process.secrets import Secrets
+    from branchline.process.redaction import Secrets
 
     secrets = Secrets(os.environ)
 

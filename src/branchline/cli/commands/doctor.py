@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.checkup import examine
-from branchline.cli.finding import Finding
+from branchline.cli.doctor.checkup import examine
+from branchline.cli.doctor.finding import Finding
 from branchline.cli.options import file_type, json_option, repo_option
 from branchline.cli.output import emit, show
-from branchline.process.probe import INSTALL, programs, tried
-from branchline.views.text import plain, table, wrapped
+from branchline.sandbox.probe import INSTALL, programs, tried
+from branchline.views.format.text import plain, table, wrapped
 
 EXIT_MISSING = 1
 MARGIN = 11

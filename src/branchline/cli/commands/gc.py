@@ -7,7 +7,7 @@ import click
 from branchline.cli.history import find_root
 from branchline.cli.options import json_option, repo_option
 from branchline.cli.output import emit, say, show
-from branchline.views.text import table
+from branchline.views.format.text import table
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 THOUSAND = 1000

@@ -9,11 +9,11 @@ from branchline.cli.options import repo_option
 from branchline.cli.output import emit, say
 from branchline.cli.survey import Seen, survey
 from branchline.config.schemas import as_text, schema
-from branchline.core.agent_spec import BUILT_IN, AgentSpec
+from branchline.core.model.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RUNS
-from branchline.views.text import plain
+from branchline.views.format.text import plain
 
 PREFERRED = tuple(name for name in BUILT_IN if name not in {"scripted", "acp"})
 

@@ -15,8 +15,8 @@ from branchline.errors import BranchlineError
 from branchline.ledger.codec import milliseconds
 from branchline.ledger.lease import is_held
 from branchline.ledger.paths import RunPaths, run_ids
+from branchline.views.format.text import cut, moment, plain, table
 from branchline.views.status import status_word
-from branchline.views.text import cut, moment, plain, table
 
 FIRST_BYTES = 1 << 26
 TAIL_BYTES = 1 << 18

@@ -31,7 +31,7 @@ def command(*, prompt: str | None, prompt_file: Path | None, out: Path | None, *
     from branchline.cli.driving import finish, watched
     from branchline.cli.plans import begun
     from branchline.config.canonical import canonical
-    from branchline.core.plan import Plan
+    from branchline.core.model.plan import Plan
     from branchline.engine.pipeline import start
     from branchline.errors import InvalidInput
 

@@ -8,7 +8,7 @@ import msgspec
 from branchline.cli.history import load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
-from branchline.views.text import count, table
+from branchline.views.format.text import count, table
 
 EXIT_DIFFERS = 1
 SHORT = 12

@@ -10,7 +10,7 @@ from branchline.cli.output import emit, say, show
 from branchline.errors import InvalidInput
 from branchline.git.export import export
 from branchline.git.repo import RefMoved, Repo
-from branchline.views.text import table
+from branchline.views.format.text import table
 
 KINDS = {
     "saved": "everything that was in a worktree",

@@ -10,7 +10,7 @@ from branchline.cli.history import load
 from branchline.cli.options import json_option, repo_option, run_needed
 from branchline.cli.output import emit, say
 from branchline.errors import InvalidInput
-from branchline.views.text import plain
+from branchline.views.format.text import plain
 
 
 @click.command("rollback")

@@ -11,14 +11,14 @@ from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
 from branchline.cli.task_view import task_lines, task_view
 from branchline.core.events import PlanComplete
+from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
-from branchline.core.sandbox import sandbox_words
 from branchline.views import costs, timeline
+from branchline.views.format.text import duration, moment, plain, table
 from branchline.views.recap import integration, shipped
 from branchline.views.record import last_at
 from branchline.views.sandbox import sandbox_of
 from branchline.views.status import status_word
-from branchline.views.text import duration, moment, plain, table
 
 SHORT = 12
 

@@ -22,8 +22,8 @@ def command(*, run: str | None, otlp: str | None, file: Path | None, repo: Path,
         raise click.UsageError("choose one: --otlp URL or --file FILE")
     from branchline.cli.history import load
     from branchline.cli.output import emit, say
+    from branchline.views.format.text import count
     from branchline.views.spans import spans, trace_id
-    from branchline.views.text import count
 
     history = load(repo, run)
     made = spans(history.run_id, history.records)

@@ -15,7 +15,7 @@ from branchline.errors import BranchlineError
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import Fault, Reading, read, require
 from branchline.ledger.paths import RunPaths
-from branchline.views.text import count, plain
+from branchline.views.format.text import count, plain
 
 EXIT_BAD = 1
 
@@ -80,7 +80,7 @@ def _cut_off(paths: RunPaths, reading: Reading) -> Fault | None:
     first = reading.records[0].event
     if not (isinstance(first, RunStarted) and first.kind == "pipeline"):
         return None
-    from branchline.engine.pipeline import git_fault
+    from branchline.engine.opening import git_fault
     from branchline.git.repo import Repo
 
     return git_fault(Repo.open(paths.root), paths, reading)

@@ -5,7 +5,7 @@ pytest.importorskip("acp", reason="the extra acp is not installed")
 from acp import schema
 
 from branchline.agents.acp_runner.usage import Spent
-from branchline.core.agent import Usage
+from branchline.core.model.agent import Usage
 
 
 def usage(total: int, thought: int = 0, cached: int = 0, written: int = 0) -> dict[str, int]:

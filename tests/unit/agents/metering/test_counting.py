@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.agents.metering.counting import LONGEST, Counter
-from branchline.core.agent import Usage
+from branchline.core.model.agent import Usage
 from unit.agents.metering.provider import anthropic, chat, event_bytes, gemini, responses
 
 EVENTS = "text/event-stream; charset=utf-8"

@@ -7,9 +7,9 @@ import pytest
 from branchline.agents.base import Ability
 from branchline.agents.metering import TapeMode, metered
 from branchline.agents.scripted import ScriptedAgent
-from branchline.core.agent import AgentRequest, Usage
-from branchline.core.agent_spec import AgentSpec
-from branchline.core.pricing import Price
+from branchline.core.model.agent import AgentRequest, Usage
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.pricing import Price
 from branchline.errors import InvalidInput
 from unit.agents.metering.provider import anthropic, ask, provider
 

@@ -14,8 +14,8 @@ import pytest
 
 from branchline.agents.metering.cassette import Recorder, Tape
 from branchline.agents.metering.proxy import Proxy
-from branchline.core.agent import Usage
-from branchline.core.pricing import Price
+from branchline.core.model.agent import Usage
+from branchline.core.model.pricing import Price
 from unit.agents.metering.provider import (
     Json,
     Provider,

@@ -7,8 +7,8 @@ from branchline.agents.metering.api import question
 from branchline.agents.metering.reply import Reply
 from branchline.agents.metering.tally import Account, Tally
 from branchline.agents.metering.transcript import Exchange
-from branchline.core.agent import Usage
-from branchline.core.pricing import Price
+from branchline.core.model.agent import Usage
+from branchline.core.model.pricing import Price
 from unit.agents.metering.provider import anthropic, event_bytes
 
 PRICES = {"gpt-*": Price(input=1.0, output=10.0, cached=0.1)}

@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from branchline.core.agent_spec import BUILT_IN
+from branchline.core.model.agent_spec import BUILT_IN
 
 CONFIG = """
 version: 1

@@ -1,0 +1,208 @@
+"""Reading what `claude -p --output-format stream-json` prints."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from branchline.agents.output.faults import error_class
+from branchline.agents.output.stream import StreamReader, decoded
+from branchline.core.model.agent import AgentResult, AgentStatus, Usage
+from branchline.process.output import readable
+from branchline.process.spawn import Exit
+
+EDITORS = frozenset({"Edit", "Write", "NotebookEdit"})
+TARGETS = ("file_path", "notebook_path", "command", "pattern")
+MOST_CALLS = 1000  # that are open
+LIMITS = {"error_max_turns": "turns", "error_max_budget_usd": "budget"}
+NOT_ASKED = "it did not ask the model"
+# JavaScript cuts a text between the halves of a character, and prints the half as it is.
+LONE_HALF = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
+COMPLAINT = re.compile(r"^(?:Claude Code could not start|error): *(.+)", re.IGNORECASE | re.MULTILINE)
+NOT_TAKEN = re.compile(r"unknown option|invalid|not a valid", re.IGNORECASE)
+
+
+class _Tokens(msgspec.Struct, frozen=True):
+    """Of one answer of the model, or of all. What was read from or written to the cache is not in `input_tokens`."""
+
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
+
+
+class _ModelTokens(msgspec.Struct, frozen=True, rename="camel"):
+    """Of one model in the whole attempt; the same under other names."""
+
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
+
+
+class _Block(msgspec.Struct, frozen=True):
+    """A part of a message: a text, a call of a tool, or what came of one."""
+
+    type: str = ""
+    id: str = ""
+    name: str = ""
+    input: Any = None
+    tool_use_id: str = ""
+    is_error: bool | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    id: str = ""
+    model: str = ""
+    content: str | list[_Block] = ""
+    usage: _Tokens | None = None
+
+
+class _Denial(msgspec.Struct, frozen=True):
+    tool_name: str = ""
+    tool_input: Any = None
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """Any line; which of these members it has depends on its type."""
+
+    type: str = ""
+    subtype: str = ""
+    session_id: str = ""
+    message: _Message | str | None = None
+    error: Any = None
+    is_error: bool = False
+    api_error_status: int | None = None
+    num_turns: int | None = None
+    result: str | None = None
+    errors: list[Any] = []
+    stop_reason: str | None = None
+    structured_output: Any = None
+    total_cost_usd: float | None = None
+    usage: _Tokens | None = None
+    model_usage: dict[str, _ModelTokens] = msgspec.field(default={}, name="modelUsage")
+    permission_denials: list[_Denial] = []
+
+
+LINES = msgspec.json.Decoder(_Line)
+
+
+class ClaudeReader(StreamReader):
+    """The verdict is the line of type `result`. The exit code follows it, and `subtype` may say success of an error.
+
+    On the way it tells how many tokens went in; those that came out, and the cost, it tells at its end.
+    """
+
+    def __init__(self, worktree: str) -> None:
+        super().__init__(worktree)
+        self._calls: dict[str, str] = {}  # of editors: the path of each call that has no result yet
+        self._answer = self._named_error = ""
+        self._result: _Line | None = None
+
+    def line(self, data: bytes) -> None:
+        """Take a line in; one that is no event changes nothing."""
+        line = decoded(data, LINES) or decoded(_mended(data), LINES)
+        if line is None:
+            return
+        self._session = line.session_id or self._session
+        if line.type == "result":
+            self._result, self._usage, self._structured = line, _whole(line), line.structured_output
+            for one in line.permission_denials:
+                self._denied(f"{one.tool_name} {_target(one.tool_input)}")
+        elif isinstance(line.message, _Message):
+            self._heard(line, line.message)
+
+    def result(self, ended: Exit, stderr: bytes) -> AgentResult:
+        """What the result line says, or why there is none."""
+        if self._result is None:
+            return self._unfinished(ended, stderr)
+        last, words = self._result, _problem(self._result)
+        status, kind = _status(last, self._named_error)
+        if status is AgentStatus.OK:
+            self._notes = last.result or ""
+            return self._made(status)
+        return self._made(status, words or (last.subtype if last.num_turns else NOT_ASKED), kind)
+
+    def _heard(self, line: _Line, message: _Message) -> None:
+        for block in message.content if isinstance(message.content, list) else ():
+            if block.type == "tool_use":
+                self._called(block)
+            elif block.type == "tool_result":
+                self._answered(block)
+        if line.type == "assistant":
+            self._named_error = line.error if isinstance(line.error, str) else ""
+            if not message.model.startswith("<"):  # `<synthetic>` is Claude Code itself
+                self._model = message.model or self._model
+                self._count(message)
+
+    def _called(self, block: _Block) -> None:
+        target = self._relative(_target(block.input))
+        self._did(f"{block.name} {target}")
+        if block.name in EDITORS and len(self._calls) < MOST_CALLS:
+            self._calls[block.id] = target
+
+    def _answered(self, block: _Block) -> None:
+        path = self._calls.pop(block.tool_use_id, None)
+        if path is not None and not block.is_error:
+            self._changed(path)
+
+    def _count(self, message: _Message) -> None:
+        """Add an answer's tokens. Each part of an answer is a line of its own, with the usage of the whole."""
+        used = message.usage
+        if used is not None and message.id != self._answer and self._result is None:
+            self._answer = message.id
+            self._add(input_tokens=_input(used), cached_tokens=used.cache_read_input_tokens or 0)
+
+    def _unfinished(self, ended: Exit, stderr: bytes) -> AgentResult:
+        """No result line: it was ended, it broke, or it did not take its options."""
+        complaint = COMPLAINT.search(readable(stderr))
+        words = complaint.group(1) if complaint else ""
+        if NOT_TAKEN.search(words):
+            return self._made(AgentStatus.MODEL_ERROR, words, "bad_request")
+        return self._without_result(ended, stderr, words)
+
+
+def _mended(data: bytes) -> bytes:
+    return LONE_HALF.sub(rb"\\ufffd", data.decode("utf-8", "replace").encode())
+
+
+def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:
+    if last.subtype in LIMITS:
+        return AgentStatus.LIMIT, LIMITS[last.subtype]
+    if last.subtype == "error_max_structured_output_retries":
+        return AgentStatus.INVALID_OUTPUT, ""
+    if last.stop_reason == "refusal":
+        return AgentStatus.REFUSED, ""
+    if last.is_error or last.subtype.startswith("error"):
+        if named == "max_output_tokens":
+            return AgentStatus.LIMIT, ""
+        found = error_class(_problem(last), last.api_error_status) or error_class(named)
+        return AgentStatus.MODEL_ERROR, found or "connection"
+    return (AgentStatus.OK if last.num_turns else AgentStatus.INVALID_OUTPUT), ""
+
+
+def _problem(last: _Line) -> str:
+    return "; ".join(map(str, last.errors)) or last.result or ""
+
+
+def _whole(last: _Line) -> Usage:
+    parts: list[_Tokens | _ModelTokens] = [*last.model_usage.values()]
+    if not parts and last.usage is not None:
+        parts = [last.usage]
+    return Usage(
+        input_tokens=sum(map(_input, parts)) if parts else None,
+        output_tokens=sum(part.output_tokens or 0 for part in parts) if parts else None,
+        cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts) if parts else None,
+        cost_usd=last.total_cost_usd,
+    )
+
+
+def _input(part: _Tokens | _ModelTokens) -> int:
+    counts = (part.input_tokens, part.cache_read_input_tokens, part.cache_creation_input_tokens)
+    return sum(count or 0 for count in counts)
+
+
+def _target(given: Any) -> str:
+    """What a tool is used on, from its input."""
+    members = given if isinstance(given, dict) else {}
+    return next((str(members[name]) for name in TARGETS if members.get(name)), "")

@@ -1,0 +1,300 @@
+"""Calling an agent from a step: its fallbacks, its share of the money, the proxy, and the fact that tells of it."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from branchline.agents.base import Agent
+from branchline.agents.supervise import attempt, over_budget
+from branchline.attempt.confining import confinement
+from branchline.attempt.manifest import Chosen
+from branchline.attempt.run import StepContext
+from branchline.attempt.sandboxed import agent_in_sandbox, cleared, with_refused
+from branchline.core.durations import seconds
+from branchline.core.events import AgentCalled, OwnSandbox
+from branchline.core.model.agent import (
+    PERMANENT,
+    TRANSIENT,
+    AgentRequest,
+    AgentResult,
+    AgentStatus,
+    ContextFile,
+    Limits,
+    Mode,
+    Progress,
+    Usage,
+)
+from branchline.core.model.agent_spec import chain
+from branchline.core.model.plan import Script
+from branchline.core.model.pricing import priced
+from branchline.errors import BranchlineError, InvalidInput
+from branchline.views.format.text import count
+
+Role = Literal["planner", "editor", "reviewer"]
+FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT})
+
+NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
+"""What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
+
+LONGEST_WARNING = 500  # characters
+OFF_TAPE = "it asked its model something that is not on the tape"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an agent is asked, whoever answers. `folder`: below the attempt's own; `number`: which asking this is.
+
+    `context`: the files of `chosen`, as the agent gets them. `write` and `protect` are the globs of what may and may not
+    be changed.
+    """
+
+    role: Role
+    prompt: str
+    chosen: Chosen
+    context: tuple[ContextFile, ...]
+    worktree: Path
+    mode: Mode
+    timeout: float
+    number: int = 1
+    folder: str = ""
+    schema: dict[str, Any] | None = None
+    script: Script = ()
+    write: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What came of a call: the facts of all agents that were tried, and the result of the last."""
+
+    result: AgentResult
+    facts: tuple[AgentCalled, ...]
+
+    @property
+    def agent(self) -> str:
+        """Who answered last."""
+        return self.facts[-1].agent
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What the last agent used, as facts hold it."""
+        return self.facts[-1].usage
+
+
+def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
+    """An agent and its fallbacks, in the order in which they are asked."""
+    return chain(name, lambda one: agents[one].spec.fallback)
+
+
+def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
+    """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
+
+    What was called is noted in `ctx.calls`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    (AgentMissing) if none of them can be asked.
+    """
+    tried: list[tuple[AgentResult, AgentCalled]] = []
+    problem: InvalidInput | None = None
+    for position, one in enumerate(chosen(ctx.run.agents, name)):
+        if tried:
+            again()
+        folder = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
+        if folder:
+            cleared(ctx.folder, ctx.folder / folder)
+        try:
+            tried.append(_once(ctx, ctx.run.agents[one], ask, folder))
+        except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
+            problem = problem or error
+            continue
+        result = tried[-1][0]
+        if result.status not in FALLS_BACK or ctx.kill.reason or ctx.purse.left == 0:
+            break
+    if not tried:
+        assert problem is not None
+        raise problem
+    return Called(tried[-1][0], tuple(fact for _, fact in tried))
+
+
+def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResult, AgentCalled]:
+    """Run one agent once, metered if it is to be."""
+    run, name, folder = ctx.run, agent.spec.id, ctx.folder / sub
+    request = AgentRequest(
+        run_id=run.run_id,
+        workstream=ctx.task.workstream,
+        round=ask.number,
+        attempt=ctx.attempt,
+        prompt=ask.prompt + _schema_in_words(agent, ask),
+        worktree=str(ask.worktree),
+        folder=str(folder),
+        mode=ask.mode,
+        output_schema=ask.schema,
+        context=ask.context,
+        manifest=ask.chosen.digest,
+        limits=Limits(usd=_least(ctx.purse.left, agent.spec.max_usd), turns=agent.spec.max_turns),
+        script=ask.script,
+        write=ask.write,
+        protect=ask.protect,
+    )
+    ctx.say(f"{name} is working with {ask.chosen}")
+    seen: list[str] = []
+
+    def listen(progress: Progress) -> None:
+        seen.extend([progress.doing] if progress.doing and not seen else [])
+        _tell(ctx, name, progress)
+
+    told = _Telling(ctx, ask, name, folder)
+    try:
+        with (
+            _metered(ctx, agent, request, sub) as (asked, meter),
+            agent_in_sandbox(run, agent, asked, metered=meter is not None) as shut,
+        ):
+            result = attempt(
+                agent,
+                shut.request,
+                environ=run.environ,
+                kill=ctx.kill,
+                timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
+                pass_env=run.settings.env,
+                marker=ctx.marker,
+                on_progress=listen,
+                cut=meter.cut if meter else lambda: None,
+                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, folder)),
+            )
+            result = _by_meter(result, request, meter) if meter else result
+            told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
+            result = with_refused(result, told.refused)
+    except InvalidInput:  # it was not run
+        raise
+    except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
+        told.fact(AgentResult(status=AgentStatus.CRASHED, message=str(error), model=agent.spec.model))
+        raise
+    usage, model = result.usage, result.model or agent.spec.model
+    idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
+    if idle and usage.cost_usd is None and not seen:
+        usage = NOTHING
+    result = msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model)
+    return result, told.fact(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What will be told of one agent that is run once. `folder` holds its files."""
+
+    ctx: StepContext
+    ask: Ask
+    agent: str
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    own_sandbox: OwnSandbox = ""
+    refused: tuple[str, ...] = ()
+
+    def fact(self, result: AgentResult) -> AgentCalled:
+        """Note what came of it, and pay for it."""
+        ctx = self.ctx
+        ctx.purse.pay(result.usage.cost_usd)
+        made = AgentCalled(
+            task_id=ctx.task.id,
+            attempt=ctx.attempt,
+            role=self.ask.role,
+            agent=self.agent,
+            model=result.model,
+            status=str(result.status),
+            error_class=result.error_class,
+            message=result.message,
+            usage=msgspec.to_builtins(result.usage),
+            milliseconds=round((time.monotonic() - self.began) * 1000),
+            folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
+            workstream=ctx.task.workstream,
+            round=ctx.task.round,
+            manifest=self.ask.chosen.digest,
+            context_files=self.ask.chosen.manifest.total_files,
+            context_tokens=self.ask.chosen.manifest.total_tokens,
+            context_warning="; ".join(self.ask.chosen.manifest.warnings)[:LONGEST_WARNING],
+            containment=result.containment,
+            cpu_ms=result.cpu_ms,
+            memory_mb=result.memory_mb,
+            own_sandbox=self.own_sandbox,
+            refused_hosts=self.refused,
+        )
+        ctx.calls.append(made)
+        return made
+
+
+def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentResult:
+    """The agent's account as our proxy saw it: what it used, and why it was given no further answer."""
+    result = msgspec.structs.replace(result, usage=_with_meter(result.usage, meter.usage))
+    if meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
+        message = over_budget(request)
+        return msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
+    if meter.missing and result.status is not AgentStatus.OK:
+        return msgspec.structs.replace(result, error_class="not_on_tape", message=OFF_TAPE)
+    return result
+
+
+def _schema_in_words(agent: Agent, ask: Ask) -> str:
+    """The schema as part of the prompt, for an agent that cannot be held to it in any other way."""
+    if ask.schema is None or "schema" in agent.abilities:
+        return ""
+    schema = json.dumps(ask.schema, indent=1)
+    return f"\n\nAnswer with one JSON object in a ```json block. It must satisfy this JSON Schema:\n\n```json\n{schema}\n```\n"
+
+
+@contextmanager
+def _metered(ctx: StepContext, agent: Agent, request: AgentRequest, sub: str) -> Iterator[tuple[AgentRequest, Any]]:
+    """The request by way of our proxy where the agent's configuration or a recording asks for it."""
+    cassettes = ctx.run.settings.cassettes
+    taped = cassettes.mode != "off" and "endpoint" in agent.abilities
+    if not (agent.spec.meter or taped):
+        yield request, None
+        return
+    from branchline.agents.metering import metered
+
+    Path(request.folder).mkdir(parents=True, exist_ok=True)
+    name = "-".join(filter(None, (f"{ctx.task.id}.{ctx.attempt}", sub.replace("/", "-"), agent.spec.id)))
+    with metered(
+        agent,
+        request,
+        prices=ctx.run.settings.prices,
+        limit_usd=request.limits.usd,
+        folder=Path(request.folder),
+        tape=ctx.run.paths.root / cassettes.folder / name if taped else None,
+        mode=cassettes.mode if taped else "off",
+    ) as both:
+        yield both
+
+
+def _with_meter(own: Usage, metered: Usage) -> Usage:
+    """The agent's own account, completed by the proxy's."""
+    merged = msgspec.structs.replace(
+        own,
+        input_tokens=metered.input_tokens if own.input_tokens is None else own.input_tokens,
+        output_tokens=metered.output_tokens if own.output_tokens is None else own.output_tokens,
+        cached_tokens=metered.cached_tokens if own.cached_tokens is None else own.cached_tokens,
+    )
+    if metered.cost_usd is None:
+        return merged
+    return msgspec.structs.replace(merged, cost_usd=metered.cost_usd, cost_source="metered")
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _tell(ctx: StepContext, name: str, progress: Progress) -> None:
+    """The live line: what it is doing, how many files it has touched, what it has used."""
+    words = [progress.doing] if progress.doing else []
+    if progress.files:
+        words.append(count(len(progress.files), "file"))
+    if progress.tokens:
+        words.append(
+            f"{progress.tokens / 1000:.0f}k tokens" if progress.tokens >= 1000 else f"{progress.tokens} tokens"
+        )
+    if progress.cost_usd:
+        words.append(f"${progress.cost_usd:.2f}")
+    if words:
+        ctx.say(f"{name}: {' · '.join(words)}")

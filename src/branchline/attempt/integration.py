@@ -1,0 +1,167 @@
+"""Merging commits in the order of the queue, by plumbing, with nothing checked out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from branchline.attempt.run import Run, StepContext
+from branchline.core.events import WsCheckpoint
+from branchline.core.model.verdict import Outcome, QualityReport
+from branchline.core.result import Failure, StepFailed
+from branchline.core.rules.globs import matches
+from branchline.git.merge import Conflicted, merge_trees
+
+
+@dataclass(slots=True)
+class Integration:
+    """A merge result: its commit, the workstreams in it, and those left out with the reason."""
+
+    commit: str
+    merged: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    conflict: dict[str, Any] = field(default_factory=dict)
+
+    def outputs(self) -> dict[str, Any]:
+        """As a step hands it on."""
+        return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
+
+
+def combine(run: Run, ours: str, theirs: str, message: str) -> str | Conflicted:
+    """A merge commit of two commits (or the one that holds the other); no side is ever picked silently."""
+    if run.repo.is_ancestor(theirs, ours):
+        return ours
+    strategies = [(path.match, path.strategy) for path in run.settings.merge.paths]
+    merged = merge_trees(run.repo, ours, theirs, strategies, matches)
+    if isinstance(merged, Conflicted):
+        return merged
+    return run.repo.commit(merged.tree, [ours, theirs], message + "\n", run.commit_time)
+
+
+def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:
+    """Merge the workstreams of the queue onto `base`, in order. A conflict drops that workstream and those built on it.
+
+    With `repair` the first conflict stops the merge and is described in `conflict`. Raises StepFailed when the
+    policy is to abort.
+    """
+    run, result, taken_in = ctx.run, Integration(base), _taken_in(ctx)
+    for name in order:
+        lost = [d for d in run.plan.workstream(name).depends_on if d in result.dropped]
+        if lost:
+            result.dropped[name] = f"it builds on {lost[0]}, which was dropped"
+            continue
+        commit = str(ctx.outputs("consume", name)["commit"])
+        outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
+        if held := _held(run, base, commit, outside):
+            result.dropped[name] = f"it holds the work of {held}, which is not merged"
+            continue
+        merged = combine(run, result.commit, commit, _message(run, name))
+        if isinstance(merged, str):
+            result.commit = merged
+            result.merged.append(name)
+            continue
+        paths = ", ".join(merged.paths)
+        reason = f"it conflicts with {_rival(ctx, merged.paths, result.merged)} in {paths}"
+        if run.settings.merge.on_conflict == "abort":
+            raise StepFailed(Failure(f"workstream {name}: {reason}", error_class="conflict", retryable=False))
+        if repair and _has_rounds(ctx, name):
+            result.conflict = {
+                "repair": name, "tree": merged.tree, "tip": result.commit, "paths": list(merged.paths), "reason": reason
+            }  # fmt: skip
+            return result
+        result.dropped[name] = reason
+    return result
+
+
+def _taken_in(ctx: StepContext) -> dict[str, list[str]]:
+    """Every commit that a workstream's batches ever became, those of earlier rounds too."""
+    found: dict[str, list[str]] = {}
+    for event in (record.event for record in ctx.run.history()[0]):
+        if isinstance(event, WsCheckpoint):
+            found.setdefault(event.workstream, []).append(event.commit)
+    return found
+
+
+def _held(run: Run, base: str, commit: str, outside: Mapping[str, Sequence[str]]) -> str | None:
+    """A workstream left out whose work would land with a commit: one that was made on a merge which had it."""
+    for name, commits in outside.items():
+        if any(run.repo.is_ancestor(one, commit) and not run.repo.is_ancestor(one, base) for one in commits):
+            return name
+    return None
+
+
+def _message(run: Run, name: str) -> str:
+    title = run.plan.workstream(name).title
+    subject = f"Merge workstream {name}" + (f": {title}" if title else "")
+    return f"{subject}\n\nBranchline-Run: {run.run_id}\nBranchline-Workstream: {name}"
+
+
+def _rival(ctx: StepContext, paths: Sequence[str], merged: Sequence[str]) -> str:
+    """Who changed the same files; the base if nobody did."""
+    touched = {other: set(ctx.outputs("code_gate", other).get("files", ())) for other in merged}
+    rivals = [other for other in merged if touched[other] & set(paths)]
+    return " and ".join(rivals) or "what was merged before it"
+
+
+def _has_rounds(ctx: StepContext, name: str) -> bool:
+    return ctx.records["execute", name].task.round <= ctx.run.settings.repair.rounds
+
+
+def prove(
+    ctx: StepContext, base: str, order: Sequence[str], check: Callable[[str], QualityReport], *, repair: bool
+) -> Integration:
+    """Merge, then check the merge result; a workstream that breaks it is found by bisection, dropped, and so on.
+
+    Nothing is checked when the result is what a workstream's own validation has seen already.
+    """
+    left, broken = list(order), dict[str, str]()
+    while True:
+        result = merge_queue(ctx, base, left, repair=repair)
+        result.dropped.update(broken)
+        if result.conflict or not result.merged or _seen(ctx, base, result):
+            return result
+        report = _checked(check, result.commit)
+        if report.outcome == Outcome.PASSED:
+            return result
+        culprit = _culprit(ctx, base, result.merged, check)
+        failing = ", ".join(r.gate for r in report.of(Outcome.FAILED))
+        broken[culprit] = f"together with what is merged before it, it fails {failing}"
+        left = [name for name in left if name not in broken]
+        for name in list(left):
+            if lost := [d for d in ctx.run.plan.workstream(name).depends_on if d in broken]:
+                broken[name] = f"it builds on {lost[0]}, which was dropped"
+                left.remove(name)
+
+
+def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityReport:
+    """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
+    report = check(commit)
+    if report.outcome == Outcome.ERROR:
+        raise StepFailed(Failure("the merge result could not be checked", error_class=report.error_class))
+    return report
+
+
+def _seen(ctx: StepContext, base: str, result: Integration) -> bool:
+    """Whether a workstream's validation saw this tree, and all that is changed in it: gates go by what is changed."""
+    tree = ctx.run.repo.tree_of(result.commit)
+    return any(
+        ctx.outputs("worktrees", name)["base"] == base and ctx.outputs("consume", name)["tree"] == tree
+        for name in result.merged
+    )
+
+
+def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable[[str], QualityReport]) -> str:
+    """The workstream at which the merge result first fails, by bisection over the order."""
+    good, bad = 0, len(merged)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        prefix = merge_queue(ctx, base, merged[:middle], repair=False)
+        if _checked(check, prefix.commit).outcome == Outcome.PASSED:
+            good = middle
+        else:
+            bad = middle
+    return merged[bad - 1]
+
+
+def queue_of(outputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The order that merge_prep wrote down."""
+    return tuple(outputs.get("order", ()))

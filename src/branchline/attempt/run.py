@@ -1,0 +1,174 @@
+"""What a step is given: the run's fixed parts, its own task, what earlier steps handed on."""
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from branchline.agents.base import Agent
+from branchline.attempt.guarding import Guard
+from branchline.attempt.secret_scan import Screening
+from branchline.config.settings import Settings
+from branchline.core.budget import Purse
+from branchline.core.decisions import ApprovalDecided
+from branchline.core.events import AgentCalled, WorktreeSaved
+from branchline.core.graph import Task
+from branchline.core.model.plan import Plan, Workstream
+from branchline.core.model.verdict import Gate
+from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.states import TERMINAL, State
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from branchline.ledger.codec import Record
+from branchline.ledger.log import read, require
+from branchline.ledger.paths import RunPaths
+from branchline.process.redaction import Secrets
+from branchline.process.spawn import KillSwitch
+from branchline.sandbox.bubblewrap import OPEN, Sandbox
+
+ENDED = TERMINAL | {State.FAILED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached).
+
+    `inspect` looks for secrets in what is to become an object of the repository; `secrets`: those that no text may hold.
+    `guard` watches over the git directory.
+    `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
+    """
+
+    paths: RunPaths
+    repo: Repo
+    worktrees: Worktrees
+    settings: Settings
+    gates: tuple[Gate, ...]
+    accepted: Plan | None
+    agents: Mapping[str, Agent]
+    base: str
+    target: str
+    started_at: int
+    pins: Mapping[str, Any]
+    environ: Mapping[str, str]
+    approve_plan: bool = False
+    sandbox: Sandbox = OPEN
+    inspect: Screening | None = None
+    secrets: Secrets = field(default_factory=lambda: Secrets({}))
+    guard: Guard | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.paths.run_id
+
+    @property
+    def plan(self) -> Plan:
+        """The accepted plan; there is one from step 3 on."""
+        assert self.accepted is not None
+        return self.accepted
+
+    @property
+    def commit_time(self) -> int:
+        """Unix seconds that every commit of the run bears, so that its ids can be made again."""
+        return self.started_at // 1000
+
+    def branch(self, workstream: str) -> str:
+        """A workstream's branch."""
+        return f"feature/{workstream}-{self.run_id}"
+
+    @property
+    def integration(self) -> str:
+        """The integration branch."""
+        return f"integration/{self.run_id}"
+
+    @property
+    def tag(self) -> str:
+        """The tag that `ship.tag` asks for; empty for none."""
+        return self.settings.ship.tag.replace("{run_id}", self.run_id)
+
+    def history(self) -> tuple[tuple[Record, ...], RunState]:
+        """The ledger as it stands, for views."""
+        reading = read(self.paths)
+        return reading.records, require(reading, self.paths)
+
+    def ref(self, name: str) -> str:
+        """One of the run's own refs."""
+        return f"refs/branchline/{self.run_id}/{name}"
+
+    def worktree(self, workstream: str) -> Path:
+        """Where a workstream's agent works."""
+        return self.paths.worktrees / workstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """One attempt of one step. `records` are the latest rounds' tasks as they stood when the attempt began.
+
+    `purse` is what its agents may spend, `calls` tells of those that were called and `saved` of worktrees that were:
+    whatever becomes of the step, the engine adds them to its facts. `decision`: what a person has said of this task, if it had to wait.
+    """
+
+    run: Run
+    task: Task
+    attempt: int
+    records: Mapping[tuple[str, str], TaskRecord]
+    kill: KillSwitch
+    say: Callable[[str], None]
+    purse: Purse = field(default_factory=Purse)
+    calls: list[AgentCalled] = field(default_factory=list)
+    saved: list[WorktreeSaved] = field(default_factory=list)
+    decision: ApprovalDecided | None = None
+
+    @property
+    def workstream(self) -> Workstream:
+        """The workstream of a step that fans out."""
+        return self.run.plan.workstream(self.task.workstream)
+
+    @property
+    def folder(self) -> Path:
+        """The attempt's own folder, made on first use."""
+        folder = self.run.paths.attempt(self.task.id, self.attempt)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def marker(self) -> str:
+        """The name that the attempt's processes carry."""
+        return f"{self.run.paths.marker}/{self.task.id}/{self.attempt}"
+
+    def outputs(self, step: str, workstream: str | None = None) -> Mapping[str, Any]:
+        """What the latest round of a step handed on; empty if it has not ended."""
+        record = self.records.get((step, self.task.workstream if workstream is None else workstream))
+        return record.outputs if record else {}
+
+    def is_over(self) -> bool:
+        """Whether the attempt has been told to end."""
+        return self.kill.reason is not None
+
+    def completed(self, step: str, workstream: str) -> bool:
+        """Whether the latest round of a step is COMPLETED."""
+        record = self.records.get((step, workstream))
+        return record is not None and record.state == State.COMPLETED
+
+    def checkpoint(self, name: str, commit: str, *, workstream: str = "") -> str:
+        """Make the git commit `checkpoint(<name>): <run_id>` on top of `commit`, under a ref of the run."""
+        run = self.run
+        message = f"checkpoint({name}): {run.run_id}\n"
+        made = run.repo.commit(run.repo.tree_of(commit), [commit], message, run.commit_time)
+        run.repo.put_ref(run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
+        return made
+
+
+def latest_records(state: RunState) -> dict[tuple[str, str], TaskRecord]:
+    """Every pipeline task by step and workstream: the latest round that came to an end, else the latest."""
+    found: dict[tuple[str, str], TaskRecord] = {}
+    for record in state.records.values():
+        key = record.task.step, record.task.workstream
+        if key not in found or record.state in ENDED:
+            before = found.get(key)
+            found[key] = record if record.state in TERMINAL else copy(record)  # terminal ones change no more
+            if before is not None and record.task.workstream and State.COMPLETED not in {before.state, record.state}:
+                # What its workstream had handed on before, a rejected batch, stands until there is another.
+                found[key] = replace(record, outputs={**before.outputs, **record.outputs})
+    return found

@@ -1,0 +1,87 @@
+"""The run's sandbox around what a step starts: an agent, the gates of a checkout, a set-up command."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from branchline.agents.access import access
+from branchline.agents.base import Agent
+from branchline.attempt.run import Run
+from branchline.core.events import OwnSandbox
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
+from branchline.core.model.verdict import Outcome, QualityReport
+from branchline.sandbox.bubblewrap import Access, Entered
+from branchline.sandbox.probe import nests
+
+NAMED = 3  # refused hosts in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """An agent in the sandbox: the request that fits it, and what became of a sandbox of the agent's own."""
+
+    request: AgentRequest
+    entered: Entered
+    own: OwnSandbox = ""
+
+
+@contextmanager
+def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, *, metered: bool) -> Iterator[Shut]:
+    """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
+    own: OwnSandbox = ""
+    needs = access(agent, request, run.environ, metered=metered)
+    if needs.nests and run.sandbox.on:
+        own = "nested" if nests(run.sandbox.fact.program) else "off"
+        needs = replace(needs, nests=own == "nested")
+        request = msgspec.structs.replace(request, own_sandbox=own == "nested")
+    with run.sandbox.entered(needs) as entered:
+        yield Shut(request, entered, own)
+
+
+def cleared(top: Path, folder: Path) -> None:
+    """Make sure that a further agent's folder, below `top`, holds nothing that the agents before it could have put there."""
+    steps = [*reversed(folder.relative_to(top).parents), folder.relative_to(top)]
+    for place in (top / step for step in steps[1:]):
+        if place.is_symlink() or (place == folder and place.exists()):
+            planted = (place.with_name(f"{place.name}.planted-{number}") for number in count(1))
+            place.rename(next(path for path in planted if not os.path.lexists(path)))
+            return
+
+
+@contextmanager
+def commands_in_sandbox(run: Run, tree: Path, *read: Path) -> Iterator[Entered]:
+    """The sandbox for gates and set-up: they may write the checkout that they work in, and read the user's caches."""
+    with run.sandbox.entered(Access(write=(tree,), read=read, keep=(tree / ".git",), caches=True)) as entered:
+        yield entered
+
+
+def with_refused(result: AgentResult, refused: tuple[str, ...]) -> AgentResult:
+    """The result of an attempt that failed, with the hosts that it was not let through to: they may be why."""
+    if not refused or result.status is AgentStatus.OK:
+        return result
+    return msgspec.structs.replace(result, message=f"{result.message}{refused_words(refused)}")
+
+
+def report_with_refused(report: QualityReport, refused: tuple[str, ...]) -> QualityReport:
+    """The same for gates; which of them asked is not known."""
+    if not refused:
+        return report
+    bad = {Outcome.FAILED, Outcome.ERROR}
+    results = [
+        msgspec.structs.replace(one, reason=f"{one.reason}{refused_words(refused)}") if one.outcome in bad else one
+        for one in report.results
+    ]
+    return msgspec.structs.replace(report, results=tuple(results))
+
+
+def refused_words(refused: tuple[str, ...]) -> str:
+    """The end of a sentence about what failed; empty if nothing was refused."""
+    if not refused:
+        return ""
+    more = f" and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    return f"; the sandbox refused {', '.join(refused[:NAMED])}{more}"

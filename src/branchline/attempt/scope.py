@@ -1,0 +1,69 @@
+"""What a round of a workstream begins with, and what it may change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from branchline.attempt.run import Run, StepContext
+from branchline.core.rules.globs import matches_any
+from branchline.core.rules.protection import protection
+
+PROTECTED_BY_SCOPE = "protected by the workstream's scope"
+PROTECTED = "a protected path (`approvals.protected` and `allow_protected` say what becomes of it)"
+
+
+def violation(ctx: StepContext, path: str) -> str | None:
+    """Why a path may not be changed by this workstream; None if it may."""
+    scope, settings = ctx.workstream.scope, ctx.run.settings
+    mine = path in conflict_of(ctx).get("paths", ())
+    if not mine and not matches_any(scope.write, path):
+        return "outside the workstream's scope"
+    if protection(scope.protect).name_of(path):
+        return PROTECTED_BY_SCOPE
+    return PROTECTED if settings.approvals.protected == "reject" and is_guarded(ctx.run, path) else None
+
+
+def is_guarded(run: Run, path: str) -> bool:
+    """Whether the settings protect a path by its own name."""
+    return not matches_any(run.settings.allow_protected, path) and bool(protection(run.settings.guarded).name_of(path))
+
+
+def barred(run: Run) -> list[str]:
+    """The globs that nobody may change, less those that are allowed by name."""
+    return _unless_allowed(run) if run.settings.approvals.protected == "reject" else []
+
+
+def asked_about(run: Run) -> list[str]:
+    """The globs that wait for a person when somebody changes them, less those that are allowed by name."""
+    return _unless_allowed(run) if run.settings.approvals.protected == "wait" else []
+
+
+def _unless_allowed(run: Run) -> list[str]:
+    return [glob for glob in run.settings.guarded if glob not in run.settings.allow_protected]
+
+
+def reference(ctx: StepContext) -> str:
+    """The tree that a workstream's change is judged against: its base, or what it is merged with in a repair."""
+    if conflict := conflict_of(ctx):
+        return ctx.run.repo.tree_of(str(conflict["tip"]))
+    return ctx.run.repo.tree_of(str(ctx.outputs("worktrees")["base"]))
+
+
+def conflict_of(ctx: StepContext) -> Mapping[str, Any]:
+    """The conflict that this workstream is to repair, as step 9 describes it; empty if it has none to repair."""
+    conflict = ctx.outputs("merge", "")
+    return conflict if conflict.get("repair") == ctx.task.workstream else {}
+
+
+def rejected(ctx: StepContext) -> bool:
+    """Whether this round goes on from a batch that was rejected."""
+    judged = "tree" in ctx.outputs("code_gate")  # else its gates could not even begin
+    return ctx.task.round > 1 and judged and not ctx.completed("code_gate", ctx.task.workstream)
+
+
+def starting_tree(ctx: StepContext) -> str:
+    """The tree that this round begins with: the rejected batch, the merge in conflict, or the workstream's base."""
+    if rejected(ctx):
+        return str(ctx.outputs("code_gate")["tree"])
+    if conflict := conflict_of(ctx):
+        return str(conflict["tree"])
+    return ctx.run.repo.tree_of(str(ctx.outputs("worktrees")["base"]))

@@ -1,0 +1,153 @@
+"""The look through everything new for secrets, before any of it is an object of the repository."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from branchline.config.settings import Secrets as Wanted
+from branchline.config.settings import Settings
+from branchline.core.model.agent_spec import FROM_ENV
+from branchline.core.rules.globs import matches_any
+from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings, is_allowed
+from branchline.errors import InvalidInput
+from branchline.git.intake import Flaw, Incoming, Inspector, Intake
+from branchline.process import gitleaks
+from branchline.process.redaction import telling
+
+FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+MOST = 5  # findings of one file that are told one by one
+
+Looked = tuple[Incoming, bytes, list[Finding]]  # gitleaks adds to its findings
+
+
+def screening(settings: Settings, environ: Mapping[str, str]) -> "Screening | None":
+    """What looks through a run's trees; None if `secrets.scan` is off. Raises InvalidInput if its scanner is not here."""
+    wanted = settings.secrets
+    if not wanted.scan:
+        return None
+    return Screening(wanted, secret_values(settings, environ), _scanner(wanted, environ))
+
+
+def secret_values(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """The values of variables that are secret by their name, or by what the agents' configuration calls them."""
+    keys = {spec.key_env for spec in settings.agents}
+    keys.update(name for spec in settings.agents for text in spec.env.values() for name in FROM_ENV.findall(text))
+    named = {f"{name}_KEY": environ[name] for name in keys if name in environ}
+    return telling({**environ, **named})
+
+
+def _scanner(wanted: Wanted, environ: Mapping[str, str]) -> Path | None:
+    program = gitleaks.find(environ) if wanted.scanner != "none" else None
+    if program is not None and gitleaks.works(program):
+        return program
+    if wanted.scanner == "gitleaks":
+        why = "is not on PATH" if program is None else "does not work as we need it"
+        raise InvalidInput(f"`secrets.scanner` asks for gitleaks, which {why}", hint="install gitleaks 8.19 or newer")
+    return None
+
+
+class Screening(Inspector):
+    """Looks for known values, for the forms of keys, for random text with a telling name, and by gitleaks.
+
+    What the base holds already is not new, wherever it goes.
+    """
+
+    def __init__(self, wanted: Wanted, values: Sequence[str], program: Path | None) -> None:
+        self._known = _written(values)
+        self._globs = [entry for entry in wanted.allow if not FINGERPRINT.fullmatch(entry)]
+        self._fingerprints = frozenset(wanted.allow) - frozenset(self._globs)
+        self._program = program
+        self._clean: set[str] = set()  # blobs: gates ask for the same tree again and again
+        self.gone: set[str] = set()  # objects that were taken out; an agent at work may still build on them
+        self.turn = threading.Lock()  # of those who take objects out
+        self.seen: set[tuple[str, int]] = set()  # objects that an agent's git may have made, without a secret, and when
+
+    def __call__(self, intake: Intake) -> list[Flaw]:
+        """What must not come in, and why."""
+        flaws = [flaw for one in intake.incoming if one.old is None for flaw in self._name(one.path)]
+        suspects: list[tuple[Incoming, list[Finding]]] = []
+        for group in intake.groups(skip=self._clean | intake.known_content()):
+            looked = [(one, data, findings(data, self._known)) for one, data in group]
+            try:
+                self._ask_scanner(looked)
+            except gitleaks.ScannerFailed as error:
+                flaws += [Flaw(one.path, f"could not be checked for secrets: {error}") for one, _ in group]
+                continue
+            told = list(self._new(intake, looked))
+            suspects += told
+            self._clean.update({one.oid for one, _ in group} - {one.oid for one, _ in told})
+        return [*flaws, *(flaw for one, found in suspects for flaw in _flaws(one.path, found))]
+
+    def secrets_of(self, data: bytes) -> list[Finding]:
+        """What a text holds that no setting allows, whether or not the base has it too."""
+        return [one for one in findings(data, self._known) if self._counts(None, one)]
+
+    def _name(self, path: str) -> Iterator[Flaw]:
+        for found in findings(path.encode("utf-8", "surrogateescape"), self._known)[:1]:
+            yield Flaw(path, f"its name holds a secret: {found.kind}")
+
+    def _ask_scanner(self, looked: Sequence[Looked]) -> None:
+        texts = [(data, found) for _, data, found in looked if b"\0" not in data]
+        if self._program is None or not texts:
+            return
+        for number, finding in gitleaks.scan(self._program, [data for data, _ in texts]):
+            data, found = texts[number]
+            ours = any(finding.value in one.value or one.value in finding.value for one in found)
+            if not ours and not is_allowed(data, data.find(finding.value)):
+                found.append(finding)
+
+    def _new(self, intake: Intake, looked: Iterable[Looked]) -> Iterator[tuple[Incoming, list[Finding]]]:
+        """What is neither allowed nor in the base; to ask what is in the whole base costs its time, so it comes last."""
+        counting = ((one, [f for f in found if self._counts(one.path, f)]) for one, _, found in looked)
+        suspects = [(one, found) for one, found in counting if found]
+        known = intake.in_base({longest_line(f.value) for _, found in suspects for f in found})
+        for one, found in suspects:
+            if left := [f for f in found if longest_line(f.value) not in known]:
+                yield one, left
+
+    def _counts(self, path: str | None, finding: Finding) -> bool:
+        if finding.kind == KNOWN:
+            return True
+        allowed = path is not None and matches_any(self._globs, path)
+        return not allowed and fingerprint(finding.value) not in self._fingerprints
+
+
+def fingerprint(value: bytes) -> str:
+    """What a finding is called in `secrets.allow`."""
+    return hashlib.sha256(value).hexdigest()[:16]
+
+
+def _flaws(path: str, found: Sequence[Finding]) -> Iterator[Flaw]:
+    for one in found[:MOST]:
+        name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
+        yield Flaw(path, f"a secret: {one.kind}{name}", one.line)
+    if len(found) > MOST:
+        yield Flaw(path, f"{len(found) - MOST} more secrets")
+
+
+def _written(values: Iterable[str]) -> list[bytes]:
+    """Values as text holds them, and as JSON does."""
+    forms = {form for value in values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
+    return sorted(form.encode("utf-8", "surrogateescape") for form in forms)
+
+
+def longest_line(value: bytes) -> bytes:
+    """The line of a value by which it is looked for elsewhere: git looks line by line."""
+    return max(value.splitlines(), key=len)
+
+
+def require_none(settings: Settings, environ: Mapping[str, str], texts: Mapping[str, str]) -> None:
+    """Raise InvalidInput if a text that the ledger would hold for ever has a secret in it; `texts` by what they are."""
+    if not settings.secrets.scan:
+        return
+    known = _written(secret_values(settings, environ))
+    for what, text in texts.items():
+        for found in findings(text.encode("utf-8", "surrogatepass"), known):
+            name = fingerprint(found.value)
+            if found.kind != GUESSED and (found.kind == KNOWN or name not in settings.secrets.allow):
+                again = "" if found.kind == KNOWN else f", or allow it: secrets: {{allow: [{name}]}}"
+                message = f"{what} holds a secret ({found.kind}), which would stand in the run's ledger for ever"
+                raise InvalidInput(message, hint=f"name an environment variable in its place{again}")

@@ -1,0 +1,93 @@
+"""Set-up of a fresh checkout: files from the user's checkout, then commands. None of it ever enters a batch."""
+
+import os
+import shutil
+from pathlib import Path
+
+from branchline.attempt.confining import confinement
+from branchline.attempt.guarding import trusted
+from branchline.attempt.run import StepContext
+from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
+from branchline.core.durations import seconds
+from branchline.core.model.limits import LIMIT_REASONS
+from branchline.core.result import Failure, StepFailed
+from branchline.core.rules.globs import matches_any
+from branchline.git.commit import snapshot
+from branchline.process.environment import allowed
+from branchline.process.spawn import CannotStart, run
+
+
+def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None]:
+    """Carry `setup` out in `path`; what it left: path -> blob id.
+
+    None stands for what it deleted or what cannot be in a tree, such as a link out of it. Raises StepFailed when a
+    command fails.
+    """
+    setup = ctx.run.settings.setup
+    if not (setup.copy or setup.symlink or setup.run):
+        return {}
+    root = ctx.run.repo.root
+    for name in setup.symlink:
+        _link(root / name, path / name)
+    for name in _untracked_files(root, setup.copy):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, path / name, follow_symlinks=False)
+    for number, argv in enumerate(setup.run, start=1):
+        ctx.say(f"set-up {number} of {len(setup.run)}")
+        log = ctx.folder / f"setup{number}.log"
+        try:
+            with trusted(ctx.run):
+                _command(ctx, argv, path, log, seconds(setup.timeout))
+        finally:
+            ctx.run.secrets.clean_file(log)
+    git = ctx.run.worktrees.git_for(path)
+    taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch, inspect=ctx.run.inspect)
+    made: dict[str, str | None] = {one.path: None for one in taken.refused}
+    for change in ctx.run.repo.changes(base_tree, taken.tree):
+        made[change.path] = None if change.status == "D" else change.new_oid
+    return made
+
+
+def _link(source: Path, link: Path) -> None:
+    if source.exists() and not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source)
+
+
+def _untracked_files(root: Path, globs: tuple[str, ...]) -> list[str]:
+    """Files of the user's checkout that the globs name; a glob without wildcards costs no walk."""
+    found = [glob for glob in globs if not set(glob) & set("*?[") and (root / glob).is_file()]
+    wild = [glob for glob in globs if set(glob) & set("*?[")]
+    if wild:
+        for folder, subfolders, names in os.walk(root):
+            subfolders[:] = [name for name in subfolders if name not in {".git", ".runs"}]
+            here = Path(folder).relative_to(root)
+            found += [p for name in names if matches_any(wild, p := (here / name).as_posix())]
+    return sorted(set(found))
+
+
+def _command(ctx: StepContext, argv: tuple[str, ...], path: Path, log: Path, timeout: float) -> None:
+    environ = allowed(ctx.run.environ, pass_=ctx.run.settings.env, extra={"BRANCHLINE_ROOT": str(ctx.run.repo.root)})
+    held = confinement(ctx, None, path)
+    try:
+        with commands_in_sandbox(ctx.run, path) as entered:
+            ended = run(
+                argv,
+                cwd=path,
+                env=environ,
+                stdout=log,
+                stderr=log,
+                timeout=timeout,
+                kill=ctx.kill,
+                marker=ctx.marker,
+                confinement=entered.around(held),
+            )
+    except CannotStart as error:
+        raise StepFailed(Failure(f"set-up: {error.message}", error_class="setup", retryable=False)) from error
+    if ended.reason in LIMIT_REASONS:
+        how = f"was stopped: {held.limits.excess(ended.reason)}"
+        raise StepFailed(Failure(f"set-up command {argv[0]} {how}; see {log}", error_class=ended.reason))
+    if not ended.ok:
+        how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
+        how += refused_words(entered.refused())
+        raise StepFailed(Failure(f"set-up command {argv[0]} ended by {how}; see {log}", error_class="setup"))

@@ -1,0 +1,115 @@
+"""Gates as data: what a gate is, in which order gates run, and what their outcomes add up to."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+
+from branchline.core.durations import Duration
+from branchline.core.model.limits import ProcessLimits
+from branchline.core.model.plan import Argv, Glob, Model, Name
+from branchline.core.rules.globs import matches_any
+
+ExitCodes = tuple[Annotated[int, msgspec.Meta(ge=0, le=255)], ...]
+Kind = Literal["lint", "format", "secrets", "types", "analysis", "check", "test"]
+Phase = Literal["batch", "validation", "integration"]
+
+FIX_ORDER = ("lint", "format")
+REST_ORDER = ("secrets", "types", "analysis", "check", "test")
+FIX_PASSES = 3
+
+
+class Gate(Model, frozen=True, kw_only=True):
+    """A check that may fix, then must verify.
+
+    `{files}` as a whole argument stands for the changed files that `when` selects (all of them without `when`).
+    An exit code outside `ok_codes` fails the gate, unless `skip_codes` or `error_codes` ("could not check") has it.
+    `limits` of its own stand instead of those of the settings.
+    """
+
+    id: Name
+    kind: Kind = "check"
+    fix: Argv | None = None
+    verify: Argv
+    ok_codes: ExitCodes = (0,)
+    fix_ok_codes: ExitCodes = (0, 1)
+    skip_codes: ExitCodes = ()
+    error_codes: ExitCodes = ()
+    timeout: Duration = "10m"
+    cwd: str = "."
+    env: dict[str, str] = {}
+    when: tuple[Glob, ...] = ()
+    required: bool = False
+    phases: tuple[Phase, ...] = ("batch", "validation", "integration")
+    limits: ProcessLimits | None = None
+
+
+class Outcome(StrEnum):
+    """What came of one gate."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"  # it could not check: time-out, signal, declared error code
+    SKIPPED = "skipped"  # its tool is missing, or it said that there was nothing to check
+    NOT_APPLICABLE = "not_applicable"  # `when` selects none of the changed files
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One gate's outcome with what a reader needs to believe it. `output` is the tail of what it printed.
+
+    `containment`: what held its processes together; `limit`: the one that stopped them, of `limits.LIMIT_REASONS`.
+    """
+
+    gate: str
+    outcome: Outcome
+    reason: str = ""
+    argv: tuple[str, ...] = ()
+    exit_code: int | None = None
+    milliseconds: int = 0
+    output: str = ""
+    log: str = ""
+    containment: str = ""
+    limit: str = ""
+
+
+class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gates said of one tree."""
+
+    tree: str
+    passes: int
+    fixed: tuple[str, ...]
+    results: tuple[GateResult, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The whole's outcome: failed, else error, else passed; skipped gates neither pass nor fail it."""
+        found = {result.outcome for result in self.results}
+        if Outcome.FAILED in found:
+            return Outcome.FAILED
+        return Outcome.ERROR if Outcome.ERROR in found else Outcome.PASSED
+
+    @property
+    def error_class(self) -> str:
+        """Why the whole could not be checked: the limit that stopped a gate, or `gate_error`."""
+        return next((result.limit for result in self.results if result.limit), "gate_error")
+
+    def of(self, *outcomes: Outcome) -> tuple[GateResult, ...]:
+        """The results with one of these outcomes."""
+        return tuple(result for result in self.results if result.outcome in outcomes)
+
+
+def in_order(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+    """Gates in the order in which they verify: those that fix (lint before format), then the rest by kind."""
+
+    def rank(gate: Gate) -> tuple[int, int]:
+        if gate.fix is not None or gate.kind in FIX_ORDER:
+            return 0, FIX_ORDER.index(gate.kind) if gate.kind in FIX_ORDER else len(FIX_ORDER)
+        return 1, REST_ORDER.index(gate.kind)
+
+    return tuple(sorted(gates, key=rank))
+
+
+def applies(gate: Gate, changed: Iterable[str]) -> bool:
+    """Whether a gate has anything to say about these changed files."""
+    return not gate.when or any(matches_any(gate.when, path) for path in changed)

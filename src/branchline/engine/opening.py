@@ -1,0 +1,77 @@
+"""A run, opened from its ledger: its fixed parts, and the mark in git that vouches for the ledger."""
+
+import os
+
+import msgspec
+
+from branchline.agents.registry import Agents
+from branchline.attempt.guarding import Guard
+from branchline.attempt.run import Run
+from branchline.attempt.secret_scan import screening, secret_values
+from branchline.config.settings import Settings
+from branchline.core.model.agent import Usage
+from branchline.core.model.plan import Plan
+from branchline.core.run_state import RunState
+from branchline.errors import LedgerError
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from branchline.ledger.log import Fault, Ledger, Reading, behind
+from branchline.ledger.paths import RunPaths
+from branchline.process.redaction import Secrets
+from branchline.sandbox.bubblewrap import OPEN, Sandbox
+
+
+def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
+    """The fixed parts of a run, from its record 0 alone, but for the sandbox of this machine."""
+    settings = msgspec.convert(state.pins["settings"], Settings)
+    repo = Repo.open(paths.root, marker=paths.marker)
+    # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
+    # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
+    msgspec.json.Decoder(Usage)
+    return Run(
+        paths=paths,
+        repo=repo,
+        worktrees=Worktrees(repo, paths.runs / "git.lock"),
+        settings=settings,
+        gates=settings.gates,
+        accepted=accepted_plan(state),
+        agents=Agents(settings.agents),
+        base=str(state.pins["base"]),
+        target=str(state.pins["target"]),
+        started_at=state.started_at,
+        pins=state.pins,
+        environ=dict(os.environ),
+        approve_plan=state.policy.approve_plan,
+        sandbox=sandbox,
+        inspect=screening(settings, os.environ),
+        secrets=Secrets({}, secret_values(settings, os.environ)),
+        guard=Guard(repo=repo, paths=paths, target=str(state.pins["target"]), armed=not sandbox.on),
+    )
+
+
+def accepted_plan(state: RunState) -> Plan | None:
+    """The plan that the run goes by, once there is one."""
+    return msgspec.convert(state.plan, Plan) if state.plan else None
+
+
+def mark(run: Run, ledger: Ledger) -> None:
+    """Keep the ledger's high-water mark in a git ref, away from the ledger."""
+    blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
+    run.repo.put_ref(run.ref("head"), blob)
+
+
+def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
+    """Compare a ledger with the mark in git. Raises LedgerError."""
+    if fault := git_fault(repo, paths, reading):
+        raise LedgerError(
+            f"the ledger {paths.ledger} does not verify: {fault}", hint=f"branchline verify {paths.run_id}"
+        )
+
+
+def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:
+    """What the high-water mark in git says against a ledger: a Fault, or None."""
+    blob = repo.read_ref(f"refs/branchline/{paths.run_id}/head")
+    if blob is None:
+        return None
+    number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")
+    return behind(reading.records, reading.size, int(number), sha)

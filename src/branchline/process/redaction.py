@@ -1,0 +1,137 @@
+"""Values that must reach no log and no ledger, wherever a program has printed them: known ones, and what has a key's form."""
+
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
+
+from branchline.core.rules.secret_rules import LONGEST, formats
+from branchline.process.output import open_regular
+
+SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
+SHORTEST = 8  # characters; what is shorter would be found in innocent words
+HIDDEN = "[secret]"
+CHUNK = 1 << 20
+LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
+
+_WORDS = re.compile(r"[A-Za-z/_.: -]{1,11}")
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def telling(environ: Mapping[str, str]) -> list[str]:
+    """The values of secret variables that can be told from innocent text: neither a path nor a short word."""
+    named = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST}
+    return sorted(value for value in named if not value.startswith(("/", "~", "./")) and not _WORDS.fullmatch(value))
+
+
+class Secrets:
+    """The values of the variables whose names say that they are secret, and `more` of them."""
+
+    def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
+        named = (value for name, value in environ.items() if SECRET.search(name))
+        self._values = sorted({value for value in (*named, *more) if len(value) >= SHORTEST}, key=_longest_first)
+        # JSON escapes quotes and line ends.
+        written = {form for value in self._values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
+        self._written = [os.fsencode(value) for value in sorted(written, key=_longest_first)]
+
+    def text(self, text: str) -> str:
+        """A text without them, and without whatever has the form of a key."""
+        for value in self._values:
+            text = text.replace(value, HIDDEN)
+        data = text.encode("utf-8", "surrogatepass")
+        for match in sorted(formats(data), key=lambda one: -one.start):
+            data = data[: match.start] + HIDDEN.encode() + data[match.end :]
+        return data.decode("utf-8", "surrogatepass")
+
+    def data(self, value: Any) -> Any:
+        """Data, such as JSON holds or a struct, without them; keys too."""
+        return self._cleaned(value)
+
+    def clean(self, result: T) -> T:
+        """A struct without them: its texts, and those in its members."""
+        cleaned: T = self._cleaned(result)
+        return cleaned
+
+    def _cleaned(self, value: Any) -> Any:
+        if type(value) is str:  # a member of an enumeration is none
+            return self.text(value)
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._cleaned, value))
+        if isinstance(value, dict):
+            return {self._cleaned(key): self._cleaned(one) for key, one in value.items()}
+        if isinstance(value, msgspec.Struct):
+            members = {name: self._cleaned(getattr(value, name)) for name in value.__struct_fields__}
+            return msgspec.structs.replace(value, **members)
+        return value
+
+    def clean_folder(self, folder: Path) -> None:
+        """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""
+        if folder.is_symlink():
+            return
+        for place, _, names in os.walk(folder):
+            for name in names:
+                path = Path(place, name)
+                # What its owner may not write, and nobody may make so, stays.
+                with suppress(OSError):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
+                        self.clean_file(path)
+
+    def clean_file(self, path: Path) -> None:
+        """Overwrite them in a regular file by as many asterisks, in place: it may be large, and keeps its length.
+
+        A file that has other names too, outside of our folders perhaps, is replaced by a copy. Raises OSError.
+        """
+        if not self._stand_in(path):
+            return
+        found = path.lstat()
+        if found.st_nlink > 1:
+            copy = path.with_name(f".{path.name[:100]}.clean")
+            shutil.copy2(path, copy, follow_symlinks=False)
+            copy.replace(path)
+        path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+        with path.open("r+b") as file:
+            for start, data in self._pieces(file):
+                if (masked := self._masked(data, whole=len(data) < CHUNK)) != data:
+                    file.seek(start)
+                    file.write(masked)
+
+    def _stand_in(self, path: Path) -> bool:
+        """Whether one of them stands in a file."""
+        descriptor = open_regular(path)
+        if descriptor is None:
+            return False
+        with os.fdopen(descriptor, "rb") as file:
+            return any(self._masked(data, whole=True) != data for _, data in self._pieces(file))
+
+    def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        """A file piece by piece, each with its place; they overlap, so that no value falls between two."""
+        overlap = max(map(len, [*self._written, b" " * LONGEST])) - 1
+        start = 0
+        while data := file.read(CHUNK):
+            yield start, data
+            if len(data) < CHUNK:
+                return
+            start += CHUNK - overlap
+            file.seek(start)
+
+    def _masked(self, data: bytes, *, whole: bool) -> bytes:
+        """A piece without them; what has a key's form and touches the end may go on: the next piece has all of it."""
+        for value in self._written:
+            data = data.replace(value, b"*" * len(value))
+        for match in formats(data):
+            if whole or match.end < len(data):
+                data = data[: match.start] + b"*" * (match.end - match.start) + data[match.end :]
+        return data
+
+
+def _longest_first(value: str) -> tuple[int, str]:
+    return -len(value), value

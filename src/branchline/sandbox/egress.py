@@ -1,0 +1,173 @@
+"""The way out of a sandbox without a network: a proxy on a unix socket that knows which hosts are allowed."""
+
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from branchline.core.model.sandbox import host_matches
+
+LONGEST_HEAD = 8192  # bytes
+PATIENCE = 30.0  # seconds to say where to, and to get there
+PIECE = 1 << 16
+MOST_NAMED = 20  # refused hosts that are remembered; a program may try thousands
+LOOPBACK = "127.0.0.1"
+ABSOLUTE = re.compile(r"http://[A-Za-z0-9.:-]{1,253}")
+
+Entries = tuple[tuple[str, int], ...]
+
+
+class Egress:
+    """Takes HTTP's CONNECT on a unix socket, and makes the connection if its host and port are allowed.
+
+    `hosts` are names or `*.` and a domain, each with a port; `ports` are those of this machine's loopback. A name that
+    leads to this machine or to its link is refused: a foreign nameserver must not open what was not named.
+    """
+
+    def __init__(self, hosts: Iterable[tuple[str, int]] = (), ports: Iterable[int] = ()) -> None:
+        self._hosts: Entries = tuple(hosts)
+        self._local = {(LOOPBACK, port) for port in ports}
+        self._refused: dict[str, None] = {}
+        self._folder = Path(tempfile.mkdtemp(prefix="branchline-"))
+        self.path = self._folder / "egress"
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._server.bind(os.fspath(self.path))
+        self._server.listen(64)
+        threading.Thread(target=self._accept, name="egress", daemon=True).start()
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """`host:port` of what was asked for and not allowed, each once, in order."""
+        return tuple(self._refused)
+
+    def close(self) -> None:
+        """Take no more connections; those under way end when one of their sides does."""
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self._serve, args=(client,), name="egress", daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.settimeout(PATIENCE)
+            head, rest = _head(client)
+            upstream = self._answered(client, head)
+            if upstream is None:
+                return
+            with upstream:
+                client.settimeout(None)
+                upstream.settimeout(None)
+                upstream.sendall(rest)
+                joined(client, upstream)
+
+    def _answered(self, client: socket.socket, head: bytes) -> socket.socket | None:
+        """The connection that was asked for; None if there will be none, which the client was told."""
+        target = _target(head)
+        if target is None:
+            self._refuse(_asked_without_tls(head))
+            client.sendall(_reply(405, "Method Not Allowed", "this proxy only takes CONNECT: use https"))
+            return None
+        host, port = target
+        if not (target in self._local or host_matches(self._hosts, host, port)):
+            self._refuse(f"{host}:{port}")
+            client.sendall(_reply(403, "Forbidden", f"{host}:{port} is not in sandbox.network"))
+            return None
+        try:
+            upstream = _connected(host, port) if target not in self._local else _open((host, port))
+        except PermissionError:
+            self._refuse(f"{host}:{port}")
+            client.sendall(_reply(403, "Forbidden", f"{host} leads back to this machine"))
+            return None
+        except OSError as error:
+            client.sendall(_reply(502, "Bad Gateway", f"cannot reach {host}:{port}: {error.strerror or error}"))
+            return None
+        client.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+        return upstream
+
+    def _refuse(self, what: str) -> None:
+        if what and len(self._refused) < MOST_NAMED:
+            self._refused[what] = None
+
+
+def joined(one: socket.socket, other: socket.socket) -> None:
+    """Hand on what each of two connections says to the other, until both have ended."""
+    back = threading.Thread(target=_copy, args=(other, one), daemon=True)
+    back.start()
+    _copy(one, other)
+    back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(PIECE):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _head(client: socket.socket) -> tuple[bytes, bytes]:
+    """What stands before the empty line, and what came after it already."""
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < LONGEST_HEAD:
+        more = client.recv(PIECE)
+        if not more:
+            break
+        data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def _target(head: bytes) -> tuple[str, int] | None:
+    """Host and port of a CONNECT; None if it is none."""
+    words = head.split(b"\r\n", 1)[0].decode("ascii", "replace").split()
+    if len(words) != 3 or words[0] != "CONNECT":
+        return None
+    host, _, port = words[1].rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        return None
+    return host.lower().rstrip("."), int(port)
+
+
+def _asked_without_tls(head: bytes) -> str:
+    """The host of a request that wants the proxy to read it, as `http://host`; empty if it names none."""
+    words = head.split(b" ", 2)
+    found = ABSOLUTE.match(words[1].decode("ascii", "replace")) if len(words) == 3 else None
+    return found[0] if found else ""
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    """A connection to a host. Raises OSError, PermissionError if all of its addresses are this machine's or its link's."""
+    problem: OSError = PermissionError()
+    for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        where = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        mapped = getattr(where, "ipv4_mapped", None) or where
+        if mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified:
+            continue
+        try:
+            return _open((str(address[0]), port))
+        except OSError as error:
+            problem = error
+    raise problem
+
+
+def _open(address: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(address, timeout=PATIENCE)
+
+
+def _reply(code: int, reason: str, text: str) -> bytes:
+    body = f"branchline: {text}\n".encode()
+    return f"HTTP/1.1 {code} {reason}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

@@ -1,0 +1,274 @@
+"""Inside the sandbox: tries everything that must work there, and everything that must not.
+
+`probe_runner.py PLACE.json` prints one JSON object: what was tried, and whether it was `allowed` or `denied`. Standard
+library only, and little of it: this runs before every run.
+"""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess  # noqa: TID251 - of the package that may
+import sys
+
+TYPE_CHECKING = False  # as in typing, which costs more to import than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "NODE_USE_ENV_PROXY", "no_proxy", "NO_PROXY"}
+MNT_DETACH = 2
+CLONE_NEWNS_NEWUSER = 0x10020000
+OUTSIDE = ("192.0.2.1", 9)  # set aside for documentation: nobody answers
+SECONDS = 0.2
+
+
+class Place:
+    """Where things are; made by `branchline.sandbox.probe`."""
+
+    def __init__(self, given: "dict[str, Any]") -> None:
+        self.worktree: str = given["worktree"]
+        self.folder: str = given["folder"]
+        self.other: str = given["other"]
+        self.main: str = given["main"]
+        self.git: str = given["git"]
+        self.ledger: str = given["ledger"]
+        self.home: str = given["home"]
+        self.variables: set[str] = set(given["variables"])
+        self.pid: int = given["pid"]
+        self.started: str = given["started"]
+        self.open_port: int = given["open_port"]
+        self.shut_port: int = given["shut_port"]
+        self.abstract: str = given["abstract"]
+
+
+def write(path: str) -> None:
+    """Write a file of the stage, or fail."""
+    with open(path, "a") as file:
+        file.write("probe\n")
+
+
+def open_to_write(path: str) -> None:
+    """Open a file of the machine's own for writing, or fail. Nothing is written: the sandbox may not hold."""
+    os.close(os.open(path, os.O_WRONLY))
+
+
+def git(place: Place, *args: str) -> bool:
+    """Whether git does it in the worktree."""
+    settings = ("-c", "user.name=probe", "-c", "user.email=probe@localhost")
+    done = subprocess.run(["git", *settings, *args], cwd=place.worktree, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def connect(port: int) -> bool:
+    """Whether somebody of the host answers at a port of loopback."""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+        return client.recv(5) == b"probe"
+
+
+def own_loopback() -> bool:
+    """Whether a server and its client in here find each other."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        with socket.create_connection(server.getsockname(), timeout=SECONDS):
+            return True
+
+
+def abstract(name: str) -> None:
+    """Connect to a unix socket that has no path."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"\0{name}")
+
+
+def tcp_out() -> bool:
+    """Whether a packet finds a way out; a time-out means that it did."""
+    try:
+        socket.create_connection(OUTSIDE, timeout=SECONDS).close()
+    except TimeoutError:
+        return True
+    return True
+
+
+def udp_out() -> None:
+    """Send a datagram."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"probe", OUTSIDE)
+
+
+def sees_coordinator(place: Place) -> bool:
+    """Whether the process that started us is in our /proc: the same number, begun at the same time."""
+    with open(f"/proc/{place.pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[19] == place.started
+
+
+def kill(place: Place) -> bool:
+    """Whether the coordinator can be sent a signal."""
+    if sees_coordinator(place):
+        os.kill(place.pid, 0)
+        return True
+    return False
+
+
+def foreign_variables(place: Place) -> bool:
+    """Whether the environment of any process in here has a variable that we were not given."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as file:
+                    names = {os.fsdecode(one.partition(b"=")[0]) for one in file.read().split(b"\0") if one}
+            except OSError:
+                continue
+            proxies = {name for name in names if name.lower().endswith("_proxy")}
+            if names - place.variables - OWN_VARIABLES - proxies:
+                return True
+    return False
+
+
+def called(name: str, *args: "Any") -> bool:
+    """Whether a call of the C library succeeds."""
+    return bool(getattr(ctypes.CDLL(None, use_errno=True), name)(*args) == 0)
+
+
+def uncover(place: Place) -> bool:
+    """Whether the cover over the home can be taken away, also by who is root in a namespace of his own."""
+    home = os.fsencode(place.home)
+    child = os.fork()
+    if child == 0:
+        called("unshare", CLONE_NEWNS_NEWUSER)
+        called("umount2", home, MNT_DETACH)
+        os._exit(0 if os.path.exists(f"{place.home}/.ssh/id") else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def through_link(place: Place) -> None:
+    """Write to the main tree through a link in the worktree."""
+    link = f"{place.worktree}/link"
+    os.symlink(f"{place.main}/main.txt", link)
+    try:
+        write(link)
+    finally:
+        os.unlink(link)
+
+
+def hard_link(place: Place) -> bool:
+    """Whether a file of the main tree gets a second name in the worktree."""
+    name = f"{place.worktree}/hard"
+    os.link(f"{place.main}/main.txt", name)
+    os.unlink(name)
+    return True
+
+
+def swap_pointer(place: Place) -> None:
+    """Put another file in the place of the worktree's pointer to its repository."""
+    write(f"{place.worktree}/other")
+    try:
+        os.replace(f"{place.worktree}/other", f"{place.worktree}/.git")
+    finally:
+        if os.path.exists(f"{place.worktree}/other"):
+            os.unlink(f"{place.worktree}/other")
+
+
+def status(name: str) -> str:
+    """One value of our own /proc/self/status."""
+    with open("/proc/self/status") as file:
+        return next(line.split()[1] for line in file if line.startswith(f"{name}:"))
+
+
+def read(path: str) -> None:
+    """Open a file for reading, or fail."""
+    os.close(os.open(path, os.O_RDONLY))
+
+
+def mount(place: Place) -> bool:
+    """Whether something can be mounted; it is taken away again."""
+    where = os.fsencode(place.worktree)
+    made = called("mount", b"none", where, b"tmpfs", 0, None)
+    if made:
+        called("umount2", where, MNT_DETACH)
+    return made
+
+
+def write_temporary() -> None:
+    """Write to /tmp, and leave nothing there."""
+    path = f"/tmp/branchline-probe.{os.getpid()}"  # noqa: S108 - it is the sandbox's own
+    write(path)
+    os.unlink(path)
+
+
+def device(path: str) -> None:
+    """Make and open the first disk."""
+    os.mknod(path, 0o60600, os.makedev(8, 0))
+    os.unlink(path)
+
+
+ALLOWED: "dict[str, Callable[[Place], object]]" = {
+    "write the worktree": lambda place: write(f"{place.worktree}/new.txt"),
+    "write the attempt's own folder": lambda place: write(f"{place.folder}/new.txt"),
+    "write /tmp": lambda _: write_temporary(),
+    "write a home of its own": lambda place: write(f"{place.home}/new.txt"),
+    "git status": lambda place: git(place, "status"),
+    "loopback of its own": lambda _: own_loopback(),
+    "a port that is let through": lambda place: connect(place.open_port),
+}
+
+DENIED: "dict[str, Callable[[Place], object]]" = {
+    "write the main tree": lambda place: write(f"{place.main}/main.txt"),
+    "write the main tree through a link": through_link,
+    "hard link into the main tree": hard_link,
+    "write shared hooks": lambda place: write(f"{place.git}/hooks/pre-commit"),
+    "write shared config": lambda place: write(f"{place.git}/config"),
+    "move a ref": lambda place: write(f"{place.git}/refs/heads/main"),
+    "git commit": lambda place: git(place, "commit", "--allow-empty", "--message=probe"),
+    "rewrite the .git pointer": lambda place: write(f"{place.worktree}/.git"),
+    "rename the .git pointer": lambda place: os.rename(f"{place.worktree}/.git", f"{place.worktree}/git"),
+    "replace the .git pointer": swap_pointer,
+    "write the ledger": lambda place: write(place.ledger),
+    "read another attempt": lambda place: read(f"{place.other}/secret"),
+    "read a secret of the home": lambda place: read(f"{place.home}/.ssh/id"),
+    "uncover the home": uncover,
+    "write /etc": lambda _: open_to_write("/etc/passwd"),
+    "write a kernel setting": lambda _: open_to_write("/proc/sys/kernel/core_pattern"),
+    "make a device": lambda place: device(f"{place.worktree}/disk"),
+    "mount": mount,
+    "hold a capability": lambda _: int(status("CapEff"), 16) != 0,
+    "gain privileges": lambda _: status("NoNewPrivs") != "1",
+    "a terminal": lambda _: read("/dev/tty"),
+    "see the coordinator": sees_coordinator,
+    "signal the coordinator": kill,
+    "see variables that were not given": foreign_variables,
+    "TCP out": lambda _: tcp_out(),
+    "UDP out": lambda _: udp_out(),
+    "the host's loopback": lambda place: connect(place.shut_port),
+    "the host's abstract sockets": lambda place: abstract(place.abstract),
+}
+
+NETWORK = frozenset(
+    {"a port that is let through", "TCP out", "UDP out", "the host's loopback", "the host's abstract sockets"}
+)
+"""What is only tried where the sandbox has no network."""
+
+UNCHANGED = "change anything outside"
+"""What is seen from outside, afterwards."""
+
+
+def found(place: Place, attempt: "Callable[[Place], object]") -> str:
+    """What comes of one attempt."""
+    try:
+        return "denied" if attempt(place) is False else "allowed"
+    except (OSError, AttributeError, StopIteration):
+        return "denied"
+
+
+def main() -> None:
+    """Try them all, but for those on the network if that is not shut."""
+    with open(sys.argv[1]) as file:
+        given = json.load(file)
+    place = Place(given)
+    tried = {**ALLOWED, **DENIED}
+    chosen = {name: one for name, one in tried.items() if given["shut"] or name not in NETWORK}
+    print(json.dumps({name: found(place, one) for name, one in chosen.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A run of a real repository as steps see it, with nothing started."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from branchline.agents.registry import Agents
+from branchline.attempt.run import Run, StepContext
+from branchline.config.settings import Settings
+from branchline.core.graph import Task
+from branchline.core.model.plan import Plan, Scope, Workstream
+from branchline.core.run_state import TaskRecord
+from branchline.core.states import State
+from branchline.git.repo import Repo
+from branchline.git.worktree import Worktrees
+from branchline.ledger.paths import RunPaths
+from branchline.process.spawn import KillSwitch
+from support import Project
+
+Make = Callable[..., StepContext]
+Later = Callable[..., StepContext]
+WORKSTREAM = Workstream(id="a", title="Do a", prompt="Change src/x.py.", scope=Scope(write=("src/**",)))
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """The first round of workstream `a` in a repository with these files; `prepare` may go on and returns the base."""
+
+    def made(
+        files: Mapping[str, str],
+        *,
+        workstreams: tuple[Workstream, ...] = (WORKSTREAM,),
+        goal: str = "",
+        prepare: Callable[[Project], str] = lambda project: project.git("rev-parse", "HEAD"),
+        **settings: Any,
+    ) -> StepContext:
+        project = Project.make(tmp_path / "p", files)
+        paths, repo, known = RunPaths(project.root, "R1"), Repo.open(project.root), Settings(version=1, **settings)
+        run = Run(
+            paths=paths,
+            repo=repo,
+            worktrees=Worktrees(repo, paths.runs / "git.lock"),
+            settings=known,
+            gates=known.gates,
+            accepted=Plan(version=1, goal=goal, workstreams=workstreams),
+            agents=Agents(known.agents),
+            base=prepare(project),
+            target="main",
+            started_at=0,
+            pins={},
+            environ=dict(os.environ),
+        )
+        return context(run)
+
+    return made
+
+
+@pytest.fixture
+def later() -> Later:
+    """A later round of a context: with what failed tasks, by step and workstream, have handed on."""
+    return lambda ctx, outputs, number=2: context(ctx.run, number, outputs)
+
+
+def context(
+    run: Run, number: int = 1, outputs: Mapping[tuple[str, str], Mapping[str, Any]] | None = None
+) -> StepContext:
+    ended = {("worktrees", "a"): {"base": run.base, "setup": {}}, **(outputs or {})}
+    records = {
+        (step, name): TaskRecord(
+            Task(id=f"{step}_{name}", step=step, workstream=name), State.FAILED, outputs=dict(found)
+        )
+        for (step, name), found in ended.items()
+    }
+    task = Task(id="execute_a", step="execute", workstream="a", round=number)
+    return StepContext(run=run, task=task, attempt=1, records=records, kill=KillSwitch(), say=lambda _text: None)

@@ -1,0 +1,68 @@
+"""A review that does not come about, and what a reviewer leaves behind."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from branchline.attempt.gate_run import clean_checkout
+from branchline.attempt.review import REVIEW_SCHEMA, Answer, Reviewed, review
+from branchline.attempt.run import StepContext
+from branchline.config.settings import Review
+from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.model.plan import Action, WriteFile
+from branchline.core.model.verdict import Outcome
+from unit.attempt.conftest import Make
+
+GONE = AgentSpec(id="gone", command=("no-such-program",), read_command=("no-such-program",))
+BLIND = AgentSpec(id="blind", command=("true",))
+FINE: dict[str, Any] = {"summary": "Fine.", "findings": []}
+
+
+def reviewed(ctx: StepContext) -> Reviewed:
+    with clean_checkout(ctx, ctx.run.base) as checkout:
+        return review(ctx, checkout)
+
+
+@pytest.mark.parametrize(("required", "outcome"), [(False, Outcome.SKIPPED), (True, Outcome.ERROR)])
+@pytest.mark.parametrize(("spec", "why"), [(GONE, "no-such-program"), (BLIND, "cannot be held to reading")])
+def test_a_reviewer_that_cannot_be_called(
+    make: Make, spec: AgentSpec, why: str, required: bool, outcome: Outcome
+) -> None:
+    ctx = make({"a": "a"}, agents=(spec,), review=Review(agent=spec.id, required=required))
+    found = reviewed(ctx)
+    assert (found.result.outcome, found.retryable) == (outcome, False)
+    assert ctx.calls == []
+    assert why in found.result.reason
+
+
+def test_a_review_that_was_cut_short_lets_nothing_through(make: Make) -> None:
+    critic = AgentSpec(id="critic", use="scripted", scripts=((Action(answer=FINE),),))
+    ctx = make({"a": "a"}, agents=(critic,), review=Review(agent="critic"))
+    with clean_checkout(ctx, ctx.run.base) as checkout:
+        ctx.kill.pull("cancelled")
+        assert review(ctx, checkout).result.outcome is Outcome.ERROR
+
+
+def test_the_one_who_stands_in_finds_the_batch_as_it_was(make: Make) -> None:
+    spoils = Action(write=WriteFile(path="a", content="evil")), Action(fail="no")
+    looks = Action(run=("grep", "-qx", "a", "a")), Action(answer=FINE)
+    critics = (
+        AgentSpec(id="first", use="scripted", scripts=(spoils,), fallback=("second",)),
+        AgentSpec(id="second", use="scripted", scripts=(looks,)),
+    )
+    ctx = make({"a": "a\n"}, agents=critics, review=Review(agent="first"))
+    found = reviewed(ctx)
+    assert found.result.reason == "second: nothing found"
+    assert [fact.agent for fact in ctx.calls] == ["first", "second"]
+
+
+def test_the_schema_and_the_model_say_the_same() -> None:
+    def members(schema: Mapping[str, Any], model: type[msgspec.Struct]) -> None:
+        assert set(schema["properties"]) == set(schema["required"]) == set(model.__struct_fields__)
+        assert schema["additionalProperties"] is False
+
+    members(REVIEW_SCHEMA, Answer)
+    finding = Answer.__annotations__["findings"].__args__[0]
+    members(REVIEW_SCHEMA["properties"]["findings"]["items"], finding)

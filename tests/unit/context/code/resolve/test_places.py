@@ -1,0 +1,115 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from branchline.context.code.analysis import Definition, Import
+from branchline.context.code.resolve import MOST, resolve, wanted_configs
+from branchline.context.code.resolve.places import Places, joined, shared
+from unit.context.code.resolve.tree import Files, define, links, take
+
+LANGUAGES = ["python", "typescript", "go", "rust", "java", "c", "cpp", "csharp", "ruby", "php", "vue", "yaml"]
+SUFFIXES = (
+    ".py",
+    ".ts",
+    ".go",
+    ".rs",
+    ".java",
+    ".c",
+    ".h",
+    ".cs",
+    ".rb",
+    ".php",
+    "/__init__.py",
+    "/index.ts",
+    "/mod.rs",
+)
+PARTS = st.text("ab._-*@~#\\/: \n\0\ud800", max_size=8) | st.sampled_from(
+    ["a", "b", "src", "lib", "a.b", "self::a", ".."]
+)
+NAMES = st.lists(PARTS, max_size=3).map(tuple)
+KINDS = st.sampled_from(["import", "from", "use", "mod", "quoted", "angled", "require", "require_relative", "using"])
+IMPORTS = st.lists(st.builds(Import, PARTS, NAMES, KINDS), max_size=4)
+PATHS = st.sets(
+    st.tuples(st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join), st.sampled_from(SUFFIXES)).map(
+        "".join
+    ),
+    max_size=8,
+).map(sorted)
+CONFIGS = ("go.mod", "Cargo.toml", "tsconfig.json", "package.json", "composer.json")
+
+
+@settings(deadline=None)
+@given(PATHS, st.data())
+def test_anything_resolves_to_other_files_sorted_and_each_once(paths: list[str], data: st.DataObject) -> None:
+    outlines = [
+        (file, data.draw(st.sampled_from(LANGUAGES)), (Definition("a", "class", 1, 1, 1, ""),), data.draw(IMPORTS))
+        for file in range(len(paths))
+    ]
+    configs = {name: data.draw(st.binary(max_size=20) | st.just(b'{"name": "a"}')) for name in CONFIGS}
+    found = resolve(paths, outlines, configs)
+    assert len(found) == len(paths)
+    for file, targets in enumerate(found):
+        assert list(targets) == sorted(set(targets) - {file})
+        assert set(targets) <= set(range(len(paths)))
+    assert found == resolve(paths, reversed(outlines), configs)
+
+
+def test_the_order_of_the_outlines_does_not_matter() -> None:
+    paths = ["a/__init__.py", "b/__init__.py", "c.py", "d.py"]
+    taken = [take("b", "x"), take("a", "x"), take("b", "x"), take("a", "x")]  # a and b pass x on to each other
+    outlines = [(file, "python", (), (one,)) for file, one in enumerate(taken)]
+    assert resolve(paths, outlines, {}) == resolve(paths, reversed(outlines), {})
+
+
+def test_a_definition_in_a_test_does_not_make_a_name_unclear() -> None:
+    places = Places(["a/tests/test_x.py", "a/x.py", "b/x.py"], {})
+    for file in range(3):
+        places.add(file, [define("X")], [])
+    assert (places.definer("X", "a"), places.definer("X", "b"), places.definer("X", "")) == (1, 2, None)
+
+
+def test_a_file_imports_no_more_than_a_bound() -> None:
+    files: Files = {f"p/m{number}.py": [] for number in range(500)}
+    every = [take(f"p.m{number}") for number in range(500)]
+    assert len(links("python", {**files, "all.py": every})["all.py"]) == MOST
+
+
+def test_other_languages_and_files_without_an_outline_import_nothing() -> None:
+    imports = (take("b"),)
+    assert resolve(["a.py", "b.py"], [(0, "markdown", (), imports)], {}) == [(), ()]
+
+
+def test_wanted_configurations() -> None:
+    wanted = ["a/go.mod", "Cargo.toml", "tsconfig.app.json", "x/jsconfig.json", "y/package.json", "composer.json"]
+    others = ["go.mod.bak", "my-package.json", "xgo.mod", "Cargo.lock", "tsconfig.json/x", "package-lock.json"]
+    assert wanted_configs(wanted + others) == wanted
+
+
+@pytest.mark.parametrize("module", ["a" * 1_000_000, ".".join("a" * 300_000), "../" * 300_000, "." * 500_000])
+@pytest.mark.parametrize("language", ["python", "typescript", "rust", "java", "php"])
+def test_absurd_modules_cost_little(language: str, module: str) -> None:
+    began = time.process_time()
+    assert links(language, {"x/a.py": [take(module, "b")] * 3000, "x/b.py": []}) == {}
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "relative", "path"),
+    [("a/b", "./c", "a/b/c"), ("a/b", "../../c", "c"), ("a", "..", ""), ("", ".", ""), ("a", "../..", None)],
+)
+def test_joined(folder: str, relative: str, path: str | None) -> None:
+    assert joined(folder, relative) == path
+    assert joined(folder, "/c") is None
+
+
+def test_shared_folders() -> None:
+    assert [shared("a/b/c", other) for other in ("a/b/d", "a/bc/d", "b", "a/b/c")] == [2, 1, 0, 2]
+
+
+def test_the_nearest_file_then_the_shortest_path() -> None:
+    places = Places(["a/b/x", "a/x", "c/d/x", "c/x"], {})
+    assert places.nearest([0, 1, 2], "c/d/e/f") == 2
+    assert places.nearest([0, 1], "c/y") == 1
+    assert places.nearest([], "c/y") is None

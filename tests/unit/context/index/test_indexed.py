@@ -1,0 +1,89 @@
+"""A tree as the index knows it."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from branchline.context.index.cache import Index
+from branchline.context.index.indexed import IndexedCorpus
+from unit.context.indexing import analyse, tree_with
+
+FILES: Mapping[str, str | bytes | None] = {
+    "a.py": "import b\n\ndef Total price price",
+    "b.py": "def Widget price",
+    "copy/b.py": "def Widget price",
+    "dark.py": None,
+    "data.bin": b"\0price",
+    "empty.py": "",
+    "z/a.py": "Total",
+}
+
+
+@pytest.fixture
+def corpus() -> IndexedCorpus:
+    index, tree = Index.open(None), tree_with(FILES)
+    index.add(tree, analyse)
+    return IndexedCorpus(index, tree)
+
+
+def test_files_are_numbers_in_the_order_of_paths(corpus: IndexedCorpus) -> None:
+    assert corpus.paths == ["a.py", "b.py", "copy/b.py", "empty.py", "z/a.py"]
+    assert corpus.left_out == {"dark.py": "unreadable", "data.bin": "binary"}
+    assert [corpus.lengths[file] for file in (1, 2, 3, 4)] == [2, 2, 0, 1]
+
+
+def test_what_holds_a_term(corpus: IndexedCorpus) -> None:
+    assert list(corpus.postings("total").items()) == [(0, 1), (4, 1)]
+    assert list(corpus.postings("widget").items()) == [(1, 1), (2, 1)]
+    for absent in ("", "Total", "x" * 5000, "\udcff", "\0", "%", "'"):
+        assert corpus.postings(absent) == {}
+
+
+def test_what_defines_a_name(corpus: IndexedCorpus) -> None:
+    assert corpus.defining(["Widget", "Total", "widget", "", "\udcff"]) == {"Widget": [1, 2], "Total": [0]}
+    assert corpus.naming("widget") == [1, 2]
+    assert corpus.naming("Widget") == []
+
+
+def test_what_is_known_of_a_file(corpus: IndexedCorpus) -> None:
+    whole = analyse(b"import b\n\ndef Total price price", "a.py")
+    assert corpus.analysis(0).definitions == whole.definitions
+    assert corpus.analysis(0).sha256 == whole.sha256
+    assert [head.start for head in corpus.pieces(0).heads] == [chunk.start for chunk in whole.chunks]
+    assert corpus.pieces(0).holding("total") == {1: 1}
+    assert corpus.pieces(1) == corpus.pieces(2)
+
+
+def test_outlines_of_all_files(corpus: IndexedCorpus) -> None:
+    found = {
+        file: (language, [d.name for d in defined], [i.module for i in imports])
+        for file, language, defined, imports in corpus.outlines()
+    }
+    assert found[0] == ("a.py", ["Total"], ["b"])
+    assert sorted(found) == [0, 1, 2, 3, 4]
+
+
+def test_without_graph_and_history(corpus: IndexedCorpus) -> None:
+    assert (corpus.imports(0), corpus.importers(0), corpus.changed_with(0)) == ((), (), {})
+    assert corpus.churn == [0.0] * 5
+
+
+class Attached:
+    """Something that knows imports and changes."""
+
+    churn = (1.0, 2.0)
+
+    def imports(self, file: int) -> Sequence[int]:
+        return [file + 1]
+
+    def importers(self, file: int) -> Sequence[int]:
+        return [file - 1]
+
+    def changed_with(self, file: int) -> Mapping[int, float]:
+        return {file: 1.0}
+
+
+def test_with_graph_and_history(corpus: IndexedCorpus) -> None:
+    corpus.graph = corpus.history = Attached()
+    assert (corpus.imports(1), corpus.importers(1), corpus.changed_with(1)) == ([2], [0], {1: 1.0})
+    assert corpus.churn == (1.0, 2.0)

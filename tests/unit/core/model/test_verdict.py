@@ -1,0 +1,60 @@
+import msgspec
+import pytest
+
+from branchline.core.model.verdict import Gate, GateResult, Kind, Outcome, QualityReport, applies, in_order
+
+
+def gate(name: str, kind: Kind = "check", *, fix: bool = False, when: tuple[str, ...] = ()) -> Gate:
+    return Gate(id=name, kind=kind, verify=("true",), fix=("true",) if fix else None, when=when)
+
+
+def report(*outcomes: Outcome) -> QualityReport:
+    results = tuple(GateResult(gate=str(number), outcome=outcome) for number, outcome in enumerate(outcomes))
+    return QualityReport(tree="t", passes=1, fixed=(), results=results)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ((), Outcome.PASSED),
+        ((Outcome.PASSED, Outcome.SKIPPED, Outcome.NOT_APPLICABLE), Outcome.PASSED),
+        ((Outcome.PASSED, Outcome.ERROR), Outcome.ERROR),
+        ((Outcome.ERROR, Outcome.FAILED, Outcome.PASSED), Outcome.FAILED),
+    ],
+)
+def test_a_report_is_as_bad_as_its_worst_gate(outcomes: tuple[Outcome, ...], expected: Outcome) -> None:
+    assert report(*outcomes).outcome == expected
+
+
+def test_a_gate_that_a_limit_stopped_gives_its_name_to_the_error() -> None:
+    made = report(Outcome.ERROR, Outcome.ERROR)
+    assert made.error_class == "gate_error"
+    stopped = msgspec.structs.replace(made.results[1], limit="memory_limit")
+    assert msgspec.structs.replace(made, results=(made.results[0], stopped)).error_class == "memory_limit"
+
+
+def test_results_by_outcome() -> None:
+    made = report(Outcome.PASSED, Outcome.FAILED, Outcome.ERROR)
+    assert [result.gate for result in made.of(Outcome.FAILED, Outcome.ERROR)] == ["1", "2"]
+
+
+def test_gates_that_fix_come_first_lint_before_format_and_the_rest_by_kind() -> None:
+    kinds: list[Kind] = ["test", "check", "analysis", "types", "secrets", "format", "lint"]
+    gates = [gate("mend", fix=True), *(gate(kind, kind) for kind in kinds), gate("tests-2", "test")]
+    assert [made.id for made in in_order(gates)] == [
+        "lint",
+        "format",
+        "mend",
+        "secrets",
+        "types",
+        "analysis",
+        "check",
+        "test",
+        "tests-2",
+    ]
+
+
+def test_a_gate_applies_to_the_files_it_is_for() -> None:
+    assert applies(gate("all"), [])
+    assert applies(gate("py", when=("**/*.py",)), ["a.md", "x/a.py"])
+    assert not applies(gate("py", when=("**/*.py",)), ["a.md"])
