@@ -1,10 +1,8 @@
 """The run's sandbox around what a step starts: an agent, the gates of a checkout, a set-up command."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -31,7 +29,9 @@ class Shut:
 
 
 @contextmanager
-def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, *, metered: bool) -> Iterator[Shut]:
+def agent_in_sandbox(
+    run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool
+) -> Iterator[Shut]:
     """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)
@@ -41,16 +41,6 @@ def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, *, metered: 
         request = msgspec.structs.replace(request, own_sandbox=own == "nested")
     with run.sandbox.entered(needs) as entered:
         yield Shut(request, entered, own)
-
-
-def cleared(top: Path, folder: Path) -> None:
-    """Make sure that a further agent's folder, below `top`, holds nothing that the agents before it could have put there."""
-    steps = [*reversed(folder.relative_to(top).parents), folder.relative_to(top)]
-    for place in (top / step for step in steps[1:]):
-        if place.is_symlink() or (place == folder and place.exists()):
-            planted = (place.with_name(f"{place.name}.planted-{number}") for number in count(1))
-            place.rename(next(path for path in planted if not os.path.lexists(path)))
-            return
 
 
 @contextmanager

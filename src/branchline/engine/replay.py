@@ -34,10 +34,12 @@ from branchline.engine.opening import open_run
 from branchline.engine.pipeline import step_jobs
 from branchline.errors import GitError, InvalidInput
 from branchline.git.borrowing import borrow, require_whole
+from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
-from branchline.git.worktree import delete_tree
+from branchline.git.workspace import Workspaces
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
 
 GATED = frozenset({"code_gate", "validate", "pr_ci"})
@@ -125,9 +127,14 @@ class _Again:
         state, begun = RunState(), dict[str, _Begun]()
         state.apply(self._records[0].event)
         run = open_run(self._here, state)
+        work = WorkArea(self._here.root / "work", self._here.root / "work/run")
+        workspaces = Workspaces(run.repo, work.home, base=run.base, target=run.target)
         run.repo.root = repo.root  # set-up copies files of the user's checkout
         settings = msgspec.structs.replace(run.settings, review=msgspec.structs.replace(run.settings.review, agent=""))
-        jobs = step_jobs(replace(run, settings=settings, gates=run.gates if self._gates else ()), lambda *_: None)
+        jobs = step_jobs(
+            replace(run, work=work, workspaces=workspaces, settings=settings, gates=run.gates if self._gates else ()),
+            lambda *_: None,
+        )
         for number, record in enumerate(self._records[1:], start=2):
             event = record.event
             state.apply(event)

@@ -91,10 +91,14 @@ class Repo(ObjectStore):
         done = self.refs.status_of("show-ref", "--verify", "--hash", "--", ref)
         return done.stdout.decode().strip() if done.code == 0 else None
 
-    def list_refs(self, prefix: str) -> dict[str, str]:
-        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted."""
+    def list_refs(self, prefix: str, *, within: str = "") -> dict[str, str]:
+        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted.
+
+        `within`: only those whose commit this commit holds.
+        """
         form = "--format=%(refname)%00%(objectname)%00"
-        listing = self.refs.call("for-each-ref", form, "--", prefix.rstrip("/"))
+        merged = (f"--merged={within}",) if within else ()
+        listing = self.refs.call("for-each-ref", form, *merged, "--", prefix.rstrip("/"))
         flat = fields(listing.replace(b"\0\n", b"\0"))
         return dict(zip(flat, flat, strict=True))
 
