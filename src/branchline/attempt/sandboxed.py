@@ -29,9 +29,7 @@ class Shut:
 
 
 @contextmanager
-def agent_in_sandbox(
-    run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool
-) -> Iterator[Shut]:
+def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
     """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)

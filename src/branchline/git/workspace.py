@@ -16,8 +16,8 @@ from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.user_git import config_text, excluded, object_folders
 
-REMOVED = ".removed-"  # a workspace on its way out, beside where it was
-DRAFT = ".new-"  # one that is being made, and the `.git` of one that is made new
+REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
+DRAFT = ".new+"  # one that is being made, and the `.git` of one that is made new
 IDENTITY = f"[user]\n\tname = {NAME}\n\temail = {EMAIL}\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
 
 

@@ -167,7 +167,9 @@ def test_pipes_and_sockets_are_never_opened(box: Sandbox, repo: Repo, workspaces
     assert taken.refused == (Refused("a.txt", "it is a device, a pipe or a socket"),)
 
 
-def test_a_huge_file_is_refused_without_reading_it(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
+def test_a_huge_file_is_refused_without_reading_it(
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
+) -> None:
     for name in ("huge", "a.txt"):
         with open(path / name, "r+b" if name == "a.txt" else "wb") as file:
             file.truncate(1 << 40)
@@ -177,7 +179,9 @@ def test_a_huge_file_is_refused_without_reading_it(box: Sandbox, repo: Repo, wor
     assert "1099511627776 bytes" in taken.refused[0].reason
 
 
-def test_a_file_that_was_large_before_is_no_reason(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
+def test_a_file_that_was_large_before_is_no_reason(
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
+) -> None:
     (path / "a.txt").write_text("ONE\ntwo\nthree\n")
     taken = take(repo, workspaces, path, box.scratch, max_file_bytes=10)
     assert changed(repo, taken) == {"a.txt": "M"}
