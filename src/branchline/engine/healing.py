@@ -7,15 +7,20 @@ Workspaces are not mended: one that is broken is saved as files and made again.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from branchline.attempt.run import Run
-from branchline.core.events import AnyEvent, Healed
+from branchline.attempt.saved import told
+from branchline.core.events import AnyEvent, Healed, WorktreeSaved
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import take_up, taken_by
 from branchline.errors import BranchlineError
-from branchline.git.folders import delete_tree
+from branchline.git.commit import save
+from branchline.git.folders import delete_tree, is_folder
 from branchline.git.repo import Repo
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
@@ -50,14 +55,14 @@ class Healing:
         """Mend what can be mended; a failure is told, and keeps nothing else from being mended."""
         for problem in problems:
             try:
-                if problem.mend is not None:
-                    problem.mend()
+                made = problem.mend() if problem.mend is not None else None
             except (BranchlineError, OSError) as error:
                 self.left.append(
                     Problem(problem.name, f"{problem.text}, and stays so: {error}", command=problem.command)
                 )
                 continue
             (self.left if problem.mend is None else self.done).append(problem)
+            self.facts += [made] if isinstance(made, WorktreeSaved) else []
 
 
 def problems(run: Run, records: Sequence[Record], state: RunState) -> list[Problem]:
@@ -91,7 +96,38 @@ def repair(paths: RunPaths) -> Healing:
 
 def _parts(run: Run, records: Sequence[Record], state: RunState) -> list[Callable[[], list[Problem]]]:
     """What to look for, each where the one before it has been put right."""
-    return [lambda: list(_left_over(run)), lambda: list(_locks(run)), lambda: list(_refs(run, records, state))]
+    return [
+        lambda: list(_old_worktrees(run)),
+        lambda: list(_left_over(run)),
+        lambda: list(_locks(run)),
+        lambda: list(_refs(run, records, state)),
+    ]
+
+
+def _old_worktrees(run: Run) -> Iterator[Problem]:
+    """Worktrees in the run's folder, as versions before 0.2 made them: their work is saved, and goes on elsewhere."""
+    folder = run.paths.run_dir / "worktrees"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if is_folder(path):
+            mend = partial(_let_go, run, path)
+            yield Problem(f"worktree {path.name}", "an older version made it", "save and remove it", mend=mend)
+
+
+def _let_go(run: Run, path: Path) -> WorktreeSaved:
+    name = path.name
+    base = run.repo.read_ref(run.ref(f"base/{name}")) or run.base
+    tip = run.repo.read_ref(f"refs/heads/{run.branch(name)}")
+    saved = save(
+        run.repo,
+        path,
+        ref=run.ref(f"saved/{name}"),
+        parents=[base, *([tip] if tip and tip != base else [])],
+        when=run.commit_time,
+        scratch=run.paths.scratch,
+        inspect=run.inspect,
+    )
+    run.repo.refs.call("worktree", "remove", "--force", "--force", str(path))
+    return replace(told("", name, saved), removed=True)
 
 
 def _left_over(run: Run) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.planning import scopeless
 from branchline.core.result import Result
-from branchline.core.rounds import new_round, reopen_round, retry_round
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
@@ -307,25 +307,11 @@ def _drive(
         reopen(coordinator)
         if held.resumed and not held.state.plan_waits:
             coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-            _redo_lost_worktrees(run, coordinator)
         ended = coordinator.run()
         tidy(run.work)
         return ended
     finally:
         held.release()
-
-
-def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
-    """Shipping and `gc` remove worktrees; those in which an agent may have to work again are made again."""
-    state = coordinator.state
-    waiting = [record.task for record in state.current().values() if record.state == State.PENDING]
-    wanted = {task.workstream for task in waiting if task.step in {"execute", "code_gate"}}
-    if run.settings.merge.on_conflict == "repair" and any(task.step == "merge" for task in waiting):
-        wanted = {record.task.workstream for record in state.current().values() if record.task.step == "worktrees"}
-    made = [record for name in sorted(wanted) if (record := state.find("worktrees", name))]
-    lost = [r for r in made if r.state == State.COMPLETED and not run.workspace(r.task.workstream).is_dir()]
-    if lost:
-        coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
 
 
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:

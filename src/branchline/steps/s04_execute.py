@@ -14,7 +14,7 @@ from branchline.attempt.prompts import edit_prompt
 from branchline.attempt.run import StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
 from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, violation
-from branchline.attempt.setup import set_up
+from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
@@ -31,18 +31,18 @@ def run(ctx: StepContext) -> Result:
     run, workstream = ctx.run, ctx.workstream
     ready = ctx.outputs("worktrees")
     start, head = starting_tree(ctx), _head(ctx)
-    _prepare(ctx, start, head)
+    setup = _prepare(ctx, start, head)
     try:
-        called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
+        called = call(ctx, _agent(ctx), _question(ctx), again=lambda: setup.update(_prepare(ctx, start, head)))
     except (BranchlineError, OSError):
         with suppress(BranchlineError, OSError):
-            _left(ctx, head)
+            _left(ctx, head, setup)
         raise
     name, result = called.agent, called.result
     committed, not_kept = _own_commits(ctx, head)
     base_tree = run.repo.tree_of(ready["base"])
-    tree, commit, taken = _left(ctx, head)
-    refused = [str(one) for one in taken if one.path not in ready["setup"]]
+    tree, commit, taken = _left(ctx, head, setup)
+    refused = [str(one) for one in taken if one.path not in setup]
     result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
@@ -64,13 +64,13 @@ def run(ctx: StepContext) -> Result:
     return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
 
 
-def _left(ctx: StepContext, head: str) -> tuple[str, str, tuple[Refused, ...]]:
+def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
     run, ready, path = ctx.run, ctx.outputs("worktrees"), ctx.run.workspace(ctx.task.workstream)
     base_tree = run.repo.tree_of(ready["base"])
     git = run.workspaces.content(path)
     taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
-    tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
+    tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
     return tree, commit, taken.refused
@@ -152,16 +152,19 @@ def _head(ctx: StepContext) -> str:
     return str(conflict_of(ctx).get("commit_of") or ctx.outputs("worktrees")["base"])
 
 
-def _prepare(ctx: StepContext, start: str, head: str) -> None:
-    """Make the workspace the round's starting point. What a lost attempt left in it is saved first."""
+def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
+    """Make the workspace the round's starting point, and tell what set-up made in it.
+
+    What a lost attempt left in it is saved first.
+    """
     run, name = ctx.run, ctx.task.workstream
-    path, branch, setup = run.workspace(name), run.branch(name), ctx.outputs("worktrees")["setup"]
+    path, branch, setup = run.workspace(name), run.branch(name), Setup(ctx.outputs("worktrees")["setup"])
     if not is_folder(path):  # removed since: the run had shipped, `gc` came by, or an agent put something in its place
         if left := remove_workspace(run, name, ctx.task.id):
             ctx.saved.append(left)
         run.repo.put_ref(f"refs/heads/{branch}", head)
         run.workspaces.add(path, head, branch)
-        set_up(ctx, path, run.repo.tree_of(head))
+        setup = set_up(ctx, path, run.repo.tree_of(head))
     found = snapshot(run.workspaces.content(path), path, start, scratch=run.paths.scratch, inspect=run.inspect)
     known = ctx.outputs("execute").get("refused", ()) if rejected(ctx) else ()
     # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
@@ -175,3 +178,4 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
         if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
             run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)
         run.workspaces.reset(path, start, head=head, branch=branch, keep=setup)
+    return setup
