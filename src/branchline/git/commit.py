@@ -10,6 +10,7 @@ import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -18,10 +19,11 @@ from tempfile import TemporaryDirectory
 from branchline.errors import GitError
 from branchline.git.collisions import collisions
 from branchline.git.command import Git, words
-from branchline.git.folders import is_folder, let_us_in
+from branchline.git.folders import absent_list, is_folder, let_us_in
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
+from branchline.git.submodules import is_untouched
 
 MAX_FILE_BYTES = 50_000_000
 MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
@@ -95,6 +97,8 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         fresh = git.at(work_tree, Path(folder) / "index")
         fresh.call("read-tree", base_tree)
         screen = _Screen(work_tree, max_file_bytes, everything=include_ignored, room=max_saved_bytes)
+        with suppress(FileNotFoundError):
+            screen.absent = frozenset(absent_list(work_tree).read_text("utf-8", "surrogateescape").split("\0"))
         screen.tracked(fields(fresh.call("ls-files", "-z", "--stage")), fresh)
         standard = () if include_ignored else ("--exclude-standard",)
         passed_over = frozenset(skip)
@@ -200,6 +204,7 @@ class _Screen:
         self._folders: dict[str, bool] = {"": True}
         self.taken: list[str] = []
         self._tracked: set[str] = set()
+        self.absent: frozenset[str] = frozenset()  # what a sparse checkout left out: that it is missing is no change
         self.gone: list[str] = []
         self.refused: list[Refused] = []
 
@@ -211,7 +216,9 @@ class _Screen:
             self._tracked.add(path)
             found = self._look(path)
             if mode == _GITLINK:
-                self._submodule(path, found)
+                self._submodule(path, found, oid, git)
+            elif found is None and path in self.absent:
+                continue
             elif found is None or stat.S_ISDIR(found.st_mode):
                 self.gone.append(path)
             elif self._too_large(found) and int(git.text("cat-file", "-s", oid)) == found.st_size:
@@ -219,13 +226,14 @@ class _Screen:
             else:
                 self._sort(path, found)
 
-    def _submodule(self, path: str, found: os.stat_result | None) -> None:
-        """Refuse what was put where a submodule is, empty as it is in a worktree; to save, take it in its place."""
+    def _submodule(self, path: str, found: os.stat_result | None, commit: str, git: Git) -> None:
+        """Refuse what was put where a submodule is, empty or as it was checked out; to save, take it in its place."""
         is_folder = found is not None and stat.S_ISDIR(found.st_mode)
-        if found is None or (is_folder and not os.listdir(self._place(path))):
+        place = Path(self._place(path))
+        if found is None or (is_folder and (not os.listdir(place) or is_untouched(git, place, commit))):
             return
         if not self._everything:
-            what = "it holds files, but is a submodule" if is_folder else "it replaces a submodule"
+            what = "it is a submodule, and its files were changed" if is_folder else "it replaces a submodule"
             self.refused.append(Refused(path, what))
             return
         self.gone.append(path)

@@ -5,19 +5,24 @@ never obeyed and never mended: a round begins with a `.git` made new. Nothing of
 but objects that were looked through (`own_commits`, `intake`).
 """
 
+import hashlib
 import os
+import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from branchline.git.command import EMAIL, NAME, Git
-from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in
+from branchline.git.folders import absent_list, absolute, delete_tree, is_folder, let_us_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
+from branchline.git.submodules import fill
 from branchline.git.user_git import config_text, excluded, object_folders
 
 REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
 DRAFT = ".new+"  # one that is being made, and the `.git` of one that is made new
+ERRORS = "surrogateescape"
 IDENTITY = f"[user]\n\tname = {NAME}\n\temail = {EMAIL}\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
 
 
@@ -66,6 +71,11 @@ class Workspaces:
         git = self._git_dir(draft / ".git", commit, branch).at(draft)
         with self._checkouts:
             git.call("read-tree", "--reset", "-u", commit)
+        fill(self._repo, draft, commit, self._submodule)
+        if self._is_sparse:
+            listed = fields(git.call("ls-files", "-t", "-z"))
+            names = "\0".join(line[2:] for line in listed if line.startswith("S "))
+            absent_list(path).write_text(names, "utf-8", ERRORS)
         draft.rename(path)
         return path
 
@@ -78,6 +88,7 @@ class Workspaces:
             path.rename(trash)
         delete_tree(trash)
         delete_tree(path.with_name(f"{DRAFT}{path.name}"))
+        absent_list(path).unlink(missing_ok=True)
 
     def content(self, path: Path) -> Git:
         """Return a git of ours for the files of a workspace; it reads nothing of the workspace's own `.git`."""
@@ -92,7 +103,7 @@ class Workspaces:
         fresh = path.with_name(f"{DRAFT}{path.name}")
         delete_tree(fresh)
         git = self._git_dir(fresh, head, branch).at(path)
-        git.call("read-tree", target)
+        git.call("read-tree", *(("--reset", "-u") if self._is_sparse else ()), target)
         git.call("update-index", "-q", "--refresh", ok=(0, 1))
         keeping = tuple(keep)
         kept = [f"--exclude=/{_literal(one)}" for one in keeping]
@@ -103,30 +114,52 @@ class Workspaces:
             if git.status_of("clean", "-ffdq", *kept).code != 0:
                 let_us_in(path)
                 git.call("clean", "-ffdq", *kept)
+        fill(self._repo, path, target, self._submodule)
         delete_tree(path / ".git")
         fresh.rename(path / ".git")
 
     def _git_dir(self, git_dir: Path, commit: str, branch: str | None) -> Git:
         """Make the git directory of a workspace, without an index."""
-        for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
-            (git_dir / name).mkdir(parents=True)
-        (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n" if branch else f"{commit}\n")
-        (git_dir / "config").write_text(config_text(self._repo) + IDENTITY, "utf-8", "surrogateescape")
-        lines = [_alternate(link) for link in self.borrowed]
-        (git_dir / "objects/info/alternates").write_text("".join(f"{line}\n" for line in lines))
+        refs = {**self._shared_refs(), **({f"refs/heads/{branch}": commit} if branch else {})}
+        made = self._bare(git_dir, f"ref: refs/heads/{branch}" if branch else commit, self.borrowed, refs)
         for name, data in excluded(self._repo).items():
             (git_dir / "info" / name).write_bytes(data)
-        own = {f"refs/heads/{branch}": commit} if branch else {}
-        refs = {**self._shared_refs(), **own}
-        packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
-        (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", "surrogateescape")
         if self._target:
             remote = git_dir / "refs/remotes/origin"
             remote.mkdir(parents=True)
             (remote / "HEAD").write_text(f"ref: refs/remotes/origin/{self._target}\n")
         if self._repo.is_shallow():
-            (git_dir / "shallow").write_bytes((self._repo.common_dir / "shallow").read_bytes())
+            shutil.copyfile(self._repo.common_dir / "shallow", git_dir / "shallow")
+        if self._is_sparse:
+            shutil.copyfile(self._repo.git_dir / "info/sparse-checkout", git_dir / "info/sparse-checkout")
+            with (git_dir / "config").open("a") as file:
+                file.write("[core]\n\tsparseCheckout = true\n\tsparseCheckoutCone = false\n")
+        return made
+
+    def _submodule(self, git_dir: Path, commit: str, objects: Path) -> Git:
+        """Make the git directory of a submodule in a workspace."""
+        link = self._linked(f"objects-{hashlib.sha256(os.fsencode(objects)).hexdigest()[:8]}", objects)
+        with self._lock:
+            assert self._borrowed is not None
+            self._borrowed[link] = objects
+        return self._bare(git_dir, commit, (link,), {})
+
+    def _bare(self, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
+        for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
+            (git_dir / name).mkdir(parents=True)
+        (git_dir / "HEAD").write_text(f"{head}\n")
+        (git_dir / "config").write_text(config_text(self._repo) + IDENTITY, "utf-8", ERRORS)
+        (git_dir / "objects/info/alternates").write_text("".join(f"{_alternate(link)}\n" for link in borrowed))
+        packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
+        (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", ERRORS)
         return Git(git_dir, marker=self._repo.refs.marker)
+
+    @cached_property
+    def _is_sparse(self) -> bool:
+        """Whether the user's checkout holds a part of the files."""
+        asked = ("config", "--type=bool", "--get", "core.sparseCheckout")
+        patterns = self._repo.git_dir / "info/sparse-checkout"
+        return patterns.is_file() and self._repo.refs.status_of(*asked).stdout == b"true\n"
 
     def _shared_refs(self) -> dict[str, str]:
         """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""
