@@ -41,6 +41,7 @@ from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
+from branchline.process.temporary import temporary_folder
 
 GATED = frozenset({"code_gate", "validate", "pr_ci"})
 AGAIN = GATED | {"consume", "merge_prep", "merge"}
@@ -96,7 +97,7 @@ def replayed(
         raise InvalidInput(f"run {paths.run_id} is a plain graph: nothing of it can be done again")
     repo = Repo.open(paths.root)
     require_whole(repo, _needed(records, str(first.pins["base"])))
-    folder = Path(tempfile.mkdtemp(prefix="branchline-replay-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="branchline-replay-", dir=temporary_folder())).resolve()
     try:
         borrow(repo, folder, str(first.pins["base"]))
         yield from _Again(paths, RunPaths(folder, paths.run_id), records, gates=gates, say=say).all(repo)

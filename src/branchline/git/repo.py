@@ -10,6 +10,7 @@ from pathlib import Path
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, quarantine, version, words
 from branchline.git.objects import ObjectStore, fields
+from branchline.process.temporary import temporary_folder
 
 _STORAGE = re.compile(
     r"(?P<section>core|extensions)\.(?P<key>autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|objectformat)"
@@ -44,7 +45,7 @@ class Repo(ObjectStore):
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.refs = Git(git_dir, marker=marker)
-        home = Path(tempfile.mkdtemp(prefix="branchline-git-"))
+        home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
         super().__init__(quarantine(home, common_dir, _storage_settings(self.refs)).marked(marker))
 

@@ -9,6 +9,7 @@ from branchline.git.command import Git, configured
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
 from branchline.git.repo import Repo
+from branchline.process.temporary import temporary_folder
 
 GITLINK = "160000"
 
@@ -45,7 +46,7 @@ def is_untouched(git: Git, place: Path, commit: str) -> bool:
     """Whether a filled submodule is as it was checked out; `git`: one of ours, that reads no configuration of it."""
     if head_of(place) != commit:
         return False
-    with TemporaryDirectory(prefix="branchline-index-") as folder:
+    with TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
         own = git.at(place, Path(folder) / "index")
         env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(place / ".git/objects")}
         asked = (
