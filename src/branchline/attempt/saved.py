@@ -26,12 +26,12 @@ def save_worktree(run: Run, workstream: str, *, clear: bool = True, stays: Colle
     path = run.worktree(workstream)
     if clear:
         keep_own_repository(run, workstream)
-    base = run.repo.read_ref(run.ref(f"base/{workstream}")) or run.base
+    base = run.repo.read_ref(run.refs.base(workstream)) or run.base
     saved = save(
         run.repo,
         run.worktrees,
         path,
-        ref=run.ref(f"saved/{workstream}"),
+        ref=run.refs.saved(workstream),
         base=base,
         when=run.commit_time,
         scratch=run.paths.scratch,

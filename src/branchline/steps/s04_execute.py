@@ -22,6 +22,7 @@ from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
+from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, snapshot
@@ -83,7 +84,7 @@ def _left(ctx: StepContext, head: str) -> tuple[str, str, tuple[Refused, ...]]:
     taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
     tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
+    run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
     return tree, commit, taken.refused
 
 
@@ -137,7 +138,7 @@ def _own_commits(ctx: StepContext, head: str) -> bool:
     now = run.worktrees.head(run.worktree(ctx.task.workstream)).commit
     if now is None or now == head:
         return False
-    run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-commits"), now)
+    run.repo.put_ref(run.refs.commits(ctx.task.id, ctx.attempt), now)
     return True
 
 
@@ -169,7 +170,7 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
     setup = ctx.outputs("worktrees")["setup"]
     if not path.is_dir():  # saved and removed since: the run had shipped, or `gc` came by
         branch = run.branch(ctx.task.workstream)
-        run.repo.put_ref(f"refs/heads/{branch}", head)
+        run.repo.put_ref(branch_ref(branch), head)
         run.worktrees.add(path, head, branch)
         set_up(ctx, path, run.repo.tree_of(head))
     keep_own_repository(run, ctx.task.workstream)
@@ -187,5 +188,5 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
         ctx.saved.append(told(ctx.task.id, ctx.task.workstream, saved))
         folder = run.paths.attempt(ctx.task.id, ctx.attempt)
         if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
-            run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)
+            run.repo.put_ref(run.refs.lost(ctx.task.id, ctx.attempt, lost), saved.commit)
         run.worktrees.reset(path, start, head=head, keep=setup)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from branchline.cli.doctor.finding import Finding
 from branchline.cli.history import History, history_of
+from branchline.core.refs import Refs, branch_ref
 from branchline.errors import BranchlineError
 from branchline.git.healing import Wound
 from branchline.git.locks import Lock, is_of_run, locks, owner_of_shared
@@ -128,8 +129,8 @@ def _shared_locks(repo: Repo, histories: Sequence[History], *, repair: bool) -> 
 
 def _branches(history: History) -> set[str]:
     plan = history.state.plan or (history.state.proposed.plan if history.state.proposed else {})
-    names = [f"feature/{one['id']}" for one in plan.get("workstreams", ())]
-    return {f"refs/heads/{name}-{history.run_id}" for name in names} | {f"refs/heads/integration/{history.run_id}"}
+    refs = Refs(history.run_id)
+    return {branch_ref(refs.integration), *(branch_ref(refs.feature(one["id"])) for one in plan.get("workstreams", ()))}
 
 
 def _shipping(lock: Lock, histories: Sequence[History]) -> str:
