@@ -48,7 +48,7 @@ class Checkout:
             found = run.repo.edit_tree(found, back)
         restore = bool(foreign)
         if found != self.tree:
-            run.repo.put_ref(run.ref(f"sealed/{self.ctx.task.id}"), found)  # a gate may run `git gc`
+            run.repo.put_ref(run.refs.sealed(self.ctx.task.id), found)  # a gate may run `git gc`
         self.tree = found
         if restore:
             self.restore()

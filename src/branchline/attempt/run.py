@@ -15,6 +15,7 @@ from branchline.core.events import AgentCalled, WorktreeSaved
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import TERMINAL, State
 from branchline.git.repo import Repo
@@ -72,19 +73,24 @@ class Run:
         """Unix seconds that every commit of the run bears, so that its ids can be made again."""
         return self.started_at // 1000
 
+    @property
+    def refs(self) -> Refs:
+        """The names of the run's refs."""
+        return Refs(self.run_id)
+
     def branch(self, workstream: str) -> str:
         """A workstream's branch."""
-        return f"feature/{workstream}-{self.run_id}"
+        return self.refs.feature(workstream)
 
     @property
     def integration(self) -> str:
         """The integration branch."""
-        return f"integration/{self.run_id}"
+        return self.refs.integration
 
     @property
     def tag(self) -> str:
         """The tag that `ship.tag` asks for; empty for none."""
-        return self.settings.ship.tag.replace("{run_id}", self.run_id)
+        return self.refs.tag(self.settings.ship.tag)
 
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""
@@ -93,7 +99,7 @@ class Run:
 
     def ref(self, name: str) -> str:
         """One of the run's own refs."""
-        return f"refs/branchline/{self.run_id}/{name}"
+        return self.refs.folder + name
 
     def workspace(self, workstream: str) -> Path:
         """Where a workstream's agent works."""
@@ -159,7 +165,7 @@ class StepContext:
         run = self.run
         message = f"checkpoint({name}): {run.run_id}\n"
         made = run.repo.commit(run.repo.tree_of(commit), [commit], message, run.commit_time)
-        run.repo.put_ref(run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
+        run.repo.put_ref(run.refs.checkpoint(name, workstream), made)
         return made
 
 

@@ -32,12 +32,12 @@ def save_workspace(run: Run, workstream: str, *, clear: bool = True, stays: Coll
     unasked, unless it is one of what `stays`.
     """
     path = run.workspace(workstream)
-    base = run.repo.read_ref(run.ref(f"base/{workstream}")) or run.base
+    base = run.repo.read_ref(run.refs.base(workstream)) or run.base
     tips, told = keep_commits(run, workstream, base)
     saved = save(
         run.repo,
         path,
-        ref=run.ref(f"saved/{workstream}"),
+        ref=run.refs.saved(workstream),
         parents=(base, *tips),
         when=run.commit_time,
         scratch=run.paths.scratch,

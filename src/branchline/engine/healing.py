@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from branchline.attempt.run import Run
 from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed, WorktreeSaved
+from branchline.core.refs import branch_ref, is_branch
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
@@ -115,12 +116,12 @@ def _old_worktrees(run: Run) -> Iterator[Problem]:
 
 def _let_go(run: Run, path: Path) -> WorktreeSaved:
     name = path.name
-    base = run.repo.read_ref(run.ref(f"base/{name}")) or run.base
-    tip = run.repo.read_ref(f"refs/heads/{run.branch(name)}")
+    base = run.repo.read_ref(run.refs.base(name)) or run.base
+    tip = run.repo.read_ref(branch_ref(run.branch(name)))
     saved = save(
         run.repo,
         path,
-        ref=run.ref(f"saved/{name}"),
+        ref=run.refs.saved(name),
         parents=[base, *([tip] if tip and tip != base else [])],
         when=run.commit_time,
         scratch=run.paths.scratch,
@@ -144,7 +145,7 @@ def _locks(run: Run) -> Iterator[Problem]:
     """Locks of refs that only this run writes: none of its processes lives, so the git that made one was killed."""
     common, plan = run.repo.common_dir, run.accepted
     branches = [run.integration, *(run.branch(name) for name in (plan.ids if plan else ()))]
-    found = [*(common / run.ref("")).rglob("*.lock"), *(common / f"refs/heads/{name}.lock" for name in branches)]
+    found = [*(common / run.refs.folder).rglob("*.lock"), *(common / f"{branch_ref(name)}.lock" for name in branches)]
     for lock in sorted(found):
         if lock.is_file():
             mend = partial(lock.unlink, missing_ok=True)
@@ -153,9 +154,9 @@ def _locks(run: Run) -> Iterator[Problem]:
 
 def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:
     """Refs that somebody moved or deleted. The branches of a run that has ended are people's to move."""
-    told, out, own = claims(run.run_id, records), run.repo.checked_out(), run.ref("")
+    told, out, own = claims(run.run_id, records), run.repo.checked_out(), run.refs.folder
     for one in misplaced(run.repo, told):
-        branch = one.ref.startswith("refs/heads/")
+        branch = is_branch(one.ref)
         if (branch and state.end is not None) or not (branch or one.ref.startswith(own)):
             continue
         others = out.get(one.ref, ())
@@ -166,7 +167,7 @@ def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Prob
             text = f"{one.text}, and what it held is not in the repository any more"
             yield Problem(one.ref, text, command=f"branchline verify {run.run_id}")
         else:
-            cure = "put it back" if one.at is None else f"put it back; what it held will be {_aside(run, one.ref)}"
+            cure = "put it back" if one.at is None else f"put it back; what it held will be {run.refs.moved(one.ref)}"
             yield Problem(one.ref, one.text, cure, mend=partial(_put_back, run, one, told, state))
 
 
@@ -174,14 +175,10 @@ def _there(run: Run, oid: str) -> bool:
     return run.repo.content.status_of("cat-file", "-e", oid).code == 0
 
 
-def _aside(run: Run, ref: str) -> str:
-    return run.ref(f"moved/{ref.removeprefix(run.ref('')).removeprefix('refs/')}")
-
-
 def _put_back(run: Run, one: Misplaced, told: Claims, state: RunState) -> None:
     right = one.claim.commit or _made_again(run, one.ref, one.claim, told, state)
     if one.at is not None:
-        run.repo.keep_ref(_aside(run, one.ref), one.at)
+        run.repo.keep_ref(run.refs.moved(one.ref), one.at)
     run.repo.move_ref(one.ref, right, one.at)
 
 
@@ -192,7 +189,7 @@ def _theirs(state: RunState) -> str:
 
 def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState) -> str:
     """The commit that a ref held of which the ledger names only the tree, or what it stands on."""
-    kind, _, name = ref.removeprefix(run.ref("")).partition("/")
+    kind, _, name = run.refs.short(ref).partition("/")
     if kind == "checkpoint":
         text = f"checkpoint({name.partition('/')[0]}): {run.run_id}\n"
         return run.repo.commit(run.repo.tree_of(claim.parent), [claim.parent], text, run.commit_time)
@@ -207,5 +204,5 @@ def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState)
             return made
     else:
         workstream, text = name.rpartition("-")[0], f"batch {name}\n"
-    base = told.refs[run.ref(f"base/{workstream}")].commit
+    base = told.refs[run.refs.base(workstream)].commit
     return run.repo.commit(claim.tree, [base], text, run.commit_time)

@@ -11,6 +11,7 @@ from branchline.attempt.secret_scan import screening, secret_values
 from branchline.config.settings import Settings
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
 from branchline.errors import LedgerError
 from branchline.git.repo import Repo
@@ -67,7 +68,7 @@ def accepted_plan(state: RunState) -> Plan | None:
 def mark(run: Run, ledger: Ledger) -> None:
     """Keep the ledger's high-water mark in a git ref, away from the ledger."""
     blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
-    run.repo.put_ref(run.ref("head"), blob)
+    run.repo.put_ref(run.refs.head, blob)
 
 
 def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
@@ -80,7 +81,7 @@ def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
 
 def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:
     """What the high-water mark in git says against a ledger: a Fault, or None."""
-    blob = repo.read_ref(f"refs/branchline/{paths.run_id}/head")
+    blob = repo.read_ref(Refs(paths.run_id).head)
     if blob is None:
         return None
     number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")

@@ -22,6 +22,7 @@ from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.planning import scopeless
+from branchline.core.refs import branch_ref
 from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
@@ -255,7 +256,7 @@ def pinned(repo: Repo, request: Request) -> tuple[str, str]:
     name = request.base or request.settings.base or repo.head_branch()
     if name is None:
         raise InvalidInput(f"HEAD of {repo.root} is detached: there is no branch to build on", hint="--base BRANCH")
-    if commit := repo.resolve(f"refs/heads/{name}"):
+    if commit := repo.resolve(branch_ref(name)):
         return commit, name
     commit = repo.resolve(name)
     if commit is None:

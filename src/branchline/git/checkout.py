@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.core.refs import branch_ref
 from branchline.errors import GitError
 from branchline.git.command import Git, discover, words
 from branchline.git.objects import Change, fields
@@ -56,7 +57,7 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str) ->
     Tracked files must be clean and no untracked file in the way, else CheckoutDirty and nothing changed.
     Raises RefMoved when the branch is elsewhere. Killed halfway, calling it again finishes the work.
     """
-    ref, git_dir = f"refs/heads/{branch}", _git_dir_of(repo, checkout)
+    ref, git_dir = branch_ref(branch), _git_dir_of(repo, checkout)
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     if Git(git_dir).status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{ref}\n"):

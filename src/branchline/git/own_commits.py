@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from branchline.core.refs import HEADS, branch_ref
 from branchline.errors import GitError
 from branchline.git.command import Git, words
 from branchline.git.folders import is_folder
@@ -61,14 +62,14 @@ class OwnCommits:
         repo.content.call("index-pack", "--stdin", "--strict", stdin=pack)
 
     def bundle(self, file: Path) -> None:
-        """Write them to a file that `git fetch` reads; `refs/heads/commit-1` and so on are the tips."""
+        """Write them to a file that `git fetch` reads; the branches `commit-1` and so on are the tips."""
         with TemporaryDirectory(dir=file.parent, prefix="bundle-") as folder:
             home = Path(folder)
             (home / "refs").mkdir()
             for name, link in (("objects", self._git.git_dir / "objects"), ("config", self._git.git_dir / "config")):
                 (home / name).symlink_to(link)
-            (home / "HEAD").write_text("ref: refs/heads/none\n")
-            refs = "".join(f"{tip} refs/heads/commit-{number}\n" for number, tip in enumerate(self.tips, start=1))
+            (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
+            refs = "".join(f"{tip} {branch_ref(f'commit-{number}')}\n" for number, tip in enumerate(self.tips, start=1))
             (home / "packed-refs").write_text(f"# pack-refs with: sorted \n{refs}")
             done = Git(home).status_of(
                 "bundle", "create", "-q", str(file), "--branches", f"^{self.base}", env=self._env
@@ -142,7 +143,7 @@ def _named(git_dir: Path) -> list[str]:
     if not is_folder(git_dir):
         return []
     files = [git_dir / "HEAD", git_dir / "ORIG_HEAD", *_files(git_dir / "refs"), *_files(git_dir / "logs")]
-    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if b" refs/heads/" in line]
+    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {HEADS}".encode() in line]
     found = dict.fromkeys(name for file in files[:MOST_FILES] for name in _NAME.findall(_text(file)))
     found |= dict.fromkeys(name for line in packed for name in _NAME.findall(line))
     return [name.decode() for name in found if name.strip(b"0")]

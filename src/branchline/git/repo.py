@@ -7,6 +7,7 @@ import weakref
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import HEADS, branch_ref
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, quarantine, version, words
 from branchline.git.objects import ObjectStore, fields
@@ -77,7 +78,7 @@ class Repo(ObjectStore):
         """Return the name of the branch that is checked out (`main`), or None: HEAD is detached."""
         done = self.refs.status_of("symbolic-ref", "--quiet", "HEAD")
         ref = next(fields(done.stdout.replace(b"\n", b"\0")), "")
-        return ref.removeprefix("refs/heads/") or None
+        return ref.removeprefix(HEADS) or None
 
     def head_commit(self) -> str:
         """Return the commit that is checked out."""
@@ -142,7 +143,7 @@ class Repo(ObjectStore):
 
     def checked_out_at(self, branch: str) -> list[Path]:
         """Return the work trees in which a branch (`main`) is checked out."""
-        return self.checked_out().get(f"refs/heads/{branch}", [])
+        return self.checked_out().get(branch_ref(branch), [])
 
     def checked_out(self) -> dict[str, list[Path]]:
         """Return the work trees in which each branch is checked out, by the full name of its ref."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
 from branchline.git.command import EMAIL, NAME, Git
 from branchline.git.folders import absent_list, absolute, delete_tree, is_folder, let_us_in
 from branchline.git.objects import fields
@@ -120,14 +121,14 @@ class Workspaces:
 
     def _git_dir(self, git_dir: Path, commit: str, branch: str | None) -> Git:
         """Make the git directory of a workspace, without an index."""
-        refs = {**self._shared_refs(), **({f"refs/heads/{branch}": commit} if branch else {})}
-        made = self._bare(git_dir, f"ref: refs/heads/{branch}" if branch else commit, self.borrowed, refs)
+        refs = {**self._shared_refs(), **({branch_ref(branch): commit} if branch else {})}
+        made = self._bare(git_dir, f"ref: {branch_ref(branch)}" if branch else commit, self.borrowed, refs)
         for name, data in excluded(self._repo).items():
             (git_dir / "info" / name).write_bytes(data)
         if self._target:
-            remote = git_dir / "refs/remotes/origin"
-            remote.mkdir(parents=True)
-            (remote / "HEAD").write_text(f"ref: refs/remotes/origin/{self._target}\n")
+            head = git_dir / remote_ref("HEAD")
+            head.parent.mkdir(parents=True)
+            head.write_text(f"ref: {remote_ref(self._target)}\n")
         if self._repo.is_shallow():
             shutil.copyfile(self._repo.common_dir / "shallow", git_dir / "shallow")
         if self._is_sparse:
@@ -145,7 +146,7 @@ class Workspaces:
         return self._bare(git_dir, commit, (link,), {})
 
     def _bare(self, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
-        for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
+        for name in ("objects/info", "objects/pack", HEADS, TAGS, "info", "hooks"):
             (git_dir / name).mkdir(parents=True)
         (git_dir / "HEAD").write_text(f"{head}\n")
         (git_dir / "config").write_text(config_text(self._repo) + IDENTITY, "utf-8", ERRORS)
@@ -165,9 +166,9 @@ class Workspaces:
         """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""
         with self._lock:
             if self._refs is None:
-                self._refs = self._repo.list_refs("refs/tags") | self._repo.list_refs("refs/heads", within=self._base)
+                self._refs = self._repo.list_refs(TAGS) | self._repo.list_refs(HEADS, within=self._base)
                 if self._target:
-                    names = (f"refs/heads/{self._target}", f"refs/remotes/origin/{self._target}")
+                    names = (branch_ref(self._target), remote_ref(self._target))
                     self._refs |= dict.fromkeys(names, self._base)
             return self._refs
 

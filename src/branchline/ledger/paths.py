@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import RUNS as RUN_REFS
 from branchline.errors import InvalidInput
 from branchline.ledger.link import followed_by
 
@@ -193,11 +194,11 @@ def saved_runs(root: Path) -> list[str]:
     common = common_dir(root)
     if common is None:
         return []
-    loose = common / "refs" / "branchline"
+    loose = common / RUN_REFS
     found = {entry.name for entry in loose.iterdir() if entry.is_dir()} if loose.is_dir() else set()
     with suppress(OSError):
         text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
-        found |= set(re.findall(r" refs/branchline/([^/\n]+)/", text))
+        found |= set(re.findall(rf" {RUN_REFS}([^/\n]+)/", text))
     return sorted(name for name in found if RUN_ID.fullmatch(name))
 
 

@@ -8,6 +8,7 @@ from branchline.attempt.saved import cleared
 from branchline.attempt.setup import set_up
 from branchline.core.events import WorktreesReady
 from branchline.core.pipeline import merge_order
+from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.git.folders import is_folder
 
@@ -16,14 +17,14 @@ def run(ctx: StepContext) -> Result:
     """Make the workspace at the run's base, or at the merged result of the workstreams that this one depends on."""
     run, name = ctx.run, ctx.task.workstream
     base = _base(ctx, ctx.workstream.depends_on)
-    run.repo.put_ref(run.ref(f"base/{name}"), base)
+    run.repo.put_ref(run.refs.base(name), base)
     path, branch = run.workspace(name), run.branch(name)
     start, gone = base, None
     if ctx.task.origin:  # done again: what is there is saved first, and the branch keeps its commits
         gone = cleared(run, name, ctx.task.id)
-        start = run.repo.read_ref(f"refs/heads/{branch}") or base
+        start = run.repo.read_ref(branch_ref(branch)) or base
     elif not is_folder(path):
-        run.repo.move_ref(f"refs/heads/{branch}", base, None)
+        run.repo.move_ref(branch_ref(branch), base, None)
     ctx.say("checking out")
     run.workspaces.add(path, start, branch)
     made = set_up(ctx, path, run.repo.tree_of(start))

@@ -19,6 +19,7 @@ from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.events import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
+from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, Success
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, snapshot
@@ -72,7 +73,7 @@ def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Re
     taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
     tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
+    run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
     return tree, commit, taken.refused
 
 
@@ -126,7 +127,7 @@ def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
     tips, not_kept = keep_commits(run, name, head)
     now = head_of(run.workspace(name))
     if now in tips or len(tips) == 1:
-        run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-commits"), now if now in tips else tips[0])
+        run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
     return now is not None and now != head, not_kept
 
 
@@ -162,7 +163,7 @@ def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
     if not is_folder(path):  # removed since: the run had shipped, `gc` came by, or an agent put something in its place
         if left := remove_workspace(run, name, ctx.task.id):
             ctx.saved.append(left)
-        run.repo.put_ref(f"refs/heads/{branch}", head)
+        run.repo.put_ref(branch_ref(branch), head)
         run.workspaces.add(path, head, branch)
         setup = set_up(ctx, path, run.repo.tree_of(head))
     found = snapshot(run.workspaces.content(path), path, start, scratch=run.paths.scratch, inspect=run.inspect)
@@ -176,6 +177,6 @@ def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
         ctx.saved.append(told(ctx.task.id, name, saved))
         folder = run.paths.attempt(ctx.task.id, ctx.attempt)
         if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
-            run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)
+            run.repo.put_ref(run.refs.lost(ctx.task.id, ctx.attempt, lost), saved.commit)
         run.workspaces.reset(path, start, head=head, branch=branch, keep=setup)
     return setup

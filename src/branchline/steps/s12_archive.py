@@ -7,6 +7,7 @@ from pathlib import Path
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.saved import save_workspace, told
 from branchline.core.events import WorktreeSaved
+from branchline.core.refs import branch_ref
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
 from branchline.git.folders import is_folder
@@ -28,7 +29,7 @@ def run(ctx: StepContext) -> Result:
         patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(str(commit)))
         (run.paths.artifacts / "change.patch").write_bytes(patch)
     inventory = run.paths.artifacts / "archive.json"
-    refs = {**run.repo.list_refs(run.ref("")), **_branches(run)}
+    refs = {**run.repo.list_refs(run.refs.folder), **_branches(run)}
     made = {"run_id": run.run_id, "records": len(records), "refs": refs, "files": _hashes(run.paths.run_dir)}
     inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)}, saved)
@@ -47,7 +48,7 @@ def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
             continue
         facts.append(told(ctx.task.id, name, saved))
         last = ctx.records["execute", name]
-        attempt = run.ref(f"attempts/{last.task.id}/{last.attempt}")
+        attempt = run.refs.attempt(last.task.id, last.attempt)
         if last.attempt and run.repo.read_ref(attempt) is None:
             run.repo.put_ref(attempt, saved.commit)
     return tuple(facts)
@@ -55,7 +56,7 @@ def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
 
 def _branches(run: Run) -> dict[str, str]:
     names = [run.integration, *(run.branch(name) for name in (run.accepted.ids if run.accepted else ()))]
-    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := f"refs/heads/{name}"))}
+    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := branch_ref(name)))}
 
 
 def _hashes(folder: Path) -> dict[str, str]:

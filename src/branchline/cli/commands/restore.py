@@ -7,6 +7,7 @@ import click
 from branchline.cli.history import find_root
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
+from branchline.core.refs import Refs, branch_ref
 from branchline.errors import InvalidInput
 from branchline.git.export import export
 from branchline.git.repo import RefMoved, Repo
@@ -58,8 +59,8 @@ def command(
 
 def _saved(store: Repo, run_id: str) -> dict[str, str]:
     """{name: commit}, in the order of KINDS, the latest of a kind last."""
-    prefix = f"refs/branchline/{run_id}/"
-    refs = {ref.removeprefix(prefix): oid for ref, oid in store.list_refs(prefix).items()}
+    ours = Refs(run_id)
+    refs = {ours.short(ref): oid for ref, oid in store.list_refs(ours.folder).items()}
     return {name: oid for kind in KINDS for name, oid in refs.items() if name.startswith(f"{kind}/")}
 
 
@@ -95,7 +96,7 @@ def _list(run_id: str, found: dict[str, str], *, as_json: bool) -> None:
 
 
 def _make_branch(store: Repo, name: str, commit: str) -> None:
-    ref = f"refs/heads/{name}"
+    ref = branch_ref(name)
     if store.refs.status_of("check-ref-format", ref).code != 0:
         raise InvalidInput(f"{name!r} cannot name a branch")
     try:
