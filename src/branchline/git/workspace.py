@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
@@ -19,7 +19,7 @@ from branchline.git.folders import absent_list, absolute, delete_tree, is_folder
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.submodules import fill
-from branchline.git.user_git import config_text, excluded, object_folders
+from branchline.git.user_git import UserGit, alternates_text, furnish, object_folders
 
 REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
 DRAFT = ".new+"  # one that is being made, and the `.git` of one that is made new
@@ -50,7 +50,7 @@ class Workspaces:
         with self._lock:
             if self._borrowed is None:
                 self._home.mkdir(parents=True, exist_ok=True)
-                found = object_folders(self._repo)
+                found = object_folders(self._repo.common_dir)
                 self._borrowed = {
                     self._linked(f"objects-{number}" if number else "objects", folder): folder
                     for number, folder in enumerate(found)
@@ -73,7 +73,7 @@ class Workspaces:
         with self._checkouts:
             git.call("read-tree", "--reset", "-u", commit)
         fill(self._repo, draft, commit, self._submodule)
-        if self._is_sparse:
+        if self._repo.user.sparse:
             listed = fields(git.call("ls-files", "-t", "-z"))
             names = "\0".join(line[2:] for line in listed if line.startswith("S "))
             absent_list(path).write_text(names, "utf-8", ERRORS)
@@ -104,7 +104,7 @@ class Workspaces:
         fresh = path.with_name(f"{DRAFT}{path.name}")
         delete_tree(fresh)
         git = self._git_dir(fresh, head, branch).at(path)
-        git.call("read-tree", *(("--reset", "-u") if self._is_sparse else ()), target)
+        git.call("read-tree", *(("--reset", "-u") if self._repo.user.sparse else ()), target)
         git.call("update-index", "-q", "--refresh", ok=(0, 1))
         keeping = tuple(keep)
         kept = [f"--exclude=/{_literal(one)}" for one in keeping]
@@ -122,19 +122,15 @@ class Workspaces:
     def _git_dir(self, git_dir: Path, commit: str, branch: str | None) -> Git:
         """Make the git directory of a workspace, without an index."""
         refs = {**self._shared_refs(), **({branch_ref(branch): commit} if branch else {})}
-        made = self._bare(git_dir, f"ref: {branch_ref(branch)}" if branch else commit, self.borrowed, refs)
-        for name, data in excluded(self._repo).items():
-            (git_dir / "info" / name).write_bytes(data)
+        made = self._bare(
+            self._repo.user, git_dir, f"ref: {branch_ref(branch)}" if branch else commit, self.borrowed, refs
+        )
         if self._target:
             head = git_dir / remote_ref("HEAD")
             head.parent.mkdir(parents=True)
             head.write_text(f"ref: {remote_ref(self._target)}\n")
         if self._repo.is_shallow():
             shutil.copyfile(self._repo.common_dir / "shallow", git_dir / "shallow")
-        if self._is_sparse:
-            shutil.copyfile(self._repo.git_dir / "info/sparse-checkout", git_dir / "info/sparse-checkout")
-            with (git_dir / "config").open("a") as file:
-                file.write("[core]\n\tsparseCheckout = true\n\tsparseCheckoutCone = false\n")
         return made
 
     def _submodule(self, git_dir: Path, commit: str, objects: Path) -> Git:
@@ -143,24 +139,19 @@ class Workspaces:
         with self._lock:
             assert self._borrowed is not None
             self._borrowed[link] = objects
-        return self._bare(git_dir, commit, (link,), {})
+        return self._bare(replace(self._repo.user, sparse=None), git_dir, commit, (link,), {})
 
-    def _bare(self, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
+    def _bare(self, user: UserGit, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
         for name in ("objects/info", "objects/pack", HEADS, TAGS, "info", "hooks"):
             (git_dir / name).mkdir(parents=True)
         (git_dir / "HEAD").write_text(f"{head}\n")
-        (git_dir / "config").write_text(config_text(self._repo) + IDENTITY, "utf-8", ERRORS)
-        (git_dir / "objects/info/alternates").write_text("".join(f"{_alternate(link)}\n" for link in borrowed))
+        furnish(user, git_dir)
+        with (git_dir / "config").open("a") as file:
+            file.write(IDENTITY)
+        (git_dir / "objects/info/alternates").write_bytes(alternates_text([*borrowed]))
         packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
         (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", ERRORS)
         return Git(git_dir, marker=self._repo.refs.marker)
-
-    @cached_property
-    def _is_sparse(self) -> bool:
-        """Whether the user's checkout holds a part of the files."""
-        asked = ("config", "--type=bool", "--get", "core.sparseCheckout")
-        patterns = self._repo.git_dir / "info/sparse-checkout"
-        return patterns.is_file() and self._repo.refs.status_of(*asked).stdout == b"true\n"
 
     def _shared_refs(self) -> dict[str, str]:
         """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""
@@ -180,22 +171,6 @@ class Workspaces:
             draft.symlink_to(folder)
             draft.rename(link)
         return link
-
-
-def _alternate(path: Path) -> str:
-    """A line of `objects/info/alternates`, in quotes where git would read it otherwise (git's alternate-object docs)."""
-    text = os.fspath(path)
-    if not text.startswith(('"', "#")) and text.isprintable():
-        return text
-    return (
-        '"'
-        + "".join(letter if letter.isprintable() and letter not in '"\\' else _octal(letter) for letter in text)
-        + '"'
-    )
-
-
-def _octal(letter: str) -> str:
-    return "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
 
 
 def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:
