@@ -14,6 +14,7 @@ from branchline.core.events import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.sandbox.bubblewrap import Access, Entered
+from branchline.sandbox.mounts import own
 from branchline.sandbox.probe import nests
 
 NAMED = 3  # refused hosts in a sentence
@@ -44,7 +45,8 @@ def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, 
 @contextmanager
 def commands_in_sandbox(run: Run, tree: Path, *read: Path) -> Iterator[Entered]:
     """The sandbox for gates and set-up: they may write the checkout that they work in, and read the user's caches."""
-    with run.sandbox.entered(Access(write=(tree,), read=read, keep=(tree / ".git",), caches=True)) as entered:
+    mounts = (*own("write", tree), *own("read", *read, tree / ".git"))
+    with run.sandbox.entered(Access(mounts=mounts, caches=True)) as entered:
         yield entered
 
 

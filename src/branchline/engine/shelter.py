@@ -16,7 +16,8 @@ def shelter(repo: Repo, settings: Settings, home: Path) -> Sandbox:
     return climb(
         settings.sandbox,
         os.environ,
-        runs=(repo.root / RUNS).resolve(),
+        root=repo.root,
+        covered=((repo.root / RUNS).resolve(),),
         show=(repo.root, repo.common_dir),
         floor=0 if held_by("namespace") == "group" else 1,
     )
