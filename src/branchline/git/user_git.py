@@ -1,6 +1,7 @@
 """What the user's git is set to, for repositories of ours that must store content as the user's does."""
 
 import os
+from ast import literal_eval
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,5 +32,15 @@ def object_folders(repo: Repo) -> list[Path]:
         found.append(folder)
         with suppress(OSError):
             lines = (folder / "info" / "alternates").read_bytes().split(b"\n")
-            waiting += [folder / os.fsdecode(line) for line in lines if line and not line.startswith(b"#")]
+            waiting += [folder / os.fsdecode(_unquoted(line)) for line in lines if line and not line.startswith(b"#")]
     return found
+
+
+def _unquoted(line: bytes) -> bytes:
+    """A path of an alternates line, which may stand in quotes: git's escapes are among Python's."""
+    if not line.startswith(b'"'):
+        return line
+    try:
+        return str(literal_eval(line.decode("latin-1"))).encode("latin-1")
+    except (SyntaxError, ValueError):
+        return line
