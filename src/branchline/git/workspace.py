@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from branchline.git.command import EMAIL, NAME, Git
-from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in
+from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in, unlock
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.user_git import config_text, excluded, object_folders
@@ -89,6 +89,7 @@ class Workspaces:
         Untracked files go, except ignored ones and the paths in `keep`. The caller has saved what is in the workspace.
         """
         path = self.add(path, head, branch)
+        unlock(path)
         fresh = path.with_name(f"{DRAFT}{path.name}")
         delete_tree(fresh)
         git = self._git_dir(fresh, head, branch).at(path)
