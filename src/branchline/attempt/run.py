@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from branchline.agents.base import Agent
-from branchline.attempt.guarding import Guard
 from branchline.attempt.secret_scan import Screening
 from branchline.config.settings import Settings
 from branchline.core.budget import Purse
@@ -20,10 +19,11 @@ from branchline.core.refs import Refs
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import TERMINAL, State
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import WorkArea
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
@@ -36,13 +36,13 @@ class Run:
     """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached).
 
     `inspect` looks for secrets in what is to become an object of the repository; `secrets`: those that no text may hold.
-    `guard` watches over the git directory.
     `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
     """
 
     paths: RunPaths
     repo: Repo
-    worktrees: Worktrees
+    work: WorkArea
+    workspaces: Workspaces
     settings: Settings
     gates: tuple[Gate, ...]
     accepted: Plan | None
@@ -56,7 +56,6 @@ class Run:
     sandbox: Sandbox = OPEN
     inspect: Screening | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets({}))
-    guard: Guard | None = None
 
     @property
     def run_id(self) -> str:
@@ -102,9 +101,13 @@ class Run:
         """One of the run's own refs."""
         return self.refs.folder + name
 
-    def worktree(self, workstream: str) -> Path:
+    def workspace(self, workstream: str) -> Path:
         """Where a workstream's agent works."""
-        return self.paths.worktrees / workstream
+        return self.work.workspaces / workstream
+
+    def place(self, path: Path) -> Path:
+        """Where the commands that run in a workspace see it: in the sandbox it stands where the checkout stands."""
+        return self.repo.root if self.sandbox.on else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,11 @@ def tag_ref(name: str) -> str:
     return TAGS + name
 
 
+def remote_ref(name: str) -> str:
+    """`refs/remotes/origin/main` of `main`: what a clone knows of the branch elsewhere."""
+    return f"refs/remotes/origin/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Refs:
     """The names of one run. What returns a full name says so; a branch or a tag is named as people name it.

@@ -18,6 +18,7 @@ from branchline.errors import GitError
 from branchline.git.command import Git, discover, words
 from branchline.git.objects import Change, fields
 from branchline.git.repo import Repo
+from branchline.process.temporary import temporary_folder
 
 LOCK_SECONDS = 3.0
 _UNFILTERED = ("unspecified", "unset")
@@ -42,7 +43,7 @@ def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
     git_dir = _git_dir_of(repo, work_tree)
     if not (git_dir / "index").exists():
         return True
-    with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
+    with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
         git = repo.content.at(work_tree, Path(folder) / "index")
         shutil.copy2(git_dir / "index", Path(folder) / "index")
         git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))

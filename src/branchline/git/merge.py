@@ -13,7 +13,7 @@ from branchline.errors import GitError
 from branchline.git.command import words
 from branchline.git.json_merge import Clash, merge_texts
 from branchline.git.objects import ObjectStore, fields
-from branchline.git.repo import Repo
+from branchline.process.temporary import temporary_folder
 
 Strategy = Literal["union", "json"]
 StrategyOf = Callable[[str], Strategy | None]
@@ -60,7 +60,7 @@ class _Conflict:
 
 
 def merge_trees(  # noqa: PLR0913 - keyword-only data
-    repo: Repo,
+    store: ObjectStore,
     ours: str,
     theirs: str,
     strategy_of: StrategyOf,
@@ -75,20 +75,20 @@ def merge_trees(  # noqa: PLR0913 - keyword-only data
     `.gitattributes` count, as git means them (gitattributes(5), "merge"), but where a path has a strategy; without
     `union` only those that forbid a merge by lines. Commits without a common ancestor raise GitError.
     """
-    drivers = _drivers(repo, declared, ours, theirs) if declared else {}
+    drivers = _drivers(store, declared, ours, theirs) if declared else {}
     heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in _BUILT_IN}
     if not union:
         heeded = {path: driver for path, driver in heeded.items() if driver != "union"}
-    sides = _compared_with(repo, base, ours, theirs) if base else (ours, theirs)
-    tree, conflicts, by_lines = _merge(repo, *sides, heeded)
+    sides = _compared_with(store, base, ours, theirs) if base else (ours, theirs)
+    tree, conflicts, by_lines = _merge(store, *sides, heeded)
     strange = tuple((path, drivers[path]) for path in by_lines if drivers.get(path, "-") not in _BUILT_IN)
     settled: dict[str, tuple[str, str] | None] = {}
     for path, conflict in conflicts.items():
         strategy = strategy_of(path)
-        data = _settle(repo, conflict, strategy) if strategy is not None and conflict.mode else None
+        data = _settle(store, conflict, strategy) if strategy is not None and conflict.mode else None
         if data is not None and conflict.mode:
-            settled[path] = (conflict.mode, repo.write_blob(data))
-    final = repo.edit_tree(tree, settled) if settled else tree
+            settled[path] = (conflict.mode, store.write_blob(data))
+    final = store.edit_tree(tree, settled) if settled else tree
     left = tuple(path for path in conflicts if path not in settled)
     return Conflicted(final, left) if left else Merged(final, tuple(settled), strange)
 
@@ -114,18 +114,15 @@ def forecast(
     return found
 
 
-def _drivers(repo: Repo, declared: str, ours: str, theirs: str) -> dict[str, str]:
+def _drivers(store: ObjectStore, declared: str, ours: str, theirs: str) -> dict[str, str]:
     """{path: how it is to be merged} of what differs and has a word on it in `.gitattributes`; `-`: not by lines."""
-    asked = "".join(f"{change.path}\0" for change in repo.changes(ours, theirs))
+    asked = "".join(f"{change.path}\0" for change in store.changes(ours, theirs))
     if not asked:
         return {}
-    with TemporaryDirectory(prefix="branchline-index-") as folder:
-        index = Path(folder) / "index"
-        repo.content.at(index=index).call("read-tree", repo.tree_of(declared))
-        # The user's git, because `info/attributes` counts too; nothing that it is asked starts a driver.
-        answers = repo.refs.at(index=index).call(
-            "check-attr", "--cached", "-z", "--stdin", "merge", stdin=os.fsencode(asked)
-        )
+    with TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
+        git = store.content.at(index=Path(folder) / "index")
+        git.call("read-tree", store.tree_of(declared))
+        answers = git.call("check-attr", "--cached", "-z", "--stdin", "merge", stdin=os.fsencode(asked))
     rows = fields(answers)
     said = {path: value for path, _, value in zip(rows, rows, rows, strict=True)}
     return {
@@ -149,7 +146,7 @@ def _merge(
     store: ObjectStore, ours: str, theirs: str, drivers: Mapping[str, str]
 ) -> tuple[str, dict[str, _Conflict], list[str]]:
     """Return the merged tree, what conflicts, by path, and the paths whose content git had to merge."""
-    with TemporaryDirectory(prefix="branchline-merge-") as folder:
+    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
         attributes = Path(folder) / "attributes"
         attributes.write_bytes(b"".join(_line(path, driver) for path, driver in drivers.items()))
         setting = ("-c", f"core.attributesFile={attributes}")
@@ -191,7 +188,7 @@ def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> byte
 
 
 def _union(store: ObjectStore, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    with TemporaryDirectory(prefix="branchline-merge-") as folder:
+    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
         files = [Path(folder) / name for name in ("ours", "base", "theirs")]
         for file, data in zip(files, (ours, base, theirs), strict=True):
             file.write_bytes(data)

@@ -8,7 +8,7 @@ from branchline.attempt.approval import needed_by_merge, refuse_rejected, requir
 from branchline.attempt.gate_run import check_commit
 from branchline.attempt.integration import Integration, prove, queue_of
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import remove_worktree
+from branchline.attempt.saved import remove_workspace
 from branchline.core.events import ShipComplete, WorktreeSaved
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import branch_ref, tag_ref
@@ -46,7 +46,7 @@ def run(ctx: StepContext) -> Result:
 def _saved_worktrees(run: Run, task_id: str) -> list[WorktreeSaved]:
     """What became of each worktree; several at once, because saving is git's work. One that cannot be saved stays."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        found = pool.map(lambda name: remove_worktree(run, name, task_id), run.plan.ids)
+        found = pool.map(lambda name: remove_workspace(run, name, task_id), run.plan.ids)
         return [fact for fact in found if fact is not None]
 
 

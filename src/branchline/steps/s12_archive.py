@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import save_worktree, told
+from branchline.attempt.saved import save_workspace, told
 from branchline.core.events import WorktreeSaved
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
+from branchline.git.folders import is_folder
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
@@ -38,10 +39,10 @@ def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
     """Save what stands, so that every attempt has a ref, also one whose end nobody saw."""
     run, facts = ctx.run, list[WorktreeSaved]()
     for name in run.accepted.ids if run.accepted else ():
-        if not (run.worktrees.knows(run.worktree(name)) and run.worktree(name).is_dir()):
+        if not is_folder(run.workspace(name)):
             continue
         try:
-            saved = save_worktree(run, name, clear=False)
+            saved = save_workspace(run, name, clear=False)
         except (BranchlineError, OSError) as error:
             facts.append(WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error)))
             continue

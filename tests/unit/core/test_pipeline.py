@@ -19,7 +19,7 @@ from branchline.core.events import (
     RunResumed,
     Transition,
 )
-from branchline.core.graph import topo_sort
+from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan
 from branchline.core.outcome import run_status
 from branchline.core.pipeline import (
@@ -106,7 +106,7 @@ def test_n_workstreams_make_5n_and_8_tasks_and_merge_in_an_order_of_their_own(
 ) -> None:
     tasks = task_graph(made)
     assert len(tasks) == 5 * len(made.workstreams) + 8
-    assert len(topo_sort(tasks)) == len(tasks)
+    assert len(order_ids(tasks)) == len(tasks)
     order = merge_order(made)
     shuffled = plan(*chance.sample(made.workstreams, len(made.workstreams)))
     assert merge_order(shuffled) == order
@@ -120,7 +120,7 @@ def test_merge_order_is_priority_then_id() -> None:
 
 def until(state: RunState, last: str, **fields: Any) -> RunState:
     """The state once `last` has failed and everything before it is completed."""
-    for name in topo_sort([record.task for record in state.records.values()]):
+    for name in order_ids([record.task for record in state.records.values()]):
         record = state.records[name]
         if record.ended:
             continue

@@ -15,10 +15,6 @@ from branchline.core.refs import Obstacle, Refs, branch_ref, in_the_way, needed,
 from support import Project
 
 SRC = Path(branchline.__file__).parent
-GONE_WITH_THE_GUARD = {
-    "attempt/guarding.py", "attempt/own_objects.py", "engine/healing.py", "git/fingerprint.py", "git/healing.py",
-    "git/locks.py", "git/registration.py", "git/worktree.py",
-}  # fmt: skip
 OTHERS = {
     "git/command.py": "the HEAD of a repository of ours, which names no branch",
     "sandbox/probe.py": "files of a repository that is made up",
@@ -32,7 +28,7 @@ def test_no_other_module_spells_a_ref() -> None:
     found = {
         f"{name}:{line}"
         for path in SRC.rglob("*.py")
-        if (name := path.relative_to(SRC).as_posix()) not in {"core/refs.py", *GONE_WITH_THE_GUARD, *OTHERS}
+        if (name := path.relative_to(SRC).as_posix()) not in {"core/refs.py", *OTHERS}
         for line, text in _literals(path)
         if re.search(r"refs/(heads|tags|remotes|branchline)|^(feature|integration|release)/", text)
     }

@@ -195,7 +195,7 @@ def test_attributes_of_the_repository_count_and_those_of_a_batch_do_not(box: San
         for who in ("a", "b")
     )
     (box.root / ".git" / "info" / "attributes").write_text("C.md merge=union\n")
-    left = merge_trees(repo, ours, theirs, lambda _: None, declared=base)
+    left = merge_trees(Repo.open(box.root), ours, theirs, lambda _: None, declared=base)
     assert isinstance(left, Conflicted)
     assert left.paths == ("x.lock",)
 
