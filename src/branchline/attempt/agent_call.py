@@ -169,9 +169,8 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
                 cut=meter.cut if meter else lambda: None,
                 confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, room)),
             )
-            result = _by_meter(result, request, meter) if meter else result
             told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
-            result = with_refused(result, told.refused)
+            result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
     except InvalidInput:  # it was not run
         raise
     except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
