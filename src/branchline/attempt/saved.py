@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from branchline.attempt.run import Run
-from branchline.core.events import WorktreeSaved
+from branchline.core.facts import WorktreeSaved
 from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save

@@ -1,4 +1,15 @@
-"""Every state a task can be in, and every move between them. Everything about moving lives here."""
+"""Every state a task can be in, and every move between them.
+
+The table is all that a task may do. What the engine does next depends on four more things, which a `TaskRecord` holds and
+`RunState` derives from the events, because they are about a task's place among the others and not about its own moves:
+
+- `ended`: nothing follows by itself. The terminal states have ended. FAILED has not, until `gave_up` makes it final or
+  a new round takes its place: before that it is about to become PENDING (a retry).
+- `waiting`: how many of its dependencies have not ended. PENDING with 0 is ready to start, or doomed.
+- `doomed`: why a PENDING task will never start: a dependency ended in a state that its `trigger` does not take. It is
+  about to become SKIPPED or CANCELLED.
+- `lost`: RUNNING, but the coordinator that drove the attempt is gone (`attempt_interrupted`), until `attempt_resumed`.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from branchline.attempt.run import Run
 from branchline.attempt.saved import keep_own_repository, remove_worktree
-from branchline.core.events import AnyEvent, Healed, WorktreeSaved, WorktreesReady
+from branchline.core.events import AnyEvent, Healed
+from branchline.core.facts import WorktreeSaved, WorktreesReady
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.saved import save_worktree, told
-from branchline.core.events import WorktreeSaved
+from branchline.core.facts import WorktreeSaved
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
 from branchline.views.report import report
