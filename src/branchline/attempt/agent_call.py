@@ -18,7 +18,7 @@ from branchline.attempt.manifest import Chosen
 from branchline.attempt.run import StepContext
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled, OwnSandbox
+from branchline.core.facts import AgentCalled, OwnSandbox
 from branchline.core.model.agent import (
     PERMANENT,
     TRANSIENT,
@@ -84,8 +84,8 @@ class Called:
         return self.facts[-1].agent
 
     @property
-    def usage(self) -> dict[str, Any]:
-        """What the last agent used, as facts hold it."""
+    def usage(self) -> Usage:
+        """What the last agent used."""
         return self.facts[-1].usage
 
 
@@ -229,7 +229,7 @@ class _Telling:
             status=str(result.status),
             error_class=result.error_class,
             message=result.message,
-            usage=msgspec.to_builtins(result.usage),
+            usage=result.usage,
             milliseconds=round((time.monotonic() - self.began) * 1000),
             folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
             workstream=ctx.task.workstream,

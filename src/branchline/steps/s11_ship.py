@@ -9,7 +9,7 @@ from branchline.attempt.gate_run import check_commit
 from branchline.attempt.integration import Integration, prove, queue_of
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.saved import remove_workspace
-from branchline.core.events import ShipComplete, WorktreeSaved
+from branchline.core.facts import ShipComplete, WorktreeSaved
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import branch_ref, tag_ref
 from branchline.core.result import Failure, Result, StepFailed, Success
