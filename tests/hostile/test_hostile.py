@@ -30,7 +30,8 @@ def everything(root: Path) -> dict[str, tuple[int, bytes]]:
     ours, found = {"objects", "refs", "logs", "branchline"}, {}
     for path in sorted((root / ".git").rglob("*")):
         part = path.relative_to(root / ".git").parts[0]
-        if (part in ours and "info" not in path.parts) or (path.is_dir() and not path.is_symlink()):
+        alternates = path == root / ".git/objects/info/alternates"
+        if (part in ours and not alternates) or (path.is_dir() and not path.is_symlink()):
             continue
         content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
         found[str(path)] = (stat.S_IFMT(path.lstat().st_mode), hashlib.sha256(content).digest())

@@ -23,9 +23,9 @@ def area(common: Path, *outside: Path, **environ: str) -> WorkArea:
 def test_names_are_short_enough_for_a_socket(common: Path) -> None:
     found = area(common, **{VARIABLE: str(common.parent.parent)})
     temporary = found.room("task_012_execute_a-long-name-of-a-workstream_r12", 10) / "tmp"
-    below_home = f"/home/a-long-name/.local/state/branchline/{temporary.relative_to(common.parent.parent)}"
-    assert len(below_home) + len("/agent-1234.sock") < 108
-    assert found.home.name.startswith("my-project-x-")
+    below_home = f"/home/a-name/.local/state/branchline/{temporary.relative_to(common.parent.parent)}"
+    assert len(below_home) + len("/pymp-12345678/listener-12345678") < 108
+    assert found.home.name.startswith("my-proje-")
     assert found.folder.parent == found.home
 
 
