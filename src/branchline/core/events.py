@@ -276,13 +276,14 @@ class MergeQueue(Event, frozen=True, tag="merge_queue", kw_only=True):
 
 
 class IntegrationComplete(Event, frozen=True, tag="integration_complete", kw_only=True):
-    """The integration branch holds the merge result, which passed."""
+    """The integration branch holds the merge result, which passed. `warnings`: what is worth a word of the merge."""
 
     task_id: str
     branch: str
     commit: str
     merged: tuple[str, ...]
     dropped: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 class PrOpened(Event, frozen=True, tag="pr_opened", kw_only=True):
@@ -303,12 +304,16 @@ class CiStatus(Event, frozen=True, tag="ci_status", kw_only=True):
 
 
 class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
-    """The change is where it should be; `target` is empty where only the integration branch was asked for."""
+    """The change is where it should be; `target` is empty where only the integration branch was asked for.
+
+    `warnings`: what could not be done once the target had moved, and what is worth a word of how it was merged.
+    """
 
     task_id: str
     target: str
     commit: str
     tag: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class RunEnded(Event, frozen=True, tag="run_end", kw_only=True):
