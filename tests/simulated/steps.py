@@ -12,8 +12,8 @@ from branchline.attempt.approval import require_approved
 from branchline.attempt.run import latest_records
 from branchline.attempt.scope import conflict_of, starting_tree
 from branchline.core.budget import Purse
-from branchline.core.decisions import ApprovalNeeded
-from branchline.core.events import (
+from branchline.core.facts import (
+    ApprovalNeeded,
     Codegate,
     ExecuteWsComplete,
     MergeQueue,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from branchline.attempt.run import Run, StepContext
-from branchline.core.events import WsCheckpoint
+from branchline.core.facts import WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches

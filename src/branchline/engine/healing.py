@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from branchline.attempt.run import Run
 from branchline.attempt.saved import told
-from branchline.core.events import AnyEvent, Healed, WorktreeSaved
+from branchline.core.events import AnyEvent, Healed
+from branchline.core.facts import WorktreeSaved
 from branchline.core.refs import HEADS, branch_ref, is_branch
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced

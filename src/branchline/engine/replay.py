@@ -13,14 +13,12 @@ from typing import Any
 import msgspec
 
 from branchline.attempt.review import GATE as REVIEW
-from branchline.core.events import (
-    AnyEvent,
+from branchline.core.events import AnyEvent, RunStarted, Transition
+from branchline.core.facts import (
     CiStatus,
     Codegate,
     IntegrationComplete,
     MergeQueue,
-    RunStarted,
-    Transition,
     ValidateWsFail,
     ValidateWsPass,
     WsCheckpoint,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from branchline.attempt.integration import stands_on
-from branchline.core.decisions import RolledBack
-from branchline.core.events import IntentReceived, ShipComplete
+from branchline.core.events import IntentReceived, RolledBack
+from branchline.core.facts import ShipComplete
 from branchline.core.refs import Refs, branch_ref
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up

@@ -17,7 +17,7 @@ from branchline.attempt.scope import barred, conflict_of, rejected, starting_tre
 from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
-from branchline.core.events import ExecuteWsComplete
+from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, Success
@@ -62,7 +62,7 @@ def run(ctx: StepContext) -> Result:
         reason = f"agent {name}: {result.message or result.status}"
         return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
+    return Success({**outputs, "agent": name, "usage": msgspec.to_builtins(called.usage)}, (fact,))
 
 
 def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:
@@ -124,11 +124,11 @@ def _question(ctx: StepContext) -> Ask:
 def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
     """Whether the agent moved HEAD, and what of its commits could not be kept under a ref: the batch is made of its tree."""
     run, name = ctx.run, ctx.task.workstream
-    tips, not_kept = keep_commits(run, name, head)
-    now = head_of(run.workspace(name))
+    kept = keep_commits(run, name, head)
+    tips, now = kept.tips, head_of(run.workspace(name))
     if now in tips or len(tips) == 1:
         run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
-    return now is not None and now != head, not_kept
+    return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
 def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool) -> AgentResult:

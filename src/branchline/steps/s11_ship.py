@@ -6,7 +6,7 @@ from branchline.attempt.approval import needed_by_merge, refuse_rejected, requir
 from branchline.attempt.gate_run import check_commit
 from branchline.attempt.integration import Integration, merge_queue, prove, queue_of, stands_on
 from branchline.attempt.run import StepContext
-from branchline.core.events import ShipComplete
+from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
 from branchline.core.result import Failure, Result, StepFailed, Success
@@ -37,8 +37,16 @@ def run(ctx: StepContext) -> Result:
         _require_approved(ctx, run.base, result)
         ctx.checkpoint("ship-complete", result.commit)
     outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration}
-    warnings = tuple(result.warnings)
-    fact = ShipComplete(task_id=ctx.task.id, target=target, commit=result.commit, tag=tag, warnings=warnings)
+    fact = ShipComplete(
+        task_id=ctx.task.id,
+        target=target,
+        commit=result.commit,
+        tag=tag,
+        branch=run.integration,
+        merged=tuple(result.merged),
+        dropped=result.dropped,
+        warnings=tuple(result.warnings),
+    )
     return Success(outputs, (fact,))
 
 

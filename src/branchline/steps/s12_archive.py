@@ -8,7 +8,7 @@ from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.saved import remove_workspace, save_workspace, told
-from branchline.core.events import WorktreeSaved
+from branchline.core.facts import WorktreeSaved
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError

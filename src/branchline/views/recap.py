@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from branchline.core.events import IntegrationComplete, ShipComplete, WorktreeSaved
+from branchline.core.facts import IntegrationComplete, ShipComplete, WorktreeSaved
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome
