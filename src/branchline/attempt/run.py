@@ -98,10 +98,6 @@ class Run:
         reading = read(self.paths)
         return reading.records, require(reading, self.paths)
 
-    def ref(self, name: str) -> str:
-        """One of the run's own refs."""
-        return self.refs.folder + name
-
     def workspace(self, workstream: str) -> Path:
         """Where a workstream's agent works."""
         return self.work.workspaces / workstream

@@ -257,7 +257,10 @@ class MergeConflict(Event, frozen=True, tag="merge_conflict", kw_only=True):
 
 
 class IntegrationComplete(Event, frozen=True, tag="integration_complete", kw_only=True):
-    """Step 9: the integration branch holds the merge result, which passed. `approval`: a person has to say yes first."""
+    """Step 9: the integration branch holds the merge result, which passed. `approval`: a person has to say yes first.
+
+    `warnings`: what is worth a word of how it was merged.
+    """
 
     task_id: str
     branch: str
@@ -265,6 +268,7 @@ class IntegrationComplete(Event, frozen=True, tag="integration_complete", kw_onl
     merged: tuple[str, ...]
     dropped: dict[str, str]
     approval: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class PrOpened(Event, frozen=True, tag="pr_opened", kw_only=True):
@@ -290,7 +294,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     """Step 11: the change is where it should be; `target` is empty where only the integration branch was asked for.
 
     `merged` and `dropped` are those of the merge that landed, which is another than that of step 9 where the target had
-    moved. `saved`: the ref of each worktree's last state, by workstream.
+    moved. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge.
     """
 
     task_id: str
@@ -300,7 +304,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     branch: str = ""
     merged: tuple[str, ...] = ()
     dropped: dict[str, str] = {}
-    saved: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class Archived(Event, frozen=True, tag="archived", kw_only=True):

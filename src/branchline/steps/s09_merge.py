@@ -43,6 +43,7 @@ def run(ctx: StepContext) -> Result:
         commit=result.commit,
         merged=tuple(result.merged),
         dropped=result.dropped,
+        warnings=tuple(result.warnings),
     )
     outputs = {**result.outputs(), "branch": run.integration}
     return Success({**outputs, "approval": True}, (fact, need)) if need else Success(outputs, (fact,))

@@ -126,14 +126,18 @@ def _queue(event: f.MergeQueue) -> str:
 
 def _integration(event: f.IntegrationComplete) -> str:
     merged = ", ".join(event.merged) or "nothing"
-    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}"
+    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}" + _warned(event)
 
 
 def _ship(event: f.ShipComplete) -> str:
     tag = f", tag {event.tag}" if event.tag else ""
     if not event.target:
         return f"left {event.commit[:SHORT]} on its integration branch{tag}"
-    return f"shipped {event.commit[:SHORT]} to {event.target}{tag}"
+    return f"shipped {event.commit[:SHORT]} to {event.target}{tag}" + _warned(event)
+
+
+def _warned(event: f.IntegrationComplete | f.ShipComplete) -> str:
+    return "".join(f"; warning: {text}" for text in event.warnings)
 
 
 def _left_out(reasons: dict[str, str]) -> str:
