@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from branchline.agents.base import Agent
 from branchline.core.model.agent import AgentRequest
 from branchline.sandbox.bubblewrap import Access
+from branchline.sandbox.mounts import own
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PORTS = {"https": 443, "http": 80}
@@ -36,9 +37,11 @@ def access(agent: Agent, request: AgentRequest, environ: Mapping[str, str], *, m
     host, port = _address(request.endpoint or agent.spec.base_url or agent.provider)
     local = host in LOOPBACK
     return Access(
-        write=(folder,) if request.mode == "read" else (worktree, folder),
-        read=(worktree,) if request.mode == "read" else (),
-        keep=(worktree / ".git",),
+        mounts=(
+            *own("read" if request.mode == "read" else "write", worktree),
+            *own("write", folder),
+            *own("read", worktree / ".git"),
+        ),
         logins=_logins(agent, environ) if agent.spec.home == "user" else {},
         hosts=((host, port),) if host and not local else (),
         ports=(port,) if local else (),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from branchline.agents.base import Agent
-from branchline.attempt.guarding import Guard
 from branchline.attempt.secret_scan import Screening
 from branchline.config.settings import Settings
 from branchline.core.budget import Purse
@@ -16,13 +15,15 @@ from branchline.core.events import AgentCalled, WorktreeSaved
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import TERMINAL, State
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import WorkArea
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
@@ -35,13 +36,13 @@ class Run:
     """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached).
 
     `inspect` looks for secrets in what is to become an object of the repository; `secrets`: those that no text may hold.
-    `guard` watches over the git directory.
     `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
     """
 
     paths: RunPaths
     repo: Repo
-    worktrees: Worktrees
+    work: WorkArea
+    workspaces: Workspaces
     settings: Settings
     gates: tuple[Gate, ...]
     accepted: Plan | None
@@ -55,7 +56,6 @@ class Run:
     sandbox: Sandbox = OPEN
     inspect: Screening | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets({}))
-    guard: Guard | None = None
 
     @property
     def run_id(self) -> str:
@@ -73,19 +73,24 @@ class Run:
         """Unix seconds that every commit of the run bears, so that its ids can be made again."""
         return self.started_at // 1000
 
+    @property
+    def refs(self) -> Refs:
+        """The names of the run's refs."""
+        return Refs(self.run_id)
+
     def branch(self, workstream: str) -> str:
         """A workstream's branch."""
-        return f"feature/{workstream}-{self.run_id}"
+        return self.refs.feature(workstream)
 
     @property
     def integration(self) -> str:
         """The integration branch."""
-        return f"integration/{self.run_id}"
+        return self.refs.integration
 
     @property
     def tag(self) -> str:
         """The tag that `ship.tag` asks for; empty for none."""
-        return self.settings.ship.tag.replace("{run_id}", self.run_id)
+        return self.refs.tag(self.settings.ship.tag)
 
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""
@@ -94,11 +99,15 @@ class Run:
 
     def ref(self, name: str) -> str:
         """One of the run's own refs."""
-        return f"refs/branchline/{self.run_id}/{name}"
+        return self.refs.folder + name
 
-    def worktree(self, workstream: str) -> Path:
+    def workspace(self, workstream: str) -> Path:
         """Where a workstream's agent works."""
-        return self.paths.worktrees / workstream
+        return self.work.workspaces / workstream
+
+    def place(self, path: Path) -> Path:
+        """Where the commands that run in a workspace see it: in the sandbox it stands where the checkout stands."""
+        return self.repo.root if self.sandbox.on else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +165,7 @@ class StepContext:
         run = self.run
         message = f"checkpoint({name}): {run.run_id}\n"
         made = run.repo.commit(run.repo.tree_of(commit), [commit], message, run.commit_time)
-        run.repo.put_ref(run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
+        run.repo.put_ref(run.refs.checkpoint(name, workstream), made)
         return made
 
 

@@ -1,10 +1,8 @@
 """The run's sandbox around what a step starts: an agent, the gates of a checkout, a set-up command."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -16,6 +14,7 @@ from branchline.core.events import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.sandbox.bubblewrap import Access, Entered
+from branchline.sandbox.mounts import own
 from branchline.sandbox.probe import nests
 
 NAMED = 3  # refused hosts in a sentence
@@ -31,7 +30,7 @@ class Shut:
 
 
 @contextmanager
-def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, *, metered: bool) -> Iterator[Shut]:
+def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
     """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)
@@ -43,20 +42,11 @@ def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, *, metered: 
         yield Shut(request, entered, own)
 
 
-def cleared(top: Path, folder: Path) -> None:
-    """Make sure that a further agent's folder, below `top`, holds nothing that the agents before it could have put there."""
-    steps = [*reversed(folder.relative_to(top).parents), folder.relative_to(top)]
-    for place in (top / step for step in steps[1:]):
-        if place.is_symlink() or (place == folder and place.exists()):
-            planted = (place.with_name(f"{place.name}.planted-{number}") for number in count(1))
-            place.rename(next(path for path in planted if not os.path.lexists(path)))
-            return
-
-
 @contextmanager
 def commands_in_sandbox(run: Run, tree: Path, *read: Path) -> Iterator[Entered]:
     """The sandbox for gates and set-up: they may write the checkout that they work in, and read the user's caches."""
-    with run.sandbox.entered(Access(write=(tree,), read=read, keep=(tree / ".git",), caches=True)) as entered:
+    mounts = (*own("write", tree), *own("read", *read, tree / ".git"))
+    with run.sandbox.entered(Access(mounts=mounts, caches=True)) as entered:
         yield entered
 
 

@@ -194,8 +194,7 @@ class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
 class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=True):
     """An agent ended; `tree` is what it left, `files` what differs from the base. For the rest see AgentCalled.
 
-    `git_before`, `git_after`: fingerprints of the git directory's configuration, hooks and refs; `git_changes`: what
-    changed there meanwhile, whoever did it. `taken_out`: objects with secrets that its own git had made.
+    `commits_left_out`: why commits of its own are not in the repository.
     """
 
     task_id: str
@@ -207,10 +206,7 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     usage: dict[str, Any] = {}
     context_files: int = 0
     context_tokens: int = 0
-    git_before: str = ""
-    git_after: str = ""
-    git_changes: tuple[str, ...] = ()
-    taken_out: tuple[str, ...] = ()
+    commits_left_out: tuple[str, ...] = ()
 
 
 class Codegate(Event, frozen=True, tag="codegate", kw_only=True):

@@ -97,7 +97,7 @@ def resume(
 def verify(run_dir: Path | str) -> Verification:
     """Check a run's ledger: hash chain, order, high-water mark, legal moves. `run_dir` is `<root>/.runs/<run_id>`."""
     folder = Path(run_dir).resolve()
-    paths = RunPaths(folder.parent.parent, folder.name)
+    paths = RunPaths(folder.parent, folder.name, folder.parent)
     reading = read(paths)
     fault = reading.fault
     if fault is None and reading.records:

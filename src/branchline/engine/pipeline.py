@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from branchline.attempt.agent_call import bring_home
 from branchline.attempt.run import Run, StepContext, latest_records
 from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
@@ -21,8 +22,9 @@ from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.planning import scopeless
+from branchline.core.refs import branch_ref
 from branchline.core.result import Result
-from branchline.core.rounds import new_round, reopen_round, retry_round
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
@@ -31,7 +33,7 @@ from branchline.engine.drivers.local import LocalDriver
 from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
-from branchline.engine.opening import accepted_plan, mark, open_run, vouch
+from branchline.engine.opening import accepted_plan, area, mark, open_run, vouch
 from branchline.engine.performing import performed
 from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, taken_by, versions
 from branchline.engine.shelter import shelter
@@ -41,6 +43,7 @@ from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import claim, tidy, work_area
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import Sandbox
 
@@ -81,7 +84,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
-    sandbox = shelter(repo, settings)
+    work = work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
+    sandbox = shelter(repo, settings, work.home)
     given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
     with day_limited(paths, settings.budget, now) as budget:
         started = RunStarted(
@@ -99,9 +103,11 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
                 **given,
                 "settings": msgspec.to_builtins(settings),
                 "settings_digest": digest(settings),
+                "work": str(work.folder),
                 "sandbox": msgspec.to_builtins(sandbox.fact),
             },
         )
+        claim(work, paths.run_dir)
         held = begin(paths, started)
     return paths, _drive(held, session, sandbox)
 
@@ -188,7 +194,10 @@ def _sheltered(held: Held) -> tuple[Held, Sandbox]:
     """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
     with _released_on_error(held):
         settings = msgspec.convert(held.state.pins["settings"], Settings)
-        sandbox = shelter(Repo.open(held.ledger.paths.root), settings)
+        repo = Repo.open(held.ledger.paths.root)
+        work = area(repo, held.ledger.paths, held.state)
+        claim(work, held.ledger.paths.run_dir)
+        sandbox = shelter(repo, settings, work.home)
     resumed = msgspec.structs.replace(held.resumed[-1], sandbox=sandbox.fact)
     return replace(held, resumed=(*held.resumed[:-1], resumed)), sandbox
 
@@ -222,7 +231,8 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
         def work(kill: KillSwitch) -> Result:
-            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # a lost coordinator could not
+            bring_home(run.work.room(task.id, attempt), run.paths.attempt(task.id, attempt))  # a lost coordinator's
+            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # which could not
             run.paths.set_aside(task.id, attempt)
             ctx = StepContext(
                 run=known,
@@ -246,7 +256,7 @@ def pinned(repo: Repo, request: Request) -> tuple[str, str]:
     name = request.base or request.settings.base or repo.head_branch()
     if name is None:
         raise InvalidInput(f"HEAD of {repo.root} is detached: there is no branch to build on", hint="--base BRANCH")
-    if commit := repo.resolve(f"refs/heads/{name}"):
+    if commit := repo.resolve(branch_ref(name)):
         return commit, name
     commit = repo.resolve(name)
     if commit is None:
@@ -298,23 +308,11 @@ def _drive(
         reopen(coordinator)
         if held.resumed and not held.state.plan_waits:
             coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-            _redo_lost_worktrees(run, coordinator)
-        return coordinator.run()
+        ended = coordinator.run()
+        tidy(run.work)
+        return ended
     finally:
         held.release()
-
-
-def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
-    """Shipping and `gc` remove worktrees; those in which an agent may have to work again are made again."""
-    state = coordinator.state
-    waiting = [record.task for record in state.current().values() if record.state == State.PENDING]
-    wanted = {task.workstream for task in waiting if task.step in {"execute", "code_gate"}}
-    if run.settings.merge.on_conflict == "repair" and any(task.step == "merge" for task in waiting):
-        wanted = {record.task.workstream for record in state.current().values() if record.task.step == "worktrees"}
-    made = [record for name in sorted(wanted) if (record := state.find("worktrees", name))]
-    lost = [r for r in made if r.state == State.COMPLETED and not run.worktree(r.task.workstream).is_dir()]
-    if lost:
-        coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
 
 
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:

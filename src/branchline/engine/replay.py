@@ -34,11 +34,14 @@ from branchline.engine.opening import open_run
 from branchline.engine.pipeline import step_jobs
 from branchline.errors import GitError, InvalidInput
 from branchline.git.borrowing import borrow, require_whole
+from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
-from branchline.git.worktree import delete_tree
+from branchline.git.workspace import Workspaces
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
+from branchline.process.temporary import temporary_folder
 
 GATED = frozenset({"code_gate", "validate", "pr_ci"})
 AGAIN = GATED | {"consume", "merge_prep", "merge"}
@@ -94,7 +97,7 @@ def replayed(
         raise InvalidInput(f"run {paths.run_id} is a plain graph: nothing of it can be done again")
     repo = Repo.open(paths.root)
     require_whole(repo, _needed(records, str(first.pins["base"])))
-    folder = Path(tempfile.mkdtemp(prefix="branchline-replay-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="branchline-replay-", dir=temporary_folder())).resolve()
     try:
         borrow(repo, folder, str(first.pins["base"]))
         yield from _Again(paths, RunPaths(folder, paths.run_id), records, gates=gates, say=say).all(repo)
@@ -125,9 +128,14 @@ class _Again:
         state, begun = RunState(), dict[str, _Begun]()
         state.apply(self._records[0].event)
         run = open_run(self._here, state)
+        work = WorkArea(self._here.root / "work", self._here.root / "work/run")
+        workspaces = Workspaces(run.repo, work.home, base=run.base, target=run.target)
         run.repo.root = repo.root  # set-up copies files of the user's checkout
         settings = msgspec.structs.replace(run.settings, review=msgspec.structs.replace(run.settings.review, agent=""))
-        jobs = step_jobs(replace(run, settings=settings, gates=run.gates if self._gates else ()), lambda *_: None)
+        jobs = step_jobs(
+            replace(run, work=work, workspaces=workspaces, settings=settings, gates=run.gates if self._gates else ()),
+            lambda *_: None,
+        )
         for number, record in enumerate(self._records[1:], start=2):
             event = record.event
             state.apply(event)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from branchline.core.decisions import RolledBack
 from branchline.core.events import IntentReceived, ShipComplete
+from branchline.core.refs import Refs, branch_ref
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up
 from branchline.errors import GitError, InvalidInput
@@ -31,7 +32,7 @@ def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
         shipped = _shipped(held, read(paths).records)
         old, new = _begun(repo, held, shipped) or _made(repo, held, shipped, reason)
         held.ledger.append([IntentReceived(kind="rollback", by=by)])
-        repo.put_ref(_ref(paths), new)
+        repo.put_ref(Refs(paths.run_id).rollback, new)
         try:
             _move(repo, shipped.target, old, new)
         except GitError as error:
@@ -56,15 +57,15 @@ def _shipped(held: Held, records: Sequence[Record]) -> ShipComplete:
     if not found:
         raise InvalidInput(f"run {run_id} has shipped nothing", hint=f"branchline show {run_id}")
     raise InvalidInput(
-        f"run {run_id} moved no branch: it left integration/{run_id}, which whoever merged it can revert",
+        f"run {run_id} moved no branch: it left {Refs(run_id).integration}, which whoever merged it can revert",
         hint=f"git branch --contains {found[-1].commit[:SHORT]}",
     )
 
 
 def _begun(repo: Repo, held: Held, shipped: ShipComplete) -> tuple[str, str] | None:
     """The move that a killed rollback had begun, if the target is still where it can be completed, or beyond it."""
-    made = repo.read_ref(_ref(held.ledger.paths))
-    tip = repo.read_ref(f"refs/heads/{shipped.target}")
+    made = repo.read_ref(Refs(held.ledger.paths.run_id).rollback)
+    tip = repo.read_ref(branch_ref(shipped.target))
     if made is None or tip is None:
         return None
     old = repo.parents(made)[0]
@@ -74,7 +75,7 @@ def _begun(repo: Repo, held: Held, shipped: ShipComplete) -> tuple[str, str] | N
 def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[str, str]:
     """A commit on the target's tip without what the run changed. Raises InvalidInput, GitError."""
     run_id, target = held.ledger.paths.run_id, shipped.target
-    tip = repo.read_ref(f"refs/heads/{target}")
+    tip = repo.read_ref(branch_ref(target))
     if tip is None or not repo.is_ancestor(shipped.commit, tip):
         raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
     base = _before(repo, shipped.commit, run_id)
@@ -100,14 +101,10 @@ def _before(repo: Repo, commit: str, run_id: str) -> str:
 
 
 def _move(repo: Repo, target: str, old: str, new: str) -> None:
-    tip = repo.read_ref(f"refs/heads/{target}")
+    tip = repo.read_ref(branch_ref(target))
     if tip is not None and tip != new and repo.is_ancestor(new, tip):
         return  # a killed rollback had moved it, and others went on from there
     if checkouts := repo.checked_out_at(target):
         fast_forward(repo, checkouts[0], target, old, new)
     else:
-        repo.move_ref(f"refs/heads/{target}", new, old)
-
-
-def _ref(paths: RunPaths) -> str:
-    return f"refs/branchline/{paths.run_id}/rollback"
+        repo.move_ref(branch_ref(target), new, old)

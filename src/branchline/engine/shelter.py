@@ -1,6 +1,7 @@
 """The sandbox of a run on this machine."""
 
 import os
+from pathlib import Path
 
 from branchline.config.settings import Settings
 from branchline.git.repo import Repo
@@ -10,12 +11,13 @@ from branchline.sandbox.bubblewrap import Sandbox
 from branchline.sandbox.probe import climb
 
 
-def shelter(repo: Repo, settings: Settings) -> Sandbox:
+def shelter(repo: Repo, settings: Settings, home: Path) -> Sandbox:
     """What holds what a run in `repo` starts, tried out. Raises SandboxMissing if that is less than the settings ask for."""
     return climb(
         settings.sandbox,
         os.environ,
-        runs=(repo.root / RUNS).resolve(),
+        root=repo.root,
+        covered=((repo.root / RUNS).resolve(),),
         show=(repo.root, repo.common_dir),
         floor=0 if held_by("namespace") == "group" else 1,
     )

@@ -13,10 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.core.refs import branch_ref
 from branchline.errors import GitError
 from branchline.git.command import Git, discover, words
 from branchline.git.objects import Change, fields
 from branchline.git.repo import Repo
+from branchline.process.temporary import temporary_folder
 
 LOCK_SECONDS = 3.0
 _UNFILTERED = ("unspecified", "unset")
@@ -41,7 +43,7 @@ def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
     git_dir = _git_dir_of(repo, work_tree)
     if not (git_dir / "index").exists():
         return True
-    with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
+    with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
         git = repo.content.at(work_tree, Path(folder) / "index")
         shutil.copy2(git_dir / "index", Path(folder) / "index")
         git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
@@ -55,7 +57,7 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str) ->
     Tracked files must be clean and no untracked file in the way, else CheckoutDirty and nothing changed.
     Raises RefMoved when the branch is elsewhere. Killed halfway, calling it again finishes the work.
     """
-    ref, git_dir = f"refs/heads/{branch}", _git_dir_of(repo, checkout)
+    ref, git_dir = branch_ref(branch), _git_dir_of(repo, checkout)
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     if Git(git_dir).status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{ref}\n"):

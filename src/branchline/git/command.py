@@ -1,14 +1,13 @@
 """The only caller of git.
 
 Every call names its git directory, reads no global or system configuration, runs no hook, and has no terminal.
-What the repository's own configuration could still start (filters, merge and diff drivers, textconv) is kept out by
-`quarantine`: whatever touches file content runs in a git directory of our own, which shares only the objects.
+What the repository's own configuration could still start (merge and diff drivers, textconv) is kept out by
+`user_git.quarantine`: whatever touches file content runs in a git directory of our own, which shares only the objects.
 """
 
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +25,6 @@ _SETTINGS = (
     "core.fsmonitor=false",
     "core.untrackedCache=false",
     "core.excludesFile=/dev/null",
-    "core.attributesFile=/dev/null",
     "core.quotePath=false",
     "core.fsync=all",
     "core.packedGitWindowSize=1m",  # how much of the packs git maps at once counts as memory; no slower
@@ -39,7 +37,7 @@ _SETTINGS = (
     "protocol.allow=never",
     "advice.detachedHead=false",
     "advice.graftFileDeprecated=false",
-    "safe.directory=*",  # the check of the owner protects from configuration; see `quarantine`
+    "safe.directory=*",  # the check of the owner protects from configuration; see `user_git`
 )
 _CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]
 NOTHING: Mapping[str, str] = {}
@@ -149,27 +147,6 @@ def words(done: Captured) -> str:
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
 
 
-def quarantine(home: Path, common_dir: Path, kept: Mapping[str, Mapping[str, str]]) -> Git:
-    """Make in the empty folder `home` a git directory that shares the objects of `common_dir` and nothing else.
-
-    `kept`: by section, the settings of the repository that say how content is stored; no other is in force.
-    """
-    (home / "refs").mkdir()
-    (home / "info").mkdir()
-    for shared in ("objects", "shallow"):
-        (home / shared).symlink_to(common_dir / shared)
-    with suppress(OSError):  # as it is now: what an agent adds later would hide the files of all others
-        shutil.copyfile(common_dir / "info" / "exclude", home / "info" / "exclude")
-    (home / "HEAD").write_text("ref: refs/heads/none\n")
-    sections = {"core": {"bare": "true", "repositoryformatversion": "1"} | dict(kept.get("core", {}))}
-    sections["extensions"] = dict(kept.get("extensions", {}))
-    lines = [
-        f"[{name}]\n" + "".join(f"\t{key} = {value}\n" for key, value in sections[name].items()) for name in sections
-    ]
-    (home / "config").write_text("".join(lines))
-    return Git(home)
-
-
 def _run(args: list[str], *, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
     return capture([str(find_git()), *args], cwd=cwd, env={**_environment(), **env}, stdin=stdin)
 
@@ -180,7 +157,6 @@ def _environment() -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_GRAFT_FILE": os.devnull,
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_TERMINAL_PROMPT": "0",

@@ -1,4 +1,4 @@
-"""Turn the files of a worktree into a tree, and keep all of them safe before the worktree goes.
+"""Turn the files of a workspace into a tree, and keep all of them safe before the workspace goes.
 
 What an agent left is hostile until proven otherwise. Every file is looked at before git reads it, in an index made
 fresh (flags set in the agent's own hide edits), and what cannot be taken is left out and reported, never fatal.
@@ -9,7 +9,8 @@ import re
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -18,10 +19,11 @@ from tempfile import TemporaryDirectory
 from branchline.errors import GitError
 from branchline.git.collisions import collisions
 from branchline.git.command import Git, words
+from branchline.git.folders import absent_list, is_folder, let_us_in
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees, let_us_in
+from branchline.git.submodules import is_untouched
 
 MAX_FILE_BYTES = 50_000_000
 MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
@@ -29,7 +31,6 @@ MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
 _GITLINK = "160000"
-_MOST_COMMITS = 10_000  # that an argument list holds
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
@@ -79,24 +80,30 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     include_ignored: bool = False,
     max_saved_bytes: int = MAX_SAVED_TOTAL,
     inspect: Inspector | None = None,
+    skip: Iterable[str] = (),
 ) -> Snapshot:
     """Return the tree of the files in `work_tree`, which began as `base_tree`.
 
     A path that is refused stays as it is in the base. Refused are: devices, pipes and sockets, files over
     `max_file_bytes`, files past `max_files` new ones, nested repositories and submodules, links that leave the tree,
     names that git cannot hold. With `include_ignored` (to save) ignored files, the files of nested repositories, and
-    links wherever they lead are taken too, up to `max_saved_bytes` of files in all. What `inspect` objects to never becomes an object. `git`: see Worktrees.git_for; `scratch`: a folder for the index.
+    links wherever they lead are taken too, up to `max_saved_bytes` of files in all. What `inspect` objects to never becomes
+    an object; new files of `skip` are passed over. `git`: see Workspaces.content; `scratch`: a folder for the index.
     Raises GitError if the folder is gone, or an agent put a link in its place.
     """
-    if not _is_folder(work_tree):
+    if not is_folder(work_tree):
         raise GitError(f"{work_tree} is no folder any more: there is nothing to take")
     with TemporaryDirectory(dir=scratch, prefix="index-") as folder:
         fresh = git.at(work_tree, Path(folder) / "index")
         fresh.call("read-tree", base_tree)
         screen = _Screen(work_tree, max_file_bytes, everything=include_ignored, room=max_saved_bytes)
+        with suppress(FileNotFoundError):
+            screen.absent = frozenset(absent_list(work_tree).read_text("utf-8", "surrogateescape").split("\0"))
         screen.tracked(fields(fresh.call("ls-files", "-z", "--stage")), fresh)
         standard = () if include_ignored else ("--exclude-standard",)
-        screen.untracked(_others(fresh, work_tree, *standard), max_files)
+        passed_over = frozenset(skip)
+        others = (path for path in _others(fresh, work_tree, *standard) if path not in passed_over)
+        screen.untracked(others, max_files)
         screen.collide()
         if screen.gone:
             gone = b"".join(os.fsencode(f"0 {'0' * len(base_tree)}\t{path}\0") for path in screen.gone)
@@ -115,23 +122,31 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
 
 def save(  # noqa: PLR0913 - keyword-only data
     repo: Repo,
-    worktrees: Worktrees,
     path: Path,
     *,
     ref: str,
-    base: str,
+    parents: Sequence[str],
     when: int,
     scratch: Path,
     inspect: Inspector | None = None,
+    skip: Iterable[str] = (),
 ) -> Saved:
-    """Keep everything that is in a worktree, ignored files too, as a commit at `ref`, and return it.
+    """Keep everything that is in a workspace, ignored files too, as a commit at `ref`, and return it.
 
-    Its parents are `base` and every commit that the worktree's HEAD has been at and `base` does not hold. A ref that
-    holds something else is never overwritten: `-2`, `-3` is appended. Saving the same again gives the same ref.
-    What `inspect` objects to is left out.
+    Its first parent is what the workspace began as. A ref that holds something else is never overwritten: `-2`, `-3` is
+    appended. Saving the same again gives the same ref. What `inspect` objects to is left out, and new files of `skip`.
     """
-    taken = _everything(worktrees.git_for(path), path, repo.tree_of(base), scratch, inspect)
-    parents = [base, *_own_commits(repo, worktrees, path, base)]
+    taken = snapshot(
+        repo.content.at(path),
+        path,
+        repo.tree_of(parents[0]),
+        scratch=scratch,
+        max_file_bytes=MAX_CONTENT if inspect else MAX_SAVED_BYTES,
+        max_files=sys.maxsize,
+        include_ignored=True,
+        inspect=inspect,
+        skip=skip,
+    )
     commit = repo.commit(taken.tree, parents, f"saved: {path.name}\n", when)
     content = (taken.tree, tuple(parents))
     for name in _numbered(ref):
@@ -142,37 +157,6 @@ def save(  # noqa: PLR0913 - keyword-only data
         if (repo.tree_of(there), repo.parents(there)) == content:
             return Saved(name, there, taken.tree, taken.refused)
     raise AssertionError("the numbers ended")
-
-
-def _everything(git: Git, path: Path, base_tree: str, scratch: Path, inspect: Inspector | None) -> Snapshot:
-    if not _is_folder(path):
-        return Snapshot(base_tree, (Refused("", "the worktree's folder is gone"),))
-    return snapshot(
-        git,
-        path,
-        base_tree,
-        scratch=scratch,
-        max_file_bytes=MAX_CONTENT if inspect else MAX_SAVED_BYTES,
-        max_files=sys.maxsize,
-        include_ignored=True,
-        inspect=inspect,
-    )
-
-
-def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:
-    """Return the tips of what was committed in a worktree since `base`, amended and reset commits included."""
-    head = worktrees.head(path).commit
-    seen = dict.fromkeys([*worktrees.reflog(path), *([head] if head else [])])
-    seen.pop(base, None)
-    if not seen:
-        return []
-    asked = "".join(f"{one}\n" for one in seen).encode()
-    known = repo.content.call("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked).decode()
-    commits = [line.split()[0] for line in known.splitlines() if line.endswith(" commit")]
-    if not commits:
-        return []
-    tips = repo.content.text("merge-base", "--independent", base, *commits[-_MOST_COMMITS:]).split()
-    return sorted(tip for tip in tips if tip != base)
 
 
 def _numbered(ref: str) -> Iterator[str]:
@@ -220,6 +204,7 @@ class _Screen:
         self._folders: dict[str, bool] = {"": True}
         self.taken: list[str] = []
         self._tracked: set[str] = set()
+        self.absent: frozenset[str] = frozenset()  # what a sparse checkout left out: that it is missing is no change
         self.gone: list[str] = []
         self.refused: list[Refused] = []
 
@@ -231,7 +216,9 @@ class _Screen:
             self._tracked.add(path)
             found = self._look(path)
             if mode == _GITLINK:
-                self._submodule(path, found)
+                self._submodule(path, found, oid, git)
+            elif found is None and path in self.absent:
+                continue
             elif found is None or stat.S_ISDIR(found.st_mode):
                 self.gone.append(path)
             elif self._too_large(found) and int(git.text("cat-file", "-s", oid)) == found.st_size:
@@ -239,13 +226,14 @@ class _Screen:
             else:
                 self._sort(path, found)
 
-    def _submodule(self, path: str, found: os.stat_result | None) -> None:
-        """Refuse what was put where a submodule is, empty as it is in a worktree; to save, take it in its place."""
+    def _submodule(self, path: str, found: os.stat_result | None, commit: str, git: Git) -> None:
+        """Refuse what was put where a submodule is, empty or as it was checked out; to save, take it in its place."""
         is_folder = found is not None and stat.S_ISDIR(found.st_mode)
-        if found is None or (is_folder and not os.listdir(self._place(path))):
+        place = Path(self._place(path))
+        if found is None or (is_folder and (not os.listdir(place) or is_untouched(git, place, commit))):
             return
         if not self._everything:
-            what = "it holds files, but is a submodule" if is_folder else "it replaces a submodule"
+            what = "it is a submodule, and its files were changed" if is_folder else "it replaces a submodule"
             self.refused.append(Refused(path, what))
             return
         self.gone.append(path)
@@ -347,10 +335,6 @@ class _Screen:
 
     def _place(self, path: str) -> str:
         return os.path.join(self._root, path)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
 
 
 def _is_git_name(name: str) -> bool:

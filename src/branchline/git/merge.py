@@ -12,6 +12,7 @@ from branchline.errors import GitError
 from branchline.git.command import words
 from branchline.git.json_merge import Clash, merge_texts
 from branchline.git.objects import ObjectStore, fields
+from branchline.process.temporary import temporary_folder
 
 Strategy = Literal["union", "json"]
 Matcher = Callable[[str, str], bool]
@@ -139,7 +140,7 @@ def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> byte
 
 
 def _union(store: ObjectStore, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    with TemporaryDirectory(prefix="branchline-merge-") as folder:
+    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
         files = [Path(folder) / name for name in ("ours", "base", "theirs")]
         for file, data in zip(files, (ours, base, theirs), strict=True):
             file.write_bytes(data)

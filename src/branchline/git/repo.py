@@ -1,19 +1,17 @@
 """One repository: where it is, its refs, its checkouts. Objects: see `ObjectStore`."""
 
-import re
 import shutil
 import tempfile
 import weakref
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import HEADS, branch_ref
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, discover, quarantine, version, words
+from branchline.git.command import Git, discover, version, words
 from branchline.git.objects import ObjectStore, fields
-
-_STORAGE = re.compile(
-    r"(?P<section>core|extensions)\.(?P<key>autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|objectformat)"
-)
+from branchline.git.user_git import quarantine, read_user_git
+from branchline.process.temporary import temporary_folder
 
 
 class NotARepository(InvalidInput):
@@ -35,7 +33,8 @@ class RefMoved(GitError):
 class Repo(ObjectStore):
     """A repository, seen from one of its work trees.
 
-    `root` is that work tree, `git_dir` its git directory, `common_dir` the one that all work trees share.
+    `root` is that work tree, `git_dir` its git directory, `common_dir` the one that all work trees share, `user` the
+    user's git there, as it was when the repository was opened.
     """
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, *, marker: str = "") -> None:
@@ -44,9 +43,10 @@ class Repo(ObjectStore):
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.refs = Git(git_dir, marker=marker)
-        home = Path(tempfile.mkdtemp(prefix="branchline-git-"))
+        home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-        super().__init__(quarantine(home, common_dir, _storage_settings(self.refs)).marked(marker))
+        self.user = read_user_git(root, git_dir, common_dir)
+        super().__init__(quarantine(home, self.user).marked(marker))
 
     @classmethod
     def open(cls, path: Path, *, marker: str = "") -> "Repo":
@@ -76,7 +76,7 @@ class Repo(ObjectStore):
         """Return the name of the branch that is checked out (`main`), or None: HEAD is detached."""
         done = self.refs.status_of("symbolic-ref", "--quiet", "HEAD")
         ref = next(fields(done.stdout.replace(b"\n", b"\0")), "")
-        return ref.removeprefix("refs/heads/") or None
+        return ref.removeprefix(HEADS) or None
 
     def head_commit(self) -> str:
         """Return the commit that is checked out."""
@@ -91,10 +91,14 @@ class Repo(ObjectStore):
         done = self.refs.status_of("show-ref", "--verify", "--hash", "--", ref)
         return done.stdout.decode().strip() if done.code == 0 else None
 
-    def list_refs(self, prefix: str) -> dict[str, str]:
-        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted."""
+    def list_refs(self, prefix: str, *, within: str = "") -> dict[str, str]:
+        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted.
+
+        `within`: only those whose commit this commit holds.
+        """
         form = "--format=%(refname)%00%(objectname)%00"
-        listing = self.refs.call("for-each-ref", form, "--", prefix.rstrip("/"))
+        merged = (f"--merged={within}",) if within else ()
+        listing = self.refs.call("for-each-ref", form, *merged, "--", prefix.rstrip("/"))
         flat = fields(listing.replace(b"\0\n", b"\0"))
         return dict(zip(flat, flat, strict=True))
 
@@ -137,7 +141,7 @@ class Repo(ObjectStore):
 
     def checked_out_at(self, branch: str) -> list[Path]:
         """Return the work trees in which a branch (`main`) is checked out."""
-        return self.checked_out().get(f"refs/heads/{branch}", [])
+        return self.checked_out().get(branch_ref(branch), [])
 
     def checked_out(self) -> dict[str, list[Path]]:
         """Return the work trees in which each branch is checked out, by the full name of its ref."""
@@ -164,15 +168,3 @@ def _find(path: Path) -> tuple[Path, Path]:
         message = f"{path} is not in the work tree of a git repository"
         raise NotARepository(message, hint="git init")
     return (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
-
-
-def _storage_settings(git: Git) -> dict[str, dict[str, str]]:
-    """Return the repository's settings that change how content is stored; none of them can start a program."""
-    listing = git.call("config", "--local", "--null", "--list")
-    kept: dict[str, dict[str, str]] = {"core": {}, "extensions": {}}
-    for setting in fields(listing):
-        name, _, value = setting.partition("\n")
-        known = _STORAGE.fullmatch(name)
-        if known and value.isalnum():
-            kept[known["section"]][known["key"]] = value
-    return kept

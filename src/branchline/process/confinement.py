@@ -14,13 +14,13 @@ Method = Literal["namespace", "sandbox", "subreaper", "group"]
 class Confinement:
     """How `spawn.run` holds what it starts.
 
-    `wrap` rewrites the command so that it runs in a sandbox, which must be a PID namespace of its own and die with its
-    parent; without it the strongest containment that works here is used, up to that of `limits`. `keep_fds`:
+    `wrap` rewrites the command so that it runs in a sandbox, in a folder as the sandbox sees it; that must be a PID
+    namespace of its own and die with its parent; without it the strongest containment that works here is used, up to that of `limits`. `keep_fds`:
     descriptors that the wrapped command inherits. `grows`: folders whose growth counts as disk use.
     """
 
     limits: ProcessLimits = UNLIMITED
-    wrap: Callable[[Sequence[str]], list[str]] | None = None
+    wrap: Callable[[Sequence[str], Path], list[str]] | None = None
     keep_fds: tuple[int, ...] = ()
     grows: tuple[Path, ...] = ()
 

@@ -100,8 +100,8 @@ def run(  # noqa: PLR0913 - keyword-only data
     with _streams(stdin, stdout, stderr) as streams, _control_group(limits) as control:
         with _explained(argv[0], cwd):
             command = Command(
-                argv=wrap(counted(argv, ceiling(limits))) if wrap else argv,
-                cwd=cwd,
+                argv=wrap(counted(argv, ceiling(limits)), cwd) if wrap else argv,
+                cwd=Path("/") if wrap else cwd,
                 env=named,
                 streams=streams,
                 keep=confinement.keep_fds,

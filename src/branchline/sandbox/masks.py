@@ -63,8 +63,8 @@ PROGRAM_FOLDERS = frozenset({"bin", "sbin", ".bin", "shims"})
 class Hiding:
     """What is covered by an empty folder, what stands out of it again, and what is hidden in that once more.
 
-    `covers` are folders, `shows` pairs of a source and the place where it is seen, `secrets` folders or files; all
-    exist, are absolute, and have no links in them but the last part of a place.
+    `covers` are folders, `shows` pairs of a source and the place where it is seen, `secrets` folders or files, `links`
+    pairs of a target and of the link to it, which a cover hides; all are absolute, and no folder on the way is a link.
     """
 
     home: Path
@@ -72,33 +72,47 @@ class Hiding:
     shows: tuple[tuple[Path, Path], ...]
     secrets: tuple[Path, ...]
     caches: tuple[Path, ...]
-
-    def covered(self, path: Path) -> bool:
-        """Whether a path cannot be seen."""
-        return _below(path, self.covers) and not _below(path, [place for _, place in self.shows])
+    links: tuple[tuple[Path, Path], ...] = ()
 
 
-def hiding(environ: Mapping[str, str], *, show: Iterable[Path], hide: Iterable[Path]) -> Hiding:
-    """What to hide from programs with this environment; `show` and `hide` are the user's own paths, and the run's."""
-    home = _home(environ)
+def hiding(
+    environ: Mapping[str, str], *, show: Iterable[Path], hide: Iterable[Path], over: Iterable[Path] = ()
+) -> Hiding:
+    """What to hide from programs with this environment; `show` and `hide` are the user's own paths, and the run's.
+
+    `over`: folders that something else stands in for; the tools in them are shown, too.
+    """
+    home, over = _home(environ), [*over]
     homes = sorted({home, Path(pwd.getpwuid(os.getuid()).pw_dir).resolve()})
     own = [path.resolve() for path in hide if path.exists()]
     covers = [*_there(map(Path, COVERED)), *(one for one in homes if one.is_dir() and one != Path("/")), *own]
-    covers = sorted({one for one in covers if one.is_dir()})
+    covers = sorted({*(one for one in covers if one.is_dir()), *_temporary(environ, covers)})
     asked = [*show]
     tools = [*_tools(environ, home), *(home / name for name in TOOLS), *_resolver()]
-    shows = dict.fromkeys(pair for path in (*tools, *asked) for pair in _sights(path) if _below(pair[1], covers))
+    seen = [
+        path for path in (*tools, *asked) if os.path.exists(path)
+    ]  # unlike Path.exists, no to what we may not look at
+    hidden = [*covers, *over]
+    shows = dict.fromkeys(
+        (real, place)
+        for path in seen
+        for real, place in sights(path)
+        if _below(place, hidden if place == real else over) and place not in over
+    )
     found = [*_there(map(Path, SYSTEM_SECRETS)), *_there(one / name for one in homes for name in HOME_SECRETS)]
     ordered = sorted(shows, key=lambda pair: len(pair[1].parts))
+    links = [pair for path in (*seen, Path(environ.get("HOME") or "/")) for pair in _links(path)]
+    standing = [*(place for _, place in shows), *over]
     # What the user shows by its own name is no secret to him.
     secrets = {*found} - {path.resolve() for path in asked} | {*own}
     caches = _there(home / name for name in CACHES)
     return Hiding(
         home=home,
         covers=tuple(covers),
-        shows=tuple(one for number, one in enumerate(ordered) if not _among(one, ordered[:number])),
+        shows=tuple(one for number, one in enumerate(ordered) if not _among(one, ordered[:number], over)),
         secrets=tuple(sorted(secrets)),
         caches=tuple(caches),
+        links=tuple(one for one in dict.fromkeys(links) if _below(one[1], covers) and not _below(one[1], standing)),
     )
 
 
@@ -118,10 +132,34 @@ def _there(paths: Iterable[Path]) -> list[Path]:
     return [path.resolve() for path in paths if os.access(path, os.R_OK)]
 
 
-def _among(pair: tuple[Path, Path], others: Iterable[tuple[Path, Path]]) -> bool:
-    """Whether a source is seen at its place because a folder above it is."""
+def _temporary(environ: Mapping[str, str], covers: Iterable[Path]) -> Iterator[Path]:
+    """The folder for temporary files: wherever it is, it can be written."""
+    folder = Path(environ.get("TMPDIR") or "")
+    real, place = folder.resolve(), folder.parent.resolve() / folder.name
+    if folder.is_absolute() and real != Path("/"):
+        yield from [real] if real.is_dir() else []
+        yield from [place] if _below(place, covers) else []
+
+
+def _links(path: Path) -> Iterator[tuple[Path, Path]]:
+    """The links on the way to a path, each with what it leads to."""
+    place = Path("/")
+    for part in path.parts[1:]:
+        place /= part
+        if place.is_symlink():
+            yield place.resolve(), place
+            place = place.resolve()
+
+
+def _among(pair: tuple[Path, Path], others: Iterable[tuple[Path, Path]], over: Iterable[Path]) -> bool:
+    """Whether a source is seen at its place because a folder above it is, with nothing over that in between."""
     source, place = pair
-    return any(place.is_relative_to(there) and source == folder / place.relative_to(there) for folder, there in others)
+    return any(
+        place.is_relative_to(there)
+        and source == folder / place.relative_to(there)
+        and not any(place.is_relative_to(one) and one.is_relative_to(there) for one in over)
+        for folder, there in others
+    )
 
 
 def _below(path: Path, folders: Iterable[Path]) -> bool:
@@ -145,11 +183,9 @@ def _resolver() -> list[Path]:
     return [Path("/etc/resolv.conf").resolve()]
 
 
-def _sights(path: Path) -> Iterator[tuple[Path, Path]]:
-    """A path as source and place; a link is seen where it stands, too."""
-    if os.path.exists(path):  # unlike Path.exists, it says no to what we may not even look at
-        real = path.resolve()
-        yield real, real
-        place = path.parent.resolve() / path.name
-        if place != real:
-            yield real, place
+def sights(path: Path) -> Iterator[tuple[Path, Path]]:
+    """A path as source and place: where it leads to, and where its own name stands."""
+    real, place = path.resolve(), path.parent.resolve() / path.name
+    yield real, real
+    if place != real:
+        yield real, place

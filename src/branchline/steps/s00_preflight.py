@@ -16,6 +16,7 @@ from branchline.attempt.run import Run, StepContext
 from branchline.attempt.templates import problems
 from branchline.core.model.limits import WEAK
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
+from branchline.core.refs import tag_ref
 from branchline.core.result import Failure, Result, Success
 from branchline.git.checkout import is_dirty
 from branchline.git.command import version
@@ -55,7 +56,7 @@ def _survey(run: Run) -> dict[str, Any]:
         for gate in run.gates
         if gate.required and not tools[gate.id] and "/" not in gate.verify[0]
     ]
-    if run.tag and run.repo.refs.status_of("check-ref-format", f"refs/tags/{run.tag}").code != 0:
+    if run.tag and run.repo.refs.status_of("check-ref-format", tag_ref(run.tag)).code != 0:
         missing.append(f"ship.tag gives {run.tag!r}, which git does not take as the name of a tag")
     if not os.access(run.repo.common_dir / "objects", os.W_OK):
         missing.append(f"the git directory {run.repo.common_dir} cannot be written")

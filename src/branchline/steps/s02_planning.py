@@ -200,10 +200,10 @@ def _hint(ctx: StepContext) -> dict[str, Any]:
 def _checkout(ctx: StepContext) -> Iterator[Path]:
     """A checkout of the base for the planner to read, gone afterwards; what it might do there reaches nothing."""
     run = ctx.run
-    path = run.paths.scratch / ctx.task.id
-    run.worktrees.remove(path)
-    run.worktrees.add(path, run.base, None)
+    path = run.work.checkouts / ctx.task.id
+    run.workspaces.remove(path)
+    run.workspaces.add(path, run.base)
     try:
         yield path
     finally:
-        run.worktrees.remove(path)
+        run.workspaces.remove(path)

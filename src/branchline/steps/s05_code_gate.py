@@ -134,7 +134,7 @@ def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed |
     shutil.copytree(work, kept)
     (kept / "batch.patch").write_bytes(run.repo.patch(run.repo.tree_of(base), report.tree))
     commit = run.repo.commit(report.tree, [base], f"batch {batch}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"gate/{batch}"), commit)
+    run.repo.keep_ref(run.refs.gate(batch), commit)
     fact = Codegate(
         task_id=ctx.task.id,
         workstream=workstream,

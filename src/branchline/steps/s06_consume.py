@@ -5,6 +5,7 @@ from pathlib import Path
 from branchline.attempt.approval import require_approved
 from branchline.attempt.run import StepContext
 from branchline.core.events import Codegate, WsCheckpoint
+from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, StepFailed, Success
 
 
@@ -14,7 +15,7 @@ def run(ctx: StepContext) -> Result:
     A batch that had to wait for a person goes on only with a yes to this very tree; with a no it is quarantined.
     """
     run, workstream = ctx.run, ctx.workstream
-    tree, ref = str(ctx.outputs("code_gate")["tree"]), f"refs/heads/{run.branch(workstream.id)}"
+    tree, ref = str(ctx.outputs("code_gate")["tree"]), branch_ref(run.branch(workstream.id))
     if ctx.outputs("code_gate").get("approval"):
         try:
             require_approved(ctx, tree)
@@ -26,7 +27,7 @@ def run(ctx: StepContext) -> Result:
         parents = [str(conflict["commit_of"]), str(conflict["tip"])]
     commit = run.repo.commit(tree, parents, _message(ctx), run.commit_time)
     run.repo.put_ref(ref, commit)
-    run.repo.put_ref(run.ref(f"checkpoint/codegate/{workstream.id}"), commit)
+    run.repo.put_ref(run.refs.checkpoint("codegate", workstream.id), commit)
     fact = WsCheckpoint(task_id=ctx.task.id, workstream=workstream.id, commit=commit, tree=tree)
     return Success({"commit": commit, "tree": tree, "branch": run.branch(workstream.id)}, (fact,))
 

@@ -7,6 +7,7 @@ from branchline.attempt.gate_run import check_commit
 from branchline.attempt.integration import prove, queue_of
 from branchline.attempt.run import StepContext
 from branchline.core.events import IntegrationComplete
+from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, Success
 
 
@@ -34,7 +35,7 @@ def run(ctx: StepContext) -> Result:
         reason = f"the merge of {', '.join(result.merged)} changes nothing"
         return Failure(reason, error_class="no_change", retryable=False)
     need = needed_by_merge(ctx, base, result)
-    run.repo.put_ref(f"refs/heads/{run.integration}", result.commit)
+    run.repo.put_ref(branch_ref(run.integration), result.commit)
     ctx.checkpoint("integration-complete", result.commit)
     fact = IntegrationComplete(
         task_id=ctx.task.id,
@@ -51,4 +52,4 @@ def _keep(ctx: StepContext, workstream: str, tree: str, parents: Sequence[str]) 
     """Hold what is in conflict by a ref: its repair begins with it, and `git gc` may come by before that."""
     run = ctx.run
     commit = run.repo.commit(tree, parents, f"conflict {workstream}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"conflict/{workstream}"), commit)
+    run.repo.keep_ref(run.refs.conflict(workstream), commit)

@@ -8,9 +8,10 @@ from branchline.attempt.approval import needed_by_merge, refuse_rejected, requir
 from branchline.attempt.gate_run import check_commit
 from branchline.attempt.integration import Integration, prove, queue_of
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import remove_worktree
+from branchline.attempt.saved import remove_workspace
 from branchline.core.events import ShipComplete, WorktreeSaved
 from branchline.core.model.verdict import Outcome
+from branchline.core.refs import branch_ref, tag_ref
 from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.git.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import RefMoved
@@ -30,7 +31,7 @@ def run(ctx: StepContext) -> Result:
         target = run.target
         result = _land(ctx, result)
         if tag := _tag(ctx, result.commit):
-            run.repo.move_ref(f"refs/tags/{tag}", result.commit, run.repo.read_ref(f"refs/tags/{tag}"))
+            run.repo.move_ref(tag_ref(tag), result.commit, run.repo.read_ref(tag_ref(tag)))
     else:
         _require_approved(ctx, run.base, result)
     ctx.checkpoint("ship-complete", result.commit)
@@ -45,7 +46,7 @@ def run(ctx: StepContext) -> Result:
 def _saved_worktrees(run: Run, task_id: str) -> list[WorktreeSaved]:
     """What became of each worktree; several at once, because saving is git's work. One that cannot be saved stays."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        found = pool.map(lambda name: remove_worktree(run, name, task_id), run.plan.ids)
+        found = pool.map(lambda name: remove_workspace(run, name, task_id), run.plan.ids)
         return [fact for fact in found if fact is not None]
 
 
@@ -70,7 +71,7 @@ def _land(ctx: StepContext, result: Integration) -> Integration:
     """Swap the target from the tested commit's base to the tested commit; if it moved, integrate and test anew."""
     run, base = ctx.run, ctx.run.base
     for _ in range(SWAPS):
-        tip = run.repo.read_ref(f"refs/heads/{run.target}")
+        tip = run.repo.read_ref(branch_ref(run.target))
         if tip is None:
             raise StepFailed(Failure(f"the target branch {run.target} is gone", "ship", retryable=False))
         if tip != base and not run.repo.is_ancestor(result.commit, tip):
@@ -103,7 +104,7 @@ def _landed_anew(ctx: StepContext, result: Integration, tip: str) -> Integration
 def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
     run = ctx.run
     checkouts = run.repo.checked_out_at(run.target)
-    if landed and run.repo.read_ref(f"refs/heads/{run.target}") != commit:
+    if landed and run.repo.read_ref(branch_ref(run.target)) != commit:
         return  # shipped by a lost attempt, and others went on from there
     if ctx.kill.reason is not None and not landed:
         reason = f"it was {ctx.kill.reason} before anything landed"
@@ -112,13 +113,13 @@ def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
     if checkouts:
         fast_forward(run.repo, checkouts[0], run.target, base, commit)
     else:
-        run.repo.move_ref(f"refs/heads/{run.target}", commit, base)
+        run.repo.move_ref(branch_ref(run.target), commit, base)
 
 
 def _reserve_tag(ctx: StepContext, commit: str) -> None:
     """A tag that stands elsewhere is found before the target moves, not after."""
     tag = _tag(ctx, commit)
-    there = ctx.run.repo.read_ref(f"refs/tags/{tag}") if tag else None
+    there = ctx.run.repo.read_ref(tag_ref(tag)) if tag else None
     if there not in {None, commit}:
         raise StepFailed(Failure(f"the tag {tag} exists already, at {there}", error_class="ship", retryable=False))
 
@@ -155,7 +156,7 @@ def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
-    run.repo.put_ref(f"refs/heads/{run.integration}", result.commit)
+    run.repo.put_ref(branch_ref(run.integration), result.commit)
     return result
 
 

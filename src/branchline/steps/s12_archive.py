@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import save_worktree, told
+from branchline.attempt.saved import save_workspace, told
 from branchline.core.events import WorktreeSaved
+from branchline.core.refs import branch_ref
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
+from branchline.git.folders import is_folder
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
@@ -27,7 +29,7 @@ def run(ctx: StepContext) -> Result:
         patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(str(commit)))
         (run.paths.artifacts / "change.patch").write_bytes(patch)
     inventory = run.paths.artifacts / "archive.json"
-    refs = {**run.repo.list_refs(run.ref("")), **_branches(run)}
+    refs = {**run.repo.list_refs(run.refs.folder), **_branches(run)}
     made = {"run_id": run.run_id, "records": len(records), "refs": refs, "files": _hashes(run.paths.run_dir)}
     inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)}, saved)
@@ -37,16 +39,16 @@ def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
     """Save what stands, so that every attempt has a ref, also one whose end nobody saw."""
     run, facts = ctx.run, list[WorktreeSaved]()
     for name in run.accepted.ids if run.accepted else ():
-        if not (run.worktrees.knows(run.worktree(name)) and run.worktree(name).is_dir()):
+        if not is_folder(run.workspace(name)):
             continue
         try:
-            saved = save_worktree(run, name, clear=False)
+            saved = save_workspace(run, name, clear=False)
         except (BranchlineError, OSError) as error:
             facts.append(WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error)))
             continue
         facts.append(told(ctx.task.id, name, saved))
         last = ctx.records["execute", name]
-        attempt = run.ref(f"attempts/{last.task.id}/{last.attempt}")
+        attempt = run.refs.attempt(last.task.id, last.attempt)
         if last.attempt and run.repo.read_ref(attempt) is None:
             run.repo.put_ref(attempt, saved.commit)
     return tuple(facts)
@@ -54,7 +56,7 @@ def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
 
 def _branches(run: Run) -> dict[str, str]:
     names = [run.integration, *(run.branch(name) for name in (run.accepted.ids if run.accepted else ()))]
-    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := f"refs/heads/{name}"))}
+    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := branch_ref(name)))}
 
 
 def _hashes(folder: Path) -> dict[str, str]:

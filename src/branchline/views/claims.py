@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from branchline.core import decisions as d
 from branchline.core import events as e
 from branchline.core.graph import Task
+from branchline.core.refs import Refs, branch_ref, tag_ref
 from branchline.core.states import State
 from branchline.views.record import Timed
 
@@ -36,6 +37,11 @@ class Claims:
     _attempts: dict[str, int] = field(default_factory=dict)
     _last: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def ours(self) -> Refs:
+        """The names of the run's refs."""
+        return Refs(self.run_id)
+
     def take(self, record: Timed) -> None:
         """Take one record in; what an earlier one said of a ref counts until a task that may move it starts."""
         seq, event = record.seq, record.event
@@ -50,9 +56,7 @@ class Claims:
             case e.Transition(new_state=State.RUNNING):
                 self._begin(event)
             case e.Transition(new_state=State.FAILED, outputs={"repair": name, "tree": tree, "tip": tip}):
-                self.refs[self._own(f"conflict/{name}")] = Claim(
-                    seq, tree=tree, parent=tip, movers=_movers("", "merge")
-                )
+                self.refs[self.ours.conflict(name)] = Claim(seq, tree=tree, parent=tip, movers=_movers("", "merge"))
             case e.Transition(new_state=State.COMPLETED):
                 self._complete(event, seq)
             case _:
@@ -73,44 +77,41 @@ class Claims:
         if not task.step or task.checkpoint is None or task.checkpoint == "codegate":
             return
         made = self._last.get(f"{task.step}/{task.workstream}") or self._last[""]
-        name = task.checkpoint + (f"/{task.workstream}" if task.workstream else "")
-        self.refs[self._own(f"checkpoint/{name}")] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
+        name = self.ours.checkpoint(task.checkpoint, task.workstream)
+        self.refs[name] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
 
     def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
         match event:
             case e.WorktreesReady(workstream=name, base=base):
-                yield self._own(f"base/{name}"), Claim(seq, commit=base, movers=_movers(name, "worktrees"))
+                yield self.ours.base(name), Claim(seq, commit=base, movers=_movers(name, "worktrees"))
             case e.ExecuteWsComplete(task_id=task_id, tree=tree):
-                yield self._own(f"attempts/{task_id}/{self._attempts[task_id]}"), Claim(seq, tree=tree)
+                yield self.ours.attempt(task_id, self._attempts[task_id]), Claim(seq, tree=tree)
             case e.Codegate(given=given, batch=batch, tree=tree) if given:
-                yield self._own(f"gate/{batch}"), Claim(seq, tree=tree, movers=frozenset({event.task_id}))
+                yield self.ours.gate(batch), Claim(seq, tree=tree, movers=frozenset({event.task_id}))
             case e.WsCheckpoint(workstream=name, commit=commit, tree=tree):
                 at = Claim(seq, commit, tree, movers=_movers(name, "worktrees", "execute", "consume"))
-                yield f"refs/heads/feature/{name}-{self.run_id}", at
-                yield self._own(f"checkpoint/codegate/{name}"), Claim(seq, commit, movers=_movers(name, "consume"))
+                yield branch_ref(self.ours.feature(name)), at
+                yield self.ours.checkpoint("codegate", name), Claim(seq, commit, movers=_movers(name, "consume"))
             case e.ValidateWsPass(workstream=name, commit=commit):
                 self._last[f"validate/{name}"] = commit
             case e.IntegrationComplete(branch=branch, commit=commit):
                 self._last["merge/"] = commit
-                yield f"refs/heads/{branch}", Claim(seq, commit, movers=_movers("", "merge", "ship"))
+                yield branch_ref(branch), Claim(seq, commit, movers=_movers("", "merge", "ship"))
             case e.ShipComplete():
                 yield from self._shipped(event, seq)
             case e.WorktreeSaved(ref=ref, commit=commit) if ref:
                 yield ref, Claim(seq, commit)
             case d.RolledBack(target=target, commit=commit):
                 self.held.append((target, commit, seq))
-                yield self._own("rollback"), Claim(seq, commit)
+                yield self.ours.rollback, Claim(seq, commit)
 
     def _shipped(self, event: e.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
         self._last["ship/"] = event.commit
-        yield f"refs/heads/integration/{self.run_id}", Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
+        yield branch_ref(self.ours.integration), Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
         if event.target:
             self.held.append((event.target, event.commit, seq))
         if event.tag:
-            yield f"refs/tags/{event.tag}", Claim(seq, event.commit)
-
-    def _own(self, name: str) -> str:
-        return f"refs/branchline/{self.run_id}/{name}"
+            yield tag_ref(event.tag), Claim(seq, event.commit)
 
 
 def claims(run_id: str, records: Iterable[Timed]) -> Claims:

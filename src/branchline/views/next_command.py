@@ -1,5 +1,6 @@
 """The command that a person will most likely want to type next."""
 
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 
@@ -17,7 +18,7 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     if status in plain:
         return plain[status]
     if dropped := _dropped(state):
-        return f"branchline diff {run_id} {dropped}", f"git merge feature/{dropped}-{run_id}"
+        return f"branchline diff {run_id} {dropped}", f"git merge {Refs(run_id).feature(dropped)}"
     if any(record.error_class == "budget" for record in state.current().values()):
         return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
     task = _culprit(state)

@@ -15,7 +15,7 @@ from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.run_state import TaskRecord
 from branchline.core.states import State
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from branchline.ledger.paths import RunPaths
 from branchline.process.spawn import KillSwitch
 from support import Project
@@ -42,7 +42,7 @@ def make(tmp_path: Path) -> Make:
         run = Run(
             paths=paths,
             repo=repo,
-            worktrees=Worktrees(repo, paths.runs / "git.lock"),
+            workspaces=Workspaces(repo, paths.runs / "git.lock"),
             settings=known,
             gates=known.gates,
             accepted=Plan(version=1, goal=goal, workstreams=workstreams),
@@ -67,7 +67,7 @@ def later() -> Later:
 def context(
     run: Run, number: int = 1, outputs: Mapping[tuple[str, str], Mapping[str, Any]] | None = None
 ) -> StepContext:
-    ended = {("worktrees", "a"): {"base": run.base, "setup": {}}, **(outputs or {})}
+    ended = {("workspaces", "a"): {"base": run.base, "setup": {}}, **(outputs or {})}
     records = {
         (step, name): TaskRecord(
             Task(id=f"{step}_{name}", step=step, workstream=name), State.FAILED, outputs=dict(found)

@@ -11,7 +11,7 @@ from branchline.git.command import UnsupportedGit, find_git, version
 from branchline.git.commit import save, snapshot
 from branchline.git.merge import merge_trees
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 
 HOOKS = (
@@ -53,21 +53,21 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
     canary = booby_trap(box)
 
     repo = Repo.open(box.root)
-    worktrees = Worktrees(repo, tmp_path / "lock")
-    path = worktrees.add(box.root / ".runs" / "a-1", base, "feature/a-1")
+    workspaces = Workspaces(repo, tmp_path / "lock")
+    path = workspaces.add(box.scratch / "a-1", base, "feature/a-1")
     (path / "a.txt").write_text("changed\n")
     (path / ".git").unlink()
     box.git("clone", "-q", "--bare", str(box.root), str(path / ".git"))
-    taken = snapshot(worktrees.git_for(path), path, repo.tree_of(base), scratch=box.scratch)
+    taken = snapshot(workspaces.content(path), path, repo.tree_of(base), scratch=box.scratch)
     assert any(change.path == "a.txt" for change in repo.changes(repo.tree_of(base), taken.tree))
     repo.patch(base, taken.tree)
     repo.diffstat(base, taken.tree)
     merge_trees(repo, ours, theirs, [("*", "union")], lambda _, __: True)
-    save(repo, worktrees, path, ref="refs/branchline/r/saved/a", base=base, when=1, scratch=box.scratch)
-    worktrees.reset(path, base)
+    save(repo, workspaces, path, ref="refs/branchline/r/saved/a", base=base, when=1, scratch=box.scratch)
+    workspaces.reset(path, base)
     is_dirty(repo)
     repo.move_ref("refs/heads/x", ours, None)
-    worktrees.remove(path)
+    workspaces.remove(path)
     landed = repo.commit(repo.edit_tree(base, {"new": ("100644", repo.write_blob(b"n"))}), [base], "m", 1)
     fast_forward(repo, box.root, "main", base, landed)
     assert (box.root / "new").read_bytes() == b"n"
