@@ -29,19 +29,14 @@ MOVED = {"claude_code": ("CLAUDE_CONFIG_DIR", ".claude"), "codex": ("CODEX_HOME"
 
 
 def access(agent: Agent, request: AgentRequest, environ: Mapping[str, str], *, metered: bool) -> Access:
-    """What a request's attempt needs. `metered`: the request's endpoint is a proxy of ours, which is reached in any case.
+    """What a request's attempt needs besides its workspace.
 
-    An agent that has to be held to reading cannot write its worktree.
+    `metered`: the request's endpoint is a proxy of ours, which is reached in any case.
     """
-    worktree, folder = Path(request.worktree), Path(request.folder)
     host, port = _address(request.endpoint or agent.spec.base_url or agent.provider)
     local = host in LOOPBACK
     return Access(
-        mounts=(
-            *own("read" if request.mode == "read" else "write", worktree),
-            *own("write", folder),
-            *own("read", worktree / ".git"),
-        ),
+        mounts=own("write", Path(request.folder)),
         logins=_logins(agent, environ) if agent.spec.home == "user" else {},
         hosts=((host, port),) if host and not local else (),
         ports=(port,) if local else (),

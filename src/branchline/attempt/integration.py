@@ -9,7 +9,7 @@ from branchline.core.events import WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
-from branchline.git.merge import Conflicted, merge_trees
+from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
 
 
 @dataclass(slots=True)
@@ -20,18 +20,27 @@ class Integration:
     merged: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     conflict: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def outputs(self) -> dict[str, Any]:
         """As a step hands it on."""
         return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
 
 
+def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") -> Merged | Conflicted:
+    """Merge by the strategies of the settings, and by the attributes that the user had `declared`."""
+
+    def strategy_of(path: str) -> Strategy | None:
+        return next((one.strategy for one in run.settings.merge.paths if matches(one.match, path)), None)
+
+    return merge_trees(run.repo, ours, theirs, strategy_of, base=base, declared=declared)
+
+
 def combine(run: Run, ours: str, theirs: str, message: str) -> str | Conflicted:
     """A merge commit of two commits (or the one that holds the other); no side is ever picked silently."""
     if run.repo.is_ancestor(theirs, ours):
         return ours
-    strategies = [(path.match, path.strategy) for path in run.settings.merge.paths]
-    merged = merge_trees(run.repo, ours, theirs, strategies, matches)
+    merged = merge(run, ours, theirs, run.base)
     if isinstance(merged, Conflicted):
         return merged
     return run.repo.commit(merged.tree, [ours, theirs], message + "\n", run.commit_time)

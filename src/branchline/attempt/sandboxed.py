@@ -1,5 +1,6 @@
 """The run's sandbox around what a step starts: an agent, the gates of a checkout, a set-up command."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from branchline.core.events import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.sandbox.bubblewrap import Access, Entered
-from branchline.sandbox.mounts import own
+from branchline.sandbox.mounts import Mode, Mount, occupied
 from branchline.sandbox.probe import nests
 
 NAMED = 3  # refused hosts in a sentence
@@ -38,16 +39,30 @@ def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, 
         own = "nested" if nests(run.sandbox.fact.program) else "off"
         needs = replace(needs, nests=own == "nested")
         request = msgspec.structs.replace(request, own_sandbox=own == "nested")
-    with run.sandbox.entered(needs) as entered:
+    mode: Mode = "read" if request.mode == "read" else "write"
+    with run.sandbox.entered(replace(needs, mounts=(*_workspace(run, tree, mode), *needs.mounts))) as entered:
         yield Shut(request, entered, own)
 
 
 @contextmanager
-def commands_in_sandbox(run: Run, tree: Path, *read: Path) -> Iterator[Entered]:
-    """The sandbox for gates and set-up: they may write the checkout that they work in, and read the user's caches."""
-    mounts = (*own("write", tree), *own("read", *read, tree / ".git"))
-    with run.sandbox.entered(Access(mounts=mounts, caches=True)) as entered:
+def commands_in_sandbox(run: Run, tree: Path) -> Iterator[Entered]:
+    """The sandbox for gates and set-up: they may write the workspace that they work in, and read the user's caches."""
+    with run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True)) as entered:
         yield entered
+
+
+def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
+    """A workspace at the place of the user's checkout, the objects that it borrows, and the folders that set-up shares."""
+    root = run.repo.root
+    yield Mount(tree, root, mode)
+    for link, objects in run.workspaces.borrowed.items():
+        yield Mount(objects, link, "read")
+        if (objects / "info/alternates").is_file():  # these are borrowed by a link of their own
+            yield Mount(Path(os.devnull), link / "info/alternates", "read")
+    for name in run.settings.setup.symlink:
+        shared, place = (root / name).resolve(), root / name
+        if shared.is_dir() and not occupied(place, [Mount(tree, root, mode)]):
+            yield Mount(shared, place, "throwaway")
 
 
 def with_refused(result: AgentResult, refused: tuple[str, ...]) -> AgentResult:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from branchline.core.events import WorktreeSaved
 from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
-from branchline.git.folders import is_folder, move
+from branchline.git.folders import delete_tree, is_folder, move
 from branchline.git.intake import MAX_CONTENT, standing_in
 from branchline.git.own_commits import OwnCommits, own_commits
 
@@ -33,50 +34,55 @@ def save_workspace(run: Run, workstream: str, *, clear: bool = True, stays: Coll
     """
     path = run.workspace(workstream)
     base = run.repo.read_ref(run.refs.base(workstream)) or run.base
-    tips, told = keep_commits(run, workstream, base)
+    commits = keep_commits(run, workstream, base)
     saved = save(
         run.repo,
         path,
         ref=run.refs.saved(workstream),
-        parents=(base, *tips),
+        parents=(base, *commits.tips),
         when=run.commit_time,
         scratch=run.paths.scratch,
         inspect=run.inspect,
         skip=[name for name in copied(run) if _is_the_users(run, path / name, name)],
     )
+    problem = commits.problem
     if clear:
         _move_aside(run, workstream, [one for one in saved.refused if one.path not in stays])
-    return replace_refused(saved, told)
+        if not commits.readable:
+            problem += f"; its .git is kept in {_move_git_aside(run, workstream).relative_to(run.paths.run_dir)}"
+    refused = (*saved.refused, Refused(".git", problem)) if problem else saved.refused
+    return Saved(saved.ref, saved.commit, saved.tree, refused)
 
 
-def replace_refused(saved: Saved, told: Iterable[str]) -> Saved:
-    """The same, with what became of commits that could not be taken in."""
-    return Saved(saved.ref, saved.commit, saved.tree, (*saved.refused, *(Refused(".git", one) for one in told)))
+@dataclass(frozen=True, slots=True)
+class KeptCommits:
+    """What became of an agent's own commits: the `tips` that were taken in, and the `problem` with the others."""
+
+    tips: tuple[str, ...] = ()
+    problem: str = ""
+    readable: bool = True
 
 
-def keep_commits(run: Run, workstream: str, base: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Take an agent's own commits in, if no secret is in them; their tips, and in words what could not be taken in.
-
-    What is not taken in is kept as a bundle in the run's folder, or where it cannot be read, as the files of git.
-    """
+def keep_commits(run: Run, workstream: str, base: str) -> KeptCommits:
+    """Take an agent's own commits in, if no secret is in them; else keep them as a bundle in the run's folder."""
     path = run.workspace(workstream)
     try:
         with own_commits(run.repo, path, base, run.paths.scratch) as found:
             if found is None:
-                return (), ()
+                return KeptCommits()
             why = _objection(run, found, base) if found.objects else ""
             if not why:
                 if found.objects:
                     found.take_in(run.repo)
-                return found.tips, ()
+                return KeptCommits(found.tips)
             name = hashlib.sha256("".join(found.tips).encode()).hexdigest()[:8]
             bundle = run.paths.keep() / workstream / f"commits-{name}.bundle"
             bundle.parent.mkdir(exist_ok=True)
             if not bundle.exists():
                 found.bundle(bundle)
-            return (), (f"{why}; they are kept in {bundle.relative_to(run.paths.run_dir)}",)
-    except BranchlineError as error:
-        return (), (f"its own commits are not kept: {error.message}",)
+            return KeptCommits(problem=f"{why}; they are kept in {bundle.relative_to(run.paths.run_dir)}")
+    except (BranchlineError, OSError) as error:
+        return KeptCommits(problem=f"its own commits cannot be read: {error}", readable=False)
 
 
 def _objection(run: Run, found: OwnCommits, base: str) -> str:
@@ -106,6 +112,15 @@ def _move_aside(run: Run, workstream: str, refused: Iterable[Refused]) -> None:
         found = free.lstat()
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # what has another name may be the user's
             free.chmod(stat.S_IMODE(found.st_mode) & stat.S_IRWXU)
+
+
+def _move_git_aside(run: Run, workstream: str) -> Path:
+    """Move a workspace's `.git` to the `kept` folder, without what a git that finds it there would obey."""
+    free = _free(run.paths.keep() / workstream, "git")
+    move(run.workspace(workstream) / ".git", free)
+    for name in ("config", "config.worktree", "hooks", "info"):
+        delete_tree(free / name)
+    return free
 
 
 def _free(folder: Path, name: str) -> Path:

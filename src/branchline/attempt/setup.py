@@ -30,7 +30,10 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
         return {}
     root = ctx.run.repo.root
     for name in setup.symlink:
-        _link(root / name, path / name)
+        if not ctx.run.sandbox.on:
+            _link(root / name, path / name)
+        elif (root / name).is_file():  # folders are mounted
+            shutil.copy2(root / name, path / name)
     for name in copied(ctx.run):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, path / name, follow_symlinks=False)

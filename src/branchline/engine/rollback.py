@@ -9,7 +9,7 @@ from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up
 from branchline.errors import GitError, InvalidInput
 from branchline.git.checkout import fast_forward
-from branchline.git.merge import Conflicted, without
+from branchline.git.merge import Conflicted, merge_trees
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
@@ -79,7 +79,7 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     if tip is None or not repo.is_ancestor(shipped.commit, tip):
         raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
     base = _before(repo, shipped.commit, run_id)
-    result = without(repo, tip, shipped.commit, base)
+    result = merge_trees(repo, tip, base, lambda _: None, base=shipped.commit, declared=tip, union=False)
     if isinstance(result, Conflicted):
         raise GitError(
             f"run {run_id} cannot be undone on {target}: what came later changes {', '.join(result.paths)} too; "

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from branchline.errors import GitError
 from branchline.git.collisions import collisions
 from branchline.git.command import Git, words
-from branchline.git.folders import absent_list, is_folder, let_us_in
+from branchline.git.folders import absent_list, is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
@@ -93,6 +93,7 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     """
     if not is_folder(work_tree):
         raise GitError(f"{work_tree} is no folder any more: there is nothing to take")
+    unlock(work_tree)
     with TemporaryDirectory(dir=scratch, prefix="index-") as folder:
         fresh = git.at(work_tree, Path(folder) / "index")
         fresh.call("read-tree", base_tree)

@@ -31,6 +31,12 @@ def let_us_in(root: Path) -> None:
                 place.chmod(stat.S_IRWXU)
 
 
+def unlock(folder: Path) -> None:
+    """Let us into the folder itself."""
+    if folder.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        folder.chmod(stat.S_IRWXU)
+
+
 def is_folder(path: Path) -> bool:
     """Whether a real folder is there: no file, no link."""
     return path.is_dir() and not path.is_symlink()

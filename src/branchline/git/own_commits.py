@@ -10,13 +10,14 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from branchline.core.refs import HEADS, branch_ref
+from branchline.core.refs import TAGS, branch_ref
 from branchline.errors import GitError
 from branchline.git.command import Git, words
-from branchline.git.folders import is_folder
+from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.repo import Repo
 from branchline.process.spawn import Captured
 
@@ -25,6 +26,8 @@ MOST_BYTES = 4 << 20  # of one of them
 MOST_COMMITS = 10_000  # that an argument list holds
 MOST_OBJECTS = 200_000  # that are looked through
 _NAME = re.compile(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")
+_FOLDER, _LOOSE = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{38}|[0-9a-f]{62}")
+_PACKED = re.compile(r"pack-[0-9a-f]+\.(pack|idx)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,14 @@ class OwnCommits:
         at = 0
         for _ in oids:
             end = at + bytes(answer[at : at + 200]).index(b"\n")
-            _, kind, size = bytes(answer[at:end]).split()
+            _, kind, size = _three(bytes(answer[at:end]))
             at = end + int(size) + 2
-            yield kind.decode(), bytes(answer[end + 1 : at - 1])
+            yield kind, bytes(answer[end + 1 : at - 1])
 
     def sizes(self) -> dict[str, int]:
         """The size of each object in bytes."""
-        form = "--batch-check=%(objectname) %(objectsize)"
-        lines = self._call("cat-file", form, stdin=_lines(self.objects)).stdout.decode().splitlines()
-        return {name: int(size) for name, size in (line.split() for line in lines)}
+        lines = self._call("cat-file", "--batch-check", stdin=_lines(self.objects)).stdout.splitlines()
+        return {name: int(size) for name, _, size in map(_three, lines)}
 
     def take_in(self, repo: Repo) -> None:
         """Make them objects of the user's repository. Raises GitError if one is not what its name says."""
@@ -90,36 +92,53 @@ def own_commits(repo: Repo, workspace: Path, base: str, scratch: Path) -> Iterat
 
     Raises GitError if some of it cannot be read.
     """
-    names = _named(workspace / ".git")
-    if not names:
+    git_dir = workspace / ".git"
+    if not is_folder(workspace):
         yield None
         return
+    unlock(workspace)
+    if not is_folder(git_dir):
+        yield None
+        return
+    let_us_in(git_dir)
     with TemporaryDirectory(dir=scratch, prefix="commits-") as folder:
-        shared = (repo.content.git_dir / "objects", workspace / ".git/objects")
+        ours, theirs = Path(folder, "ours"), Path(folder, "theirs")
+        ours.mkdir()
+        _link_objects(git_dir / "objects", theirs)
+        shared = (repo.content.git_dir / "objects", theirs)
         env = {
-            "GIT_OBJECT_DIRECTORY": folder,
+            "GIT_OBJECT_DIRECTORY": str(ours),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(map(_quoted, shared)),
         }
-        git = repo.content
-        asked = git.status_of("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=_lines(names), env=env)
-        commits = [line.split()[0] for line in asked.stdout.decode().splitlines() if line.endswith(" commit")]
-        commits = [one for one in commits if one != base][-MOST_COMMITS:]
-        if not commits:
-            yield None
-            return
-        known = _there(repo, commits)
-        found = git.status_of("merge-base", "--independent", base, *commits, env=env)
-        if found.code != 0:
-            raise GitError(f"the commits of {workspace} cannot be read: {words(found)}")
-        tips = tuple(sorted(tip for tip in found.stdout.decode().split() if tip != base))
-        wanted = "".join(f"{tip}\n" for tip in tips) + "".join(f"^{one}\n" for one in (base, *sorted(known)))
-        listed = git.status_of("rev-list", "--objects", "--stdin", stdin=wanted.encode(), env=env)
-        if listed.code != 0:
-            raise GitError(f"the commits of {workspace} cannot be read: {words(listed)}")
-        objects = tuple(dict.fromkeys(line.split(b" ", 1)[0].decode() for line in listed.stdout.splitlines()))
-        if len(objects) > MOST_OBJECTS:
-            raise GitError(f"the commits of {workspace} have {len(objects)} objects, more than {MOST_OBJECTS}")
-        yield OwnCommits(base, tips, objects, git, env) if tips else None
+        yield _found(repo, workspace, base, env)
+
+
+def _found(repo: Repo, workspace: Path, base: str, env: dict[str, str]) -> OwnCommits | None:
+    git, git_dir = repo.content, workspace / ".git"
+
+    def ask(*args: str, stdin: bytes = b"") -> list[str]:
+        done = git.status_of(*args, stdin=stdin, env=env)
+        if done.code != 0:
+            raise GitError(f"the commits of {workspace} cannot be read: {words(done)}")
+        return done.stdout.decode(errors="replace").splitlines()
+
+    refs, mentioned = _named_by_refs(git_dir), _named_by_logs(git_dir)
+    kinds = ask("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=_lines({**refs, **mentioned}))
+    if lost := next((line.split()[0] for line in kinds if line.endswith(" missing") and line.split()[0] in refs), ""):
+        raise GitError(f"the commits of {workspace} cannot be read: {lost} is missing")
+    commits = [line.split()[0] for line in kinds if line.endswith(" commit")]
+    since = set(ask("rev-list", "--stdin", stdin=_lines([*commits, f"^{base}"])))
+    commits = [one for one in commits if one in since]
+    if not commits:
+        return None
+    if len(commits) > MOST_COMMITS:
+        raise GitError(f"{workspace} names {len(commits)} commits of its own, more than {MOST_COMMITS}")
+    tips = tuple(sorted(ask("merge-base", "--independent", *commits)))
+    wanted = [*tips, *(f"^{one}" for one in (base, *sorted(_there(repo, commits))))]
+    listed = ask("rev-list", "--objects", "--no-object-names", "--stdin", stdin=_lines(wanted))
+    if len(listed) > MOST_OBJECTS:
+        raise GitError(f"the commits of {workspace} have {len(listed)} objects, more than {MOST_OBJECTS}")
+    return OwnCommits(base, tips, tuple(listed), git, env)
 
 
 def head_of(workspace: Path) -> str | None:
@@ -138,26 +157,54 @@ def head_of(workspace: Path) -> str | None:
     return next((one[0].decode(errors="replace") for one in packed if one[1:] == [ref]), None)
 
 
-def _named(git_dir: Path) -> list[str]:
-    """Every object that a ref, HEAD or a reflog of the workspace names."""
-    if not is_folder(git_dir):
-        return []
-    files = [git_dir / "HEAD", git_dir / "ORIG_HEAD", *_files(git_dir / "refs"), *_files(git_dir / "logs")]
-    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {HEADS}".encode() in line]
-    found = dict.fromkeys(name for file in files[:MOST_FILES] for name in _NAME.findall(_text(file)))
-    found |= dict.fromkeys(name for line in packed for name in _NAME.findall(line))
-    return [name.decode() for name in found if name.strip(b"0")]
+def _named_by_refs(git_dir: Path) -> dict[str, None]:
+    """Every object that a ref or HEAD of the workspace names, those of further worktrees too."""
+    heads = [one / name for one in (git_dir, *_worktrees(git_dir)) for name in ("HEAD", "ORIG_HEAD")]
+    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {TAGS}".encode() not in line]
+    return _names([*map(_text, [*heads, *_files(git_dir / "refs")]), *packed])
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for inside, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(inside, name) for name in sorted(names))
+def _named_by_logs(git_dir: Path) -> dict[str, None]:
+    """Every object that a reflog mentions."""
+    logs = [file for one in (git_dir, *_worktrees(git_dir)) for file in _files(one / "logs")]
+    return _names(map(_text, logs))
+
+
+def _worktrees(git_dir: Path) -> list[Path]:
+    folder = git_dir / "worktrees"
+    return sorted(filter(is_folder, folder.iterdir())) if is_folder(folder) else []
+
+
+def _names(texts: Iterable[bytes]) -> dict[str, None]:
+    return {name.decode(): None for text in texts for name in _NAME.findall(text) if name.strip(b"0")}
+
+
+def _link_objects(objects: Path, view: Path) -> None:
+    """Make `view` an object folder with links to the objects of another, and nothing else of it.
+
+    Git would wait for a pipe in their place for ever, and read the lists and graphs that an agent can forge.
+    """
+    (view / "pack").mkdir(parents=True)
+    for folder in sorted(filter(is_folder, objects.iterdir())) if is_folder(objects) else ():
+        expected = _PACKED if folder.name == "pack" else _LOOSE
+        if folder.name == "pack" or _FOLDER.fullmatch(folder.name):
+            (view / folder.name).mkdir(exist_ok=True)
+            for entry in os.scandir(folder):
+                if expected.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    (view / folder.name / entry.name).symlink_to(entry.path)
+
+
+def _files(folder: Path) -> list[Path]:
+    walk = os.walk(folder) if is_folder(folder) else ()
+    found = list(islice((Path(inside, name) for inside, _, names in walk for name in names), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise GitError(f"there are more than {MOST_FILES} files in {folder}")
+    return sorted(found)
 
 
 def _text(file: Path) -> bytes:
     """The beginning of a plain file; nothing for a link, a pipe, or what is not there."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # the name of a ref may hold a NUL
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as opened:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -168,6 +215,14 @@ def _text(file: Path) -> bytes:
 def _there(repo: Repo, commits: Iterable[str]) -> set[str]:
     asked = repo.content.call("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=_lines(commits))
     return {line.split()[0] for line in asked.decode().splitlines() if line.endswith(" commit")}
+
+
+def _three(line: bytes) -> tuple[str, str, str]:
+    """Name, kind and size as `cat-file --batch` tells them."""
+    words = line.decode().split()
+    if len(words) != 3:
+        raise GitError(f"the object {words[0]} of the workspace cannot be read")
+    return words[0], words[1], words[2]
 
 
 def _lines(names: Iterable[str]) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
 from branchline.git.command import EMAIL, NAME, Git
-from branchline.git.folders import absent_list, absolute, delete_tree, is_folder, let_us_in
+from branchline.git.folders import absent_list, absolute, delete_tree, is_folder, let_us_in, unlock
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.submodules import fill
@@ -101,6 +101,7 @@ class Workspaces:
         Untracked files go, except ignored ones and the paths in `keep`. The caller has saved what is in the workspace.
         """
         path = self.add(path, head, branch)
+        unlock(path)
         fresh = path.with_name(f"{DRAFT}{path.name}")
         delete_tree(fresh)
         git = self._git_dir(fresh, head, branch).at(path)

@@ -17,7 +17,8 @@ from branchline.errors import InvalidInput
 
 VARIABLE = "BRANCHLINE_STATE"
 OWNER = "owner"
-LONGEST = 16  # characters of a repository's name
+LONGEST = 8  # characters of a repository's name
+DIGITS = 6  # of a digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class WorkArea:
 
     def room(self, task_id: str, attempt: int) -> Path:
         """What the agent of an attempt may write besides its workspace: its home, its temporary files, its input."""
-        return self.folder / "a" / f"{task_id}.{attempt}"
+        return self.folder / "a" / _digest(f"{task_id}.{attempt}")
 
 
 def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside: Path) -> WorkArea:
@@ -49,7 +50,7 @@ def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside:
     `/var/tmp`; never within one of `outside`. Raises InvalidInput if no such folder can be written.
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", common.parent.name if common.name == ".git" else common.stem).strip("-")
-    short = f"{name[:LONGEST] or 'repository'}-{_digest(common)}"
+    short = f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
     tried = []
     for state in _states(environ):
         place = state.parent.resolve() / state.name
@@ -113,5 +114,5 @@ def _is_ours(place: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and private and os.access(place, os.W_OK | os.X_OK)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]

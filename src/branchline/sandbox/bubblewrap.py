@@ -15,7 +15,7 @@ from branchline.process.confinement import Confinement
 from branchline.process.spawn import CannotStart, TookTooLong, capture
 from branchline.sandbox.egress import Egress
 from branchline.sandbox.masks import Hiding, above, hiding, sights
-from branchline.sandbox.mounts import LinkInPath, Mount, beneath, mountpoints, occupied, ordered, own, seen
+from branchline.sandbox.mounts import LinkInPath, Mount, beneath, mountpoints, occupied, ordered, own, place_of, seen
 
 BRIDGE = Path(__file__).with_name("bridge.py")
 LOCAL = frozenset({"localhost", "127.0.0.1"})
@@ -104,7 +104,16 @@ class Sandbox:
         def wrap(argv: Sequence[str], cwd: Path) -> list[str]:
             program = self._program(hidden, argv[0], mounts)
             disk = self._disk(hidden, ordered([*mounts, *program, *outward]))
-            return [self.fact.program, *options, *disk, "--chdir", str(cwd), "--", *bridge, *argv]
+            return [
+                self.fact.program,
+                *options,
+                *disk,
+                "--chdir",
+                str(place_of(cwd, access.mounts)),
+                "--",
+                *bridge,
+                *argv,
+            ]
 
         try:
             with mountpoints(mounts, access.mounts):

@@ -60,6 +60,12 @@ def seen(place: Path, mounts: Iterable[Mount]) -> Path | None:
     return None if mount.mode in {"empty", "closed"} else mount.source / place.relative_to(mount.place)
 
 
+def place_of(path: Path, mounts: Iterable[Mount]) -> Path:
+    """Where a path of the machine is seen; itself if no mount shows it elsewhere."""
+    shown = [one for one in mounts if path.is_relative_to(one.source)]
+    return shown[-1].place / path.relative_to(shown[-1].source) if shown else path
+
+
 def occupied(place: Path, mounts: Iterable[Mount]) -> bool:
     """Whether one of the mounts has something of its own at a place: more than an empty folder to mount on."""
     mount = beneath(place, mounts)

@@ -124,11 +124,11 @@ def _question(ctx: StepContext) -> Ask:
 def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
     """Whether the agent moved HEAD, and what of its commits could not be kept under a ref: the batch is made of its tree."""
     run, name = ctx.run, ctx.task.workstream
-    tips, not_kept = keep_commits(run, name, head)
-    now = head_of(run.workspace(name))
+    kept = keep_commits(run, name, head)
+    tips, now = kept.tips, head_of(run.workspace(name))
     if now in tips or len(tips) == 1:
         run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
-    return now is not None and now != head, not_kept
+    return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
 def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool) -> AgentResult:

@@ -1,7 +1,9 @@
 """Step 8: what merges, in which order: a function of the plan, written down before anything is merged."""
 
 import json
+from functools import partial
 
+from branchline.attempt.integration import merge
 from branchline.attempt.run import StepContext
 from branchline.core.events import MergeQueue
 from branchline.core.pipeline import merge_order
@@ -15,7 +17,10 @@ def run(ctx: StepContext) -> Result:
     order = _order(ctx)
     excluded = {w.id: _why(ctx, w.id) for w in run.plan.workstreams if w.id not in order}
     commits = {name: str(ctx.outputs("consume", name)["commit"]) for name in order}
-    conflicts = tuple({"between": [a, b], "paths": list(paths)} for a, b, paths in forecast(run.repo, commits))
+    conflicts = tuple(
+        {"between": [a, b], "paths": list(paths)}
+        for a, b, paths in forecast(run.repo, commits, partial(merge, run, declared=run.base))
+    )
     fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts)
     queue = {
         "base": run.base,

@@ -17,6 +17,7 @@ from branchline.core.states import State
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
 from support import Project
 
@@ -39,15 +40,17 @@ def make(tmp_path: Path) -> Make:
     ) -> StepContext:
         project = Project.make(tmp_path / "p", files)
         paths, repo, known = RunPaths(project.root, "R1"), Repo.open(project.root), Settings(version=1, **settings)
+        base, work = prepare(project), WorkArea(tmp_path / "state", tmp_path / "state" / "r")
         run = Run(
             paths=paths,
             repo=repo,
-            workspaces=Workspaces(repo, paths.runs / "git.lock"),
+            work=work,
+            workspaces=Workspaces(repo, work.home, base=base, target="main"),
             settings=known,
             gates=known.gates,
             accepted=Plan(version=1, goal=goal, workstreams=workstreams),
             agents=Agents(known.agents),
-            base=prepare(project),
+            base=base,
             target="main",
             started_at=0,
             pins={},
@@ -67,7 +70,7 @@ def later() -> Later:
 def context(
     run: Run, number: int = 1, outputs: Mapping[tuple[str, str], Mapping[str, Any]] | None = None
 ) -> StepContext:
-    ended = {("workspaces", "a"): {"base": run.base, "setup": {}}, **(outputs or {})}
+    ended = {("worktrees", "a"): {"base": run.base, "setup": {}}, **(outputs or {})}
     records = {
         (step, name): TaskRecord(
             Task(id=f"{step}_{name}", step=step, workstream=name), State.FAILED, outputs=dict(found)

@@ -22,15 +22,16 @@ VALUE = "correct-horse-9"
 
 
 class Tree:
-    """A worktree, taken with what the settings say."""
+    """A workspace, taken with what the settings say."""
 
     def __init__(self, root: Path, files: dict[str, str]) -> None:
         self.project = Project.make(root / "p", {"a.txt": "a\n", **files})
         self.repo = Repo.open(self.project.root)
         self.scratch = root / "scratch"
         self.scratch.mkdir()
-        self.workspaces = Workspaces(self.repo, root / "lock")
-        self.path = self.workspaces.add(self.project.root / ".runs" / "w", self.repo.head_commit(), "feature/w")
+        base = self.repo.head_commit()
+        self.workspaces = Workspaces(self.repo, root / "home", base=base, target="main")
+        self.path = self.workspaces.add(root / "w", base, "feature/w")
 
     def write(self, path: str, content: str) -> None:
         (self.path / path).parent.mkdir(parents=True, exist_ok=True)

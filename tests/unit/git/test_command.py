@@ -1,6 +1,7 @@
 """What may never run, whatever a repository and an agent have configured."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -53,18 +54,19 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
     canary = booby_trap(box)
 
     repo = Repo.open(box.root)
-    workspaces = Workspaces(repo, tmp_path / "lock")
+    workspaces = Workspaces(repo, tmp_path / "home", base=base, target="main")
     path = workspaces.add(box.scratch / "a-1", base, "feature/a-1")
     (path / "a.txt").write_text("changed\n")
-    (path / ".git").unlink()
+    shutil.rmtree(path / ".git")
     box.git("clone", "-q", "--bare", str(box.root), str(path / ".git"))
     taken = snapshot(workspaces.content(path), path, repo.tree_of(base), scratch=box.scratch)
     assert any(change.path == "a.txt" for change in repo.changes(repo.tree_of(base), taken.tree))
     repo.patch(base, taken.tree)
     repo.diffstat(base, taken.tree)
-    merge_trees(repo, ours, theirs, [("*", "union")], lambda _, __: True)
-    save(repo, workspaces, path, ref="refs/branchline/r/saved/a", base=base, when=1, scratch=box.scratch)
-    workspaces.reset(path, base)
+    merge_trees(repo, ours, theirs, lambda _: "union", declared=base)
+    merge_trees(repo, ours, theirs, lambda _: None, declared=base)
+    save(repo, path, ref="refs/branchline/r/saved/a", parents=[base], when=1, scratch=box.scratch)
+    workspaces.reset(path, base, head=base)
     is_dirty(repo)
     repo.move_ref("refs/heads/x", ours, None)
     workspaces.remove(path)

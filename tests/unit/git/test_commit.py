@@ -19,7 +19,7 @@ REF = "refs/branchline/r/saved/a"
 
 @pytest.fixture
 def path(box: Sandbox, repo: Repo, workspaces: Workspaces) -> Path:
-    """A worktree on its branch."""
+    """A workspace on its branch."""
     return workspaces.add(box.scratch / "a-1", repo.head_commit(), "feature/a-1")
 
 
@@ -214,7 +214,7 @@ def test_a_nested_repository_is_refused_but_its_files_can_be_saved(
 def test_a_submodule_of_the_base_stays(box: Sandbox, repo: Repo, workspaces: Workspaces) -> None:
     base = repo.edit_tree(repo.head_commit(), {"sub": ("160000", repo.head_commit())})
     commit = repo.commit(base, [repo.head_commit()], "sub", 0)
-    path = workspaces.add(box.root / ".runs" / "s-1", commit, None)
+    path = workspaces.add(box.scratch / "s-1", commit)
 
     def taken() -> Snapshot:
         return snapshot(workspaces.content(path), path, base, scratch=box.scratch)
@@ -233,36 +233,31 @@ def test_line_endings_are_stored_as_the_attributes_say(
     assert changed(repo, take(repo, workspaces, path, box.scratch)) == {".gitattributes": "A"}
 
 
-def test_the_index_of_the_worktree_is_left_alone(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
+def test_the_index_of_the_workspace_is_left_alone(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.write({"a.txt": "x", "new": "n"}, at=path)
-    index = repo.common_dir / "workspaces" / "a-1" / "index"
+    index = path / ".git" / "index"
     before = index.read_bytes()
     take(repo, workspaces, path, box.scratch)
     assert index.read_bytes() == before
     assert list(box.scratch.glob("index-*")) == []
 
 
-def test_save_keeps_files_and_commits(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
+def test_save_keeps_files_and_commits(box: Sandbox, repo: Repo, path: Path) -> None:
     base = repo.head_commit()
-    commits = set()
-    for message in ("dropped", "kept"):
-        box.git("reset", "-q", "--hard", base, cwd=path)
-        box.git("commit", "-q", "--allow-empty", "-m", message, cwd=path)
-        commits.add(box.git("rev-parse", "HEAD", cwd=path).strip())
+    own = repo.commit(repo.tree_of(base), [base], "own", 1)
     box.write({".gitignore": "*\n", "secret.log": "all of it"}, at=path)
-    saved = save(repo, workspaces, path, ref=REF, base=base, when=7, scratch=box.scratch)
+    saved = save(repo, path, ref=REF, parents=(base, own), when=7, scratch=box.scratch)
     assert saved.ref == REF
     assert repo.read_ref(REF) == saved.commit
-    assert repo.parents(saved.commit)[0] == base
-    assert set(repo.parents(saved.commit)[1:]) == commits
+    assert repo.parents(saved.commit) == (base, own)
     assert {"secret.log", ".gitignore"} <= {one.path for one in repo.entries(saved.tree)}
 
 
-def test_save_never_overwrites(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
+def test_save_never_overwrites(box: Sandbox, repo: Repo, path: Path) -> None:
     base = repo.head_commit()
 
-    def keep(when: int) -> str:
-        return save(repo, workspaces, path, ref=REF, base=base, when=when, scratch=box.scratch).ref
+    def keep(when: int, *own: str) -> str:
+        return save(repo, path, ref=REF, parents=(base, *own), when=when, scratch=box.scratch).ref
 
     assert [keep(1), keep(2)] == [REF, REF]
     (path / "new").write_text("x")
@@ -271,62 +266,51 @@ def test_save_never_overwrites(box: Sandbox, repo: Repo, workspaces: Workspaces,
     assert keep(5) == f"{REF}-3"
     (path / "new").unlink()
     assert keep(6) == REF
-
-
-def test_save_survives_a_broken_head(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
-    admin = repo.common_dir / "workspaces" / "a-1"
-    (admin / "HEAD").write_text("ref: refs/heads/does-not-exist\n")
-    (admin / "logs" / "HEAD").write_bytes(b"\xff\xff\nx y z\n" + b"1" * 40 + b" " + b"2" * 40 + b" who\n")
-    (path / "work").write_text("w")
-    saved = save(repo, workspaces, path, ref=REF, base=repo.head_commit(), when=1, scratch=box.scratch)
-    assert "work" in {one.path for one in repo.entries(saved.tree)}
-    assert repo.parents(saved.commit) == (repo.head_commit(),)
+    assert keep(7, repo.commit(repo.tree_of(base), [base], "own", 1)) == f"{REF}-4"
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["gone", "a-link"])
-def test_a_worktree_whose_folder_is_gone(
+def test_a_workspace_whose_folder_is_gone(
     box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path, *, replaced: bool
 ) -> None:
-    base = repo.head_commit()
-    box.git("commit", "-q", "--allow-empty", "-m", "work", cwd=path)
-    work = workspaces.head(path).commit
     path.rename(box.scratch / "moved")
     if replaced:
         path.symlink_to(box.scratch)
     with pytest.raises(GitError, match="no folder"):
         take(repo, workspaces, path, box.scratch)
-    saved = save(repo, workspaces, path, ref=REF, base=base, when=1, scratch=box.scratch)
-    assert repo.parents(saved.commit) == (base, work)
-    assert saved.refused == (Refused("", "the worktree's folder is gone"),)
-    workspaces.reset(path, base)
-    assert (path / "a.txt").exists()
-    assert not path.is_symlink()
+    with pytest.raises(GitError, match="no folder"):
+        save(repo, path, ref=REF, parents=[repo.head_commit()], when=1, scratch=box.scratch)
+    assert repo.read_ref(REF) is None
 
 
 LOCKED = """
 import os, sys
 from pathlib import Path
-from branchline.errors import GitError
 from branchline.git.commit import save
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 root, scratch = map(Path, sys.argv[1:])
 repo = Repo.open(root)
-workspaces = Workspaces(repo, scratch / "lock")
-path = workspaces.add(root / ".runs" / "b-1", repo.head_commit(), "feature/b-1")
+head = repo.head_commit()
+workspaces = Workspaces(repo, scratch / "home", base=head, target="main")
+path = workspaces.add(scratch / "b-1", head, "feature/b-1")
 (path / "cache").mkdir()
 (path / "cache" / "module").write_text("m")
 (path / "unreadable").write_text("u")
 (path / "unreadable").chmod(0)
 (path / "cache").chmod(0)
-saved = save(repo, workspaces, path, ref="refs/branchline/r/saved/b", base=repo.head_commit(), when=1, scratch=scratch)
+(path / ".git" / "objects").chmod(0)
+path.chmod(0)
+saved = save(repo, path, ref="refs/branchline/r/saved/b", parents=[head], when=1, scratch=scratch)
 print([entry.path for entry in repo.entries(saved.tree)])
 (path / "cache").chmod(0o500)
-workspaces.reset(path, repo.head_commit())
+path.chmod(0o500)
+workspaces.reset(path, head, head=head)
 (path / "cache").mkdir()
 (path / "cache" / "module").write_text("m")
 (path / "cache").chmod(0)
+path.chmod(0)
 workspaces.remove(path)
 print(path.exists())
 """

@@ -123,7 +123,7 @@ def test_content_comes_in_groups(
 def test_saving_leaves_it_out_too(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.write({".gitignore": "*.log\n", "x.log": BAD, "y.log": b"fine"}, at=path)
     ref, base = "refs/branchline/r/saved/a", repo.head_commit()
-    saved = save(repo, workspaces, path, ref=ref, base=base, when=1, scratch=box.scratch, inspect=Looking())
+    saved = save(repo, path, ref=ref, parents=[base], when=1, scratch=box.scratch, inspect=Looking())
     assert {one.path for one in repo.entries(saved.tree)} == {"a.txt", "link", "src/b.py", ".gitignore", "y.log"}
     assert saved.refused == (Refused("x.log", "bad", 1),)
     assert BAD not in objects(box)
