@@ -4,6 +4,7 @@ A fast-forward can be killed at any moment and called again. It holds the checko
 user's runs in between; what it wrote there tells a later call that the work left behind is ours to finish.
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -166,13 +167,27 @@ def _link(draft: Path, lock: Path) -> None:
     until = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            os.link(draft, lock)
+            _place(draft, lock)
         except FileExistsError:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.02)
         else:
             return
+
+
+def _place(draft: Path, lock: Path) -> None:
+    """Put a whole file at a name that must be free: by a link, which is there at once with all that is in it.
+
+    Without hard links (exFAT, some network disks) a kill in between leaves an empty lock, which git's users know.
+    """
+    try:
+        os.link(draft, lock)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+            raise
+        with lock.open("xb") as file:
+            file.write(draft.read_bytes())
 
 
 def _begun(git_dir: Path, old: str, new: str) -> bool:

@@ -83,7 +83,7 @@ def hiding(
     `over`: folders that something else stands in for; the tools in them are shown, too.
     """
     home, over = _home(environ), [*over]
-    homes = sorted({home, Path(pwd.getpwuid(os.getuid()).pw_dir).resolve()})
+    homes = sorted({home, _home_of_user().resolve()})
     own = [path.resolve() for path in hide if path.exists()]
     covers = [*_there(map(Path, COVERED)), *(one for one in homes if one.is_dir() and one != Path("/")), *own]
     covers = sorted({*(one for one in covers if one.is_dir()), *_temporary(environ, covers)})
@@ -124,7 +124,15 @@ def above(program: Path, home: Path) -> Path:
 
 
 def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir).resolve()
+    return Path(environ.get("HOME") or _home_of_user()).resolve()
+
+
+def _home_of_user() -> Path:
+    """The home that the system knows; containers run users that it does not know."""
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path("/")
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:
