@@ -32,3 +32,15 @@ def repo(box: Sandbox) -> Repo:
 def worktrees(repo: Repo, box: Sandbox) -> Worktrees:
     """The worktrees of `repo`."""
     return Worktrees(repo, box.scratch / "lock")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a user, with a global configuration that is read."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return home
