@@ -4,12 +4,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, version, words
+from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
 from branchline.git.user_git import quarantine, read_user_git
 from branchline.process.temporary import temporary_folder
@@ -66,6 +68,11 @@ class Repo(ObjectStore):
         common = git_dir / "commondir"
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
         return cls(root, git_dir, shared, marker=marker)
+
+    def contain(self, wrap: Wrap) -> None:
+        """Run the user's filters in what `wrap` makes of their commands, from now on."""
+        if self.content.filters:
+            self.content = replace(self.content, filters=replace(self.content.filters, wrap=wrap))
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""
