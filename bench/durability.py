@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from _measuring import interleaved, options, show
+from branchline.git.worktree import Worktrees
 from worktrees import generate
 
 from branchline.agents.scripted import RUNNER
@@ -28,7 +29,6 @@ from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.git.commit import save, snapshot
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
 from branchline.ledger.checkpoint import Scribe
 from branchline.ledger.disk import Files
 from branchline.ledger.log import Ledger
