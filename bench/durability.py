@@ -21,7 +21,8 @@ from _measuring import interleaved, options, show
 from worktrees import generate
 
 from branchline.agents.scripted import RUNNER
-from branchline.core.events import ExecuteWsComplete, RunPolicy, RunStarted, Transition
+from branchline.core.events import RunPolicy, RunStarted, Transition
+from branchline.core.facts import ExecuteWsComplete
 from branchline.core.graph import Task
 from branchline.core.run_state import RunState
 from branchline.core.states import State

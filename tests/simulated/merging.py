@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from branchline.attempt.approval import refuse_rejected, require_approved
-from branchline.core.decisions import ApprovalNeeded
-from branchline.core.events import CiStatus, IntegrationComplete, ShipComplete
+from branchline.core.facts import ApprovalNeeded, CiStatus, IntegrationComplete, ShipComplete
 from branchline.core.result import Failure, Result, Success
 from simulated.fate import require
 from simulated.story import TARGET

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from branchline.attempt.run import StepContext
 from branchline.core.budget import Purse
-from branchline.core.decisions import ApprovalDecided
-from branchline.core.events import AgentCalled
+from branchline.core.events import ApprovalDecided
+from branchline.core.facts import AgentCalled
 from branchline.core.graph import Task
+from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import TaskRecord
 from branchline.process.spawn import KillSwitch
@@ -113,7 +114,7 @@ def _called(task: Task, attempt: int, cost: float | None) -> AgentCalled:
         agent="a",
         model="m",
         status="ok",
-        usage={} if cost is None else {"cost_usd": cost},
+        usage=Usage(cost_usd=cost),
         milliseconds=1,
         folder="",
         workstream=task.workstream,

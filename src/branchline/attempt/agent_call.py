@@ -18,7 +18,7 @@ from branchline.attempt.manifest import Chosen
 from branchline.attempt.run import StepContext
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled, OwnSandbox
+from branchline.core.facts import AgentCalled, OwnSandbox
 from branchline.core.model.agent import (
     PERMANENT,
     TRANSIENT,
@@ -84,8 +84,8 @@ class Called:
         return self.facts[-1].agent
 
     @property
-    def usage(self) -> dict[str, Any]:
-        """What the last agent used, as facts hold it."""
+    def usage(self) -> Usage:
+        """What the last agent used."""
         return self.facts[-1].usage
 
 
@@ -169,9 +169,8 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
                 cut=meter.cut if meter else lambda: None,
                 confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, room)),
             )
-            result = _by_meter(result, request, meter) if meter else result
             told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
-            result = with_refused(result, told.refused)
+            result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
     except InvalidInput:  # it was not run
         raise
     except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
@@ -230,7 +229,7 @@ class _Telling:
             status=str(result.status),
             error_class=result.error_class,
             message=result.message,
-            usage=msgspec.to_builtins(result.usage),
+            usage=result.usage,
             milliseconds=round((time.monotonic() - self.began) * 1000),
             folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
             workstream=ctx.task.workstream,

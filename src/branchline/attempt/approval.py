@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from branchline.attempt.integration import Integration
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import reference
-from branchline.core.decisions import ApprovalNeeded, Concern
+from branchline.core.facts import ApprovalNeeded, Concern
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection

@@ -1,20 +1,24 @@
 """Merging commits in the order of the queue, by plumbing, with nothing checked out."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from branchline.attempt.run import Run, StepContext
-from branchline.core.events import WsCheckpoint
+from branchline.core.facts import WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
 from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
+from branchline.git.repo import Repo
+
+_STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes does not count here"
 
 
 @dataclass(slots=True)
 class Integration:
-    """A merge result: its commit, the workstreams in it, and those left out with the reason."""
+    """A merge result: its commit, the workstreams in it, those left out with the reason, and what is worth a word."""
 
     commit: str
     merged: list[str] = field(default_factory=list)
@@ -36,14 +40,62 @@ def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") ->
     return merge_trees(run.repo, ours, theirs, strategy_of, base=base, declared=declared)
 
 
-def combine(run: Run, ours: str, theirs: str, message: str) -> str | Conflicted:
-    """A merge commit of two commits (or the one that holds the other); no side is ever picked silently."""
+def combine(
+    run: Run, ours: str, theirs: str, message: str, *, declared: str = "", told: list[str] | None = None
+) -> str | Conflicted:
+    """A merge commit of two commits (or the one that holds the other); no side is ever picked silently.
+
+    `declared`: the commit whose attributes count (the run's base). What is worth a word is added to `told`.
+    """
     if run.repo.is_ancestor(theirs, ours):
         return ours
-    merged = merge(run, ours, theirs, run.base)
+    merged = merge(run, ours, theirs, declared or run.base)
     if isinstance(merged, Conflicted):
         return merged
+    if told is not None:
+        told += [_STRANGE.format(path=path, driver=driver) for path, driver in merged.strange]
     return run.repo.commit(merged.tree, [ours, theirs], message + "\n", run.commit_time)
+
+
+@dataclass(slots=True)
+class _Line:
+    """Workstreams merged one after the other onto a commit: `tip`, in words what is worth one in `told`.
+
+    Where the run's base is not in that commit's history (a user reset, amended or rebased the branch), they are merged
+    onto the base, at `own`, and only what each changes there is taken over: its history would bring back what the user
+    took away.
+    """
+
+    run: Run
+    onto: str
+    tip: str
+    own: str
+    told: list[str] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, run: Run, onto: str) -> "_Line":
+        return cls(run, onto, onto, onto if run.repo.is_ancestor(run.base, onto) else run.base)
+
+    def take(self, commit: str, message: str) -> Conflicted | None:
+        """Merge one more; where it conflicts, nothing has happened."""
+        own = combine(self.run, self.own, commit, message, declared=self.onto, told=self.told)
+        if isinstance(own, Conflicted):
+            return own
+        tip = own if self.own == self.tip else self._taken_over(own, message)
+        if isinstance(tip, Conflicted):
+            return tip
+        self.own, self.tip = own, tip
+        return None
+
+    def _taken_over(self, own: str, message: str) -> str | Conflicted:
+        """What is new in `own`, on the tip, as a commit that has nothing but the tip in its history."""
+        repo = self.run.repo
+        merged = merge(self.run, self.tip, own, self.onto, base=self.own)
+        if isinstance(merged, Conflicted):
+            return merged
+        if merged.tree == repo.tree_of(self.tip):
+            return self.tip
+        return repo.commit(merged.tree, [self.tip], message + "\n", self.run.commit_time)
 
 
 def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:
@@ -52,7 +104,8 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     With `repair` the first conflict stops the merge and is described in `conflict`. Raises StepFailed when the
     policy is to abort.
     """
-    run, result, taken_in = ctx.run, Integration(base), _taken_in(ctx)
+    run, line, taken_in = ctx.run, _Line.begin(ctx.run, base), _taken_in(ctx)
+    result, start = Integration(base, warnings=line.told), line.own
     for name in order:
         lost = [d for d in run.plan.workstream(name).depends_on if d in result.dropped]
         if lost:
@@ -60,25 +113,34 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
             continue
         commit = str(ctx.outputs("consume", name)["commit"])
         outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
-        if held := _held(run, base, commit, outside):
+        if held := _held(run, start, commit, outside):
             result.dropped[name] = f"it holds the work of {held}, which is not merged"
             continue
-        merged = combine(run, result.commit, commit, _message(run, name))
-        if isinstance(merged, str):
-            result.commit = merged
+        conflict = line.take(commit, _message(run, name))
+        if conflict is None:
+            result.commit = line.tip
             result.merged.append(name)
             continue
-        paths = ", ".join(merged.paths)
-        reason = f"it conflicts with {_rival(ctx, merged.paths, result.merged)} in {paths}"
+        paths = ", ".join(conflict.paths)
+        reason = f"it conflicts with {_rival(ctx, conflict.paths, result.merged)} in {paths}"
         if run.settings.merge.on_conflict == "abort":
             raise StepFailed(Failure(f"workstream {name}: {reason}", error_class="conflict", retryable=False))
         if repair and _has_rounds(ctx, name):
             result.conflict = {
-                "repair": name, "tree": merged.tree, "tip": result.commit, "paths": list(merged.paths), "reason": reason
+                "repair": name, "tree": conflict.tree, "tip": result.commit, "paths": list(conflict.paths), "reason": reason
             }  # fmt: skip
             return result
         result.dropped[name] = reason
     return result
+
+
+def stands_on(repo: Repo, commit: str, run_id: str) -> tuple[str, list[str]]:
+    """The commit that a run's merges stand on, first parent by first parent, and the workstreams merged since."""
+    names: list[str] = []
+    while f"\nBranchline-Run: {run_id}\n" in (text := repo.content.text("log", "-1", "--format=%B%n", commit) + "\n"):
+        names += re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
+        commit = repo.parents(commit)[0]
+    return commit, names[::-1]
 
 
 def _taken_in(ctx: StepContext) -> dict[str, list[str]]:

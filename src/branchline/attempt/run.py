@@ -10,14 +10,15 @@ from branchline.agents.base import Agent
 from branchline.attempt.secret_scan import Screening
 from branchline.config.settings import Settings
 from branchline.core.budget import Purse
-from branchline.core.decisions import ApprovalDecided
-from branchline.core.events import AgentCalled, WorktreeSaved
+from branchline.core.events import ApprovalDecided
+from branchline.core.facts import AgentCalled, WorktreeSaved
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
 from branchline.core.refs import Refs
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import TERMINAL, State
+from branchline.core.workstream import PipelineState, WorkstreamState
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from branchline.ledger.codec import Record
@@ -97,10 +98,6 @@ class Run:
         reading = read(self.paths)
         return reading.records, require(reading, self.paths)
 
-    def ref(self, name: str) -> str:
-        """One of the run's own refs."""
-        return self.refs.folder + name
-
     def workspace(self, workstream: str) -> Path:
         """Where a workstream's agent works."""
         return self.work.workspaces / workstream
@@ -122,6 +119,7 @@ class StepContext:
     task: Task
     attempt: int
     records: Mapping[tuple[str, str], TaskRecord]
+    state: PipelineState = field(default_factory=PipelineState)
     kill: KillSwitch
     say: Callable[[str], None]
     purse: Purse = field(default_factory=Purse)
@@ -133,6 +131,11 @@ class StepContext:
     def workstream(self) -> Workstream:
         """The workstream of a step that fans out."""
         return self.run.plan.workstream(self.task.workstream)
+
+    @property
+    def ws(self) -> WorkstreamState:
+        """What the steps of this attempt's workstream have come to."""
+        return self.state.of(self.task.workstream)
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ import msgspec
 from branchline.agents.access import access
 from branchline.agents.base import Agent
 from branchline.attempt.run import Run
-from branchline.core.events import OwnSandbox
+from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.sandbox.bubblewrap import Access, Entered

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from branchline.attempt.run import Run
 from branchline.attempt.secret_scan import longest_line
 from branchline.attempt.setup import copied
-from branchline.core.events import WorktreeSaved
+from branchline.core.facts import WorktreeSaved
 from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save

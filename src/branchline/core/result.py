@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from branchline.core.events import Fact
+from branchline.core.facts import Fact
 from branchline.errors import BranchlineError
 
 

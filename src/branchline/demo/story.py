@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from branchline.core.events import CiStatus, Codegate, IntegrationComplete, ShipComplete
+from branchline.core.facts import CiStatus, Codegate, IntegrationComplete, ShipComplete
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import STEPS
 from branchline.core.refs import DEFAULT_TAG, Refs, branch_ref, tag_ref

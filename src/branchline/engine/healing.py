@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from branchline.attempt.run import Run
 from branchline.attempt.saved import told
-from branchline.core.events import AnyEvent, Healed, WorktreeSaved
-from branchline.core.refs import branch_ref, is_branch
+from branchline.core.events import AnyEvent, Healed
+from branchline.core.facts import WorktreeSaved
+from branchline.core.refs import HEADS, branch_ref, is_branch
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
@@ -23,6 +24,7 @@ from branchline.errors import BranchlineError
 from branchline.git.commit import save
 from branchline.git.folders import delete_tree, is_folder
 from branchline.git.repo import Repo
+from branchline.git.target import checked_out_at
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
@@ -154,13 +156,12 @@ def _locks(run: Run) -> Iterator[Problem]:
 
 def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:
     """Refs that somebody moved or deleted. The branches of a run that has ended are people's to move."""
-    told, out, own = claims(run.run_id, records), run.repo.checked_out(), run.refs.folder
+    told, own = claims(run.run_id, records), run.refs.folder
     for one in misplaced(run.repo, told):
         branch = is_branch(one.ref)
         if (branch and state.end is not None) or not (branch or one.ref.startswith(own)):
             continue
-        others = out.get(one.ref, ())
-        if others:
+        if branch and (others := checked_out_at(run.repo, one.ref.removeprefix(HEADS))):
             text = f"{one.text}, and it is checked out at {others[0]}"
             yield Problem(one.ref, text, command=f"git -C {others[0]} switch --detach")
         elif not _there(run, one.claim.commit or one.claim.tree or one.claim.parent):

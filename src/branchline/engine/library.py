@@ -102,7 +102,7 @@ def verify(run_dir: Path | str) -> Verification:
     fault = reading.fault
     if fault is None and reading.records:
         require(reading, paths)
-    return Verification(fault is None and bool(reading.records), len(reading.records), reading.torn, fault)
+    return Verification(fault is None and bool(reading.records), reading.count, reading.torn, fault)
 
 
 def _nothing_else(_reading: Reading) -> None:

@@ -16,7 +16,8 @@ from branchline.config.canonical import canonical, digest
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
-from branchline.core.events import PlanComplete, RunPolicy, RunStarted
+from branchline.core.events import RunPolicy, RunStarted
+from branchline.core.facts import PlanComplete
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
@@ -227,7 +228,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         nonlocal latest
         if latest.accepted is None and state.plan:  # made since the run was opened
             latest = replace(run, accepted=accepted_plan(state))
-        records, known = latest_records(state), latest
+        records, so_far, known = latest_records(state), state.pipeline, latest
         purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
         def work(kill: KillSwitch) -> Result:
@@ -239,6 +240,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
                 task=task,
                 attempt=attempt,
                 records=records,
+                state=so_far,
                 kill=kill,
                 say=lambda text: say(task.id, text),
                 purse=purse,
@@ -318,7 +320,7 @@ def _drive(
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:
     """The origins of the tasks that were completed when record number `checkpoint` had been written."""
     reading = read(paths)
-    if not 0 <= checkpoint < len(reading.records):
+    if not 0 <= checkpoint < reading.count:
         raise InvalidInput(f"run {paths.run_id} has no checkpoint {checkpoint}", hint=f"branchline log {paths.run_id}")
-    state = replay(record.event for record in reading.records[: checkpoint + 1])
+    state = replay(record.event for record in reading.records if record.seq <= checkpoint)
     return [origin for origin, record in state.current().items() if record.state == State.COMPLETED]

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from branchline.core.decisions import RolledBack
-from branchline.core.events import IntentReceived, ShipComplete
+from branchline.attempt.integration import stands_on
+from branchline.core.events import IntentReceived, RolledBack
+from branchline.core.facts import ShipComplete
 from branchline.core.refs import Refs, branch_ref
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up
 from branchline.errors import GitError, InvalidInput
-from branchline.git.checkout import fast_forward
+from branchline.git.checkout import Halfway
 from branchline.git.merge import Conflicted, merge_trees
 from branchline.git.repo import Repo
+from branchline.git.target import move
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
@@ -21,8 +23,9 @@ SHORT = 12
 def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
     """Undo what the run has shipped. Done once already, it is what was done then.
 
-    Raises InvalidInput if there is nothing to undo, GitError if it cannot be undone; nothing is changed then. A kill at
-    any moment leaves what calling it again completes.
+    Raises InvalidInput if there is nothing to undo, GitError if it cannot be undone; nothing is changed then. Raises
+    Halfway if it is undone, but not in all files of the checkout. A kill at any moment leaves what calling it again
+    completes.
     """
     repo = Repo.open(paths.root, marker=paths.marker)
     held = take_up(paths, vouch=lambda reading: vouch(repo, paths, reading))
@@ -33,14 +36,19 @@ def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
         old, new = _begun(repo, held, shipped) or _made(repo, held, shipped, reason)
         held.ledger.append([IntentReceived(kind="rollback", by=by)])
         repo.put_ref(Refs(paths.run_id).rollback, new)
+        halfway = None
         try:
             _move(repo, shipped.target, old, new)
+        except Halfway as error:  # the target has moved, and that is what counts
+            halfway = error
         except GitError as error:
             held.ledger.append([IntentReceived(kind="rollback", by=by, refused=error.message)])
             raise
         done = RolledBack(target=shipped.target, commit=new, reverts=shipped.commit, by=by, reason=reason)
         held.ledger.append([done])
         mark(open_run(paths, held.state), held.ledger)
+        if halfway is not None:
+            raise halfway
         return done
     finally:
         held.release()
@@ -78,7 +86,7 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     tip = repo.read_ref(branch_ref(target))
     if tip is None or not repo.is_ancestor(shipped.commit, tip):
         raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
-    base = _before(repo, shipped.commit, run_id)
+    base = stands_on(repo, shipped.commit, run_id)[0]
     result = merge_trees(repo, tip, base, lambda _: None, base=shipped.commit, declared=tip, union=False)
     if isinstance(result, Conflicted):
         raise GitError(
@@ -93,18 +101,8 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     return tip, repo.commit(result.tree, [tip], message, clock() // 1000)
 
 
-def _before(repo: Repo, commit: str, run_id: str) -> str:
-    """The commit that the target was at before: the first one, parent by parent, that the run has not made."""
-    while f"\nBranchline-Run: {run_id}\n" in repo.content.text("log", "-1", "--format=%B%n", commit) + "\n":
-        commit = repo.parents(commit)[0]
-    return commit
-
-
 def _move(repo: Repo, target: str, old: str, new: str) -> None:
     tip = repo.read_ref(branch_ref(target))
     if tip is not None and tip != new and repo.is_ancestor(new, tip):
         return  # a killed rollback had moved it, and others went on from there
-    if checkouts := repo.checked_out_at(target):
-        fast_forward(repo, checkouts[0], target, old, new)
-    else:
-        repo.move_ref(branch_ref(target), new, old)
+    move(repo, target, old, new)

@@ -3,10 +3,11 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
-from branchline.core.refs import HEADS, branch_ref
+from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, version, words
 from branchline.git.objects import ObjectStore, fields
@@ -107,22 +108,32 @@ class Repo(ObjectStore):
 
         A ref that is at `new` already is left alone, so a move may be repeated. Raises RefMoved, else GitError.
         """
-        nothing = "0" * len(new or expected or "")
-        if new == expected and self.read_ref(ref) == new:
-            return
-        order = f"update {ref}\0{new or nothing}\0{expected or nothing}\0"
-        done = self.refs.status_of(
-            "update-ref", "--no-deref", "-z", "--stdin", stdin=order.encode(errors="surrogateescape")
-        )
+        if new != expected or self.read_ref(ref) != new:
+            self.move_refs({ref: (new, expected)})
+
+    def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Move every ref from what is expected to what is new, {ref: (new, expected)}, or none of them.
+
+        Those that are at `new` already are left alone. Raises RefMoved, else GitError.
+        """
+        orders = []
+        for ref, (new, expected) in moves.items():
+            nothing = "0" * len(new or expected or "")
+            orders.append(f"update {ref}\0{new or nothing}\0{expected or nothing}\0")
+        order = "".join(orders).encode(errors="surrogateescape")
+        done = self.refs.status_of("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
         if done.code == 0:
             return
-        found = self.read_ref(ref)
-        if found == new:
-            return
-        if found != expected:
-            message = f"{ref} is at {found or 'nothing'}, not at {expected or 'nothing'}: something else moved it"
-            raise RefMoved(message)
-        raise GitError(f"cannot move {ref}: {words(done)}")
+        found = {ref: self.read_ref(ref) for ref in moves}
+        left = {ref: move for ref, move in moves.items() if found[ref] != move[0]}
+        for ref, (_, expected) in left.items():
+            if found[ref] != expected:
+                at, wanted = found[ref] or "nothing", expected or "nothing"
+                raise RefMoved(f"{ref} is at {at}, not at {wanted}: something else moved it")
+        if len(left) == len(moves):
+            raise GitError(f"cannot move {' and '.join(moves)}: {words(done)}")
+        if left:
+            self.move_refs(left)
 
     def put_ref(self, ref: str, new: str) -> None:
         """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
@@ -138,20 +149,6 @@ class Repo(ObjectStore):
                 free = next(name for number in count(1) if (name := f"{ref}-kept-{number}") not in kept)
                 self.move_ref(free, old, None)
         self.put_ref(ref, new)
-
-    def checked_out_at(self, branch: str) -> list[Path]:
-        """Return the work trees in which a branch (`main`) is checked out."""
-        return self.checked_out().get(branch_ref(branch), [])
-
-    def checked_out(self) -> dict[str, list[Path]]:
-        """Return the work trees in which each branch is checked out, by the full name of its ref."""
-        found, place = dict[str, list[Path]](), Path()
-        for line in fields(self.refs.call("worktree", "list", "--porcelain", "-z")):
-            if line.startswith("worktree "):
-                place = Path(line.removeprefix("worktree "))
-            elif line.startswith("branch "):
-                found.setdefault(line.removeprefix("branch "), []).append(place)
-        return found
 
 
 def _find(path: Path) -> tuple[Path, Path]:

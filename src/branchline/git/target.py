@@ -7,6 +7,8 @@ from pathlib import Path
 from shlex import quote
 
 from branchline.core.refs import HEADS, Obstacle, branch_ref
+from branchline.errors import GitError
+from branchline.git.checkout import fast_forward
 from branchline.git.command import Git
 from branchline.git.repo import Repo
 
@@ -16,6 +18,10 @@ _UNDER_WAY = {
     "REVERT_HEAD": "revert",
     "rebase-apply/applying": "am",
 }
+
+
+class TargetHeld(GitError):
+    """A branch cannot be moved now, because git or another checkout holds it; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,21 @@ def obstacles(repo: Repo, branch: str) -> list[Obstacle]:
     for one in counting:
         found += [*_held(one, branch), *(_under_way(one, branch) if one.ref == ref else ())]
     return found + list(_places(branch, [one for one in counting if one.ref == ref]))
+
+
+def move(repo: Repo, branch: str, old: str, new: str, *, tag: str = "") -> None:
+    """Move a branch from `old` to its descendant `new`, and where it is checked out, its files; `tag` with it.
+
+    All of it or nothing. Raises TargetHeld, CheckoutDirty, RefMoved. Killed halfway, calling it again finishes the work.
+    """
+    at = repo.read_ref(branch_ref(branch))
+    for one in obstacles(repo, branch) if at != new else ():
+        raise TargetHeld(one.text, hint=one.command)
+    places = checked_out_at(repo, branch)
+    if places:
+        fast_forward(repo, places[0], branch, old, new, tag=tag)
+    if not places or at == new:
+        repo.move_refs({branch_ref(branch): (new, old), **({tag: (new, None)} if tag else {})})
 
 
 def _is_bare(repo: Repo) -> bool:

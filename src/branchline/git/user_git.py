@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from branchline.core.refs import branch_ref
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, find_git, words
 from branchline.process.spawn import Captured, capture
@@ -260,7 +261,7 @@ def quarantine(home: Path, user: UserGit) -> Git:
     (home / "refs").mkdir()
     for shared in ("objects", "shallow"):
         (home / shared).symlink_to(user.common_dir / shared)
-    (home / "HEAD").write_text("ref: refs/heads/none\n")
+    (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
     return Git(home)
 

@@ -25,8 +25,8 @@ RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,6
 class RunPaths:
     """The files of one run. `root`: a checkout's top folder, or any folder for a plain graph.
 
-    `runs`: the folder of all runs, found if it is not given. A run that was made before records moved below the git common directory stays where
-    it is, in the folder `.runs` of its checkout.
+    `runs`: the folder of all runs, found if it is not given. A run that was made before records moved below the git
+    common directory stays where it is, in the folder `.runs` of its checkout.
     """
 
     root: Path
@@ -134,7 +134,7 @@ class RunPaths:
         try:
             for folder in (self.ledger.parent, self.checkpoints, self.attempts, self.inbox, *more):
                 folder.mkdir(parents=True, exist_ok=True)
-            show_record(self.root)
+            show_record(self.root, self.run_id)
         except OSError as error:
             where = error.filename or self.run_dir
             raise InvalidInput(
@@ -162,25 +162,32 @@ def common_dir(root: Path) -> Path | None:
         return None
 
 
-def show_record(root: Path) -> None:
-    """Lead `<root>/.runs` to the record, unseen by git. A folder of old runs stays, with a link for each new run."""
+def show_record(root: Path, name: str) -> None:
+    """Lead `<root>/.runs` to the record, unseen by git. A folder of old runs stays, with a link to `name` in it."""
     home, shown = record_home(root), root / RUNS
     if home == shown:
         if not (shown / ".gitignore").exists():
             (shown / ".gitignore").write_text("*\n", encoding="utf-8")
         return
-    if followed_by(root) or os.path.lexists(shown):
+    if followed_by(root):
         return
-    exclude = home.parent.parent / "info" / "exclude"
-    line = f"/{RUNS}\n"
     with suppress(OSError):  # a checkout that cannot be written has no link, and works
-        text = exclude.read_text("utf-8", "surrogateescape") if exclude.exists() else ""
-        if line not in text.splitlines(keepends=True):
-            exclude.parent.mkdir(exist_ok=True)
-            with exclude.open("a", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(line if not text or text.endswith("\n") else f"\n{line}")
-        inside = home.is_relative_to(root.resolve())
-        shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
+        _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")
+        if shown.is_symlink() and not shown.exists():  # the repository was moved
+            shown.unlink()
+        if not os.path.lexists(shown):
+            inside = home.is_relative_to(root.resolve())
+            shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
+        elif not shown.samefile(home):
+            (shown / name).symlink_to(home / name)
+
+
+def _exclude(file: Path, line: str) -> None:
+    text = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
+    if line not in text.splitlines(keepends=True):
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a", encoding="utf-8", errors="surrogateescape") as opened:
+            opened.write(line if not text or text.endswith("\n") else f"\n{line}")
 
 
 def run_ids(root: Path) -> list[str]:

@@ -53,15 +53,15 @@ def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside:
     short = f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
     tried = []
     for state in _states(environ):
-        place = state.parent.resolve() / state.name
-        if any(place.is_relative_to(one) for one in outside):
-            continue
-        tried.append(str(place))
-        if _is_ours(place):
+        place = state.resolve()
+        inside = any(place.is_relative_to(one) for one in outside)
+        problem = "it lies in the repository" if inside else _objection(state)
+        if not problem:
             home = place / short
             return WorkArea(home, home / _digest(run_dir))
+        tried.append(f"{state}: {problem}")
     raise InvalidInput(
-        f"no folder for workspaces can be made: {', '.join(tried) or 'all places lie in the repository'}",
+        f"no folder for workspaces can be made ({'; '.join(tried)})",
         hint=f"export {VARIABLE}=FOLDER, a folder of yours outside {outside[0] if outside else common}",
     )
 
@@ -100,18 +100,21 @@ def _states(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(state) / "branchline"
     elif os.path.isabs(home := environ.get("HOME", "")) and home != "/":
         yield Path(home) / ".local/state/branchline"
-    yield Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _is_ours
+    yield Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _objection
 
 
-def _is_ours(place: Path) -> bool:
-    """Make the folder; whether it is ours to write, and no other user can change what is in it."""
+def _objection(place: Path) -> str:
+    """Make the folder; why it cannot be used: only we may be able to change what is in it, or lead to it."""
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = place.lstat()
-    except OSError:
-        return False
-    private = found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(found.st_mode) and private and os.access(place, os.W_OK | os.X_OK)
+        named, found = place.lstat(), place.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    if {named.st_uid, found.st_uid} != {os.getuid()}:
+        return "it belongs to another user"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "other users can write it"
+    return "" if os.access(place, os.W_OK | os.X_OK) else "it cannot be written"
 
 
 def _digest(path: str | Path) -> str:

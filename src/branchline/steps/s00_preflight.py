@@ -20,6 +20,7 @@ from branchline.core.refs import tag_ref
 from branchline.core.result import Failure, Result, Success
 from branchline.git.checkout import is_dirty
 from branchline.git.command import version
+from branchline.git.target import checked_out_at
 from branchline.process.containment import held_by
 
 LEAST_FREE_MB = 200
@@ -151,7 +152,7 @@ def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
     if run.settings.ship.mode == "merge":
         warnings += [
             f"{checkout} is on {run.target} and has uncommitted changes: nothing can ship to it before they are committed"
-            for checkout in run.repo.checked_out_at(run.target)
+            for checkout in checked_out_at(run.repo, run.target)
             if is_dirty(run.repo, checkout)
         ]
     return warnings

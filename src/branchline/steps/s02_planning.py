@@ -21,7 +21,7 @@ from branchline.attempt.templates import base_files
 from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data, scriptless
 from branchline.core.durations import seconds
-from branchline.core.events import PlanComplete, PlanProposed
+from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan

@@ -6,7 +6,7 @@ from branchline.attempt.integration import combine
 from branchline.attempt.run import StepContext
 from branchline.attempt.saved import cleared
 from branchline.attempt.setup import set_up
-from branchline.core.events import WorktreesReady
+from branchline.core.facts import WorktreesReady
 from branchline.core.pipeline import merge_order
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, StepFailed, Success

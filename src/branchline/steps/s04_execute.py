@@ -17,7 +17,7 @@ from branchline.attempt.scope import barred, conflict_of, rejected, starting_tre
 from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
-from branchline.core.events import ExecuteWsComplete
+from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, Success
@@ -62,7 +62,7 @@ def run(ctx: StepContext) -> Result:
         reason = f"agent {name}: {result.message or result.status}"
         return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
     outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
+    return Success({**outputs, "agent": name, "usage": msgspec.to_builtins(called.usage)}, (fact,))
 
 
 def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:

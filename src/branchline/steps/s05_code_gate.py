@@ -14,7 +14,7 @@ from branchline.attempt.prompts import feedback
 from branchline.attempt.review import Reviewed, review
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, is_guarded, reference, violation
-from branchline.core.events import Codegate
+from branchline.core.facts import Codegate
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.core.result import Failure, Result, Success
 from branchline.core.rules.globs import matches_any

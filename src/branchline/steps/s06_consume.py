@@ -4,7 +4,7 @@ from pathlib import Path
 
 from branchline.attempt.approval import require_approved
 from branchline.attempt.run import StepContext
-from branchline.core.events import Codegate, WsCheckpoint
+from branchline.core.facts import Codegate, WsCheckpoint
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, StepFailed, Success
 

@@ -5,7 +5,7 @@ The part that looks across workstreams runs on the merge result, in step 9.
 
 from branchline.attempt.gate_run import check_commit, summary
 from branchline.attempt.run import StepContext
-from branchline.core.events import ValidateWsFail, ValidateWsPass
+from branchline.core.facts import ValidateWsFail, ValidateWsPass
 from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Result, Success
 

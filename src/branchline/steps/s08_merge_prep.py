@@ -3,9 +3,11 @@
 import json
 from functools import partial
 
+import msgspec
+
 from branchline.attempt.integration import merge
 from branchline.attempt.run import StepContext
-from branchline.core.events import MergeQueue
+from branchline.core.facts import Clash, MergeQueue
 from branchline.core.pipeline import merge_order
 from branchline.core.result import Result, Success
 from branchline.git.merge import forecast
@@ -18,7 +20,7 @@ def run(ctx: StepContext) -> Result:
     excluded = {w.id: _why(ctx, w.id) for w in run.plan.workstreams if w.id not in order}
     commits = {name: str(ctx.outputs("consume", name)["commit"]) for name in order}
     conflicts = tuple(
-        {"between": [a, b], "paths": list(paths)}
+        Clash(between=(a, b), paths=paths)
         for a, b, paths in forecast(run.repo, commits, partial(merge, run, declared=run.base))
     )
     fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts)
@@ -27,11 +29,16 @@ def run(ctx: StepContext) -> Result:
         "on_conflict": run.settings.merge.on_conflict,
         "queue": [{"workstream": name, "commit": commits[name]} for name in order],
         "excluded": excluded,
-        "conflicts": conflicts,
+        "conflicts": msgspec.to_builtins(conflicts),
     }
     path = run.paths.artifacts / "merge_queue.json"
     path.write_text(json.dumps(queue, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    outputs = {"eligible": len(order), "order": list(order), "excluded": excluded, "conflicts": list(conflicts)}
+    outputs = {
+        "eligible": len(order),
+        "order": list(order),
+        "excluded": excluded,
+        "conflicts": msgspec.to_builtins(conflicts),
+    }
     return Success({**outputs, "queue": str(path)}, (fact,))
 
 

@@ -6,7 +6,7 @@ from branchline.attempt.approval import needed_by_merge
 from branchline.attempt.gate_run import check_commit
 from branchline.attempt.integration import prove, queue_of
 from branchline.attempt.run import StepContext
-from branchline.core.events import IntegrationComplete
+from branchline.core.facts import IntegrationComplete
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Result, Success
 
@@ -43,6 +43,7 @@ def run(ctx: StepContext) -> Result:
         commit=result.commit,
         merged=tuple(result.merged),
         dropped=result.dropped,
+        warnings=tuple(result.warnings),
     )
     outputs = {**result.outputs(), "branch": run.integration}
     return Success({**outputs, "approval": True}, (fact, need)) if need else Success(outputs, (fact,))

@@ -2,7 +2,7 @@
 
 from branchline.attempt.gate_run import check_commit, summary
 from branchline.attempt.run import StepContext
-from branchline.core.events import CiStatus, PrOpened
+from branchline.core.facts import CiStatus, PrOpened
 from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Result, Success
 from branchline.forge.base import ChangeRequest

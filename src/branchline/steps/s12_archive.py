@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import save_workspace, told
-from branchline.core.events import WorktreeSaved
+from branchline.attempt.saved import remove_workspace, save_workspace, told
+from branchline.core.facts import WorktreeSaved
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
@@ -19,7 +21,7 @@ LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be
 def run(ctx: StepContext) -> Result:
     """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref.
 
-    Worktrees that are still there, of workstreams that did not ship, are saved as they are, and stay.
+    Workspaces are saved. Once the run has shipped, they go; else they stay as they are.
     """
     run, saved = ctx.run, _standing(ctx)
     records, state = run.history()
@@ -36,22 +38,28 @@ def run(ctx: StepContext) -> Result:
 
 
 def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
-    """Save what stands, so that every attempt has a ref, also one whose end nobody saw."""
-    run, facts = ctx.run, list[WorktreeSaved]()
-    for name in run.accepted.ids if run.accepted else ():
+    """Save what stands, so that every attempt has a ref, also one whose end nobody saw; several at once."""
+    ids = ctx.run.accepted.ids if ctx.run.accepted else ()
+    ctx.say("saving workspaces")
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return tuple(fact for fact in pool.map(lambda name: _saved(ctx, name), ids) if fact is not None)
+
+
+def _saved(ctx: StepContext, name: str) -> WorktreeSaved | None:
+    """What became of a workspace: saved, and removed if the run has shipped. One that cannot be saved stays."""
+    run = ctx.run
+    try:
+        if ctx.completed("ship", ""):
+            return remove_workspace(run, name, ctx.task.id)
         if not is_folder(run.workspace(name)):
-            continue
-        try:
-            saved = save_workspace(run, name, clear=False)
-        except (BranchlineError, OSError) as error:
-            facts.append(WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error)))
-            continue
-        facts.append(told(ctx.task.id, name, saved))
-        last = ctx.records["execute", name]
+            return None
+        saved, last = save_workspace(run, name, clear=False), ctx.records["execute", name]
         attempt = run.refs.attempt(last.task.id, last.attempt)
         if last.attempt and run.repo.read_ref(attempt) is None:
             run.repo.put_ref(attempt, saved.commit)
-    return tuple(facts)
+    except (BranchlineError, OSError, RuntimeError, MemoryError) as error:
+        return WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error))
+    return told(ctx.task.id, name, saved)
 
 
 def _branches(run: Run) -> dict[str, str]:

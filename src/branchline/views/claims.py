@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
 from branchline.core.refs import Refs, branch_ref, tag_ref
 from branchline.core.states import State
@@ -82,30 +82,30 @@ class Claims:
 
     def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
         match event:
-            case e.WorktreesReady(workstream=name, base=base):
+            case f.WorktreesReady(workstream=name, base=base):
                 yield self.ours.base(name), Claim(seq, commit=base, movers=_movers(name, "worktrees"))
-            case e.ExecuteWsComplete(task_id=task_id, tree=tree):
+            case f.ExecuteWsComplete(task_id=task_id, tree=tree):
                 yield self.ours.attempt(task_id, self._attempts[task_id]), Claim(seq, tree=tree)
-            case e.Codegate(given=given, batch=batch, tree=tree) if given:
+            case f.Codegate(given=given, batch=batch, tree=tree) if given:
                 yield self.ours.gate(batch), Claim(seq, tree=tree, movers=frozenset({event.task_id}))
-            case e.WsCheckpoint(workstream=name, commit=commit, tree=tree):
+            case f.WsCheckpoint(workstream=name, commit=commit, tree=tree):
                 at = Claim(seq, commit, tree, movers=_movers(name, "worktrees", "execute", "consume"))
                 yield branch_ref(self.ours.feature(name)), at
                 yield self.ours.checkpoint("codegate", name), Claim(seq, commit, movers=_movers(name, "consume"))
-            case e.ValidateWsPass(workstream=name, commit=commit):
+            case f.ValidateWsPass(workstream=name, commit=commit):
                 self._last[f"validate/{name}"] = commit
-            case e.IntegrationComplete(branch=branch, commit=commit):
+            case f.IntegrationComplete(branch=branch, commit=commit):
                 self._last["merge/"] = commit
                 yield branch_ref(branch), Claim(seq, commit, movers=_movers("", "merge", "ship"))
-            case e.ShipComplete():
+            case f.ShipComplete():
                 yield from self._shipped(event, seq)
-            case e.WorktreeSaved(ref=ref, commit=commit) if ref:
+            case f.WorktreeSaved(ref=ref, commit=commit) if ref:
                 yield ref, Claim(seq, commit)
-            case d.RolledBack(target=target, commit=commit):
+            case e.RolledBack(target=target, commit=commit):
                 self.held.append((target, commit, seq))
                 yield self.ours.rollback, Claim(seq, commit)
 
-    def _shipped(self, event: e.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
+    def _shipped(self, event: f.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
         self._last["ship/"] = event.commit
         yield branch_ref(self.ours.integration), Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
         if event.target:
@@ -130,11 +130,11 @@ def _objects(event: e.AnyEvent) -> Iterator[str]:
     match event:
         case e.RunStarted(pins=pins) if "base" in pins:
             yield str(pins["base"])
-        case e.WorktreesReady(base=oid) | e.ExecuteWsComplete(tree=oid) | e.Codegate(tree=oid):
+        case f.WorktreesReady(base=oid) | f.ExecuteWsComplete(tree=oid) | f.Codegate(tree=oid):
             yield oid
-        case d.ApprovalNeeded(tree=oid) | e.ValidateWsFail(commit=oid) | e.CiStatus(commit=oid):
+        case f.ApprovalNeeded(tree=oid) | f.ValidateWsFail(commit=oid) | f.CiStatus(commit=oid):
             yield oid
-        case e.WsCheckpoint(commit=oid) | e.ValidateWsPass(commit=oid) | e.IntegrationComplete(commit=oid):
+        case f.WsCheckpoint(commit=oid) | f.ValidateWsPass(commit=oid) | f.IntegrationComplete(commit=oid):
             yield oid
-        case e.ShipComplete(commit=oid) | d.RolledBack(commit=oid):
+        case f.ShipComplete(commit=oid) | e.RolledBack(commit=oid):
             yield oid

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from branchline.core.events import AgentCalled
+from branchline.core.facts import AgentCalled
 from branchline.core.model.limits import WEAK
 from branchline.core.run_state import RunState
 from branchline.views.format.text import wrapped

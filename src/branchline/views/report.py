@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from branchline.core.events import AgentCalled, Codegate, MergeQueue, PlanComplete
+from branchline.core.facts import AgentCalled, Codegate, MergeQueue, PlanComplete
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State

@@ -16,7 +16,8 @@ from branchline.attempt.approval import (
 from branchline.attempt.integration import Integration
 from branchline.attempt.run import StepContext
 from branchline.config.settings import LOCKS, PROTECTED, Approvals, Ship
-from branchline.core.decisions import ApprovalDecided, ApprovalNeeded
+from branchline.core.events import ApprovalDecided
+from branchline.core.facts import ApprovalNeeded
 from branchline.core.graph import Task
 from branchline.core.result import StepFailed
 from branchline.core.run_state import TaskRecord

@@ -3,8 +3,7 @@ from typing import Any
 import pytest
 
 from branchline.core.commands import CancelTask, Command, GiveUp, SkipTask, StartAttempt
-from branchline.core.decisions import RolledBack
-from branchline.core.events import GaveUp, IntentReceived, Transition
+from branchline.core.events import GaveUp, IntentReceived, RolledBack, Transition
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status, workstream_outcomes
 from branchline.core.pipeline import task_graph

@@ -7,18 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core.commands import EndRun, OpenRound, StartAttempt
-from branchline.core.events import (
-    AttemptInterrupted,
-    Codegate,
-    GaveUp,
-    IntentReceived,
-    PlanComplete,
-    PlanProposed,
-    RunEnded,
-    RunPolicy,
-    RunResumed,
-    Transition,
-)
+from branchline.core.events import AttemptInterrupted, GaveUp, IntentReceived, RunEnded, RunPolicy, RunResumed, Transition
+from branchline.core.facts import Codegate, PlanComplete, PlanProposed
 from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan
 from branchline.core.outcome import run_status
@@ -211,7 +201,7 @@ def repaired(policy: RunPolicy, at: int, spent: float | None = 0) -> str:
         )
     )
     if spent != 0:
-        state.spending.pay("task_006_execute_a", "a", {"cost_usd": spent}, repair=True)
+        state.spending.pay("task_006_execute_a", "a", spent, repair=True)
     return no_repair(state, state.records["task_006_execute_a"].task, at)
 
 
@@ -268,7 +258,7 @@ def test_a_proposed_plan_waits() -> None:
     state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
     move(state, "task_003_planning", State.COMPLETED)
     assert decide(state, 0) == []
-    waiting = evolve(state, PlanComplete(task_id="x", workstreams=(), digest="d")).awaiting
+    waiting = evolve(state, PlanComplete(task_id="task_003_planning", workstreams=(), digest="d")).awaiting
     assert waiting, "a plan that was accepted without its text is not there"
     accept(state, plan("b"))
     assert not state.awaiting

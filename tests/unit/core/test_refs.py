@@ -16,7 +16,7 @@ from support import Project
 
 SRC = Path(branchline.__file__).parent
 OTHERS = {
-    "git/command.py": "the HEAD of a repository of ours, which names no branch",
+    "git/user_git.py": "the HEAD of a repository of ours, which names no branch",
     "sandbox/probe.py": "files of a repository that is made up",
     "sandbox/probe_runner.py": "files of a repository that is made up",
 }

@@ -257,6 +257,7 @@ def test_killed_at_any_moment_it_is_complete_or_not_there(
         adder.stdout.readline()
         time.sleep(delay)
         os.kill(adder.pid, signal.SIGKILL)
+    time.sleep(0.05)  # a git that was being started bears its mark by now
     sweep("kill-test")
     made = [one for one in runs.iterdir() if not one.name.startswith(".")] if runs.exists() else []
     for path in made:

@@ -9,8 +9,10 @@ import pytest
 
 from branchline.core import commands as c
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
 from branchline.core.ids import ulid
+from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.outcome import EXIT_CODES, run_status
@@ -35,7 +37,7 @@ class End:
     reason: str = ""
     error_class: str = ""
     outputs: dict[str, Any] = field(default_factory=dict)
-    facts: tuple[e.Fact, ...] = ()
+    facts: tuple[f.Fact, ...] = ()
 
 
 Story = Mapping[str, tuple[End, ...]]
@@ -133,7 +135,7 @@ PLAN = Plan(
 def _story() -> Story:
     """Gate a rejects, then approves; b times out once and is dropped at the merge; docs builds on a."""
     executed = {
-        name: e.ExecuteWsComplete(
+        name: f.ExecuteWsComplete(
             task_id=task,
             workstream=name,
             agent="scripted",
@@ -143,28 +145,28 @@ def _story() -> Story:
             usage=usage,
         )
         for name, task, usage in (
-            ("a", "task_007_execute_a", {"input_tokens": 1200, "output_tokens": 300, "cost_usd": 0.02}),
-            ("b", "task_008_execute_b", {}),
+            ("a", "task_007_execute_a", Usage(input_tokens=1200, output_tokens=300, cost_usd=0.02)),
+            ("b", "task_008_execute_b", Usage()),
         )
     }
-    rejected = e.Codegate(
+    rejected = f.Codegate(
         task_id="task_010_gate_a", workstream="a", verdict="rejected", batch="gate/rejected/a-1", tree="7" * 40,
         report="artifacts/gates/a-1.json", reason="tests failed",
     )  # fmt: skip
-    approved = e.Codegate(
+    approved = f.Codegate(
         task_id="task_010_gate_a_r2", workstream="a", verdict="approved", batch="gate/approved/a-2", tree="8" * 40,
         report="artifacts/gates/a-2.json",
     )  # fmt: skip
     dropped = {"b": "conflict with a in greetings.txt"}
     branch = f"integration/{RUN}"
-    queue = e.MergeQueue(
+    queue = f.MergeQueue(
         task_id="task_019_merge_prep", order=("a", "b", "docs"), excluded={},
-        conflicts=({"pair": ["a", "b"], "paths": ["greetings.txt"]},),
+        conflicts=(f.Clash(between=("a", "b"), paths=("greetings.txt",)),),
     )  # fmt: skip
-    merged = e.IntegrationComplete(
+    merged = f.IntegrationComplete(
         task_id="task_020_merge", branch=branch, commit="c" * 40, merged=("a", "docs"), dropped=dropped
     )
-    shipped = e.ShipComplete(task_id="task_022_ship", target="main", commit="c" * 40, tag=f"release/{RUN}")
+    shipped = f.ShipComplete(task_id="task_022_ship", target="main", commit="c" * 40, tag=f"release/{RUN}")
     landed = {"merged": ["a", "docs"], "dropped": dropped}
     skipped = {"skipped": [{"gate": "mypy", "reason": "mypy is not installed"}]}
     return {
@@ -198,16 +200,16 @@ def pipeline_run() -> list[Record]:
 @pytest.fixture(scope="session")
 def waiting_run() -> list[Record]:
     """A run without a plan of its own: a planner proposed one after a wrong answer, and nobody has accepted it yet."""
-    proposed = e.PlanProposed(
+    proposed = f.PlanProposed(
         task_id="task_003_planning",
         plan=msgspec.to_builtins(PLAN),
         digest="d" * 64,
         warnings=("docs/** matches nothing",),
         collisions=(Collision("a", "b", 0.5, ("src/x.py", "src/y.py")), Collision("a", "docs", 0.01, ("README.md",))),
     )
-    usage = {"input_tokens": 900, "output_tokens": 100, "cost_usd": 0.03, "cost_source": "agent"}
+    usage = Usage(input_tokens=900, output_tokens=100, cost_usd=0.03, cost_source="agent")
     answers = tuple(
-        e.AgentCalled(
+        f.AgentCalled(
             task_id="task_003_planning", attempt=1, role="planner", agent="claude_code", model="m-1", status=status,
             error_class=error_class, usage=usage, milliseconds=500, folder="f",
         )

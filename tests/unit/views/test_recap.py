@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from branchline.core.events import AgentCalled, IntegrationComplete, ShipComplete
+from branchline.core.facts import AgentCalled, IntegrationComplete, ShipComplete
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import replay

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from branchline.core.events import PlanComplete
+from branchline.core.facts import PlanComplete
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import replay
 from branchline.core.states import State

@@ -117,7 +117,7 @@ def _write_schemas(root: Path) -> None:
     """The schemas that the first lines name, for editors; in the folder that no `git status` shows."""
     runs = record_home(root)
     (runs / "schemas").mkdir(parents=True, exist_ok=True)
-    show_record(root)
+    show_record(root, "schemas")
     for name in ("config", "plan"):
         (runs / "schemas" / f"{name}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
 

@@ -65,7 +65,8 @@ class LocalDriver:
                 return found
 
     def _patience(self, until: float | None) -> float | None:
-        moments = [m for a in self._active.values() if (m := a.abandon_at or a.deadline) is not None]
+        waiting = [active for active in self._active.values() if not active.switch.must_finish]
+        moments = [m for a in waiting if (m := a.abandon_at or a.deadline) is not None]
         if until is not None:
             moments.append(until)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -83,6 +84,8 @@ class LocalDriver:
     def _expired(self) -> list[Done]:
         now, found = time.monotonic(), []
         for key, active in list(self._active.items()):
+            if active.switch.must_finish:
+                continue
             if active.abandon_at is not None and now >= active.abandon_at:
                 del self._active[key]
                 found.append(Done(*key, _overdue(active)))
