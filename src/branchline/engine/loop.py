@@ -23,7 +23,15 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.events import AnyEvent, ApprovalDecided, AttemptResumed, GaveUp, IntentReceived, RunEnded, Transition
+from branchline.core.events import (
+    AnyEvent,
+    ApprovalDecided,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    Transition,
+)
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status
 from branchline.core.pipeline import OUTWARD

@@ -14,7 +14,15 @@ import msgspec
 
 from branchline.attempt.review import GATE as REVIEW
 from branchline.core.events import AnyEvent, RunStarted, Transition
-from branchline.core.facts import CiStatus, Codegate, IntegrationComplete, MergeQueue, ValidateWsFail, ValidateWsPass, WsCheckpoint
+from branchline.core.facts import (
+    CiStatus,
+    Codegate,
+    IntegrationComplete,
+    MergeQueue,
+    ValidateWsFail,
+    ValidateWsPass,
+    WsCheckpoint,
+)
 from branchline.core.model.verdict import Outcome
 from branchline.core.result import Result
 from branchline.core.run_state import RunState

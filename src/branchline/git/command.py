@@ -25,6 +25,7 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.untrackedCache=false",
+    "core.splitIndex=false",  # the other half would be written into a folder of ours
     "core.excludesFile=/dev/null",
     "core.quotePath=false",
     "core.fsync=all",

@@ -48,6 +48,7 @@ class Repo(ObjectStore):
         self.refs = Git(git_dir, marker=marker)
         home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+        self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
         super().__init__(quarantine(home, self.user).marked(marker))
 
@@ -73,6 +74,17 @@ class Repo(ObjectStore):
         """Run the user's filters in what `wrap` makes of their commands, from now on."""
         if self.content.filters:
             self.content = replace(self.content, filters=replace(self.content.filters, wrap=wrap))
+
+    def content_at(self, checkout: Path) -> Git:
+        """Return git for the content of any checkout of the repository, with the settings that the user's git has there."""
+        if checkout == self.root:
+            return self.content.at(checkout)
+        if checkout not in self._others:
+            self._others[checkout] = Repo.find(checkout, marker=self.refs.marker)
+        other = self._others[checkout].content
+        if other.filters and self.content.filters:
+            other = replace(other, filters=replace(other.filters, wrap=self.content.filters.wrap))
+        return other.at(checkout)
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""
