@@ -1,7 +1,7 @@
 """Temporary files of this process: in one folder that carries its name, so that the next process can clear up after it.
 
-A process that is killed removes nothing. Its folder is named after its process id and its start, by which the kernel
-tells whether it still lives (proc_pid_stat(5), field 22).
+A process that is killed removes nothing. Its folder is named after its process id, its start (proc_pid_stat(5), field 22)
+and its PID namespace, in which alone the id means anything (pid_namespaces(7)): so the next one can tell that it is dead.
 """
 
 import atexit
@@ -38,8 +38,8 @@ def _of_process(pid: int) -> Path:
 def _clear(base: Path) -> None:
     """Remove what processes left that do not live any more."""
     for entry in os.listdir(base):
-        pid = entry.partition("-")[0]
-        if pid.isdecimal() and entry != _name(int(pid)):
+        pid, _, rest = entry.partition("-")
+        if pid.isdecimal() and rest.endswith(f"-{_namespace()}") and entry != _name(int(pid)):
             shutil.rmtree(base / entry, ignore_errors=True)
 
 
@@ -54,9 +54,18 @@ def _name(pid: int) -> str:
     """A name that no other process has: process ids are used again. Without /proc the id alone has to do."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return f"{pid}-{file.read().rpartition(')')[2].split()[19]}"
+            started = file.read().rpartition(")")[2].split()[19]
     except OSError:
-        return f"{pid}-{'0' if _lives(pid) else 'gone'}"
+        started = "0" if _lives(pid) else "gone"
+    return f"{pid}-{started}-{_namespace()}"
+
+
+@cache
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return "0"
 
 
 def _lives(pid: int) -> bool:
