@@ -21,7 +21,7 @@ def temporary_folder() -> Path:
 
 @cache
 def _of_process(pid: int) -> Path:
-    base = Path(tempfile.gettempdir()) / f"branchline-{os.getuid()}"
+    base = Path(tempfile.gettempdir()) / f"branchline-tmp-{os.getuid()}"
     own = base / _name(pid)
     for _ in range(100):  # another process may remove the empty base at this moment
         with suppress(FileNotFoundError):

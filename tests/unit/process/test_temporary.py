@@ -58,7 +58,7 @@ def test_what_a_living_process_uses_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
-    theirs = tmp_path / f"branchline-{os.getuid()}"
+    theirs = tmp_path / f"branchline-tmp-{os.getuid()}"
     theirs.mkdir(mode=0o777)
     theirs.chmod(0o777)
     own = ended(start(tmp_path))
