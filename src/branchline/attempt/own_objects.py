@@ -33,7 +33,7 @@ def _looked_through(run: Run, screening: Screening, workstream: str, head: str) 
     strays = list(read_strays(run.repo, [oid for oid, at in new.items() if (oid, at) not in screening.seen]))
     if damaged := [one.oid for one in strays if not one.genuine]:
         reason = f"object {damaged[0]} of the repository is not what its name says: somebody changed it"
-        raise StepFailed(Failure(reason, "tampering", retryable=False, outputs={"hint": "git fsck"}))
+        raise StepFailed(Failure(reason, "tampering", retryable=False, hint="git fsck"))
     found = _with_secrets(run, screening, strays, head)
     leading = those_leading_to(strays, {*found, *screening.gone}) - screening.gone
     screening.seen.update((one.oid, new[one.oid]) for one in strays if one.oid not in leading)

@@ -22,17 +22,16 @@ from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Success
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, snapshot
 
 MOST_CHANGES = 50  # of the git directory, in a record
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Put the worktree to its round's starting point, run the agent, keep what it made as a commit of the run."""
     run, workstream = ctx.run, ctx.workstream
-    ready = ctx.outputs("worktrees")
     start, head = starting_tree(ctx), _head(ctx)
     _prepare(ctx, start, head)
     try:
@@ -46,9 +45,9 @@ def run(ctx: StepContext) -> Result:
     name, result = called.agent, called.result
     made = without_secrets(run, workstream.id, head)
     committed = _own_commits(ctx, head)
-    base_tree = run.repo.tree_of(ready["base"])
+    base_tree = run.repo.tree_of(ctx.ws.base)
     tree, commit, taken = _left(ctx, head)
-    refused = [str(one) for one in taken if one.path not in ready["setup"]]
+    refused = tuple(str(one) for one in taken if one.path not in ctx.ws.setup)
     result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
@@ -58,6 +57,9 @@ def run(ctx: StepContext) -> Result:
         status=str(result.status),
         tree=tree,
         files=files,
+        commit=commit,
+        refused=refused,
+        notes=result.notes,
         usage=called.usage,
         context_files=called.facts[-1].context_files,
         context_tokens=called.facts[-1].context_tokens,
@@ -67,21 +69,20 @@ def run(ctx: StepContext) -> Result:
         taken_out=tuple(made),
     )
     if failure := tampering(seen):
-        return replace(failure, reason=f"agent {name}: {failure.reason}", facts=(fact,))
+        return replace(failure, reason=f"agent {name}: {failure.reason}", fact=fact)
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
-    outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": msgspec.to_builtins(called.usage)}, (fact,))
+        return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, called), fact=fact)
+    return Success(fact)
 
 
 def _left(ctx: StepContext, head: str) -> tuple[str, str, tuple[Refused, ...]]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
-    run, ready, path = ctx.run, ctx.outputs("worktrees"), ctx.run.worktree(ctx.task.workstream)
-    base_tree = run.repo.tree_of(ready["base"])
+    run, path = ctx.run, ctx.run.worktree(ctx.task.workstream)
+    base_tree = run.repo.tree_of(ctx.ws.base)
     git = run.worktrees.git_for(path)
     taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
-    tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
+    tree = without_setup(ctx, base_tree, taken.tree, ctx.ws.setup)
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
     return tree, commit, taken.refused
@@ -97,17 +98,16 @@ def _agent(ctx: StepContext) -> str:
 
 def chosen_for(ctx: StepContext) -> Chosen:
     """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
-    run, tree, again = ctx.run, starting_tree(ctx), rejected(ctx)
+    run, tree, before, conflict = ctx.run, starting_tree(ctx), rejected(ctx), conflict_of(ctx)
     paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
-    before = ctx.outputs("code_gate") if again else {}
     request = edit_request(
         run.settings,
         run.plan,
         ctx.workstream,
         paths,
         agent=_agent(ctx),
-        failure=str(before.get("feedback", "")),
-        targets=(*conflict_of(ctx).get("paths", ()), *before.get("files", ())),
+        failure=before.feedback if before else "",
+        targets=(*(conflict.paths if conflict else ()), *(before.files if before else ())),
         pins=unabridged(run, base_files(run)),
     )
     return choose(run, request, _head(ctx), tree)
@@ -152,21 +152,22 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
     if changed:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
-    if rejected(ctx):
-        why += f"; {ctx.records['code_gate', ctx.task.workstream].reason}"
+    if batch := rejected(ctx):
+        why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 
 
 def _head(ctx: StepContext) -> str:
     """The commit that the workstream's branch is at when a round begins."""
-    return str(conflict_of(ctx).get("commit_of") or ctx.outputs("worktrees")["base"])
+    conflict = conflict_of(ctx)
+    return conflict.commit if conflict else ctx.ws.base
 
 
 def _prepare(ctx: StepContext, start: str, head: str) -> None:
     """Make the worktree the round's starting point. What a lost attempt left in it is saved first."""
     run, path = ctx.run, ctx.run.worktree(ctx.task.workstream)
-    setup = ctx.outputs("worktrees")["setup"]
+    setup = ctx.ws.setup
     if not path.is_dir():  # saved and removed since: the run had shipped, or `gc` came by
         branch = run.branch(ctx.task.workstream)
         run.repo.put_ref(f"refs/heads/{branch}", head)
@@ -178,13 +179,13 @@ def _prepare(ctx: StepContext, start: str, head: str) -> None:
     git = run.worktrees.git_for(path)
     found = snapshot(git, path, start, scratch=run.paths.scratch, inspect=run.inspect)
     moved = run.worktrees.head(path).commit != head
-    known = ctx.outputs("execute").get("refused", ()) if rejected(ctx) else ()
+    known = ctx.ws.work.refused if rejected(ctx) and ctx.ws.work else ()
     # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
     mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in known}
     strange = any(one.path not in setup and one.path not in mine for one in found.refused)
     if moved or strange or without_setup(ctx, start, found.tree, setup) != start:
         saved = save_worktree(run, ctx.task.workstream, stays=setup)
-        ctx.saved.append(told(ctx.task.id, ctx.task.workstream, saved))
+        ctx.told.append(told(ctx.task.id, ctx.task.workstream, saved))
         folder = run.paths.attempt(ctx.task.id, ctx.attempt)
         if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
             run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)

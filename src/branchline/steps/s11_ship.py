@@ -6,23 +6,24 @@ from dataclasses import replace
 
 from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
 from branchline.attempt.gate_run import check_commit
-from branchline.attempt.integration import Integration, prove, queue_of
+from branchline.attempt.integration import Integration, prove
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.saved import remove_worktree
 from branchline.core.facts import ShipComplete, WorktreeSaved
 from branchline.core.model.verdict import Outcome
-from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.workstream import known
 from branchline.git.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import RefMoved
 
 SWAPS = 5
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Leave the integration branch (mode `branch`), or move the target to the tested commit (mode `merge`)."""
-    run, merged = ctx.run, ctx.outputs("merge", "")
-    result = Integration(str(merged["commit"]), list(merged["merged"]), dict(merged["dropped"]))
-    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+    run, merged = ctx.run, known(ctx.state.integration)
+    result = Integration(merged.commit, list(merged.merged), dict(merged.dropped))
+    if known(ctx.state.ci).commit != result.commit:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
     refuse_rejected(ctx)
     target, tag = "", ""
@@ -36,10 +37,18 @@ def run(ctx: StepContext) -> Result:
     ctx.checkpoint("ship-complete", result.commit)
     ctx.say("saving and removing worktrees")
     saved = _saved_worktrees(run, ctx.task.id)
-    fact = ShipComplete(task_id=ctx.task.id, target=target, commit=result.commit, tag=tag)
-    outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration}
-    outputs["saved"] = {one.workstream: one.ref for one in saved if one.ref}
-    return Success(outputs, (*saved, fact))
+    ctx.told.extend(saved)
+    fact = ShipComplete(
+        task_id=ctx.task.id,
+        target=target,
+        commit=result.commit,
+        tag=tag,
+        branch=run.integration,
+        merged=tuple(result.merged),
+        dropped=result.dropped,
+        saved={one.workstream: one.ref for one in saved if one.ref},
+    )
+    return Success(fact)
 
 
 def _saved_worktrees(run: Run, task_id: str) -> list[WorktreeSaved]:
@@ -51,9 +60,9 @@ def _saved_worktrees(run: Run, task_id: str) -> list[WorktreeSaved]:
 
 def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
     """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
-    run, first = ctx.run, ctx.outputs("merge", "")
-    if result.commit == first["commit"]:
-        if first.get("approval"):
+    run, first = ctx.run, known(ctx.state.integration)
+    if result.commit == first.commit:
+        if first.approval:
             require_approved(ctx, run.repo.tree_of(result.commit))
         return
     need = needed_by_merge(ctx, base, result)
@@ -63,7 +72,7 @@ def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
         require_approved(ctx, need.tree)
     except StepFailed as error:
         reason = f"{run.target} moved: the new merge waits for its own approval"
-        raise StepFailed(replace(error.failure, reason=reason, facts=(need,))) from error
+        raise StepFailed(replace(error.failure, reason=reason, asks=need)) from error
 
 
 def _land(ctx: StepContext, result: Integration) -> Integration:
@@ -92,8 +101,8 @@ def _land(ctx: StepContext, result: Integration) -> Integration:
 
 def _landed_anew(ctx: StepContext, result: Integration, tip: str) -> Integration | None:
     """What a lost attempt had integrated anew and landed: all of it, or as much as is there when we are told to end."""
-    order, repo = queue_of(ctx.outputs("merge_prep", "")), ctx.run.repo
-    inside = [name for name in order if repo.is_ancestor(str(ctx.outputs("consume", name)["commit"]), tip)]
+    order, repo = known(ctx.state.merge_queue).order, ctx.run.repo
+    inside = [name for name in order if repo.is_ancestor(ctx.of(name).commit, tip)]
     if not inside or (ctx.kill.reason is None and not set(result.merged) <= set(inside)):
         return None
     why = f"it was {ctx.kill.reason} before it landed"
@@ -141,7 +150,7 @@ def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
     result = prove(
         ctx,
         tip,
-        queue_of(ctx.outputs("merge_prep", "")),
+        known(ctx.state.merge_queue).order,
         lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
         repair=False,
     )
@@ -163,4 +172,4 @@ def _dirty(ctx: StepContext, error: CheckoutDirty) -> Failure:
     reason = f"{error.message}; nothing was shipped, {ctx.run.integration} holds the result"
     again = f"branchline retry {ctx.run.run_id} {ctx.task.id}"
     hint = f"{error.hint}, then: {again}" if error.hint else again
-    return Failure(reason, error_class="dirty", retryable=False, outputs={"hint": hint})
+    return Failure(reason, error_class="dirty", retryable=False, hint=hint)

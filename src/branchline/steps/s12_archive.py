@@ -6,34 +6,37 @@ from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.saved import save_worktree, told
-from branchline.core.facts import WorktreeSaved
-from branchline.core.result import Result, Success
+from branchline.core.facts import Archived, WorktreeSaved
+from branchline.core.result import Success
+from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success:
     """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref.
 
     Worktrees that are still there, of workstreams that did not ship, are saved as they are, and stay.
     """
-    run, saved = ctx.run, _standing(ctx)
+    run = ctx.run
     records, state = run.history()
+    ctx.told.extend(_standing(ctx, state))
     text = report(run.run_id, records, state, run.accepted)
-    (run.paths.artifacts / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
-    if commit := ctx.outputs("merge", "").get("commit"):
-        patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(str(commit)))
+    page = run.paths.artifacts / "report.md"
+    page.write_text(text, encoding="utf-8", errors="backslashreplace")
+    if merged := ctx.state.integration:
+        patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(merged.commit))
         (run.paths.artifacts / "change.patch").write_bytes(patch)
     inventory = run.paths.artifacts / "archive.json"
     refs = {**run.repo.list_refs(run.ref("")), **_branches(run)}
-    made = {"run_id": run.run_id, "records": len(records), "refs": refs, "files": _hashes(run.paths.run_dir)}
+    made = {"run_id": run.run_id, "records": records[-1].seq + 1, "refs": refs, "files": _hashes(run.paths.run_dir)}
     inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)}, saved)
+    return Success(Archived(task_id=ctx.task.id, report=run.inside(page), archive=run.inside(inventory)))
 
 
-def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
+def _standing(ctx: StepContext, state: RunState) -> tuple[WorktreeSaved, ...]:
     """Save what stands, so that every attempt has a ref, also one whose end nobody saw."""
     run, facts = ctx.run, list[WorktreeSaved]()
     for name in run.accepted.ids if run.accepted else ():
@@ -45,9 +48,9 @@ def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
             facts.append(WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error)))
             continue
         facts.append(told(ctx.task.id, name, saved))
-        last = ctx.records["execute", name]
-        attempt = run.ref(f"attempts/{last.task.id}/{last.attempt}")
-        if last.attempt and run.repo.read_ref(attempt) is None:
+        last = state.find("execute", name)
+        attempt = run.ref(f"attempts/{last.task.id}/{last.attempt}") if last else ""
+        if last and last.attempt and run.repo.read_ref(attempt) is None:
             run.repo.put_ref(attempt, saved.commit)
     return tuple(facts)
 
