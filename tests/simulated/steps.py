@@ -12,7 +12,18 @@ from branchline.attempt.approval import require_approved
 from branchline.attempt.run import latest_records
 from branchline.attempt.scope import conflict_of, starting_tree
 from branchline.core.budget import Purse
-from branchline.core.facts import ApprovalNeeded, Codegate, ExecuteWsComplete, MergeQueue, PlanComplete, PlanProposed, ValidateWsFail, ValidateWsPass, WorktreesReady, WsCheckpoint
+from branchline.core.facts import (
+    ApprovalNeeded,
+    Codegate,
+    ExecuteWsComplete,
+    MergeQueue,
+    PlanComplete,
+    PlanProposed,
+    ValidateWsFail,
+    ValidateWsPass,
+    WorktreesReady,
+    WsCheckpoint,
+)
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order
