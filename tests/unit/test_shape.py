@@ -51,6 +51,7 @@ TESTED_ELSEWHERE = {
     "process/cancel.py": "unit/process/test_spawn.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
+    "sandbox/stage.py": "unit/sandbox/test_probe.py",
     "ledger/disk.py": "unit/ledger/test_log.py",
     "attempt/*": "integration/test_pipeline.py",
     "steps/*": "integration/test_pipeline.py",

@@ -5,7 +5,6 @@ import os
 from branchline.config.settings import Settings
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RUNS
-from branchline.process.containment import held_by
 from branchline.sandbox.bubblewrap import Sandbox
 from branchline.sandbox.probe import climb
 
@@ -18,5 +17,4 @@ def shelter(repo: Repo, settings: Settings) -> Sandbox:
         root=repo.root,
         covered=((repo.root / RUNS).resolve(),),
         show=(repo.root, repo.common_dir),
-        floor=0 if held_by("namespace") == "group" else 1,
     )
