@@ -15,7 +15,7 @@ from pathlib import Path
 
 from branchline.errors import GitError
 from branchline.git.checked_out import untouched
-from branchline.git.command import Git, as_user, discover, words
+from branchline.git.command import Git, as_user, discover, failed, words
 from branchline.git.objects import Change, fields
 from branchline.git.repo import Repo
 from branchline.git.screen import EXECUTABLE, blob_id
@@ -283,7 +283,7 @@ def _dirty(git: Git, why: str, *, hint: str = "commit, stash or move away what i
 def _same(git: Git, *question: str) -> bool:
     done = git.status_of(*question)
     if done.code not in (0, 1):
-        raise GitError(f"git {question[0]} failed in {git.work_tree}: {words(done)}")
+        raise failed(f"git {question[0]} failed in {git.work_tree}", done)
     return done.code == 0
 
 
