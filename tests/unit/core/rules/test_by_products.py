@@ -21,6 +21,8 @@ def test_a_by_product_has_a_line_for_gitignore(path: str, line: str) -> None:
     assert ignore_line(path) == line
 
 
-@pytest.mark.parametrize("path", ["src/x.py", "node_modules", "__pycache__.md", "pyc", "coverage", "x.pyc.txt", "dist/x.js"])
+@pytest.mark.parametrize(
+    "path", ["src/x.py", "node_modules", "__pycache__.md", "pyc", "coverage", "x.pyc.txt", "dist/x.js"]
+)
 def test_what_people_write_is_none(path: str) -> None:
     assert ignore_line(path) is None
