@@ -1,9 +1,7 @@
 """The one supervisor that runs an agent's attempt: spawn, follow, limit, kill, sweep, read."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -33,24 +31,27 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     timeout: float,
     pass_env: Iterable[str] = (),
     marker: str,
+    record: Path | None = None,
+    cwd: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cut: Callable[[], str | None] = lambda: None,
     confinement: Confinement = PLAIN,
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
-    `request.folder` receives request.json, argv.json, stdout.log, stderr.log and result.json. `cut` is asked while it
-    runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes. Raises AgentMissing if the
-    agent's program is not there, InvalidInput if it cannot take the request.
+    `record` (by default `request.folder`) receives request.json, argv.json, stdout.log, stderr.log and result.json;
+    `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is seen from here.
+    `cut` is asked while it runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes.
+    Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
     """
-    folder = Path(request.folder)
+    record = record or Path(request.folder)
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
-    _write_inputs(request, invocation, variables)
+    _write_inputs(request, invocation, variables, record)
     keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
     secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
     reader = agent.reader(request)
-    follower = Follower(folder / "stdout.log", reader)
+    follower = Follower(record / "stdout.log", reader)
 
     def watch() -> str | None:
         follower.follow()
@@ -60,11 +61,11 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     try:
         ended = run(
             invocation.argv,
-            cwd=Path(request.worktree),
+            cwd=cwd or Path(request.worktree),
             env=variables,
-            stdin=None if invocation.stdin is None else folder / "stdin.txt",
-            stdout=folder / "stdout.log",
-            stderr=folder / "stderr.log",
+            stdin=None if invocation.stdin is None else record / "stdin.txt",
+            stdout=record / "stdout.log",
+            stderr=record / "stderr.log",
             timeout=timeout,
             grace=invocation.grace,
             kill=kill,
@@ -77,23 +78,15 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         raise AgentMissing(f"agent {agent.spec.id}: {error.message}", hint=hint) from error
     follower.finish()
     on_progress(secrets.clean(reader.progress))
-    parsed = reader.result(ended, tail(folder / "stderr.log", TAIL_BYTES))
+    parsed = reader.result(ended, tail(record / "stderr.log", TAIL_BYTES))
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout, confinement)))
-    _clean(folder, secrets)
-    # The agent may have removed or replaced its own folder; what counts is the result that the caller records.
-    with suppress(OSError):
-        _write_result(folder, result)
-    return result
-
-
-def _clean(folder: Path, secrets: Secrets) -> None:
-    """Take secrets out of all that the attempt left. Its home is kept, for what it may tell; a key in it is not."""
     for name in ("stdout.log", "stderr.log"):
-        with suppress(OSError):  # the agent may have put anything there, and made it what nobody may write
-            secrets.clean_file(folder / name)
-    secrets.clean_folder(folder)
+        secrets.clean_file(record / name)
+    secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
+    (record / "result.json").write_text(_json(msgspec.to_builtins(result)), encoding="utf-8")
+    return result
 
 
 def _cut(result: AgentResult) -> AgentResult:
@@ -160,32 +153,18 @@ def _environment(
     return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra=extra)
 
 
-def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapping[str, str]) -> None:
-    folder = Path(request.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = dict(invocation.files)
-    files["prompt.md"] = request.prompt
-    if invocation.stdin is not None:
-        files["stdin.txt"] = invocation.stdin
+def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapping[str, str], record: Path) -> None:
+    given = {**invocation.files, "prompt.md": request.prompt}
     # Names only: the values may be secrets.
-    files["argv.json"] = _json({"argv": invocation.argv, "cwd": request.worktree, "environment": sorted(variables)})
-    files["request.json"] = _json(msgspec.to_builtins(request))
-    # An earlier attempt may have left a pipe here, on which opening would block for ever.
-    for name in (*files, "stdout.log", "stderr.log"):
-        (folder / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content.encode("utf-8", "surrogateescape"))
-
-
-def _write_result(folder: Path, result: AgentResult) -> None:
-    # A rename replaces whatever stands there, even a pipe, on which a plain write would block for ever.
-    temporary = folder / "result.json.new"
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_json(msgspec.to_builtins(result)))
-    temporary.replace(folder / "result.json")
+    told = {"argv": invocation.argv, "cwd": request.worktree, "environment": sorted(variables)}
+    ours = {"argv.json": _json(told), "request.json": _json(msgspec.to_builtins(request))}
+    if invocation.stdin is not None:
+        ours["stdin.txt"] = invocation.stdin
+    for folder, files in ((Path(request.folder), given), (record, ours)):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content.encode("utf-8", "surrogateescape"))
 
 
 def _json(value: object) -> str:

@@ -1,6 +1,7 @@
 """Calling an agent from a step: its fallbacks, its share of the money, the proxy, and the fact that tells of it."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,9 @@ from branchline.agents.supervise import attempt, over_budget
 from branchline.attempt.confining import confinement
 from branchline.attempt.manifest import Chosen
 from branchline.attempt.run import StepContext
-from branchline.attempt.sandboxed import agent_in_sandbox, cleared, with_refused
+from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled, OwnSandbox
+from branchline.core.facts import AgentCalled, OwnSandbox
 from branchline.core.model.agent import (
     PERMANENT,
     TRANSIENT,
@@ -34,6 +35,7 @@ from branchline.core.model.agent_spec import chain
 from branchline.core.model.plan import Script
 from branchline.core.model.pricing import priced
 from branchline.errors import BranchlineError, InvalidInput
+from branchline.git.folders import delete_tree, is_folder, move
 from branchline.views.format.text import count
 
 Role = Literal["planner", "editor", "reviewer"]
@@ -82,8 +84,8 @@ class Called:
         return self.facts[-1].agent
 
     @property
-    def usage(self) -> dict[str, Any]:
-        """What the last agent used, as facts hold it."""
+    def usage(self) -> Usage:
+        """What the last agent used."""
         return self.facts[-1].usage
 
 
@@ -95,7 +97,7 @@ def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
 def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
     """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
 
-    What was called is noted in `ctx.calls`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    What was called is noted in `ctx.told`, so that it is told of whatever becomes of the step. Raises InvalidInput
     (AgentMissing) if none of them can be asked.
     """
     tried: list[tuple[AgentResult, AgentCalled]] = []
@@ -104,8 +106,6 @@ def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = l
         if tried:
             again()
         folder = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
-        if folder:
-            cleared(ctx.folder, ctx.folder / folder)
         try:
             tried.append(_once(ctx, ctx.run.agents[one], ask, folder))
         except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
@@ -123,14 +123,15 @@ def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = l
 def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResult, AgentCalled]:
     """Run one agent once, metered if it is to be."""
     run, name, folder = ctx.run, agent.spec.id, ctx.folder / sub
+    room = run.work.room(ctx.task.id, ctx.attempt)
     request = AgentRequest(
         run_id=run.run_id,
         workstream=ctx.task.workstream,
         round=ask.number,
         attempt=ctx.attempt,
         prompt=ask.prompt + _schema_in_words(agent, ask),
-        worktree=str(ask.worktree),
-        folder=str(folder),
+        worktree=str(run.place(ask.worktree)),
+        folder=str(room),
         mode=ask.mode,
         output_schema=ask.schema,
         context=ask.context,
@@ -150,8 +151,9 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
     told = _Telling(ctx, ask, name, folder)
     try:
         with (
+            settled(room, folder),
             _metered(ctx, agent, request, sub) as (asked, meter),
-            agent_in_sandbox(run, agent, asked, metered=meter is not None) as shut,
+            agent_in_sandbox(run, agent, asked, ask.worktree, metered=meter is not None) as shut,
         ):
             result = attempt(
                 agent,
@@ -161,13 +163,14 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
                 timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
                 pass_env=run.settings.env,
                 marker=ctx.marker,
+                record=folder,
+                cwd=ask.worktree,
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
-                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, folder)),
+                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, room)),
             )
-            result = _by_meter(result, request, meter) if meter else result
             told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
-            result = with_refused(result, told.refused)
+            result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
     except InvalidInput:  # it was not run
         raise
     except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
@@ -179,6 +182,26 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         usage = NOTHING
     result = msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model)
     return result, told.fact(result)
+
+
+@contextmanager
+def settled(room: Path, record: Path) -> Iterator[None]:
+    """At the end what an agent has in its room becomes part of the attempt's record, where no agent can change it."""
+    delete_tree(room)
+    room.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        bring_home(room, record)
+
+
+def bring_home(room: Path, record: Path) -> None:
+    """Move what is in an agent's room to the attempt's record, whose own files stay as they are."""
+    for entry in sorted(room.iterdir()) if is_folder(room) else ():
+        if not os.path.lexists(record / entry.name):
+            record.mkdir(parents=True, exist_ok=True)
+            move(entry, record / entry.name)
+    delete_tree(room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +229,7 @@ class _Telling:
             status=str(result.status),
             error_class=result.error_class,
             message=result.message,
-            usage=msgspec.to_builtins(result.usage),
+            usage=result.usage,
             milliseconds=round((time.monotonic() - self.began) * 1000),
             folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
             workstream=ctx.task.workstream,
@@ -221,7 +244,7 @@ class _Telling:
             own_sandbox=self.own_sandbox,
             refused_hosts=self.refused,
         )
-        ctx.calls.append(made)
+        ctx.told.append(made)
         return made
 
 
@@ -254,14 +277,15 @@ def _metered(ctx: StepContext, agent: Agent, request: AgentRequest, sub: str) ->
         return
     from branchline.agents.metering import metered
 
-    Path(request.folder).mkdir(parents=True, exist_ok=True)
+    folder = ctx.folder / sub
+    folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(filter(None, (f"{ctx.task.id}.{ctx.attempt}", sub.replace("/", "-"), agent.spec.id)))
     with metered(
         agent,
         request,
         prices=ctx.run.settings.prices,
         limit_usd=request.limits.usd,
-        folder=Path(request.folder),
+        folder=folder,
         tape=ctx.run.paths.root / cassettes.folder / name if taped else None,
         mode=cassettes.mode if taped else "off",
     ) as both:

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from branchline.attempt.confining import confinement
-from branchline.attempt.guarding import watched
 from branchline.attempt.run import StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
 from branchline.attempt.setup import set_up
@@ -28,13 +27,15 @@ class Checkout:
     ctx: StepContext
     path: Path
     tree: str
+    commit: str
+    branch: str
     setup: dict[str, str | None]
     may_change: Callable[[str], bool] = field(default=lambda _path: True)
 
     def fingerprint(self) -> str:
         """The tree id of what is there now, without what set-up made."""
         run = self.ctx.run
-        git = run.worktrees.git_for(self.path)
+        git = run.workspaces.content(self.path)
         found = snapshot(git, self.path, self.tree, scratch=run.paths.scratch, inspect=run.inspect).tree
         return without_setup(self.ctx, self.tree, found, self.setup)
 
@@ -47,7 +48,7 @@ class Checkout:
             found = run.repo.edit_tree(found, back)
         restore = bool(foreign)
         if found != self.tree:
-            run.repo.put_ref(run.ref(f"sealed/{self.ctx.task.id}"), found)  # a gate may run `git gc`
+            run.repo.put_ref(run.refs.sealed(self.ctx.task.id), found)  # a gate may run `git gc`
         self.tree = found
         if restore:
             self.restore()
@@ -60,7 +61,8 @@ class Checkout:
 
     def restore(self) -> None:
         """Put the batch back."""
-        self.ctx.run.worktrees.reset(self.path, self.tree, keep=self.setup)
+        reset = self.ctx.run.workspaces.reset
+        reset(self.path, self.tree, head=self.commit, branch=self.branch, keep=self.setup)
 
 
 def without_setup(ctx: StepContext, base_tree: str, tree: str, setup: dict[str, str | None]) -> str:
@@ -77,15 +79,16 @@ def without_setup(ctx: StepContext, base_tree: str, tree: str, setup: dict[str, 
 @contextmanager
 def clean_checkout(ctx: StepContext, commit: str) -> Iterator[Checkout]:
     """A fresh, set-up checkout of a commit, gone afterwards. One that a kill left behind is removed first."""
-    run = ctx.run
-    path = run.paths.scratch / f"{ctx.task.id}-{commit[:12]}"
-    run.worktrees.remove(path)
-    run.worktrees.add(path, commit, None)
+    run, name = ctx.run, ctx.task.workstream
+    path = run.work.checkouts / f"{ctx.task.id}-{commit[:12]}"
+    branch = run.branch(name) if name else run.integration
+    run.workspaces.remove(path)
+    run.workspaces.add(path, commit, branch)
     try:
         tree = run.repo.tree_of(commit)
-        yield Checkout(ctx, path, tree, set_up(ctx, path, tree))
+        yield Checkout(ctx, path, tree, commit, branch, set_up(ctx, path, tree))
     finally:
-        run.worktrees.remove(path)
+        run.workspaces.remove(path)
 
 
 def run_gates(
@@ -95,8 +98,7 @@ def run_gates(
     run = ctx.run
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    name = f"gates of {ctx.task.workstream or 'the merge'}"
-    with commands_in_sandbox(run, checkout.path, logs) as entered, watched(run, name, ctx.is_over):
+    with commands_in_sandbox(run, checkout.path) as entered:
         report = check(
             run.gates,
             tree=checkout,
@@ -122,8 +124,3 @@ def check_commit(ctx: StepContext, commit: str, *, base: str, phase: Phase, name
     changed = [change.path for change in repo.changes(repo.tree_of(base), repo.tree_of(commit))]
     with clean_checkout(ctx, commit) as checkout:
         return run_gates(ctx, checkout, phase=phase, changed=changed, folder=ctx.run.paths.artifacts / name)
-
-
-def summary(report: QualityReport) -> list[dict[str, str]]:
-    """The gates' outcomes as a step hands them on."""
-    return [{"gate": r.gate, "outcome": str(r.outcome), "reason": r.reason} for r in report.results]

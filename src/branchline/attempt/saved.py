@@ -1,67 +1,133 @@
-"""Nothing goes that is not saved: a worktree's every file becomes a commit of the run before the worktree goes."""
+"""Nothing goes that is not saved: a workspace's every file and commit is kept by the run before the workspace goes."""
 
 import filecmp
+import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from branchline.attempt.run import Run
-from branchline.core.events import WorktreeSaved
+from branchline.attempt.secret_scan import longest_line
+from branchline.attempt.setup import copied
+from branchline.core.facts import WorktreeSaved
 from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
+from branchline.git.folders import delete_tree, is_folder, move
+from branchline.git.intake import MAX_CONTENT, standing_in
+from branchline.git.own_commits import OwnCommits, own_commits
+
+MOST_LOOKED_AT = 256_000_000  # bytes of an agent's own commits
 
 
-def save_worktree(run: Run, workstream: str, *, clear: bool = True, stays: Collection[str] = ()) -> Saved:
-    """Keep everything in a workstream's worktree, untracked and ignored files too, under `refs/.../saved/`.
+def save_workspace(run: Run, workstream: str, *, clear: bool = True, stays: Collection[str] = ()) -> Saved:
+    """Keep everything in a workspace, untracked and ignored files and own commits too, under `refs/.../saved/`.
 
-    To `clear` the worktree afterwards, what git cannot hold (a nested repository's history, a pipe, a name that git
+    To `clear` the workspace afterwards, what git cannot hold (a nested repository's history, a pipe, a name that git
     refuses, files past the limits of size or with secrets) moves to the run's `kept` folder, where nothing removes it
     unasked, unless it is one of what `stays`.
     """
-    path = run.worktree(workstream)
-    if clear:
-        keep_own_repository(run, workstream)
-    base = run.repo.read_ref(run.ref(f"base/{workstream}")) or run.base
+    path = run.workspace(workstream)
+    base = run.repo.read_ref(run.refs.base(workstream)) or run.base
+    commits = keep_commits(run, workstream, base)
     saved = save(
         run.repo,
-        run.worktrees,
         path,
-        ref=run.ref(f"saved/{workstream}"),
-        base=base,
+        ref=run.refs.saved(workstream),
+        parents=(base, *commits.tips),
         when=run.commit_time,
         scratch=run.paths.scratch,
         inspect=run.inspect,
+        skip=[name for name in copied(run) if _is_the_users(run, path / name, name)],
     )
+    problem = commits.problem
     if clear:
         _move_aside(run, workstream, [one for one in saved.refused if one.path not in stays])
-    return saved
+        if not commits.readable:
+            problem += f"; its .git is kept in {_move_git_aside(run, workstream).relative_to(run.paths.run_dir)}"
+    refused = (*saved.refused, Refused(".git", problem)) if problem else saved.refused
+    return Saved(saved.ref, saved.commit, saved.tree, refused)
 
 
-def keep_own_repository(run: Run, workstream: str) -> None:
-    """Move a repository that an agent put in the place of its worktree's `.git` file to the run's `kept` folder."""
-    path = run.worktree(workstream)
-    if (path / ".git").is_dir() and not (path / ".git").is_symlink() and not path.is_symlink():
-        _move_aside(run, workstream, [Refused(".git", "a repository of the agent's own")])
+@dataclass(frozen=True, slots=True)
+class KeptCommits:
+    """What became of an agent's own commits: the `tips` that were taken in, and the `problem` with the others."""
+
+    tips: tuple[str, ...] = ()
+    problem: str = ""
+    readable: bool = True
+
+
+def keep_commits(run: Run, workstream: str, base: str) -> KeptCommits:
+    """Take an agent's own commits in, if no secret is in them; else keep them as a bundle in the run's folder."""
+    path = run.workspace(workstream)
+    try:
+        with own_commits(run.repo, path, base, run.paths.scratch) as found:
+            if found is None:
+                return KeptCommits()
+            why = _objection(run, found, base) if found.objects else ""
+            if not why:
+                if found.objects:
+                    found.take_in(run.repo)
+                return KeptCommits(found.tips)
+            name = hashlib.sha256("".join(found.tips).encode()).hexdigest()[:8]
+            bundle = run.paths.keep() / workstream / f"commits-{name}.bundle"
+            bundle.parent.mkdir(exist_ok=True)
+            if not bundle.exists():
+                found.bundle(bundle)
+            return KeptCommits(problem=f"{why}; they are kept in {bundle.relative_to(run.paths.run_dir)}")
+    except (BranchlineError, OSError) as error:
+        return KeptCommits(problem=f"its own commits cannot be read: {error}", readable=False)
+
+
+def _objection(run: Run, found: OwnCommits, base: str) -> str:
+    """Why commits must not become objects of the user's repository; empty if they may."""
+    if run.inspect is None:
+        return ""
+    sizes = found.sizes()
+    if max(sizes.values(), default=0) > MAX_CONTENT or sum(sizes.values()) > MOST_LOOKED_AT:
+        return "its own commits are too large to be looked through for secrets"
+    held = {one.value: one.kind for _, data in found.read(found.objects) for one in run.inspect.secrets_of(data)}
+    if not held:
+        return ""
+    lines = {longest_line(value) for value in held}
+    known = standing_in(run.repo.content, run.repo.tree_of(base), lines)
+    new = [kind for value, kind in held.items() if longest_line(value) not in known]
+    return f"its own commits hold a secret: {new[0]}" if new else ""
 
 
 def _move_aside(run: Run, workstream: str, refused: Iterable[Refused]) -> None:
     kept = run.paths.keep() / workstream
     for one in refused:
-        place, name = run.worktree(workstream) / one.path, run.secrets.text(one.path)
+        place, name = run.workspace(workstream) / one.path, run.secrets.text(one.path)
         if not os.path.lexists(place) or _is_the_users(run, place, one.path):
             continue  # it lay in something that has been moved already, or is a copy by set-up
-        folders = (kept / str(number) for number in count(1))
-        free = next(spot for folder in folders if not os.path.lexists(spot := folder / name))
-        free.parent.mkdir(parents=True, exist_ok=True)
-        place.rename(free)
+        free = _free(kept, name)
+        move(place, free)
         found = free.lstat()
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # what has another name may be somebody else's
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # what has another name may be the user's
             free.chmod(stat.S_IMODE(found.st_mode) & stat.S_IRWXU)
+
+
+def _move_git_aside(run: Run, workstream: str) -> Path:
+    """Move a workspace's `.git` to the `kept` folder, without what a git that finds it there would obey."""
+    free = _free(run.paths.keep() / workstream, "git")
+    move(run.workspace(workstream) / ".git", free)
+    for name in ("config", "config.worktree", "hooks", "info"):
+        delete_tree(free / name)
+    return free
+
+
+def _free(folder: Path, name: str) -> Path:
+    places = (folder / str(number) / name for number in count(1))
+    free = next(place for place in places if not os.path.lexists(place))
+    free.parent.mkdir(parents=True, exist_ok=True)
+    return free
 
 
 def _is_the_users(run: Run, place: Path, path: str) -> bool:
@@ -72,32 +138,34 @@ def _is_the_users(run: Run, place: Path, path: str) -> bool:
     return os.access(place, os.R_OK) and os.access(own, os.R_OK) and filecmp.cmp(place, own, shallow=False)
 
 
-def remove_worktree(run: Run, workstream: str, task_id: str = "") -> WorktreeSaved | None:
-    """Save a workstream's worktree, then remove it: what became of it, or None if there is none.
+def remove_workspace(run: Run, workstream: str, task_id: str = "") -> WorktreeSaved | None:
+    """Save a workspace, then remove it: what became of it, or None if there is none.
 
     One that cannot be saved stays, and the answer says why.
     """
-    path = run.worktree(workstream)
-    if not run.worktrees.knows(path):
+    path = run.workspace(workstream)
+    if not is_folder(path):
+        if os.path.lexists(path):  # an agent put something in its place
+            move(path, _free(run.paths.keep() / workstream, path.name))
         return None
     fact = WorktreeSaved(task_id=task_id, workstream=workstream, ref="", commit="")
     try:
-        fact = told(task_id, workstream, save_worktree(run, workstream))
-        run.worktrees.remove(path)
+        fact = told(task_id, workstream, save_workspace(run, workstream))
+        run.workspaces.remove(path)
     except (BranchlineError, OSError) as error:
         return replace(fact, kept=str(error))
     return replace(fact, removed=True)
 
 
 def cleared(run: Run, workstream: str, task_id: str) -> WorktreeSaved | None:
-    """As `remove_worktree`, where it has to go. Raises StepFailed if it cannot be saved."""
-    fact = remove_worktree(run, workstream, task_id)
+    """As `remove_workspace`, where it has to go. Raises StepFailed if it cannot be saved."""
+    fact = remove_workspace(run, workstream, task_id)
     if fact is not None and not fact.removed:
-        raise StepFailed(Failure(f"the worktree of {workstream} cannot be saved and stays: {fact.kept}", "unsaved"))
+        raise StepFailed(Failure(f"the workspace of {workstream} cannot be saved and stays: {fact.kept}", "unsaved"))
     return fact
 
 
 def told(task_id: str, workstream: str, saved: Saved) -> WorktreeSaved:
-    """The fact that a worktree has been saved."""
+    """The fact that a workspace has been saved."""
     left_out = tuple(map(str, saved.refused))
     return WorktreeSaved(task_id=task_id, workstream=workstream, ref=saved.ref, commit=saved.commit, left_out=left_out)

@@ -5,19 +5,21 @@ import shutil
 from pathlib import Path
 
 from branchline.attempt.confining import confinement
-from branchline.attempt.guarding import trusted
-from branchline.attempt.run import StepContext
+from branchline.attempt.run import Run, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
 from branchline.core.durations import seconds
 from branchline.core.model.limits import LIMIT_REASONS
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
 from branchline.git.commit import snapshot
+from branchline.process import spawn
 from branchline.process.environment import allowed
-from branchline.process.spawn import CannotStart, run
+from branchline.process.spawn import CannotStart
+
+Setup = dict[str, str | None]
 
 
-def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None]:
+def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
     """Carry `setup` out in `path`; what it left: path -> blob id.
 
     None stands for what it deleted or what cannot be in a tree, such as a link out of it. Raises StepFailed when a
@@ -28,21 +30,23 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None
         return {}
     root = ctx.run.repo.root
     for name in setup.symlink:
-        _link(root / name, path / name)
-    for name in _untracked_files(root, setup.copy):
+        if not ctx.run.sandbox.on:
+            _link(root / name, path / name)
+        elif (root / name).is_file():  # folders are mounted
+            shutil.copy2(root / name, path / name)
+    for name in copied(ctx.run):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, path / name, follow_symlinks=False)
     for number, argv in enumerate(setup.run, start=1):
         ctx.say(f"set-up {number} of {len(setup.run)}")
         log = ctx.folder / f"setup{number}.log"
         try:
-            with trusted(ctx.run):
-                _command(ctx, argv, path, log, seconds(setup.timeout))
+            _command(ctx, argv, path, log, seconds(setup.timeout))
         finally:
             ctx.run.secrets.clean_file(log)
-    git = ctx.run.worktrees.git_for(path)
+    git = ctx.run.workspaces.content(path)
     taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch, inspect=ctx.run.inspect)
-    made: dict[str, str | None] = {one.path: None for one in taken.refused}
+    made: Setup = {one.path: None for one in taken.refused}
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made
@@ -54,8 +58,9 @@ def _link(source: Path, link: Path) -> None:
         link.symlink_to(source)
 
 
-def _untracked_files(root: Path, globs: tuple[str, ...]) -> list[str]:
-    """Files of the user's checkout that the globs name; a glob without wildcards costs no walk."""
+def copied(run: Run) -> list[str]:
+    """Files of the user's checkout that `setup.copy` names; a glob without wildcards costs no walk."""
+    root, globs = run.repo.root, run.settings.setup.copy
     found = [glob for glob in globs if not set(glob) & set("*?[") and (root / glob).is_file()]
     wild = [glob for glob in globs if set(glob) & set("*?[")]
     if wild:
@@ -71,7 +76,7 @@ def _command(ctx: StepContext, argv: tuple[str, ...], path: Path, log: Path, tim
     held = confinement(ctx, None, path)
     try:
         with commands_in_sandbox(ctx.run, path) as entered:
-            ended = run(
+            ended = spawn.run(
                 argv,
                 cwd=path,
                 env=environ,

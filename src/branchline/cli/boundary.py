@@ -110,8 +110,9 @@ def _keep(text: str) -> "Path":
     from pathlib import Path
 
     from branchline.cli.history import find_root
+    from branchline.ledger.paths import record_home
 
-    runs = find_root(Path.cwd()) / ".runs"
+    runs = record_home(find_root(Path.cwd()))
     folder = runs if os.access(runs, os.W_OK) else None
     handle, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
     with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

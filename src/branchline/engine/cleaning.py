@@ -1,6 +1,6 @@
 """What ended runs left in the way: one plan for looking and for doing, and a result for each part of it.
 
-Only what a run's ledger names is touched: its worktrees, saved first, and its own scratch. Nothing of a run that is
+Only what a run's ledger names is touched: its workspaces, saved first, and its own scratch. Nothing of a run that is
 live, damaged or not at its end.
 """
 
@@ -14,15 +14,17 @@ import msgspec
 from msgspec.structs import replace
 
 from branchline.attempt.run import Run
-from branchline.attempt.saved import remove_worktree
+from branchline.attempt.saved import remove_workspace
 from branchline.core.run_state import RunState
-from branchline.engine.opening import open_run
+from branchline.engine.opening import area, open_run
 from branchline.errors import BranchlineError
+from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
-from branchline.git.worktree import REMOVED, UNREGISTERED, delete_tree
+from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.lease import Lease, is_held
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths, run_ids
+from branchline.ledger.work import tidy
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,29 +61,26 @@ def _left_over(paths: RunPaths, *, kept: bool) -> Iterator[Item]:
     if state is None:
         return
     named = {str(w["id"]) for w in state.plan.get("workstreams", ())}
+    work = area(Repo.open(paths.root), paths, state)
     folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
-        ("worktree", paths.worktrees),
+        ("worktree", work.workspaces),
+        ("scratch", work.checkouts),
         ("scratch", paths.scratch),
         ("kept", paths.kept),
     )
     for kind, folder in folders:
         for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if entry.is_symlink() or not entry.is_dir() or entry.name.startswith("."):
+            if entry.is_symlink() or not entry.is_dir():
                 continue
+            draft = entry.name.startswith((DRAFT, REMOVED))
             item = Item(run_id=paths.run_id, kind=kind, name=entry.name, path=str(entry), size_bytes=_size_of(entry))
-            if kind == "worktree" and entry.name not in named:
+            if draft:  # left by a kill: what was in it has been saved, or was nobody's work
+                item = replace(item, kind="scratch")
+            elif kind == "worktree" and entry.name not in named:
                 item = replace(item, outcome="left", reason="it is not a worktree of this run")
             elif kind == "kept" and not kept:
                 item = replace(item, outcome="left", reason="git cannot hold it, so this is all there is: gc --kept")
             yield item
-    for path in _half_removed(paths):
-        yield Item(run_id=paths.run_id, kind="scratch", name=path.name, path=str(path), size_bytes=_size_of(path))
-
-
-def _half_removed(paths: RunPaths) -> list[Path]:
-    """What a removal that was killed has left: what was in it has been saved, or was nobody's work."""
-    registrations = Repo.find(paths.root).common_dir.glob(f"{UNREGISTERED}{paths.run_id}@*")
-    return sorted([*paths.worktrees.glob(f"{REMOVED}*"), *paths.scratch.glob(f"{REMOVED}*"), *registrations])
 
 
 def _ended(paths: RunPaths) -> RunState | None:
@@ -109,7 +108,9 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
         if state.end is None:
             return [replace(item, outcome="left", reason="the run goes on") for item in items]
         run = open_run(paths, state)
-        return [_done(run, item) if item in todo else item for item in items]
+        done = [_done(run, item) if item in todo else item for item in items]
+        tidy(run.work)
+        return done
     finally:
         lease.release()
 
@@ -119,27 +120,16 @@ def _done(run: Run, item: Item) -> Item:
     try:
         if item.kind == "worktree":
             return _worktree(run, item)
-        if item.kind == "scratch" and run.worktrees.knows(path):
-            run.worktrees.remove(path)
-        else:
-            _unregister(run, path)
-            delete_tree(path)
+        delete_tree(path)
     except (BranchlineError, OSError) as error:
         return replace(item, outcome="failed", reason=str(error))
     return replace(item, outcome="removed")
 
 
-def _unregister(run: Run, path: Path) -> None:
-    """Where `path` is the folder of a worktree that was on its way out, take its registration away too."""
-    worktree = path.with_name(path.name.removeprefix(REMOVED))
-    if worktree != path and not os.path.lexists(worktree):
-        run.worktrees.remove(worktree)
-
-
 def _worktree(run: Run, item: Item) -> Item:
-    fact = remove_worktree(run, item.name)
+    fact = remove_workspace(run, item.name)
     if fact is None:
-        return replace(item, outcome="left", reason="git does not know it as a worktree")
+        return replace(item, outcome="left", reason="it is no workspace")
     if not fact.removed:
         return replace(item, outcome="failed", reason=fact.kept, ref=fact.ref)
     out = f"not in git, but in {run.paths.kept / item.name}: {'; '.join(fact.left_out)}" if fact.left_out else ""

@@ -1,66 +1,83 @@
-"""What kills and people leave wrong of a run: found for `doctor`, healed by `doctor --repair` and by every resume.
+"""What kills and people leave wrong of a run: found for `doctor`, put right by `doctor --repair` and by every resume.
 
 The ledger says what is the run's; nothing else is touched, and what is put right is a fact of the ledger too.
+Workspaces are not mended: one that is broken is saved as files and made again.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from branchline.attempt.run import Run
-from branchline.attempt.saved import keep_own_repository, remove_worktree
-from branchline.core.events import AnyEvent, Healed, WorktreeSaved, WorktreesReady
+from branchline.attempt.saved import told
+from branchline.core.events import AnyEvent, Healed
+from branchline.core.facts import ExecuteWsComplete, WorktreeSaved
+from branchline.core.refs import HEADS, branch_ref, is_branch
 from branchline.core.run_state import RunState
+from branchline.core.workstream import known
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import take_up, taken_by
-from branchline.errors import BranchlineError, GitError
-from branchline.git.healing import Named, Place, Wound, lock_wounds, registration_wounds
-from branchline.git.registration import registrations
+from branchline.errors import BranchlineError
+from branchline.git.commit import save
+from branchline.git.folders import delete_tree, is_folder
 from branchline.git.repo import Repo
-from branchline.git.worktree import absolute, delete_tree
+from branchline.git.target import checked_out_at
+from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.views.claims import Claim, Claims, claims
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be: `name` of what, and the fact.
+
+    `cure`: what mending does ("remove it"); without one only a person can mend it, by `command`.
+    """
+
+    name: str
+    text: str
+    cure: str = ""
+    command: str = ""
+    mend: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+
+
 @dataclass(slots=True)
 class Healing:
-    """What became of the wounds of a run: those that were mended, with facts for the ledger, and those that were not."""
+    """What became of the problems of a run: those that were mended, with facts for the ledger, and those that were not."""
 
-    done: list[Wound] = field(default_factory=list)
-    left: list[Wound] = field(default_factory=list)
+    done: list[Problem] = field(default_factory=list)
+    left: list[Problem] = field(default_factory=list)
     facts: list[AnyEvent] = field(default_factory=list)
 
-    def mend(self, wounds: Iterable[Wound]) -> None:
+    def mend(self, problems: Iterable[Problem]) -> None:
         """Mend what can be mended; a failure is told, and keeps nothing else from being mended."""
-        for wound in wounds:
+        for problem in problems:
             try:
-                made = wound.mend() if wound.mend is not None else None
+                made = problem.mend() if problem.mend is not None else None
             except (BranchlineError, OSError) as error:
-                self.left.append(Wound(wound.name, f"{wound.text}, and stays so: {error}", command=wound.command))
+                self.left.append(
+                    Problem(problem.name, f"{problem.text}, and stays so: {error}", command=problem.command)
+                )
                 continue
-            (self.left if wound.mend is None else self.done).append(wound)
+            (self.left if problem.mend is None else self.done).append(problem)
             self.facts += [made] if isinstance(made, WorktreeSaved) else []
 
 
-def wounds(run: Run, records: Sequence[Record], state: RunState) -> list[Wound]:
+def problems(run: Run, records: Sequence[Record], state: RunState) -> list[Problem]:
     """All that is wrong with a run that nobody drives, in the order in which it is to be mended. Changes nothing."""
-    place = _place(run, records)
-    return [one for find in _parts(run, place, records, state) for one in find()]
+    return [one for find in _parts(run, records, state) for one in find()]
 
 
 def heal(run: Run, records: Sequence[Record], state: RunState, *, by: str) -> Healing:
     """Mend it. Only under the run's lease, with no process of the run alive."""
-    place, healing = _place(run, records), Healing()
-    first, *others = _parts(run, place, records, state)
-    with run.worktrees.one_writer():
-        healing.mend(first())
-    for find in others:
+    healing = Healing()
+    for find in _parts(run, records, state):
         healing.mend(find())
     if healing.done:
         healing.facts.append(Healed(by=by, done=tuple(f"{one.name}: {one.text}: {one.cure}" for one in healing.done)))
@@ -81,136 +98,109 @@ def repair(paths: RunPaths) -> Healing:
         held.release()
 
 
-def _parts(run: Run, place: Place, records: Sequence[Record], state: RunState) -> list[Callable[[], list[Wound]]]:
+def _parts(run: Run, records: Sequence[Record], state: RunState) -> list[Callable[[], list[Problem]]]:
     """What to look for, each where the one before it has been put right."""
     return [
-        lambda: list(registration_wounds(place)),
-        lambda: list(_folders(run, place, state)),
-        lambda: list(_scratch(run)),
-        lambda: list(lock_wounds(place)),
+        lambda: list(_old_worktrees(run)),
+        lambda: list(_left_over(run)),
+        lambda: list(_locks(run)),
         lambda: list(_refs(run, records, state)),
     ]
 
 
-def _place(run: Run, records: Sequence[Record]) -> Place:
-    given: dict[str, bool] = {}
-    for record in records:
-        match record.event:
-            case WorktreesReady(workstream=name):
-                given[name] = True
-            case WorktreeSaved(workstream=name, removed=True):
-                given[name] = False
-    named = [
-        Named(absolute(run.worktree(name)), f"refs/heads/{run.branch(name)}", given.get(name, False))
-        for name in (run.accepted.ids if run.accepted else ())
-    ]
-    return Place(run.repo, run.worktrees, run.run_id, named, absolute(run.paths.scratch / "x").parent)
+def _old_worktrees(run: Run) -> Iterator[Problem]:
+    """Worktrees in the run's folder, as versions before 0.2 made them: their work is saved, and goes on elsewhere."""
+    folder = run.paths.run_dir / "worktrees"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if is_folder(path):
+            mend = partial(_let_go, run, path)
+            yield Problem(f"worktree {path.name}", "an older version made it", "save and remove it", mend=mend)
 
 
-def _folders(run: Run, place: Place, state: RunState) -> Iterator[Wound]:
-    known = registrations(run.repo.common_dir)
-    for path in [named.path for named in place.named]:
-        found = next((one for one in known if one.names(path)), None)
-        name, where = path.name, f"worktree {path.name}"
-        if found is None or not found.made:
-            continue
-        if path.is_symlink() or not path.is_dir():
-            text = "something else is in its folder's place" if os.path.lexists(path) else "its folder is gone"
-            task = state.find("worktrees", name)
-            mend = partial(_close, run, name, task.task.id if task else "")
-            yield Wound(where, text, "save its commits and remove its registration", mend=mend)
-        elif not found.lives_at(path):
-            yield Wound(where, "its .git does not lead to it", "write it again", mend=partial(_point, run, name))
+def _let_go(run: Run, path: Path) -> WorktreeSaved:
+    name = path.name
+    base = run.repo.read_ref(run.refs.base(name)) or run.base
+    tip = run.repo.read_ref(branch_ref(run.branch(name)))
+    saved = save(
+        run.repo,
+        path,
+        ref=run.refs.saved(name),
+        parents=[base, *([tip] if tip and tip != base else [])],
+        when=run.commit_time,
+        scratch=run.paths.scratch,
+        inspect=run.inspect,
+    )
+    run.repo.refs.call("worktree", "remove", "--force", "--force", str(path))
+    return replace(told("", name, saved), removed=True)
 
 
-def _close(run: Run, name: str, task_id: str) -> WorktreeSaved | None:
-    """Take leave of a worktree without its folder; its own commits are saved."""
-    path = run.worktree(name)
-    if os.path.lexists(path):
-        free = next(spot for number in count(1) if not (spot := run.paths.kept / name / f"{number}").exists())
-        free.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(free)
-    saved = remove_worktree(run, name, task_id)
-    if saved is not None and not saved.removed:
-        raise GitError(saved.kept)
-    return saved
+def _left_over(run: Run) -> Iterator[Problem]:
+    """What killed steps left of clean checkouts, indexes and workspaces that were being made: nobody's work."""
+    drafts = [*run.work.workspaces.glob(f"{DRAFT}*"), *run.work.workspaces.glob(f"{REMOVED}*")]
+    for folder in (run.paths.scratch, run.work.checkouts):
+        drafts += folder.iterdir() if folder.is_dir() else ()
+    for path in sorted(drafts):
+        text = "a step that was killed left it"
+        yield Problem(path.name, text, "remove it", mend=partial(delete_tree, path))
 
 
-def _point(run: Run, name: str) -> None:
-    keep_own_repository(run, name)
-    run.worktrees.repair_pointer(run.worktree(name))
+def _locks(run: Run) -> Iterator[Problem]:
+    """Locks of refs that only this run writes: none of its processes lives, so the git that made one was killed."""
+    common, plan = run.repo.common_dir, run.accepted
+    branches = [run.integration, *(run.branch(name) for name in (plan.ids if plan else ()))]
+    found = [*(common / run.refs.folder).rglob("*.lock"), *(common / f"{branch_ref(name)}.lock" for name in branches)]
+    for lock in sorted(found):
+        if lock.is_file():
+            mend = partial(lock.unlink, missing_ok=True)
+            yield Problem(f"lock {lock.relative_to(common)}", "a git that was killed left it", "remove it", mend=mend)
 
 
-def _scratch(run: Run) -> Iterator[Wound]:
-    """What is left of clean checkouts and indexes: nobody's work."""
-    for path in sorted(run.paths.scratch.iterdir()) if run.paths.scratch.is_dir() else ():
-        if not run.worktrees.knows(path):
-            text = "it is left of a step that was killed"
-            yield Wound(f"scratch/{path.name}", text, "remove it", mend=partial(delete_tree, path))
-
-
-def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Wound]:
+def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:
     """Refs that somebody moved or deleted. The branches of a run that has ended are people's to move."""
-    told, out, own = claims(run.run_id, records), _checked_out(run), run.ref("")
+    told, own = claims(run.run_id, records), run.refs.folder
     for one in misplaced(run.repo, told):
-        branch = one.ref.startswith("refs/heads/")
+        branch = is_branch(one.ref)
         if (branch and state.end is not None) or not (branch or one.ref.startswith(own)):
             continue
-        others = [place for place in out.get(one.ref, ()) if place.parent != absolute(run.paths.worktrees / "x").parent]
-        if others:
+        if branch and (others := checked_out_at(run.repo, one.ref.removeprefix(HEADS))):
             text = f"{one.text}, and it is checked out at {others[0]}"
-            yield Wound(one.ref, text, command=f"git -C {others[0]} switch --detach")
+            yield Problem(one.ref, text, command=f"git -C {others[0]} switch --detach")
         elif not _there(run, one.claim.commit or one.claim.tree or one.claim.parent):
             text = f"{one.text}, and what it held is not in the repository any more"
-            yield Wound(one.ref, text, command=f"branchline verify {run.run_id}")
+            yield Problem(one.ref, text, command=f"branchline verify {run.run_id}")
         else:
-            cure = "put it back" if one.at is None else f"put it back; what it held will be {_aside(run, one.ref)}"
-            yield Wound(one.ref, one.text, cure, mend=partial(_put_back, run, one, told, state))
-
-
-def _checked_out(run: Run) -> dict[str, list[Path]]:
-    try:
-        return run.repo.checked_out()
-    except GitError:  # a registration that is not ours is damaged; it has a finding of its own
-        return {}
+            cure = "put it back" if one.at is None else f"put it back; what it held will be {run.refs.moved(one.ref)}"
+            yield Problem(one.ref, one.text, cure, mend=partial(_put_back, run, one, told, state))
 
 
 def _there(run: Run, oid: str) -> bool:
     return run.repo.content.status_of("cat-file", "-e", oid).code == 0
 
 
-def _aside(run: Run, ref: str) -> str:
-    return run.ref(f"moved/{ref.removeprefix(run.ref('')).removeprefix('refs/')}")
-
-
 def _put_back(run: Run, one: Misplaced, told: Claims, state: RunState) -> None:
     right = one.claim.commit or _made_again(run, one.ref, one.claim, told, state)
     if one.at is not None:
-        run.repo.keep_ref(_aside(run, one.ref), one.at)
+        run.repo.keep_ref(run.refs.moved(one.ref), one.at)
     run.repo.move_ref(one.ref, right, one.at)
-
-
-def _theirs(state: RunState) -> str:
-    merge = state.find("merge")
-    return str(merge.outputs.get("commit_of", "")) if merge else ""
 
 
 def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState) -> str:
     """The commit that a ref held of which the ledger names only the tree, or what it stands on."""
-    kind, _, name = ref.removeprefix(run.ref("")).partition("/")
+    kind, _, name = run.refs.short(ref).partition("/")
     if kind == "checkpoint":
         text = f"checkpoint({name.partition('/')[0]}): {run.run_id}\n"
         return run.repo.commit(run.repo.tree_of(claim.parent), [claim.parent], text, run.commit_time)
     if kind == "conflict":
-        return run.repo.commit(claim.tree, [claim.parent, _theirs(state)], f"{kind} {name}\n", run.commit_time)
+        parents = [claim.parent, known(state.pipeline.conflict).commit]
+        return run.repo.commit(claim.tree, parents, f"{kind} {name}\n", run.commit_time)
     task = name.partition("/")[0]
     if kind == "attempts":
         record = state.records[task]
         workstream, text = record.task.workstream, f"attempt {name.replace('/', ' ')}\n"
-        made = str(record.outputs.get("commit", ""))
+        made = record.fact.commit if isinstance(record.fact, ExecuteWsComplete) else ""
         if made and _there(run, made) and run.repo.tree_of(made) == claim.tree:
             return made
     else:
         workstream, text = name.rpartition("-")[0], f"batch {name}\n"
-    base = told.refs[run.ref(f"base/{workstream}")].commit
+    base = told.refs[run.refs.base(workstream)].commit
     return run.repo.commit(claim.tree, [base], text, run.commit_time)

@@ -8,21 +8,24 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.attempt.run import Run, StepContext, latest_records
+from branchline.attempt.agent_call import bring_home
+from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
-from branchline.core.events import PlanComplete, RunPolicy, RunStarted
+from branchline.core.events import RunPolicy, RunStarted
+from branchline.core.facts import PlanComplete
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.planning import scopeless
+from branchline.core.refs import branch_ref
 from branchline.core.result import Result
-from branchline.core.rounds import new_round, reopen_round, retry_round
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
@@ -31,7 +34,7 @@ from branchline.engine.drivers.local import LocalDriver
 from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
-from branchline.engine.opening import accepted_plan, mark, open_run, vouch
+from branchline.engine.opening import accepted_plan, area, mark, open_run, vouch
 from branchline.engine.performing import performed
 from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, taken_by, versions
 from branchline.engine.shelter import shelter
@@ -41,6 +44,7 @@ from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import claim, tidy, work_area
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import Sandbox
 
@@ -81,7 +85,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
-    sandbox = shelter(repo, settings)
+    work = work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
+    sandbox = shelter(repo, settings, work.home)
     given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
     with day_limited(paths, settings.budget, now) as budget:
         started = RunStarted(
@@ -99,9 +104,11 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
                 **given,
                 "settings": msgspec.to_builtins(settings),
                 "settings_digest": digest(settings),
+                "work": str(work.folder),
                 "sandbox": msgspec.to_builtins(sandbox.fact),
             },
         )
+        claim(work, paths.run_dir)
         held = begin(paths, started)
     return paths, _drive(held, session, sandbox)
 
@@ -188,7 +195,10 @@ def _sheltered(held: Held) -> tuple[Held, Sandbox]:
     """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
     with _released_on_error(held):
         settings = msgspec.convert(held.state.pins["settings"], Settings)
-        sandbox = shelter(Repo.open(held.ledger.paths.root), settings)
+        repo = Repo.open(held.ledger.paths.root)
+        work = area(repo, held.ledger.paths, held.state)
+        claim(work, held.ledger.paths.run_dir)
+        sandbox = shelter(repo, settings, work.home)
     resumed = msgspec.structs.replace(held.resumed[-1], sandbox=sandbox.fact)
     return replace(held, resumed=(*held.resumed[:-1], resumed)), sandbox
 
@@ -200,13 +210,15 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     settings = msgspec.convert(state.pins["settings"], Settings)
     plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
-    (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
+    file = paths.artifacts / "execution_plan.yaml"
+    file.write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
         task_id=state.proposed.task_id,
         workstreams=plan.ids,
         digest=digest(plan),
         by=os.environ.get("USER") or "the user",
         plan=msgspec.to_builtins(plan),
+        file=file.relative_to(paths.run_dir).as_posix(),
     )
 
 
@@ -218,17 +230,18 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         nonlocal latest
         if latest.accepted is None and state.plan:  # made since the run was opened
             latest = replace(run, accepted=accepted_plan(state))
-        records, known = latest_records(state), latest
+        so_far, known = state.pipeline, latest
         purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
         def work(kill: KillSwitch) -> Result:
-            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # a lost coordinator could not
+            bring_home(run.work.room(task.id, attempt), run.paths.attempt(task.id, attempt))  # a lost coordinator's
+            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # which could not
             run.paths.set_aside(task.id, attempt)
             ctx = StepContext(
                 run=known,
                 task=task,
                 attempt=attempt,
-                records=records,
+                state=so_far,
                 kill=kill,
                 say=lambda text: say(task.id, text),
                 purse=purse,
@@ -246,7 +259,7 @@ def pinned(repo: Repo, request: Request) -> tuple[str, str]:
     name = request.base or request.settings.base or repo.head_branch()
     if name is None:
         raise InvalidInput(f"HEAD of {repo.root} is detached: there is no branch to build on", hint="--base BRANCH")
-    if commit := repo.resolve(f"refs/heads/{name}"):
+    if commit := repo.resolve(branch_ref(name)):
         return commit, name
     commit = repo.resolve(name)
     if commit is None:
@@ -298,29 +311,17 @@ def _drive(
         reopen(coordinator)
         if held.resumed and not held.state.plan_waits:
             coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-            _redo_lost_worktrees(run, coordinator)
-        return coordinator.run()
+        ended = coordinator.run()
+        tidy(run.work)
+        return ended
     finally:
         held.release()
-
-
-def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
-    """Shipping and `gc` remove worktrees; those in which an agent may have to work again are made again."""
-    state = coordinator.state
-    waiting = [record.task for record in state.current().values() if record.state == State.PENDING]
-    wanted = {task.workstream for task in waiting if task.step in {"execute", "code_gate"}}
-    if run.settings.merge.on_conflict == "repair" and any(task.step == "merge" for task in waiting):
-        wanted = {record.task.workstream for record in state.current().values() if record.task.step == "worktrees"}
-    made = [record for name in sorted(wanted) if (record := state.find("worktrees", name))]
-    lost = [r for r in made if r.state == State.COMPLETED and not run.worktree(r.task.workstream).is_dir()]
-    if lost:
-        coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
 
 
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:
     """The origins of the tasks that were completed when record number `checkpoint` had been written."""
     reading = read(paths)
-    if not 0 <= checkpoint < len(reading.records):
+    if not 0 <= checkpoint < reading.count:
         raise InvalidInput(f"run {paths.run_id} has no checkpoint {checkpoint}", hint=f"branchline log {paths.run_id}")
-    state = replay(record.event for record in reading.records[: checkpoint + 1])
+    state = replay(record.event for record in reading.records if record.seq <= checkpoint)
     return [origin for origin, record in state.current().items() if record.state == State.COMPLETED]

@@ -174,7 +174,7 @@ def _module_missing(gate: Gate, argv: list[str], site: Site) -> tuple[Outcome, s
     env = allowed(site.environ, pass_=site.pass_env, extra=gate.env)
     ended = run(
         probe,
-        cwd=site.logs,
+        cwd=Path("/"),
         env=env,
         stdout=null,
         stderr=null,

@@ -1,4 +1,4 @@
-"""Turn the files of a worktree into a tree, and keep all of them safe before the worktree goes.
+"""Turn the files of a workspace into a tree, and keep all of them safe before the workspace goes.
 
 Every file is looked at before git reads it (`screen`), in an index made fresh (flags set in the agent's own hide edits),
 and what cannot be taken is left out and reported, never fatal.
@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 from branchline.errors import GitError
 from branchline.git.checked_out import outside_sparse, untouched
 from branchline.git.command import Git, words
+from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.screen import LINK, PLAIN, Refused, Rules, Screen
 from branchline.git.user_git import is_true
-from branchline.git.worktree import Worktrees, let_us_in
 
 __all__ = ["Refused", "Saved", "Snapshot", "save", "snapshot"]
 
@@ -31,7 +31,6 @@ MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing,
 MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
-_MOST_COMMITS = 10_000  # that an argument list holds
 _MOST_LOOKED_AT = 100_000  # ignored files
 _MOST_IGNORED = 100  # that are named
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
@@ -72,6 +71,7 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     include_ignored: bool = False,
     max_saved_bytes: int = MAX_SAVED_TOTAL,
     inspect: Inspector | None = None,
+    skip: Iterable[str] = (),
     wanted: Callable[[str], bool] | None = None,
 ) -> Snapshot:
     """Return the tree of the files in `work_tree`, which began as `base_tree`.
@@ -80,12 +80,13 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     `max_file_bytes`, files past `max_files` new ones, nested repositories and submodules, links that leave the tree,
     names that git cannot hold. With `include_ignored` (to save) ignored files, the files of nested repositories, and
     links wherever they lead are taken too, up to `max_saved_bytes` of files in all. What `inspect` objects to never
-    becomes an object. `wanted`: whether to name a file that is ignored. `git`: see Worktrees.git_for; `scratch`: a
-    folder for the index.
+    becomes an object; new files of `skip` are passed over. `wanted`: whether to name a file that is ignored. `git`: see
+    Workspaces.content; `scratch`: a folder for the index.
     Raises GitError if the folder is gone, or an agent put a link in its place.
     """
-    if not _is_folder(work_tree):
+    if not is_folder(work_tree):
         raise GitError(f"{work_tree} is no folder any more: there is nothing to take")
+    unlock(work_tree)
     with TemporaryDirectory(dir=scratch, prefix="index-") as name:
         folder = Path(name)
         base = git.at(work_tree, folder / "base-index")
@@ -95,7 +96,9 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         screen = Screen(os.fspath(work_tree), _rules(base, files, folder, max_file_bytes, room), base)
         screen.tracked(files)
         standard = () if include_ignored else ("--exclude-standard",)
-        screen.untracked(_others(base, work_tree, *standard), max_files)
+        passed_over = frozenset(skip)
+        others = (path for path in _others(base, work_tree, *standard) if path not in passed_over)
+        screen.untracked(others, max_files)
         screen.collide()
         fresh, aside = base.at(work_tree, folder / "index"), folder / "objects"
         shutil.copyfile(folder / "base-index", folder / "index")
@@ -169,23 +172,31 @@ def _put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
 
 def save(  # noqa: PLR0913 - keyword-only data
     repo: Repo,
-    worktrees: Worktrees,
     path: Path,
     *,
     ref: str,
-    base: str,
+    parents: Sequence[str],
     when: int,
     scratch: Path,
     inspect: Inspector | None = None,
+    skip: Iterable[str] = (),
 ) -> Saved:
-    """Keep everything that is in a worktree, ignored files too, as a commit at `ref`, and return it.
+    """Keep everything that is in a workspace, ignored files too, as a commit at `ref`, and return it.
 
-    Its parents are `base` and every commit that the worktree's HEAD has been at and `base` does not hold. A ref that
-    holds something else is never overwritten: `-2`, `-3` is appended. Saving the same again gives the same ref.
-    What `inspect` objects to is left out.
+    Its first parent is what the workspace began as. A ref that holds something else is never overwritten: `-2`, `-3` is
+    appended. Saving the same again gives the same ref. What `inspect` objects to is left out, and new files of `skip`.
     """
-    taken = _everything(worktrees.git_for(path), path, repo.tree_of(base), scratch, inspect)
-    parents = [base, *_own_commits(repo, worktrees, path, base)]
+    taken = snapshot(
+        repo.content.at(path),
+        path,
+        repo.tree_of(parents[0]),
+        scratch=scratch,
+        max_file_bytes=MAX_CONTENT if inspect else MAX_SAVED_BYTES,
+        max_files=sys.maxsize,
+        include_ignored=True,
+        inspect=inspect,
+        skip=skip,
+    )
     commit = repo.commit(taken.tree, parents, f"saved: {path.name}\n", when)
     content = (taken.tree, tuple(parents))
     for name in _numbered(ref):
@@ -196,37 +207,6 @@ def save(  # noqa: PLR0913 - keyword-only data
         if (repo.tree_of(there), repo.parents(there)) == content:
             return Saved(name, there, taken.tree, taken.refused)
     raise AssertionError("the numbers ended")
-
-
-def _everything(git: Git, path: Path, base_tree: str, scratch: Path, inspect: Inspector | None) -> Snapshot:
-    if not _is_folder(path):
-        return Snapshot(base_tree, (Refused("", "the worktree's folder is gone"),))
-    return snapshot(
-        git,
-        path,
-        base_tree,
-        scratch=scratch,
-        max_file_bytes=MAX_CONTENT if inspect else MAX_SAVED_BYTES,
-        max_files=sys.maxsize,
-        include_ignored=True,
-        inspect=inspect,
-    )
-
-
-def _own_commits(repo: Repo, worktrees: Worktrees, path: Path, base: str) -> list[str]:
-    """Return the tips of what was committed in a worktree since `base`, amended and reset commits included."""
-    head = worktrees.head(path).commit
-    seen = dict.fromkeys([*worktrees.reflog(path), *([head] if head else [])])
-    seen.pop(base, None)
-    if not seen:
-        return []
-    asked = "".join(f"{one}\n" for one in seen).encode()
-    known = repo.content.call("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked).decode()
-    commits = [line.split()[0] for line in known.splitlines() if line.endswith(" commit")]
-    if not commits:
-        return []
-    tips = repo.content.text("merge-base", "--independent", base, *commits[-_MOST_COMMITS:]).split()
-    return sorted(tip for tip in tips if tip != base)
 
 
 def _numbered(ref: str) -> Iterator[str]:

@@ -3,15 +3,18 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, version, words
 from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
 from branchline.git.user_git import gone, quarantine, read_user_git
+from branchline.process.temporary import temporary_folder
 
 
 class NotARepository(InvalidInput):
@@ -43,7 +46,7 @@ class Repo(ObjectStore):
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.refs = Git(git_dir, marker=marker)
-        home = Path(tempfile.mkdtemp(prefix="branchline-git-"))
+        home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
         self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
@@ -96,7 +99,7 @@ class Repo(ObjectStore):
         """Return the name of the branch that is checked out (`main`), or None: HEAD is detached."""
         done = self.refs.status_of("symbolic-ref", "--quiet", "HEAD")
         ref = next(fields(done.stdout.replace(b"\n", b"\0")), "")
-        return ref.removeprefix("refs/heads/") or None
+        return ref.removeprefix(HEADS) or None
 
     def head_commit(self) -> str:
         """Return the commit that is checked out."""
@@ -111,10 +114,14 @@ class Repo(ObjectStore):
         done = self.refs.status_of("show-ref", "--verify", "--hash", "--", ref)
         return done.stdout.decode().strip() if done.code == 0 else None
 
-    def list_refs(self, prefix: str) -> dict[str, str]:
-        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted."""
+    def list_refs(self, prefix: str, *, within: str = "") -> dict[str, str]:
+        """Return {full name: object} of the refs at or below `prefix` (whole path components), sorted.
+
+        `within`: only those whose commit this commit holds.
+        """
         form = "--format=%(refname)%00%(objectname)%00"
-        listing = self.refs.call("for-each-ref", form, "--", prefix.rstrip("/"))
+        merged = (f"--merged={within}",) if within else ()
+        listing = self.refs.call("for-each-ref", form, *merged, "--", prefix.rstrip("/"))
         flat = fields(listing.replace(b"\0\n", b"\0"))
         return dict(zip(flat, flat, strict=True))
 
@@ -123,22 +130,32 @@ class Repo(ObjectStore):
 
         A ref that is at `new` already is left alone, so a move may be repeated. Raises RefMoved, else GitError.
         """
-        nothing = "0" * len(new or expected or "")
-        if new == expected and self.read_ref(ref) == new:
-            return
-        order = f"update {ref}\0{new or nothing}\0{expected or nothing}\0"
-        done = self.refs.status_of(
-            "update-ref", "--no-deref", "-z", "--stdin", stdin=order.encode(errors="surrogateescape")
-        )
+        if new != expected or self.read_ref(ref) != new:
+            self.move_refs({ref: (new, expected)})
+
+    def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Move every ref from what is expected to what is new, {ref: (new, expected)}, or none of them.
+
+        Those that are at `new` already are left alone. Raises RefMoved, else GitError.
+        """
+        orders = []
+        for ref, (new, expected) in moves.items():
+            nothing = "0" * len(new or expected or "")
+            orders.append(f"update {ref}\0{new or nothing}\0{expected or nothing}\0")
+        order = "".join(orders).encode(errors="surrogateescape")
+        done = self.refs.status_of("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
         if done.code == 0:
             return
-        found = self.read_ref(ref)
-        if found == new:
-            return
-        if found != expected:
-            message = f"{ref} is at {found or 'nothing'}, not at {expected or 'nothing'}: something else moved it"
-            raise RefMoved(message)
-        raise GitError(f"cannot move {ref}: {words(done)}")
+        found = {ref: self.read_ref(ref) for ref in moves}
+        left = {ref: move for ref, move in moves.items() if found[ref] != move[0]}
+        for ref, (_, expected) in left.items():
+            if found[ref] != expected:
+                at, wanted = found[ref] or "nothing", expected or "nothing"
+                raise RefMoved(f"{ref} is at {at}, not at {wanted}: something else moved it")
+        if len(left) == len(moves):
+            raise GitError(f"cannot move {' and '.join(moves)}: {words(done)}")
+        if left:
+            self.move_refs(left)
 
     def put_ref(self, ref: str, new: str) -> None:
         """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
@@ -154,20 +171,6 @@ class Repo(ObjectStore):
                 free = next(name for number in count(1) if (name := f"{ref}-kept-{number}") not in kept)
                 self.move_ref(free, old, None)
         self.put_ref(ref, new)
-
-    def checked_out_at(self, branch: str) -> list[Path]:
-        """Return the work trees in which a branch (`main`) is checked out."""
-        return self.checked_out().get(f"refs/heads/{branch}", [])
-
-    def checked_out(self) -> dict[str, list[Path]]:
-        """Return the work trees in which each branch is checked out, by the full name of its ref."""
-        found, place = dict[str, list[Path]](), Path()
-        for line in fields(self.refs.call("worktree", "list", "--porcelain", "-z")):
-            if line.startswith("worktree "):
-                place = Path(line.removeprefix("worktree "))
-            elif line.startswith("branch "):
-                found.setdefault(line.removeprefix("branch "), []).append(place)
-        return found
 
 
 def _find(path: Path) -> tuple[Path, Path]:

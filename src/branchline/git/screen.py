@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
 from branchline.git.collisions import collisions
 from branchline.git.command import Git
+from branchline.git.submodules import is_untouched
 
 GITLINK, LINK, PLAIN, EXECUTABLE = "160000", "120000", "100644", "100755"
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
@@ -88,7 +90,7 @@ class Screen:
             self._tracked.add(path)
             found = self._look(path)
             if mode == GITLINK:
-                self._submodule(path, found)
+                self._submodule(path, found, oid)
             elif found is None and path in self._rules.outside:
                 continue
             elif found is None or stat.S_ISDIR(found.st_mode):
@@ -120,13 +122,14 @@ class Screen:
             return PLAIN if mode == LINK else mode
         return EXECUTABLE if found.st_mode & stat.S_IXUSR else PLAIN
 
-    def _submodule(self, path: str, found: os.stat_result | None) -> None:
-        """Refuse what was put where a submodule is, empty as it is in a worktree; to save, take it in its place."""
+    def _submodule(self, path: str, found: os.stat_result | None, commit: str) -> None:
+        """Refuse what was put where a submodule is, empty or as it was checked out; to save, take it in its place."""
         is_folder = found is not None and stat.S_ISDIR(found.st_mode)
-        if found is None or (is_folder and not os.listdir(self._place(path))):
+        place = Path(self._place(path))
+        if found is None or (is_folder and (not os.listdir(place) or is_untouched(self._git, place, commit))):
             return
         if not self._rules.everything:
-            what = "it holds files, but is a submodule" if is_folder else "it replaces a submodule"
+            what = "it is a submodule, and its files were changed" if is_folder else "it replaces a submodule"
             self.refused.append(Refused(path, what))
             return
         self.gone.append(path)

@@ -15,6 +15,7 @@ from branchline.git.missing import fetch_missing, missing
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone, object_folders
+from branchline.process.temporary import temporary_folder
 
 LFS = "lfs"
 _ENCRYPTED = b"\0GITCRYPT\0"
@@ -56,7 +57,10 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
     with suppress(ObjectsGone):
         fetch_missing(repo, wanted)
     for commit in wanted if LFS in repo.user.filters else ():
-        with suppress(BranchlineError), tempfile.TemporaryDirectory(prefix="branchline-filters-") as folder:
+        with (
+            suppress(BranchlineError),
+            tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as folder,
+        ):
             found = filtered(_blank(repo.content, commit, Path(folder)), repo, commit).get(LFS, {})
             if found and _large_files(repo, commit, found).absent:
                 repo.user.status_of("lfs", "fetch", _remote(repo), commit)
@@ -71,7 +75,7 @@ def _replaced(repo: Repo) -> Iterator[Problem]:
 
 def _filters(repo: Repo, base: str) -> Iterator[Problem]:
     """Each filter that files of the base go through: whether it is there, and works on one of them."""
-    with tempfile.TemporaryDirectory(prefix="branchline-filters-") as name:
+    with tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as name:
         folder = Path(name)
         git = _blank(repo.content, base, folder)
         files = filtered(git, repo, base)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from branchline.core.refs import branch_ref
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, ObjectsGone, as_user, words
 from branchline.git.filters import Filter, Filters
@@ -243,7 +244,7 @@ def quarantine(home: Path, user: UserGit) -> Git:
     (home / "refs").mkdir()
     for shared in ("objects", "shallow"):
         (home / shared).symlink_to(user.common_dir / shared)
-    (home / "HEAD").write_text("ref: refs/heads/none\n")
+    (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
     (home / "lfs").symlink_to(user.lfs_store)
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
     places = (user.git_dir, user.common_dir, user.lfs_store, home)

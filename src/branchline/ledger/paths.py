@@ -1,15 +1,21 @@
-"""Where a run keeps its files: everything under `<root>/.runs/<run_id>/`."""
+"""Where a run keeps its record: below the git common directory, so that no cleaning of a checkout reaches it.
+
+A folder that is no checkout keeps its runs in `<root>/.runs`.
+"""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import RUNS as RUN_REFS
 from branchline.errors import InvalidInput
+from branchline.ledger.link import followed_by
 
 RUNS = ".runs"
 RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
@@ -17,19 +23,24 @@ RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,6
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """The files of one run. `root` holds `.runs`: a repository's top folder, or any folder for a plain graph."""
+    """The files of one run. `root`: a checkout's top folder, or any folder for a plain graph.
+
+    `runs`: the folder of all runs, found if it is not given. A run that was made before records moved below the git
+    common directory stays where it is, in the folder `.runs` of its checkout.
+    """
 
     root: Path
     run_id: str
+    runs: Path = Path()
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run_id):
             raise InvalidInput(f"{self.run_id!r} is not a run id: letters, digits, '_', '.' and '-' only")
-
-    @property
-    def runs(self) -> Path:
-        """The folder of all runs."""
-        return self.root / RUNS
+        if self.runs != Path():
+            return
+        home, old = record_home(self.root), self.root / RUNS
+        is_old = not (home / self.run_id).exists() and (old / self.run_id).is_dir()
+        object.__setattr__(self, "runs", old if is_old else home)
 
     @property
     def run_dir(self) -> Path:
@@ -83,13 +94,8 @@ class RunPaths:
         return self.run_dir / "inbox"
 
     @property
-    def worktrees(self) -> Path:
-        """One worktree a workstream."""
-        return self.run_dir / "worktrees"
-
-    @property
     def scratch(self) -> Path:
-        """Clean checkouts for gates, temporary indexes: nothing here is anybody's work."""
+        """Temporary indexes and objects: nothing here is the user's or an agent's work."""
         return self.run_dir / "scratch"
 
     @property
@@ -124,30 +130,86 @@ class RunPaths:
             folder.rename(next(path for path in lost if not path.exists()))
 
     def make(self, *more: Path) -> None:
-        """Create the folders that every run needs, and `more`.
-
-        A `.gitignore` of its own keeps `.runs` out of every `git status`. Raises InvalidInput when the place cannot be written.
-        """
+        """Create the folders that every run needs, and `more`. Raises InvalidInput if the place cannot be written."""
         try:
             for folder in (self.ledger.parent, self.checkpoints, self.attempts, self.inbox, *more):
                 folder.mkdir(parents=True, exist_ok=True)
-            ignore = self.runs / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
+            show_record(self.root, self.run_id)
         except OSError as error:
             where = error.filename or self.run_dir
             raise InvalidInput(
-                f"cannot write {where}: {error.strerror}", hint=f"make {self.root} writable, or choose another --repo"
+                f"cannot write {where}: {error.strerror}", hint=f"make {where} writable, or choose another --repo"
             ) from error
 
 
+def record_home(root: Path) -> Path:
+    """The folder of all runs of a checkout (found without git, because every command asks), or of a plain folder."""
+    common = common_dir(root)
+    return root / RUNS if common is None else common / "branchline" / "runs"
+
+
+def common_dir(root: Path) -> Path | None:
+    """The git common directory of the checkout at `root`, or None if there is none (gitrepository-layout(5))."""
+    git_dir = root / ".git"
+    try:
+        if git_dir.is_file():  # a linked worktree, a submodule, or `git init --separate-git-dir`
+            git_dir = root / os.fsdecode(git_dir.read_bytes().removeprefix(b"gitdir: ").removesuffix(b"\n"))
+        if not (git_dir / "HEAD").exists():
+            return None
+        shared = git_dir / "commondir"
+        return (git_dir / shared.read_text("utf-8").strip() if shared.exists() else git_dir).resolve()
+    except OSError:
+        return None
+
+
+def show_record(root: Path, name: str) -> None:
+    """Lead `<root>/.runs` to the record, unseen by git. A folder of old runs stays, with a link to `name` in it."""
+    home, shown = record_home(root), root / RUNS
+    if home == shown:
+        if not (shown / ".gitignore").exists():
+            (shown / ".gitignore").write_text("*\n", encoding="utf-8")
+        return
+    if followed_by(root):
+        return
+    with suppress(OSError):  # a checkout that cannot be written has no link, and works
+        _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")
+        if shown.is_symlink() and not shown.exists():  # the repository was moved
+            shown.unlink()
+        if not os.path.lexists(shown):
+            inside = home.is_relative_to(root.resolve())
+            shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
+        elif not shown.samefile(home):
+            (shown / name).symlink_to(home / name)
+
+
+def _exclude(file: Path, line: str) -> None:
+    text = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
+    if line not in text.splitlines(keepends=True):
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a", encoding="utf-8", errors="surrogateescape") as opened:
+            opened.write(line if not text or text.endswith("\n") else f"\n{line}")
+
+
 def run_ids(root: Path) -> list[str]:
-    """All runs below a root, the latest started last."""
-    return [name for _, name in sorted(_started(root))]
+    """All runs of a checkout or a plain folder, the latest started last."""
+    homes = dict.fromkeys(place.resolve() for place in (record_home(root), root / RUNS))
+    return [name for _, name in sorted({one for home in homes for one in _started(home)})]
 
 
-def _started(root: Path) -> Iterator[tuple[str, str]]:
-    folder = root / RUNS
+def saved_runs(root: Path) -> list[str]:
+    """The runs that have refs in the repository, also where their record is gone; found without git."""
+    common = common_dir(root)
+    if common is None:
+        return []
+    loose = common / RUN_REFS
+    found = {entry.name for entry in loose.iterdir() if entry.is_dir()} if loose.is_dir() else set()
+    with suppress(OSError):
+        text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
+        found |= set(re.findall(rf" {RUN_REFS}([^/\n]+)/", text))
+    return sorted(name for name in found if RUN_ID.fullmatch(name))
+
+
+def _started(folder: Path) -> Iterator[tuple[str, str]]:
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
@@ -161,14 +223,18 @@ def _started(root: Path) -> Iterator[tuple[str, str]]:
 
 def find_run(root: Path, name: str | None) -> RunPaths:
     """The run of that id or unique prefix; the latest without a name. Raises InvalidInput."""
-    known = run_ids(root)
+    return RunPaths(root, pick_run(run_ids(root), name, f"in {record_home(root)}"))
+
+
+def pick_run(known: Sequence[str], name: str | None, where: str) -> str:
+    """The run of that id or unique prefix; the last without a name. Raises InvalidInput."""
     if not known:
-        raise InvalidInput(f"there are no runs in {root / RUNS}", hint="branchline run --plan FILE")
+        raise InvalidInput(f"there are no runs {where}", hint="branchline run --plan FILE")
     if name is None:
-        return RunPaths(root, known[-1])
+        return known[-1]
     found = [run_id for run_id in known if run_id == name] or [r for r in known if r.startswith(name.upper())]
     found = found or [r for r in known if r.startswith(name)]
     if len(found) == 1:
-        return RunPaths(root, found[0])
+        return found[0]
     problem = f"{name!r} begins {len(found)} runs: {', '.join(found[:5])}" if found else f"there is no run {name!r}"
     raise InvalidInput(problem, hint="branchline list")

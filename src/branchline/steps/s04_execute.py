@@ -1,7 +1,6 @@
-"""Step 4: an agent works in its worktree. What counts is the tree that it leaves, not what it says."""
+"""Step 4: an agent works in its workspace. What counts is the tree that it leaves, not what it says."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 import msgspec
 
@@ -9,46 +8,41 @@ from branchline.attempt.agent_call import Ask, Called, call
 from branchline.attempt.context_requests import edit_request
 from branchline.attempt.conventions import given, regular, unabridged
 from branchline.attempt.gate_run import without_setup
-from branchline.attempt.guarding import tampering, watched
 from branchline.attempt.hints import way_out
 from branchline.attempt.manifest import Chosen, choose
-from branchline.attempt.own_objects import without_secrets
 from branchline.attempt.prompts import edit_prompt
 from branchline.attempt.run import StepContext
-from branchline.attempt.saved import keep_own_repository, save_worktree, told
+from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
 from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, violation
-from branchline.attempt.setup import set_up
+from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
-from branchline.core.events import ExecuteWsComplete
+from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
-from branchline.core.result import Failure, Result, Success
+from branchline.core.refs import branch_ref
+from branchline.core.result import Failure, Success
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, snapshot
+from branchline.git.folders import is_folder
+from branchline.git.own_commits import head_of
 
-MOST_CHANGES = 50  # of the git directory, in a record
 
-
-def run(ctx: StepContext) -> Result:
-    """Put the worktree to its round's starting point, run the agent, keep what it made as a commit of the run."""
+def run(ctx: StepContext) -> Success | Failure:
+    """Put the workspace to its round's starting point, run the agent, keep what it made as a commit of the run."""
     run, workstream = ctx.run, ctx.workstream
-    ready = ctx.outputs("worktrees")
     start, head = starting_tree(ctx), _head(ctx)
-    _prepare(ctx, start, head)
+    setup = _prepare(ctx, start, head)
     try:
-        with watched(run, workstream.id, ctx.is_over) as seen:
-            called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
+        called = call(ctx, _agent(ctx), _question(ctx), again=lambda: setup.update(_prepare(ctx, start, head)))
     except (BranchlineError, OSError):
         with suppress(BranchlineError, OSError):
-            without_secrets(run, workstream.id, head)
-            _left(ctx, head)
+            _left(ctx, head, setup)
         raise
     name, result = called.agent, called.result
-    made = without_secrets(run, workstream.id, head)
-    committed = _own_commits(ctx, head)
-    base_tree = run.repo.tree_of(ready["base"])
-    tree, commit, taken = _left(ctx, head)
-    refused = [str(one) for one in taken if one.path not in ready["setup"]]
+    committed, not_kept = _own_commits(ctx, head)
+    base_tree = run.repo.tree_of(ctx.ws.base)
+    tree, commit, taken = _left(ctx, head, setup)
+    refused = tuple(str(one) for one in taken if one.path not in setup)
     result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
@@ -58,32 +52,29 @@ def run(ctx: StepContext) -> Result:
         status=str(result.status),
         tree=tree,
         files=files,
+        commit=commit,
+        refused=refused,
+        notes=result.notes,
         usage=called.usage,
         context_files=called.facts[-1].context_files,
         context_tokens=called.facts[-1].context_tokens,
-        git_before=seen.before,
-        git_after=seen.after,
-        git_changes=(*dict.fromkeys([*seen.put_back, *seen.changes]),)[:MOST_CHANGES],
-        taken_out=tuple(made),
+        commits_left_out=not_kept,
     )
-    if failure := tampering(seen):
-        return replace(failure, reason=f"agent {name}: {failure.reason}", facts=(fact,))
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
-    outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
+        return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, called), fact=fact)
+    return Success(fact)
 
 
-def _left(ctx: StepContext, head: str) -> tuple[str, str, tuple[Refused, ...]]:
+def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
-    run, ready, path = ctx.run, ctx.outputs("worktrees"), ctx.run.worktree(ctx.task.workstream)
-    base_tree = run.repo.tree_of(ready["base"])
-    git = run.worktrees.git_for(path)
+    run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
+    base_tree = run.repo.tree_of(ctx.ws.base)
+    git = run.workspaces.content(path)
     taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
-    tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
+    tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
+    run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
     return tree, commit, taken.refused
 
 
@@ -97,17 +88,16 @@ def _agent(ctx: StepContext) -> str:
 
 def chosen_for(ctx: StepContext) -> Chosen:
     """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
-    run, tree, again = ctx.run, starting_tree(ctx), rejected(ctx)
+    run, tree, before, conflict = ctx.run, starting_tree(ctx), rejected(ctx), conflict_of(ctx)
     paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
-    before = ctx.outputs("code_gate") if again else {}
     request = edit_request(
         run.settings,
         run.plan,
         ctx.workstream,
         paths,
         agent=_agent(ctx),
-        failure=str(before.get("feedback", "")),
-        targets=(*conflict_of(ctx).get("paths", ()), *before.get("files", ())),
+        failure=before.feedback if before else "",
+        targets=(*(conflict.paths if conflict else ()), *(before.files if before else ())),
         pins=unabridged(run, base_files(run)),
     )
     return choose(run, request, _head(ctx), tree)
@@ -120,7 +110,7 @@ def _question(ctx: StepContext) -> Ask:
         role="editor",
         prompt=edit_prompt(ctx, context),
         chosen=chosen,
-        worktree=ctx.run.worktree(workstream.id),
+        worktree=ctx.run.workspace(workstream.id),
         mode="edit",
         timeout=seconds(workstream.timeout or ctx.run.settings.agent_timeout),
         number=ctx.task.round,
@@ -131,14 +121,14 @@ def _question(ctx: StepContext) -> Ask:
     )
 
 
-def _own_commits(ctx: StepContext, head: str) -> bool:
-    """Whether the agent moved its branch; what it committed is kept under a ref, since the batch is made of its tree."""
-    run = ctx.run
-    now = run.worktrees.head(run.worktree(ctx.task.workstream)).commit
-    if now is None or now == head:
-        return False
-    run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-commits"), now)
-    return True
+def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether the agent moved HEAD, and what of its commits could not be kept under a ref: the batch is made of its tree."""
+    run, name = ctx.run, ctx.task.workstream
+    kept = keep_commits(run, name, head)
+    tips, now = kept.tips, head_of(run.workspace(name))
+    if now in tips or len(tips) == 1:
+        run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
+    return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
 def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool) -> AgentResult:
@@ -152,40 +142,42 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
     if changed:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
-    if rejected(ctx):
-        why += f"; {ctx.records['code_gate', ctx.task.workstream].reason}"
+    if batch := rejected(ctx):
+        why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 
 
 def _head(ctx: StepContext) -> str:
     """The commit that the workstream's branch is at when a round begins."""
-    return str(conflict_of(ctx).get("commit_of") or ctx.outputs("worktrees")["base"])
+    conflict = conflict_of(ctx)
+    return conflict.commit if conflict else ctx.ws.base
 
 
-def _prepare(ctx: StepContext, start: str, head: str) -> None:
-    """Make the worktree the round's starting point. What a lost attempt left in it is saved first."""
-    run, path = ctx.run, ctx.run.worktree(ctx.task.workstream)
-    setup = ctx.outputs("worktrees")["setup"]
-    if not path.is_dir():  # saved and removed since: the run had shipped, or `gc` came by
-        branch = run.branch(ctx.task.workstream)
-        run.repo.put_ref(f"refs/heads/{branch}", head)
-        run.worktrees.add(path, head, branch)
-        set_up(ctx, path, run.repo.tree_of(head))
-    keep_own_repository(run, ctx.task.workstream)
-    run.worktrees.repair_pointer(path)
-    without_secrets(run, ctx.task.workstream, head)  # of an attempt whose coordinator was killed
-    git = run.worktrees.git_for(path)
-    found = snapshot(git, path, start, scratch=run.paths.scratch, inspect=run.inspect)
-    moved = run.worktrees.head(path).commit != head
-    known = ctx.outputs("execute").get("refused", ()) if rejected(ctx) else ()
+def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
+    """Make the workspace the round's starting point, and tell what set-up made in it.
+
+    What a lost attempt left in it is saved first.
+    """
+    run, name = ctx.run, ctx.task.workstream
+    path, branch, setup = run.workspace(name), run.branch(name), Setup(ctx.ws.setup)
+    if not is_folder(path):  # removed since: the run had shipped, `gc` came by, or an agent put something in its place
+        if left := remove_workspace(run, name, ctx.task.id):
+            ctx.told.append(left)
+        run.repo.put_ref(branch_ref(branch), head)
+        run.workspaces.add(path, head, branch)
+        setup = set_up(ctx, path, run.repo.tree_of(head))
+    found = snapshot(run.workspaces.content(path), path, start, scratch=run.paths.scratch, inspect=run.inspect)
+    known = ctx.ws.work.refused if rejected(ctx) and ctx.ws.work else ()
     # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
     mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in known}
     strange = any(one.path not in setup and one.path not in mine for one in found.refused)
+    moved = head_of(path) != head
     if moved or strange or without_setup(ctx, start, found.tree, setup) != start:
-        saved = save_worktree(run, ctx.task.workstream, stays=setup)
-        ctx.saved.append(told(ctx.task.id, ctx.task.workstream, saved))
+        saved = save_workspace(run, name, stays=setup)
+        ctx.told.append(told(ctx.task.id, name, saved))
         folder = run.paths.attempt(ctx.task.id, ctx.attempt)
         if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
-            run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)
-        run.worktrees.reset(path, start, head=head, keep=setup)
+            run.repo.put_ref(run.refs.lost(ctx.task.id, ctx.attempt, lost), saved.commit)
+        run.workspaces.reset(path, start, head=head, branch=branch, keep=setup)
+    return setup

@@ -13,7 +13,7 @@ from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.git.commit import Snapshot, snapshot
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from support import Project
 
 CHANCE = random.Random(11)
@@ -22,15 +22,16 @@ VALUE = "correct-horse-9"
 
 
 class Tree:
-    """A worktree, taken with what the settings say."""
+    """A workspace, taken with what the settings say."""
 
     def __init__(self, root: Path, files: dict[str, str]) -> None:
         self.project = Project.make(root / "p", {"a.txt": "a\n", **files})
         self.repo = Repo.open(self.project.root)
         self.scratch = root / "scratch"
         self.scratch.mkdir()
-        self.worktrees = Worktrees(self.repo, root / "lock")
-        self.path = self.worktrees.add(self.project.root / ".runs" / "w", self.repo.head_commit(), "feature/w")
+        base = self.repo.head_commit()
+        self.workspaces = Workspaces(self.repo, root / "home", base=base, target="main")
+        self.path = self.workspaces.add(root / "w", base, "feature/w")
 
     def write(self, path: str, content: str) -> None:
         (self.path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ class Tree:
         settings = Settings(version=1, secrets=Secrets(scanner="none", **secrets))  # type: ignore[arg-type]
         base = self.repo.tree_of(self.repo.head_commit())
         inspect = screening(settings, {"MY_PASSWORD": VALUE})
-        return snapshot(self.worktrees.git_for(self.path), self.path, base, scratch=self.scratch, inspect=inspect)
+        return snapshot(self.workspaces.content(self.path), self.path, base, scratch=self.scratch, inspect=inspect)
 
     def said(self, **secrets: object) -> list[str]:
         return [str(one) for one in self.taken(**secrets).refused]
@@ -101,7 +102,7 @@ def test_a_clean_blob_is_looked_at_once(tree: Tree) -> None:
     assert inspect is not None
     tree.write("big", "x = 1\n" * 1000)
     base = tree.repo.tree_of(tree.repo.head_commit())
-    git = tree.worktrees.git_for(tree.path)
+    git = tree.workspaces.content(tree.path)
     first, second = (snapshot(git, tree.path, base, scratch=tree.scratch, inspect=inspect) for _ in range(2))
     assert first == second
 

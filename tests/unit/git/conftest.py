@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 
 
@@ -29,9 +29,9 @@ def repo(box: Sandbox) -> Repo:
 
 
 @pytest.fixture
-def worktrees(repo: Repo, box: Sandbox) -> Worktrees:
-    """The worktrees of `repo`."""
-    return Worktrees(repo, box.scratch / "lock")
+def workspaces(repo: Repo, box: Sandbox) -> Workspaces:
+    """The workspaces of a run in `repo`."""
+    return Workspaces(repo, box.scratch / "home", base=repo.head_commit(), target="main")
 
 
 @pytest.fixture

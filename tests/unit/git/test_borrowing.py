@@ -5,7 +5,7 @@ import pytest
 from branchline.errors import InvalidInput
 from branchline.git.borrowing import borrow, require_whole
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 
 
@@ -13,18 +13,18 @@ def test_what_is_done_in_a_borrowed_repository_stays_there(repo: Repo, tmp_path:
     head, tree = repo.head_commit(), repo.tree_of(repo.head_commit())
     folder = tmp_path / "borrowed"
     folder.mkdir()
-    before = {path for path in repo.common_dir.rglob("*") if "worktrees" not in path.parts}
+    before = {*repo.common_dir.rglob("*")}
     borrow(repo, folder, head)
     other = Repo.open(folder)
     assert (other.head_commit(), other.tree_of(head)) == (head, tree)
     made = other.commit(tree, [head], "more", 0)
     other.put_ref("refs/heads/x", made)
-    place = Worktrees(other, folder / "git.lock").add(folder / "w", made, None)
+    place = Workspaces(other, tmp_path / "home", base=head, target="").add(tmp_path / "w", made)
     assert sorted(p.name for p in place.iterdir() if p.name != ".git") == sorted(
         {e.path.split("/")[0] for e in repo.entries(tree)}
     )
     assert repo.resolve(made) is None
-    assert {path for path in repo.common_dir.rglob("*") if "worktrees" not in path.parts} == before
+    assert {*repo.common_dir.rglob("*")} == before
 
 
 def test_a_shallow_repository_stays_shallow(box: Sandbox, tmp_path: Path) -> None:

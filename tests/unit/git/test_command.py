@@ -1,6 +1,7 @@
 """What may never run: hooks and drivers that the user has configured, and everything that an agent has."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from branchline.git.command import UnsupportedGit, find_git, version
 from branchline.git.commit import save, snapshot
 from branchline.git.merge import merge_trees
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 
 HOOKS = (
@@ -59,22 +60,23 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
     canary = booby_trap(box, box.root / ".git", filters=False)
 
     repo = Repo.open(box.root)
-    worktrees = Worktrees(repo, tmp_path / "lock")
-    path = worktrees.add(box.root / ".runs" / "a-1", base, "feature/a-1")
+    workspaces = Workspaces(repo, tmp_path / "home", base=base, target="main")
+    path = workspaces.add(box.scratch / "a-1", base, "feature/a-1")
     (path / "a.txt").write_text("changed\n")
-    (path / ".git").unlink()
+    shutil.rmtree(path / ".git")
     box.git("clone", "-q", "--bare", str(box.root), str(path / ".git"))
     booby_trap(box, path / ".git", filters=True)
-    taken = snapshot(worktrees.git_for(path), path, repo.tree_of(base), scratch=box.scratch)
+    taken = snapshot(workspaces.content(path), path, repo.tree_of(base), scratch=box.scratch)
     assert any(change.path == "a.txt" for change in repo.changes(repo.tree_of(base), taken.tree))
     repo.patch(base, taken.tree)
     repo.diffstat(base, taken.tree)
-    merge_trees(repo, ours, theirs, [("*", "union")], lambda _, __: True)
-    save(repo, worktrees, path, ref="refs/branchline/r/saved/a", base=base, when=1, scratch=box.scratch)
-    worktrees.reset(path, base)
+    merge_trees(repo, ours, theirs, lambda _: "union", declared=base)
+    merge_trees(repo, ours, theirs, lambda _: None, declared=base)
+    save(repo, path, ref="refs/branchline/r/saved/a", parents=[base], when=1, scratch=box.scratch)
+    workspaces.reset(path, base, head=base)
     is_dirty(repo)
     repo.move_ref("refs/heads/x", ours, None)
-    worktrees.remove(path)
+    workspaces.remove(path)
     landed = repo.commit(repo.edit_tree(base, {"new": ("100644", repo.write_blob(b"n"))}), [base], "m", 1)
     fast_forward(repo, box.root, "main", base, landed)
     assert (box.root / "new").read_bytes() == b"n"

@@ -11,90 +11,90 @@ import pytest
 from branchline.errors import GitError
 from branchline.git.commit import Refused, Snapshot, save, snapshot
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 
 REF = "refs/branchline/r/saved/a"
 
 
 @pytest.fixture
-def path(box: Sandbox, repo: Repo, worktrees: Worktrees) -> Path:
-    """A worktree on its branch."""
-    return worktrees.add(box.root / ".runs" / "a-1", repo.head_commit(), "feature/a-1")
+def path(box: Sandbox, repo: Repo, workspaces: Workspaces) -> Path:
+    """A workspace on its branch."""
+    return workspaces.add(box.scratch / "a-1", repo.head_commit(), "feature/a-1")
 
 
-def take(repo: Repo, worktrees: Worktrees, path: Path, scratch: Path, **limits: int | bool) -> Snapshot:
+def take(repo: Repo, workspaces: Workspaces, path: Path, scratch: Path, **limits: int | bool) -> Snapshot:
     base = repo.tree_of(repo.head_commit())
-    return snapshot(worktrees.git_for(path), path, base, scratch=scratch, **limits)  # type: ignore[arg-type]
+    return snapshot(workspaces.content(path), path, base, scratch=scratch, **limits)  # type: ignore[arg-type]
 
 
 def changed(repo: Repo, taken: Snapshot) -> dict[str, str]:
     return {one.path: one.status for one in repo.changes(repo.tree_of(repo.head_commit()), taken.tree)}
 
 
-def test_nothing_changed(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
-    assert take(repo, worktrees, path, box.scratch) == Snapshot(repo.tree_of(repo.head_commit()), ())
+def test_nothing_changed(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
+    assert take(repo, workspaces, path, box.scratch) == Snapshot(repo.tree_of(repo.head_commit()), ())
 
 
-def test_every_kind_of_change_is_taken(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_every_kind_of_change_is_taken(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     odd = os.fsdecode(b'n\new "dir"/\xff\t\'')
     box.write({"a.txt": "x\n", odd: "odd", "src/b.py": None, "exe": "x", "back\\slash": "x", " ": "x"}, at=path)
     (path / "exe").chmod(0o755)
     (path / "link").unlink()
     (path / "link").symlink_to("src")
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     new = {odd: "A", "exe": "A", "back\\slash": "A", " ": "A"}
     assert changed(repo, taken) == {"a.txt": "M", "src/b.py": "D", "link": "M", **new}
     assert taken.refused == ()
     assert next(one.mode for one in repo.entries(taken.tree) if one.path == "exe") == "100755"
 
 
-def test_files_and_folders_change_places(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_files_and_folders_change_places(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.write({"a.txt": None, "a.txt/inner": "x", "src/b.py": None}, at=path)
     (path / "src").rmdir()
     (path / "src").write_text("file")
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert changed(repo, taken) == {"a.txt": "D", "a.txt/inner": "A", "src": "A", "src/b.py": "D"}
 
 
 def test_a_folder_replaced_by_a_link_is_not_followed(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
 ) -> None:
     (box.scratch / "outside").mkdir()
     (box.scratch / "outside" / "b.py").write_text("b = 1\n")
     (path / "src" / "b.py").unlink()
     (path / "src").rmdir()
     (path / "src").symlink_to(box.scratch / "outside")
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert changed(repo, taken) == {"src/b.py": "D"}
     assert taken.refused == (Refused("src", "it is a link to an absolute path"),)
 
 
-def test_flags_in_the_index_hide_nothing(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_flags_in_the_index_hide_nothing(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.git("update-index", "--assume-unchanged", "a.txt", cwd=path)
     box.git("update-index", "--skip-worktree", "src/b.py", cwd=path)
     box.write({"a.txt": "hidden\n", "src/b.py": "hidden\n"}, at=path)
     assert box.git("status", "--porcelain", cwd=path) == ""
-    assert changed(repo, take(repo, worktrees, path, box.scratch)) == {"a.txt": "M", "src/b.py": "M"}
+    assert changed(repo, take(repo, workspaces, path, box.scratch)) == {"a.txt": "M", "src/b.py": "M"}
 
 
 def test_ignored_files_are_left_out_unless_asked_for(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
 ) -> None:
     box.write({".gitignore": "cache/\n", "cache/x": "x", "y": "y"}, at=path)
-    assert changed(repo, take(repo, worktrees, path, box.scratch)) == {".gitignore": "A", "y": "A"}
-    everything = take(repo, worktrees, path, box.scratch, include_ignored=True)
+    assert changed(repo, take(repo, workspaces, path, box.scratch)) == {".gitignore": "A", "y": "A"}
+    everything = take(repo, workspaces, path, box.scratch, include_ignored=True)
     assert changed(repo, everything) == {".gitignore": "A", "cache/x": "A", "y": "A"}
 
 
-def test_what_is_saved_has_a_size_in_all(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_what_is_saved_has_a_size_in_all(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.write({".gitignore": "cache/\n", "cache/x": "x" * 600, "cache/y": "y" * 600, "z": "z"}, at=path)
-    kept = take(repo, worktrees, path, box.scratch, include_ignored=True, max_saved_bytes=1000)
+    kept = take(repo, workspaces, path, box.scratch, include_ignored=True, max_saved_bytes=1000)
     assert set(changed(repo, kept)) == {".gitignore", "cache/x", "z"}
     assert [(one.path, one.reason) for one in kept.refused] == [
         ("cache/y", "with it, more would be saved than there is room for")
     ]
-    assert take(repo, worktrees, path, box.scratch, max_saved_bytes=1).refused == (), "a batch has limits of its own"
+    assert take(repo, workspaces, path, box.scratch, max_saved_bytes=1).refused == (), "a batch has limits of its own"
 
 
 HOSTILE = [
@@ -110,25 +110,25 @@ HOSTILE = [
 
 
 def test_hostile_names_are_refused_and_the_rest_is_taken(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
 ) -> None:
     box.write({**dict.fromkeys(HOSTILE, "x"), "back\\.git\\x": "x", "good": "x"}, at=path)
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert changed(repo, taken) == {"good": "A"}
     assert {one.path for one in taken.refused} == {*HOSTILE, "back\\.git\\x"}
 
 
 def test_a_name_that_only_git_refuses_does_not_stop_the_rest(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
 ) -> None:
     (path / ".gitmodules").symlink_to("a.txt")
     box.write({f"f{number}": "x" for number in range(20)}, at=path)
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert len(changed(repo, taken)) == 20
     assert [one.path for one in taken.refused] == [".gitmodules"]
 
 
-def test_links_may_not_leave_the_tree(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_links_may_not_leave_the_tree(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     links = {
         "absolute": "/etc/passwd",
         "up": "../../x",
@@ -144,14 +144,14 @@ def test_links_may_not_leave_the_tree(box: Sandbox, repo: Repo, worktrees: Workt
     (path / "deep").mkdir()
     for name, target in links.items():
         (path / name).symlink_to(target)
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert set(changed(repo, taken)) == {"deep/top", "deep/fine", "dangling", "loop"}
     assert len(taken.refused) == 6
-    kept = take(repo, worktrees, path, box.scratch, include_ignored=True)
+    kept = take(repo, workspaces, path, box.scratch, include_ignored=True)
     assert set(changed(repo, kept)) == set(links)
 
 
-def test_pipes_and_sockets_are_never_opened(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_pipes_and_sockets_are_never_opened(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     (path / "a.txt").unlink()
     os.mkfifo(path / "a.txt")
     os.mkfifo(path / "fifo")
@@ -162,58 +162,62 @@ def test_pipes_and_sockets_are_never_opened(box: Sandbox, repo: Repo, worktrees:
             server.bind("socket")
         finally:
             os.chdir(here)
-        taken = take(repo, worktrees, path, box.scratch)
+        taken = take(repo, workspaces, path, box.scratch)
     assert changed(repo, taken) == {}
     assert taken.refused == (Refused("a.txt", "it is a device, a pipe or a socket"),)
 
 
-def test_a_huge_file_is_refused_without_reading_it(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_a_huge_file_is_refused_without_reading_it(
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
+) -> None:
     for name in ("huge", "a.txt"):
         with open(path / name, "r+b" if name == "a.txt" else "wb") as file:
             file.truncate(1 << 40)
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert changed(repo, taken) == {}
     assert [one.path for one in taken.refused] == ["a.txt", "huge"]
     assert "1099511627776 bytes" in taken.refused[0].reason
 
 
-def test_a_file_that_was_large_before_is_no_reason(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_a_file_that_was_large_before_is_no_reason(
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
+) -> None:
     (path / "a.txt").write_text("ONE\ntwo\nthree\n")
-    taken = take(repo, worktrees, path, box.scratch, max_file_bytes=10)
+    taken = take(repo, workspaces, path, box.scratch, max_file_bytes=10)
     assert changed(repo, taken) == {"a.txt": "M"}
 
 
-def test_too_many_files(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_too_many_files(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.write({f"f{number}": "x" for number in range(9)}, at=path)
-    taken = take(repo, worktrees, path, box.scratch, max_files=5)
+    taken = take(repo, workspaces, path, box.scratch, max_files=5)
     assert len(changed(repo, taken)) == 5
     assert taken.refused == (Refused("", "4 files past the first 5"),)
 
 
 def test_a_nested_repository_is_refused_but_its_files_can_be_saved(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
 ) -> None:
     for place in (path / "nested", path / "src"):
         box.git("init", "-q", str(place))
     box.write({"nested/x": "x", "nested/deep/y": "y", "src/new": "n"}, at=path)
     box.git("add", "-A", cwd=path / "nested")
     box.git("commit", "-q", "-m", "inner", cwd=path / "nested")
-    taken = take(repo, worktrees, path, box.scratch)
+    taken = take(repo, workspaces, path, box.scratch)
     assert changed(repo, taken) == {"src/new": "A"}
     assert [one.path for one in taken.refused] == ["nested", "src/.git"]
-    kept = take(repo, worktrees, path, box.scratch, include_ignored=True)
+    kept = take(repo, workspaces, path, box.scratch, include_ignored=True)
     assert changed(repo, kept) == {"nested/x": "A", "nested/deep/y": "A", "src/new": "A"}
     assert [one.path for one in kept.refused] == ["nested/.git", "src/.git"]
     assert all(one.kind == "blob" for one in repo.entries(kept.tree))
 
 
-def test_a_submodule_of_the_base_stays(box: Sandbox, repo: Repo, worktrees: Worktrees) -> None:
+def test_a_submodule_of_the_base_stays(box: Sandbox, repo: Repo, workspaces: Workspaces) -> None:
     base = repo.edit_tree(repo.head_commit(), {"sub": ("160000", repo.head_commit())})
     commit = repo.commit(base, [repo.head_commit()], "sub", 0)
-    path = worktrees.add(box.root / ".runs" / "s-1", commit, None)
+    path = workspaces.add(box.scratch / "s-1", commit)
 
     def taken() -> Snapshot:
-        return snapshot(worktrees.git_for(path), path, base, scratch=box.scratch)
+        return snapshot(workspaces.content(path), path, base, scratch=box.scratch)
 
     assert taken() == Snapshot(base, ())
     (path / "sub").rmdir()
@@ -223,42 +227,37 @@ def test_a_submodule_of_the_base_stays(box: Sandbox, repo: Repo, worktrees: Work
 
 
 def test_line_endings_are_stored_as_the_attributes_say(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
 ) -> None:
     box.write({".gitattributes": "*.txt text eol=crlf\n", "a.txt": "one\r\ntwo\r\nthree\r\n"}, at=path)
-    assert changed(repo, take(repo, worktrees, path, box.scratch)) == {".gitattributes": "A"}
+    assert changed(repo, take(repo, workspaces, path, box.scratch)) == {".gitattributes": "A"}
 
 
-def test_the_index_of_the_worktree_is_left_alone(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_the_index_of_the_workspace_is_left_alone(box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path) -> None:
     box.write({"a.txt": "x", "new": "n"}, at=path)
-    index = repo.common_dir / "worktrees" / "a-1" / "index"
+    index = path / ".git" / "index"
     before = index.read_bytes()
-    take(repo, worktrees, path, box.scratch)
+    take(repo, workspaces, path, box.scratch)
     assert index.read_bytes() == before
     assert list(box.scratch.glob("index-*")) == []
 
 
-def test_save_keeps_files_and_commits(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_save_keeps_files_and_commits(box: Sandbox, repo: Repo, path: Path) -> None:
     base = repo.head_commit()
-    commits = set()
-    for message in ("dropped", "kept"):
-        box.git("reset", "-q", "--hard", base, cwd=path)
-        box.git("commit", "-q", "--allow-empty", "-m", message, cwd=path)
-        commits.add(box.git("rev-parse", "HEAD", cwd=path).strip())
+    own = repo.commit(repo.tree_of(base), [base], "own", 1)
     box.write({".gitignore": "*\n", "secret.log": "all of it"}, at=path)
-    saved = save(repo, worktrees, path, ref=REF, base=base, when=7, scratch=box.scratch)
+    saved = save(repo, path, ref=REF, parents=(base, own), when=7, scratch=box.scratch)
     assert saved.ref == REF
     assert repo.read_ref(REF) == saved.commit
-    assert repo.parents(saved.commit)[0] == base
-    assert set(repo.parents(saved.commit)[1:]) == commits
+    assert repo.parents(saved.commit) == (base, own)
     assert {"secret.log", ".gitignore"} <= {one.path for one in repo.entries(saved.tree)}
 
 
-def test_save_never_overwrites(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
+def test_save_never_overwrites(box: Sandbox, repo: Repo, path: Path) -> None:
     base = repo.head_commit()
 
-    def keep(when: int) -> str:
-        return save(repo, worktrees, path, ref=REF, base=base, when=when, scratch=box.scratch).ref
+    def keep(when: int, *own: str) -> str:
+        return save(repo, path, ref=REF, parents=(base, *own), when=when, scratch=box.scratch).ref
 
     assert [keep(1), keep(2)] == [REF, REF]
     (path / "new").write_text("x")
@@ -267,63 +266,52 @@ def test_save_never_overwrites(box: Sandbox, repo: Repo, worktrees: Worktrees, p
     assert keep(5) == f"{REF}-3"
     (path / "new").unlink()
     assert keep(6) == REF
-
-
-def test_save_survives_a_broken_head(box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path) -> None:
-    admin = repo.common_dir / "worktrees" / "a-1"
-    (admin / "HEAD").write_text("ref: refs/heads/does-not-exist\n")
-    (admin / "logs" / "HEAD").write_bytes(b"\xff\xff\nx y z\n" + b"1" * 40 + b" " + b"2" * 40 + b" who\n")
-    (path / "work").write_text("w")
-    saved = save(repo, worktrees, path, ref=REF, base=repo.head_commit(), when=1, scratch=box.scratch)
-    assert "work" in {one.path for one in repo.entries(saved.tree)}
-    assert repo.parents(saved.commit) == (repo.head_commit(),)
+    assert keep(7, repo.commit(repo.tree_of(base), [base], "own", 1)) == f"{REF}-4"
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["gone", "a-link"])
-def test_a_worktree_whose_folder_is_gone(
-    box: Sandbox, repo: Repo, worktrees: Worktrees, path: Path, *, replaced: bool
+def test_a_workspace_whose_folder_is_gone(
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path, *, replaced: bool
 ) -> None:
-    base = repo.head_commit()
-    box.git("commit", "-q", "--allow-empty", "-m", "work", cwd=path)
-    work = worktrees.head(path).commit
     path.rename(box.scratch / "moved")
     if replaced:
         path.symlink_to(box.scratch)
     with pytest.raises(GitError, match="no folder"):
-        take(repo, worktrees, path, box.scratch)
-    saved = save(repo, worktrees, path, ref=REF, base=base, when=1, scratch=box.scratch)
-    assert repo.parents(saved.commit) == (base, work)
-    assert saved.refused == (Refused("", "the worktree's folder is gone"),)
-    worktrees.reset(path, base)
-    assert (path / "a.txt").exists()
-    assert not path.is_symlink()
+        take(repo, workspaces, path, box.scratch)
+    with pytest.raises(GitError, match="no folder"):
+        save(repo, path, ref=REF, parents=[repo.head_commit()], when=1, scratch=box.scratch)
+    assert repo.read_ref(REF) is None
 
 
 LOCKED = """
 import os, sys
 from pathlib import Path
-from branchline.errors import GitError
 from branchline.git.commit import save
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
+from branchline.git.workspace import Workspaces
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 root, scratch = map(Path, sys.argv[1:])
 repo = Repo.open(root)
-worktrees = Worktrees(repo, scratch / "lock")
-path = worktrees.add(root / ".runs" / "b-1", repo.head_commit(), "feature/b-1")
+head = repo.head_commit()
+workspaces = Workspaces(repo, scratch / "home", base=head, target="main")
+path = workspaces.add(scratch / "b-1", head, "feature/b-1")
 (path / "cache").mkdir()
 (path / "cache" / "module").write_text("m")
 (path / "unreadable").write_text("u")
 (path / "unreadable").chmod(0)
 (path / "cache").chmod(0)
-saved = save(repo, worktrees, path, ref="refs/branchline/r/saved/b", base=repo.head_commit(), when=1, scratch=scratch)
+(path / ".git" / "objects").chmod(0)
+path.chmod(0)
+saved = save(repo, path, ref="refs/branchline/r/saved/b", parents=[head], when=1, scratch=scratch)
 print([entry.path for entry in repo.entries(saved.tree)])
 (path / "cache").chmod(0o500)
-worktrees.reset(path, repo.head_commit())
+path.chmod(0o500)
+workspaces.reset(path, head, head=head)
 (path / "cache").mkdir()
 (path / "cache" / "module").write_text("m")
 (path / "cache").chmod(0)
-worktrees.remove(path)
+path.chmod(0)
+workspaces.remove(path)
 print(path.exists())
 """
 

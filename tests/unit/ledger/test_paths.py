@@ -1,3 +1,5 @@
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from branchline.core.graph import Task
 from branchline.errors import InvalidInput
 from branchline.ledger.log import Ledger
-from branchline.ledger.paths import RunPaths, find_run, run_ids
+from branchline.ledger.paths import RunPaths, common_dir, find_run, run_ids
 from strategies import started
 
 
@@ -28,7 +30,7 @@ def test_everything_of_a_run_is_below_its_folder(tmp_path: Path) -> None:
     assert paths.run_dir == tmp_path / ".runs" / "R"
     assert paths.ledger == paths.run_dir / "logs" / "run.jsonl"
     files = (paths.ledger, paths.head, paths.lock, paths.owner, paths.checkpoints, paths.checkpoint, paths.artifacts)
-    rest = (paths.inbox, paths.worktrees, paths.scratch, paths.kept, paths.prompt, paths.attempt("t", 2))
+    rest = (paths.inbox, paths.scratch, paths.kept, paths.prompt, paths.attempt("t", 2))
     assert all(path.is_relative_to(paths.run_dir) for path in (*files, *rest))
     assert len({*files, *rest}) == len(files) + len(rest)
 
@@ -40,6 +42,105 @@ def test_runs_stay_out_of_git_status(tmp_path: Path) -> None:
     ignore.write_text("mine\n")
     RunPaths(tmp_path, "S").make()
     assert ignore.read_text() == "mine\n"
+
+
+def git(root: Path, *args: str) -> str:
+    env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    who = [word for key in ("user.name", "user.email") for word in ("-c", f"{key}=u")]
+    allow = ("-c", "protocol.file.allow=always")
+    done = subprocess.run(["git", *who, *allow, *args], cwd=root, env=env, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def checkout(root: Path, *more: str) -> Path:
+    root.mkdir()
+    git(root, "init", "-q", *more)
+    git(root, "commit", "-q", "--allow-empty", "-m", "first")
+    return root
+
+
+@pytest.fixture(params=["main", "linked", "separate", "submodule", "bare"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """Every kind of checkout, and the git common directory that it has."""
+    main = tmp_path / "main"
+    if request.param == "separate":
+        return checkout(main, f"--separate-git-dir={tmp_path / 'elsewhere'}"), tmp_path / "elsewhere"
+    checkout(main)
+    if request.param == "linked":
+        git(main, "worktree", "add", "-q", "--detach", "../linked")
+        return tmp_path / "linked", main / ".git"
+    if request.param == "submodule":
+        checkout(tmp_path / "above")
+        git(tmp_path / "above", "submodule", "add", "-q", str(main), "sub")
+        return tmp_path / "above/sub", tmp_path / "above/.git/modules/sub"
+    if request.param == "bare":
+        git(tmp_path, "clone", "-q", "--bare", "main", "bare.git")
+        git(tmp_path / "bare.git", "worktree", "add", "-q", "--detach", "../tree")
+        return tmp_path / "tree", tmp_path / "bare.git"
+    return main, main / ".git"
+
+
+def test_the_record_of_a_checkout_is_below_its_git_common_directory(place: tuple[Path, Path]) -> None:
+    root, common = place
+    assert common_dir(root) == common
+    begun(root, "R", 1)
+    assert RunPaths(root, "R").run_dir == common / "branchline/runs/R"
+    assert (root / ".runs/R/logs/run.jsonl").exists()
+    assert run_ids(root) == ["R"]
+    assert git(root, "status", "--porcelain") == ""
+    for cleaning in (("stash", "-aq"), ("clean", "-ffdxq")):
+        git(root, *cleaning)
+        assert run_ids(root) == ["R"]
+    begun(root, "S", 2)
+    assert sorted(path.name for path in (root / ".runs").iterdir()) == ["R", "S"]
+    assert (common / "info/exclude").read_text().count("/.runs\n") == 1
+
+
+def test_all_checkouts_of_a_repository_see_one_list_of_runs(tmp_path: Path) -> None:
+    main = checkout(tmp_path / "main")
+    git(main, "worktree", "add", "-q", "--detach", "../linked")
+    begun(tmp_path / "linked", "R", 1)
+    assert run_ids(main) == ["R"]
+    git(main, "worktree", "remove", "--force", "../linked")
+    assert find_run(main, "R").ledger.exists()
+
+
+def test_old_runs_stay_where_they_are_and_new_ones_are_shown_beside_them(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "main")
+    begun(root, "OLD", 1)
+    (root / ".runs").unlink()
+    (root / ".git/branchline/runs").rename(root / ".runs")
+    assert run_ids(root) == ["OLD"]
+    assert find_run(root, None).run_dir == root / ".runs/OLD"
+    begun(root, "NEW", 2)
+    assert run_ids(root) == ["OLD", "NEW"]
+    assert find_run(root, "OLD").run_dir == root / ".runs/OLD"
+    assert find_run(root, "NEW").run_dir == root / ".git/branchline/runs/NEW"
+    assert (root / ".runs/NEW").resolve() == find_run(root, "NEW").run_dir
+    RunPaths(root, "OLD").make()
+    assert not (root / ".runs/OLD").is_symlink()
+
+
+def test_a_repository_that_was_moved_shows_its_record(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "main", f"--separate-git-dir={tmp_path / 'git'}")
+    begun(root, "R", 1)
+    (tmp_path / "git").rename(tmp_path / "moved")
+    (root / ".git").write_text("gitdir: ../moved\n")
+    assert run_ids(root) == ["R"]
+    begun(root, "S", 2)
+    assert (root / ".runs").resolve() == tmp_path / "moved/branchline/runs"
+
+
+@pytest.mark.parametrize("kind", ["a file", "an empty folder", "no such git directory", "a loop"])
+def test_what_only_looks_like_a_repository_keeps_its_runs_itself(tmp_path: Path, kind: str) -> None:
+    if kind == "an empty folder":
+        (tmp_path / ".git").mkdir()
+    elif kind == "a loop":
+        (tmp_path / ".git").symlink_to(".git")
+    else:
+        (tmp_path / ".git").write_text("gitdir: nowhere\n" if kind.startswith("no") else "\0")
+    begun(tmp_path, "R", 1)
+    assert RunPaths(tmp_path, "R").run_dir == tmp_path / ".runs/R"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

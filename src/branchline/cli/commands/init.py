@@ -12,7 +12,7 @@ from branchline.config.schemas import as_text, schema
 from branchline.core.model.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
-from branchline.ledger.paths import RUNS
+from branchline.ledger.paths import record_home, show_record
 from branchline.views.format.text import plain
 
 PREFERRED = tuple(name for name in BUILT_IN if name not in {"scripted", "acp"})
@@ -115,10 +115,9 @@ def _agent_lines(agents: Mapping[str, Seen], chosen: str | None) -> str:
 
 def _write_schemas(root: Path) -> None:
     """The schemas that the first lines name, for editors; in the folder that no `git status` shows."""
-    runs = root / RUNS
+    runs = record_home(root)
     (runs / "schemas").mkdir(parents=True, exist_ok=True)
-    if not (runs / ".gitignore").exists():
-        (runs / ".gitignore").write_text("*\n", encoding="utf-8")
+    show_record(root, "schemas")
     for name in ("config", "plan"):
         (runs / "schemas" / f"{name}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
 

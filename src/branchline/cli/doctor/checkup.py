@@ -108,7 +108,7 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
 def _sandbox(repo: Repo, settings: Settings) -> Finding:
     """What would hold what a run starts here; tried out."""
     try:
-        fact = shelter(repo, settings).fact
+        fact = shelter(repo, settings, repo.root).fact
     except InvalidInput as error:
         return Finding(name="sandbox", state="missing", detail=error.message, next=error.hint)
     well = fact.rung == 3 or fact.why == ASKED_FOR

@@ -76,7 +76,7 @@ def test_the_command_alone_is_on_stdout(project: Project) -> None:
     assert "\x1b" not in ran.out
     assert "# attempt 1 of task_005_execute_a: works ok" in ran.err
     assert "is gone; what it held: branchline restore" in ran.err
-    assert re.search(r"began: git worktree add --detach \S+/worktrees/a [0-9a-f]{40}$", ran.err, re.MULTILINE)
+    assert re.search(r"began: git worktree add --detach \S+/w/a [0-9a-f]{40}$", ran.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

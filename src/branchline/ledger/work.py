@@ -1,0 +1,121 @@
+"""Where a run's work is done: workspaces, clean checkouts and agents' own folders, outside the user's tree.
+
+Programs look for their settings and packages in the folders above them, so nothing that runs may lie in a checkout of
+the user's. Names are short: the path of a socket has at most 108 bytes (unix(7)).
+"""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchline.errors import InvalidInput
+
+VARIABLE = "BRANCHLINE_STATE"
+OWNER = "owner"
+LONGEST = 8  # characters of a repository's name
+DIGITS = 6  # of a digest
+
+
+@dataclass(frozen=True, slots=True)
+class WorkArea:
+    """The folders of one run's work. `home` is shared by all runs of the repository."""
+
+    home: Path
+    folder: Path
+
+    @property
+    def workspaces(self) -> Path:
+        """One workspace a workstream."""
+        return self.folder / "w"
+
+    @property
+    def checkouts(self) -> Path:
+        """Clean checkouts for gates and planners: nothing here is the user's or an agent's work."""
+        return self.folder / "c"
+
+    def room(self, task_id: str, attempt: int) -> Path:
+        """What the agent of an attempt may write besides its workspace: its home, its temporary files, its input."""
+        return self.folder / "a" / _digest(f"{task_id}.{attempt}")
+
+
+def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside: Path) -> WorkArea:
+    """The work area of the run whose record is `run_dir`, in the repository with the git common directory `common`.
+
+    It lies in the folder that the variable BRANCHLINE_STATE names, else in `$XDG_STATE_HOME/branchline`, else in
+    `/var/tmp`; never within one of `outside`. Raises InvalidInput if no such folder can be written.
+    """
+    name = re.sub(r"[^A-Za-z0-9]+", "-", common.parent.name if common.name == ".git" else common.stem).strip("-")
+    short = f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
+    tried = []
+    for state in _states(environ):
+        place = state.resolve()
+        inside = any(place.is_relative_to(one) for one in outside)
+        problem = "it lies in the repository" if inside else _objection(state)
+        if not problem:
+            home = place / short
+            return WorkArea(home, home / _digest(run_dir))
+        tried.append(f"{state}: {problem}")
+    raise InvalidInput(
+        f"no folder for workspaces can be made ({'; '.join(tried)})",
+        hint=f"export {VARIABLE}=FOLDER, a folder of yours outside {outside[0] if outside else common}",
+    )
+
+
+def claim(area: WorkArea, run_dir: Path) -> None:
+    """Make the folder, and note in it whose it is: a repository may be copied with its runs."""
+    area.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (area.folder / OWNER).write_bytes(os.fsencode(run_dir))
+
+
+def tidy(area: WorkArea) -> None:
+    """Remove the folders if nothing is left in them."""
+    with suppress(OSError):
+        for folder in (area.workspaces, area.checkouts, area.folder / "a"):
+            if folder.is_dir():
+                folder.rmdir()
+        if [entry.name for entry in area.folder.iterdir()] == [OWNER]:
+            (area.folder / OWNER).unlink()
+            area.folder.rmdir()
+
+
+def is_of(folder: Path, run_dir: Path) -> bool:
+    """Whether a work area is that of the run with this record, which may have been moved since."""
+    try:
+        owner = Path(os.fsdecode((folder / OWNER).read_bytes()))
+    except OSError:
+        return False
+    return owner == run_dir or not owner.exists()
+
+
+def _states(environ: Mapping[str, str]) -> Iterator[Path]:
+    if named := environ.get(VARIABLE):
+        yield Path(named).absolute()
+        return
+    if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):
+        yield Path(state) / "branchline"
+    elif os.path.isabs(home := environ.get("HOME", "")) and home != "/":
+        yield Path(home) / ".local/state/branchline"
+    yield Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _objection
+
+
+def _objection(place: Path) -> str:
+    """Make the folder; why it cannot be used: only we may be able to change what is in it, or lead to it."""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        named, found = place.lstat(), place.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    if {named.st_uid, found.st_uid} != {os.getuid()}:
+        return "it belongs to another user"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "other users can write it"
+    return "" if os.access(place, os.W_OK | os.X_OK) else "it cannot be written"
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]
