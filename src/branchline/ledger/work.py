@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def claim(area: WorkArea, run_dir: Path) -> None:
     """Make the folder, and note in it whose it is: a repository may be copied with its runs."""
     area.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (area.folder / OWNER).write_bytes(os.fsencode(run_dir))
+
+
+def vacate(area: WorkArea) -> None:
+    """Remove the run's folder if no work is left in it."""
+    with suppress(OSError):
+        for folder in (area.workspaces, area.checkouts, area.folder / "a"):
+            if folder.exists():
+                folder.rmdir()
+        (area.folder / OWNER).unlink(missing_ok=True)
+        area.folder.rmdir()
 
 
 def is_of(folder: Path, run_dir: Path) -> bool:

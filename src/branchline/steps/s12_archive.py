@@ -10,6 +10,7 @@ from branchline.core.events import WorktreeSaved
 from branchline.core.result import Result, Success
 from branchline.errors import BranchlineError
 from branchline.git.folders import is_folder
+from branchline.ledger.work import vacate
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
@@ -21,6 +22,7 @@ def run(ctx: StepContext) -> Result:
     Worktrees that are still there, of workstreams that did not ship, are saved as they are, and stay.
     """
     run, saved = ctx.run, _standing(ctx)
+    vacate(run.work)
     records, state = run.history()
     text = report(run.run_id, records, state, run.accepted)
     (run.paths.artifacts / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
