@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact, SandboxSettings, host_and_port
@@ -24,6 +23,7 @@ NAMESPACES = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts
 NOBODY = ("--uid", "1000", "--gid", "1000")  # only a name for us: user 0 of a namespace cannot be handed on to another
 TEMPORARY = frozenset({Path("/tmp"), Path("/var/tmp")})  # noqa: S108 - the sandbox's own
 LITTLE = 1 << 20  # bytes; enough for the folders on the way to what is shown
+_OVERLAYS: dict[tuple[str, int], bool] = {}
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # empty folders take of it what is written to them
 PATIENCE = 20.0  # seconds
 HELD = ("--new-session", "--die-with-parent", "--cap-drop", "ALL")
@@ -218,14 +218,17 @@ def _secrets(hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[Mount]:
             yield Mount(path, path, "closed") if there.is_dir() else Mount(Path(os.devnull), path, "read")
 
 
-@cache
 def overlays(program: str, folder: Path) -> bool:
     """Whether this bubblewrap (since 0.11) can lay a layer over a folder: some file systems cannot be one's base."""
-    tried = (*NAMESPACES, "--ro-bind", "/", "/", "--overlay-src", str(folder), "--tmp-overlay", str(folder))
-    try:
-        return capture([program, *tried, "--", "true"], cwd=Path("/"), env={}, timeout=PATIENCE).code == 0
-    except (CannotStart, TookTooLong):
-        return False
+    place = program, folder.stat().st_dev
+    if place not in _OVERLAYS:
+        tried = (*NAMESPACES, "--ro-bind", "/", "/", "--overlay-src", str(folder), "--tmp-overlay", str(folder))
+        try:
+            code = capture([program, *tried, "--", "true"], cwd=Path("/"), env={}, timeout=PATIENCE).code
+        except (CannotStart, TookTooLong):
+            code = -1
+        _OVERLAYS[place] = code == 0
+    return _OVERLAYS[place]
 
 
 def own_paths(texts: Iterable[str], home: Path, root: Path | None) -> list[Path]:
