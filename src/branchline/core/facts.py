@@ -15,6 +15,9 @@ from branchline.core.model.verdict import GateOutcome
 
 OwnSandbox = Literal["", "nested", "off"]
 
+FILES = frozenset({"report", "prompt", "file", "queue", "request", "location", "archive"})
+"""Fields that hold a path in the run's folder."""
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
     """Base of all events: a fact is an event that a step tells."""
