@@ -46,7 +46,7 @@ class WorkstreamState:
     worktree: WorktreesReady | None = None
     work: ExecuteWsComplete | None = None
     batch: Codegate | None = None
-    checkpoint: WsCheckpoint | None = None
+    consumed: WsCheckpoint | None = None
     validated: ValidateWsPass | None = None
     unfinished: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,12 +63,12 @@ class WorkstreamState:
     @property
     def commit(self) -> str:
         """The commit of its approved batch."""
-        return known(self.checkpoint).commit
+        return known(self.consumed).commit
 
     @property
     def tree(self) -> str:
         """The tree of its approved batch."""
-        return known(self.checkpoint).tree
+        return known(self.consumed).tree
 
     @property
     def rejected(self) -> Codegate | None:
@@ -91,7 +91,7 @@ class WorkstreamState:
                 stands = None if completed else self.rejected
                 return replace(now, batch=fact if isinstance(fact, Codegate) else stands)
             case "consume":
-                return replace(now, checkpoint=made if isinstance(made, WsCheckpoint) else None)
+                return replace(now, consumed=made if isinstance(made, WsCheckpoint) else None)
         return replace(now, validated=made if isinstance(made, ValidateWsPass) else None)
 
 
