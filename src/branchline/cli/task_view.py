@@ -98,7 +98,7 @@ def task_view(history: History, name: str) -> TaskView:
 
 
 def _handed_on(history: History, record: TaskRecord) -> dict[str, Any]:
-    """What a task has handed on, with the paths of a fact as somebody can open them."""
+    """What a task has handed on, with whole paths where a fact has those in the run's folder."""
     told, folder = record.handed_on(), history.paths.run_dir
     if record.fact is None:
         return told

@@ -69,7 +69,7 @@ def _required(kind: type[StepFact]) -> set[str]:
 
 
 def _with(record: Record, told: dict[str, Any]) -> Record:
-    """A fact with what the outputs say besides."""
+    """A fact, completed by what the outputs say."""
     fact = record.event
     more = {key: value for key, value in told.items() if key in fact.__struct_fields__}
     return msgspec.structs.replace(record, event=msgspec.convert({**msgspec.to_builtins(fact), **more}, type(fact)))
