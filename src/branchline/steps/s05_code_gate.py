@@ -47,7 +47,7 @@ def _may_fix(ctx: StepContext, path: str) -> bool:
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
-    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then is kept."""
+    """The end of a workstream whose agent has left what an earlier round was rejected for; its last batch stands."""
     if ctx.task.round == 1:
         return None
     records, state = ctx.run.history()
