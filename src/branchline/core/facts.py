@@ -341,6 +341,9 @@ StepFact = (
 SideFact = AgentCalled | ApprovalNeeded | WorktreeSaved | PrOpened
 """What a step tells besides."""
 
+GatedFact = Codegate | ValidateWsPass | ValidateWsFail | CiStatus
+"""Those that say what gates came to."""
+
 Fact = StepFact | SideFact
 
 

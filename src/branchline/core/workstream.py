@@ -56,7 +56,7 @@ class WorkstreamState:
         return known(self.worktree).base
 
     @property
-    def setup(self) -> Mapping[str, str | None]:
+    def setup(self) -> dict[str, str | None]:
         """What set-up left in its worktree."""
         return known(self.worktree).setup
 

@@ -14,10 +14,11 @@ from branchline.agents.base import Probe
 from branchline.attempt.agent_call import chosen
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.templates import problems
+from branchline.core.facts import Preflight
 from branchline.core.model.limits import WEAK
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
 from branchline.core.refs import tag_ref
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Success
 from branchline.git.checkout import is_dirty
 from branchline.git.command import version
 from branchline.git.target import checked_out_at
@@ -26,17 +27,22 @@ from branchline.process.containment import held_by
 LEAST_FREE_MB = 200
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Write `preflight.json`; fail if something is missing that the plan cannot do without."""
     seen = _survey(ctx.run)
     path = ctx.run.paths.artifacts / "preflight.json"
     path.write_text(json.dumps(seen, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if seen["missing"]:
-        outputs = {"hint": seen["hint"]} if seen["hint"] else {}
-        return Failure("; ".join(seen["missing"]), error_class="preflight", retryable=False, outputs=outputs)
+        return Failure("; ".join(seen["missing"]), error_class="preflight", retryable=False, hint=seen["hint"])
     ctx.checkpoint("preflight", ctx.run.base)
-    told = ("warnings", "absent", "containment")
-    return Success({"report": str(path), **{name: seen[name] for name in told}})
+    fact = Preflight(
+        task_id=ctx.task.id,
+        report=ctx.run.inside(path),
+        warnings=tuple(seen["warnings"]),
+        absent=tuple(seen["absent"]),
+        containment=seen["containment"],
+    )
+    return Success(fact)
 
 
 def _survey(run: Run) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
 from branchline.attempt.gate_run import check_commit
-from branchline.attempt.integration import Integration, merge_queue, prove, queue_of
+from branchline.attempt.integration import Integration, merge_queue, prove
 from branchline.attempt.run import StepContext
 from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
-from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.git.checkout import CheckoutDirty, Halfway
 from branchline.git.repo import RefMoved
@@ -30,14 +31,14 @@ class _Landed:
     onto: str = ""
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Leave the integration branch (mode `branch`), or move the target to the tested commit (mode `merge`).
 
     Once the target has moved, nothing can fail any more: what is left to do is the archive's.
     """
-    run, merged = ctx.run, ctx.outputs("merge", "")
-    result = Integration(str(merged["commit"]), list(merged["merged"]), dict(merged["dropped"]))
-    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+    run, merged = ctx.run, known(ctx.state.integration)
+    result = Integration(merged.commit, list(merged.merged), dict(merged.dropped))
+    if known(ctx.state.ci).commit != result.commit:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
     refuse_rejected(ctx)
     if run.settings.ship.mode == "merge":
@@ -47,7 +48,6 @@ def run(ctx: StepContext) -> Result:
         ctx.checkpoint("ship-complete", result.commit)
         target, landed = "", _Landed(result)
     result = landed.result
-    outputs = {**result.outputs(), "target": target, "tag": landed.tag, "branch": run.integration}
     fact = ShipComplete(
         task_id=ctx.task.id,
         target=target,
@@ -59,14 +59,14 @@ def run(ctx: StepContext) -> Result:
         onto=landed.onto,
         warnings=tuple(result.warnings),
     )
-    return Success(outputs, (fact,))
+    return Success(fact)
 
 
 def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
     """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
-    run, first = ctx.run, ctx.outputs("merge", "")
-    if result.commit == first["commit"]:
-        if first.get("approval"):
+    run, first = ctx.run, known(ctx.state.integration)
+    if result.commit == first.commit:
+        if first.approval:
             require_approved(ctx, run.repo.tree_of(result.commit))
         return
     need = needed_by_merge(ctx, base, result)
@@ -76,7 +76,7 @@ def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
         require_approved(ctx, need.tree)
     except StepFailed as error:
         reason = f"{run.target} moved: the new merge waits for its own approval"
-        raise StepFailed(replace(error.failure, reason=reason, facts=(need,))) from error
+        raise StepFailed(replace(error.failure, reason=reason, asks=need)) from error
 
 
 def _land(ctx: StepContext, result: Integration) -> _Landed:
@@ -107,7 +107,7 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
 
     Is what landed the queue of now? The same merges on the same commit have the same ids.
     """
-    run, order = ctx.run, queue_of(ctx.outputs("merge_prep", ""))
+    run, order = ctx.run, known(ctx.state.merge_queue).order
     if mark := run.repo.read_ref(run.refs.landing):
         parents = run.repo.parents(mark)
         commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
@@ -202,7 +202,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     result = prove(
         ctx,
         tip,
-        queue_of(ctx.outputs("merge_prep", "")),
+        known(ctx.state.merge_queue).order,
         lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
         repair=False,
     )
@@ -210,7 +210,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         reason = f"{run.target} moved, and nothing merges with it: {reasons}"
         raise StepFailed(Failure(reason, error_class="no_merges", retryable=False))
-    batches = [str(ctx.outputs("consume", name)["commit"]) for name in result.merged]
+    batches = [ctx.of(name).commit for name in result.merged]
     same = run.repo.tree_of(result.commit) == run.repo.tree_of(tip)
     if same and not all(run.repo.is_ancestor(batch, tip) for batch in batches):
         reason = f"{run.target} moved, and holds all that is to be merged already"
@@ -226,7 +226,7 @@ def _stopped(ctx: StepContext, reason: str, kind: str, hint: str) -> Failure:
     """A failure that a person clears away with the `hint`, and then ships by a retry."""
     again = f"branchline retry {ctx.run.run_id} {ctx.task.id}"
     lines = f"{hint}\n{again}" if hint.startswith("git ") else f"{hint}, then: {again}" if hint else again
-    return Failure(reason, error_class=kind, retryable=False, outputs={"hint": lines})
+    return Failure(reason, error_class=kind, retryable=False, hint=lines)
 
 
 def _words(error: Exception) -> str:
