@@ -1,6 +1,5 @@
 """Merging commits in the order of the queue, by plumbing, with nothing checked out."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,6 @@ from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
 from branchline.core.workstream import known
 from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
-from branchline.git.repo import Repo
 
 _STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes does not count here"
 
@@ -134,15 +132,6 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
             return result
         result.dropped[name] = reason
     return result
-
-
-def stands_on(repo: Repo, commit: str, run_id: str) -> tuple[str, list[str]]:
-    """The commit that a run's merges stand on, first parent by first parent, and the workstreams merged since."""
-    names: list[str] = []
-    while f"\nBranchline-Run: {run_id}\n" in (text := repo.content.text("log", "-1", "--format=%B%n", commit) + "\n"):
-        names += re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
-        commit = repo.parents(commit)[0]
-    return commit, names[::-1]
 
 
 def _taken_in(ctx: StepContext) -> dict[str, list[str]]:

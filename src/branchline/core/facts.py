@@ -297,7 +297,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     """Step 11: the change is where it should be; `target` is empty where only the integration branch was asked for.
 
     `merged` and `dropped` are those of the merge that landed, which is another than that of step 9 where the target had
-    moved. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge. `saved`:
+    moved; `onto` is where the target was before. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge. `saved`:
     in ledgers of version 1 the ref of each worktree's last state, by workstream.
     """
 
@@ -308,6 +308,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     branch: str = ""
     merged: tuple[str, ...] = ()
     dropped: dict[str, str] = {}
+    onto: str = ""
     warnings: tuple[str, ...] = ()
     saved: dict[str, str] = {}
 

@@ -85,7 +85,7 @@ class Refs:
 
     @property
     def landing(self) -> str:
-        """Full name: the commit that the target moves to; it stands before the target moves."""
+        """Full name: a commit whose parents are where the target moves to and where it was; it stands before that."""
         return f"{self.folder}landing"
 
     @property
