@@ -53,7 +53,7 @@ def _leave(own: Path, pid: int) -> None:
 def _name(pid: int) -> str:
     """A name that no other process has: process ids are used again. Without /proc the id alone has to do."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             started = file.read().rpartition(")")[2].split()[19]
     except OSError:
         started = "0" if _lives(pid) else "gone"
