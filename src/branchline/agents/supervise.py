@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -82,10 +83,15 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout, confinement)))
-    for name in ("stdout.log", "stderr.log"):
-        secrets.clean_file(record / name)
+    # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
+    with suppress(OSError):
+        for name in ("stdout.log", "stderr.log"):
+            secrets.clean_file(record / name)
     secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
-    (record / "result.json").write_text(_json(msgspec.to_builtins(result)), encoding="utf-8")
+    with suppress(OSError):
+        (record / "result.json").unlink(missing_ok=True)  # to open a pipe would be to wait for ever
+        with (record / "result.json").open("x", encoding="utf-8") as file:
+            file.write(_json(msgspec.to_builtins(result)))
     return result
 
 

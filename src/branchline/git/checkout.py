@@ -69,16 +69,17 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     at = repo.read_ref(ref)
-    if at == new and not _begun(git_dir, old, new):
+    begun = _begun(git_dir, old, new)
+    if at == new and not begun:
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    claim = _Claim(halfway=_begun(git_dir, old, new))
+    claim = _Claim(halfway=begun, moved=begun and at == new)
     try:
         with _index_lock(git_dir, old, new, claim):
             _claimed(repo, Git(git_dir), checkout, _Move(ref, old, new, repo.changes(old, new), refs), claim)
     except (GitError, OSError) as error:
-        if not claim.moved or isinstance(error, CheckoutDirty):
+        if not claim.moved:
             raise
         mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
         why = error.message if isinstance(error, GitError) else str(error)
