@@ -28,7 +28,7 @@ from branchline.views.format.text import count
 
 HELD_BY = {
     "namespace": "every attempt gets a PID namespace of its own: nothing that it starts outlives it",
-    "subreaper": "every attempt gets a keeper, which ends whatever it starts; there are no PID namespaces here",
+    "subreaper": "every attempt gets a process that ends all that it starts; there are no PID namespaces here",
 }
 NEEDED_ROLES = frozenset({"editor", "required reviewer"})
 
