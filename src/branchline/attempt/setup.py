@@ -45,8 +45,9 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
         finally:
             ctx.run.secrets.clean_file(log)
     git = ctx.run.workspaces.content(path)
-    taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch, inspect=ctx.run.inspect)
-    made: Setup = {one.path: None for one in taken.refused}
+    scratch = ctx.run.paths.scratch
+    taken = snapshot(git, path, base_tree, scratch=scratch, inspect=ctx.run.inspect, wanted=lambda _: True)
+    made: Setup = dict.fromkeys([*(one.path for one in taken.refused), *taken.ignored])
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made

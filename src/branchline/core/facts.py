@@ -118,7 +118,8 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     """Step 4: an agent ended. `tree` is what it left, kept by `commit`; `files` is what differs from the base.
 
     `refused`: what of it must not come into a tree, and why; `notes`: what the agent says. For the rest see AgentCalled.
-    `commits_left_out`: why commits of its own are not in the repository.
+    `commits_left_out`: why commits of its own are not in the repository. `left_out`: files that git ignores although the
+    scope names them, and what programs made on the side; neither is in the tree, and neither rejects it.
     """
 
     task_id: str
@@ -134,6 +135,7 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     context_files: int = 0
     context_tokens: int = 0
     commits_left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
