@@ -162,4 +162,5 @@ def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed |
         reason = f"batch {batch} rejected: {fact.reason}"
         return Failure(reason, "rejected", retryable=False, outputs=outputs, facts=(fact,))
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, outputs=outputs, facts=(fact,))
+    retryable = report.retryable and (seen is None or seen.retryable)
+    return Failure(reason, report.error_class, retryable=retryable, outputs=outputs, facts=(fact,))

@@ -23,5 +23,5 @@ def run(ctx: StepContext) -> Result:
     reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
     fact = ValidateWsFail(task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=reason)
     if report.outcome == Outcome.ERROR:
-        return Failure(f"could not be checked: {reason}", error_class=report.error_class, facts=(fact,))
+        return Failure(f"could not be checked: {reason}", report.error_class, report.retryable, facts=(fact,))
     return Failure(f"in a clean checkout: {reason}", error_class="validation", retryable=False, facts=(fact,))
