@@ -18,8 +18,18 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.events import AnyEvent, AttemptInterrupted, AttemptResumed, GaveUp, IntentReceived, RunEnded, RunResumed, RunStarted, Transition
-from branchline.core.facts import AgentCalled, PlanComplete, PlanProposed
+from branchline.core.events import (
+    AnyEvent,
+    AttemptInterrupted,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Transition,
+)
+from branchline.core.facts import AgentCalled, MergeConflict, PlanComplete, PlanProposed
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.retry import effective
@@ -50,7 +60,7 @@ def by_chance(seed: int, success: float = 0.6) -> Outcome:
         if record.task.step == "code_gate":
             fields = {"error_class": "rejected", "retryable": False}
         elif record.task.step == "merge":
-            fields = {"error_class": "conflict", "retryable": False, "outputs": {"repair": "w0"}}
+            fields = {"error_class": "conflict", "retryable": False}
         return moved(record, State.FAILED, reason="by chance", **fields)
 
     return outcome
@@ -156,6 +166,8 @@ class Simulation:
         record = self.state.records[name]
         calls, end = self.calls(record), self.outcome(record)
         facts = self.planned(record) if end.new_state == State.COMPLETED and record.task.step == "planning" else []
+        if end.error_class == "conflict":
+            facts.append(MergeConflict(task_id=name, workstream="w0", tree="t", tip="c", commit="d"))
         batch = [*calls, *facts, end]
         written = batch[: self.chance.randrange(len(batch))] if torn else batch
         self.told += sum(e.usage.cost_usd or 0.0 for e in written if isinstance(e, AgentCalled))

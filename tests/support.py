@@ -119,6 +119,18 @@ class Project:
         folder = self.root / ".runs" / run_id if run_id else folders[0]
         return [json.loads(line) for line in (folder / "logs" / "run.jsonl").read_text().splitlines()]
 
+    def has_begun(self) -> bool:
+        """Whether a run has a first record."""
+        return any(self.root.glob(".runs/*/logs/run.jsonl")) and bool(self.records())
+
+    def work(self, run_id: str | None = None) -> Path:
+        """The folder with a run's workspaces (`w`), clean checkouts (`c`) and agents' own folders (`a`)."""
+        return Path(self.records(run_id)[0]["context"]["pins"]["work"])
+
+    def workspace(self, name: str, run_id: str | None = None) -> Path:
+        """Where the agent of a workstream works."""
+        return self.work(run_id) / "w" / name
+
 
 def workstream(name: str, *script: Json | str, write: Sequence[str] = ("**",), **fields: Any) -> Json:
     """A workstream of the scripted agent; keywords are further fields of the plan format."""

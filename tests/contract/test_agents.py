@@ -9,7 +9,7 @@ import time
 import tracemalloc
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Subject:
     agent: Agent
     worktree: Path
     folder: Path
+    record: Path
 
     def do(
         self,
@@ -70,7 +71,7 @@ class Subject:
         known = dict(os.environ) if environ is None else environ
         return attempt(
             self.agent, request, environ=known, kill=switch, timeout=timeout, pass_env=pass_env,
-            marker=f"{run_id}/ws/1", on_progress=on_progress, cut=cut,
+            marker=f"{run_id}/ws/1", record=self.record, on_progress=on_progress, cut=cut,
         )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
     agent: Agent = ScriptedAgent() if request.param == "scripted" else CommandAgent(shell)
     worktree = tmp_path / "work tree"
     worktree.mkdir()
-    return Subject(agent, worktree, tmp_path / "attempts" / "1")
+    return Subject(agent, worktree, tmp_path / "room", tmp_path / "attempts" / "1")
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
@@ -94,10 +95,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 def test_success_is_ok_and_recorded(subject: Subject) -> None:
     result = subject.do("echo hello")
     assert result.status is AgentStatus.OK
-    recorded = msgspec.json.decode((subject.folder / "result.json").read_bytes(), type=AgentResult)
+    recorded = msgspec.json.decode((subject.record / "result.json").read_bytes(), type=AgentResult)
     assert recorded == result
-    assert json.loads((subject.folder / "request.json").read_text())["prompt"] == "echo hello"
-    argv = json.loads((subject.folder / "argv.json").read_text())
+    assert json.loads((subject.record / "request.json").read_text())["prompt"] == "echo hello"
+    argv = json.loads((subject.record / "argv.json").read_text())
     assert argv["argv"][0]
     assert "PATH" in argv["environment"]
 
@@ -155,7 +156,7 @@ def test_ten_megabytes_that_are_no_text(subject: Subject) -> None:
     result = subject.do("yes $(printf '\\377\\033[31m') | head -c 10000000; printf '\\377\\376' >&2")
     assert result.status is AgentStatus.OK
     assert "\x1b" not in result.notes
-    logs = (subject.folder / "stdout.log", subject.folder / "stderr.log")
+    logs = (subject.record / "stdout.log", subject.record / "stderr.log")
     assert sum(log.stat().st_size for log in logs) > 10_000_000
 
 
@@ -222,7 +223,8 @@ def test_a_secret_that_it_prints_is_hidden(subject: Subject) -> None:
     assert seen[-1] in {"[secret]", "run"}
     assert result.status is AgentStatus.MODEL_ERROR
     assert "sk-1234567890" not in msgspec.json.encode(result).decode()
-    written = [path.read_bytes() for path in subject.folder.rglob("*") if path.is_file()]
+    files = (path for folder in (subject.folder, subject.record) for path in folder.rglob("*") if path.is_file())
+    written = [path.read_bytes() for path in files]
     assert not [content for content in written if b"sk-1234567890" in content]
     assert [content for content in written if b"key *" in content or b"key [secret]" in content]
 
@@ -234,7 +236,7 @@ def test_secrets_stay_out_unless_passed(subject: Subject) -> None:
     assert "MY_KEY=key" in seen
     assert "hush" not in seen
     assert "GIT_DIR" not in seen
-    assert "key" not in json.loads((subject.folder / "argv.json").read_text())["environment"]
+    assert "key" not in json.loads((subject.record / "argv.json").read_text())["environment"]
 
 
 def test_home_and_temporary_folder_are_private(subject: Subject) -> None:
@@ -243,17 +245,18 @@ def test_home_and_temporary_folder_are_private(subject: Subject) -> None:
     assert (subject.folder / "tmp/b").exists()
 
 
-def test_an_agent_that_wrecks_its_own_folder_still_has_a_result(subject: Subject) -> None:
-    logs = f"cd '{subject.folder}'; rm -f stdout.log result.json; mkfifo stdout.log result.json; mkfifo result.json.new"
+def test_an_agent_that_wrecks_what_it_can_reach_still_has_a_result(subject: Subject) -> None:
+    logs = f"cd '{subject.record}'; rm -f stdout.log result.json; mkfifo stdout.log result.json; mkfifo result.json.new"
     result = subject.do(logs)
     assert result.status in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT}
-    assert msgspec.json.decode((subject.folder / "result.json").read_bytes(), type=AgentResult) == result
-    assert subject.do(f"rm -rf '{subject.folder}'").status in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT}
+    assert msgspec.json.decode((subject.record / "result.json").read_bytes(), type=AgentResult) == result
+    other = replace(subject, record=subject.record.with_name("2"))
+    assert other.do(f"rm -rf '{other.folder}' '{other.record}'").status in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT}
 
 
 def test_a_missing_program_is_not_worth_a_retry(tmp_path: Path) -> None:
     agent = CommandAgent(AgentSpec(id="ghost", command=("no-such-agent-anywhere", "{prompt}")))
     with pytest.raises(AgentMissing, match=r"ghost.*no-such-agent-anywhere") as caught:
-        Subject(agent, tmp_path, tmp_path / "attempt").do("x")
+        Subject(agent, tmp_path, tmp_path / "room", tmp_path / "record").do("x")
     assert caught.value.exit_code == 2
     assert "install no-such-agent-anywhere" in caught.value.hint

@@ -124,11 +124,11 @@ FILES = (
     harmless("own-locks", ': > "$GIT/index.lock"; : > "$GIT/HEAD.lock"; : > "$GIT/config.worktree.lock"'),
     harmless("own-index", 'head -c 5000 /dev/urandom > "$GIT/index"'),
     harmless("own-head", "echo 'ref: refs/heads/main' > \"$GIT/HEAD\""),
-    harmless("own-pointer", "rm .git; echo 'gitdir: /nowhere' > .git"),
+    harmless("own-pointer", "rm -rf .git; echo 'gitdir: /nowhere' > .git"),
     harmless("no-pointer", "rm -rf .git"),
-    harmless("evil-pointer", "git init -q ~/evil; printf '[core]\\nfsmonitor=$CANARY\\nhooksPath=/tmp\\n[filter \"z\"]\\nclean=$CANARY\\n' >> ~/evil/.git/config; rm -f .git && echo \"gitdir: $HOME/evil/.git\" > .git"),
-    harmless("pointer-folder", "rm -f .git && git init -q . && printf '[core]\\nfsmonitor=$CANARY\\n' >> .git/config"),
-    harmless("pointer-link", "git init -q ~/evil; rm -f .git && ln -s ~/evil/.git .git"),
+    harmless("evil-pointer", "git init -q ~/evil; printf '[core]\\nfsmonitor=$CANARY\\nhooksPath=/tmp\\n[filter \"z\"]\\nclean=$CANARY\\n' >> ~/evil/.git/config; rm -rf .git && echo \"gitdir: $HOME/evil/.git\" > .git"),
+    harmless("pointer-folder", "rm -rf .git && git init -q . && printf '[core]\\nfsmonitor=$CANARY\\n' >> .git/config"),
+    harmless("pointer-link", "git init -q ~/evil; rm -rf .git && ln -s ~/evil/.git .git"),
 )  # fmt: skip
 
 GIT_DIRECTORY = (
@@ -163,13 +163,13 @@ GIT_DIRECTORY = (
     git_dir("replace", "commit -m evil; git replace HEAD~1 HEAD"),
     git_dir("main-moved", "commit -m evil; git update-ref refs/heads/main HEAD"),
     git_dir("main-deleted", "git update-ref -d refs/heads/main"),
-    git_dir("side-deleted", "git update-ref -d refs/heads/side", ""),
-    git_dir("side-moved", "commit -m evil; git update-ref refs/heads/side HEAD", ""),
-    git_dir("tag-moved", "commit -m evil; git tag -f v1 >/dev/null", ""),
-    git_dir("others-branch", "commit -m evil; for r in $(git for-each-ref --format='%(refname)' refs/heads/feature/good-*); do git update-ref $r HEAD; done", ""),
+    git_dir("side-deleted", "git update-ref -d refs/heads/side"),
+    git_dir("side-moved", "commit -m evil; git update-ref refs/heads/side HEAD"),
+    git_dir("tag-moved", "commit -m evil; git tag -f v1 >/dev/null"),
+    git_dir("others-branch", "commit -m evil; for r in $(git for-each-ref --format='%(refname)' refs/heads/feature/good-*); do git update-ref $r HEAD; done"),
     git_dir("run-refs", "for r in $(git for-each-ref --format='%(refname)' refs/branchline/); do git update-ref -d $r; done"),
     git_dir("own-branch-gone", "git update-ref -d $(git symbolic-ref HEAD)"),
-    git_dir("exclude", "mkdir -p \"$GIT/info\"; echo 'x.txt' > \"$GIT/info/exclude\"; echo y > y.txt", ""),
+    git_dir("exclude", "mkdir -p \"$GIT/info\"; echo 'x.txt' > \"$GIT/info/exclude\"; echo y > y.txt", "y.txt"),
 )  # fmt: skip
 
 CHANGED_OBJECT = """
@@ -186,7 +186,7 @@ _RUN_FOLDER = (
     harmless("cancels", 'for d in "$ROOT"/.runs/*/inbox; do echo \'{"kind": "cancel", "by": "me"}\' > $d/zzz.json; done; sleep 0.5'),
     harmless("others-files", 'for d in "$(dirname "$PWD")"/good*; do echo evil > $d/evil.txt; done'),
     harmless("others-attempts", 'for d in "$ROOT"/.runs/*/attempts/*; do echo evil > $d/result.json; done'),
-    harmless("checkout", 'echo evil > "$ROOT/README.md"; echo evil > "$ROOT/evil.txt"; rm -rf "$ROOT/src"'),
+    harmless("checkout", 'echo evil > "$ROOT/README.md"; echo evil > "$ROOT/evil.txt"; rm -rf "$ROOT/src"', "evil.txt"),
     harmless("outside", 'echo evil > "$OUTSIDE"; echo evil > "$(dirname "$OUTSIDE")/evil.txt"'),
     harmless("git-directory-gone", 'rm -rf "$ROOT/.git"'),
     harmless("changed-object", CHANGED_OBJECT),

@@ -92,16 +92,16 @@ def test_cancel_keeps_everything_and_gc_loses_nothing(tmp_path: Path) -> None:
     assert moves == ["RUNNING", "COMPLETED"]
     run_dir = Path(ran.json["run_dir"])
     assert (run_dir / "artifacts" / "report.md").exists()
-    assert {path.name for path in (run_dir / "worktrees").iterdir()} == {"a", "b"}
-    assert (run_dir / "worktrees/b/ignored/i.txt").read_text() == "i\n"
+    assert {path.name for path in (project.work() / "w").iterdir()} == {"a", "b"}
+    assert (project.workspace("b") / "ignored/i.txt").read_text() == "i\n"
     _diff_shows_a_workstream(project)
     before = refs(project)
     told = project.branchline("gc", "--dry-run", "--json").json
-    assert (run_dir / "worktrees/b/half.txt").exists()
+    assert (project.workspace("b") / "half.txt").exists()
     done = project.branchline("gc", "--json").json
     assert [(item["name"], item["outcome"]) for item in told["items"]] == [("a", "to do"), ("b", "to do")]
     assert [(item["name"], item["outcome"]) for item in done["items"]] == [("a", "removed"), ("b", "removed")]
-    assert not any((run_dir / "worktrees").iterdir())
+    assert not project.work().exists()
     assert before.items() <= refs(project).items()
     _restore_brings_back(project, tmp_path / "back")
     assert project.branchline("gc", "--dry-run", "--json").json["items"] == []
@@ -190,7 +190,7 @@ def test_a_workstream_that_failed_is_retried_after_the_others_have_shipped(tmp_p
     }
     ran = project.run(plan, {**MERGE, "setup": {"run": [["sh", "-c", "date +%s%N > made.txt"]]}})
     assert ran.code == 5, ran.err
-    assert not any((Path(ran.json["run_dir"]) / "worktrees").iterdir())
+    assert not project.work().exists()
     before = refs(project)
     shipped = project.git("rev-parse", "main")
     cause.unlink()

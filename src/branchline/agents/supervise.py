@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     timeout: float,
     pass_env: Iterable[str] = (),
     marker: str,
-    record: Path,
+    record: Path | None = None,
     cwd: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cut: Callable[[], str | None] = lambda: None,
@@ -39,11 +40,12 @@ def attempt(  # noqa: PLR0913 - keyword-only data
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
-    `record`, which the agent need not see, receives request.json, argv.json, stdout.log, stderr.log and result.json;
+    `record` (by default `request.folder`) receives request.json, argv.json, stdout.log, stderr.log and result.json;
     `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is seen from here.
     `cut` is asked while it runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes.
     Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
     """
+    record = record or Path(request.folder)
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
     _write_inputs(request, invocation, variables, record)
@@ -81,10 +83,15 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout, confinement)))
-    for name in ("stdout.log", "stderr.log"):
-        secrets.clean_file(record / name)
+    # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
+    with suppress(OSError):
+        for name in ("stdout.log", "stderr.log"):
+            secrets.clean_file(record / name)
     secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
-    (record / "result.json").write_text(_json(msgspec.to_builtins(result)), encoding="utf-8")
+    with suppress(OSError):
+        (record / "result.json").unlink(missing_ok=True)  # to open a pipe would be to wait for ever
+        with (record / "result.json").open("x", encoding="utf-8") as file:
+            file.write(_json(msgspec.to_builtins(result)))
     return result
 
 

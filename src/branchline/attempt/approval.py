@@ -103,8 +103,8 @@ def _deletions(run: Run, changes: Sequence[Change], base: str) -> list[Concern]:
 
 
 def _batch(ctx: StepContext, workstream: str) -> list[Change]:
-    base, tree = ctx.outputs("worktrees", workstream)["base"], ctx.outputs("consume", workstream)["tree"]
-    return ctx.run.repo.changes(ctx.run.repo.tree_of(str(base)), str(tree))
+    batch = ctx.of(workstream)
+    return ctx.run.repo.changes(ctx.run.repo.tree_of(batch.base), batch.tree)
 
 
 def _unlike(changes: Iterable[Change], batches: Iterable[Iterable[Change]]) -> list[Change]:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from branchline.attempt.run import Run, StepContext
-from branchline.core.facts import WsCheckpoint
+from branchline.core.facts import MergeConflict, WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
+from branchline.core.workstream import known
 from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
 from branchline.git.repo import Repo
 
@@ -23,12 +23,8 @@ class Integration:
     commit: str
     merged: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
-    conflict: dict[str, Any] = field(default_factory=dict)
+    conflict: MergeConflict | None = None
     warnings: list[str] = field(default_factory=list)
-
-    def outputs(self) -> dict[str, Any]:
-        """As a step hands it on."""
-        return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
 
 
 def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") -> Merged | Conflicted:
@@ -111,7 +107,7 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
         if lost:
             result.dropped[name] = f"it builds on {lost[0]}, which was dropped"
             continue
-        commit = str(ctx.outputs("consume", name)["commit"])
+        commit = ctx.of(name).commit
         outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
         if held := _held(run, start, commit, outside):
             result.dropped[name] = f"it holds the work of {held}, which is not merged"
@@ -126,9 +122,15 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
         if run.settings.merge.on_conflict == "abort":
             raise StepFailed(Failure(f"workstream {name}: {reason}", error_class="conflict", retryable=False))
         if repair and _has_rounds(ctx, name):
-            result.conflict = {
-                "repair": name, "tree": conflict.tree, "tip": result.commit, "paths": list(conflict.paths), "reason": reason
-            }  # fmt: skip
+            result.conflict = MergeConflict(
+                task_id=ctx.task.id,
+                workstream=name,
+                tree=conflict.tree,
+                tip=result.commit,
+                commit=commit,
+                paths=tuple(conflict.paths),
+                reason=reason,
+            )
             return result
         result.dropped[name] = reason
     return result
@@ -168,13 +170,12 @@ def _message(run: Run, name: str) -> str:
 
 def _rival(ctx: StepContext, paths: Sequence[str], merged: Sequence[str]) -> str:
     """Who changed the same files; the base if nobody did."""
-    touched = {other: set(ctx.outputs("code_gate", other).get("files", ())) for other in merged}
-    rivals = [other for other in merged if touched[other] & set(paths)]
+    rivals = [other for other in merged if set(known(ctx.of(other).batch).files) & set(paths)]
     return " and ".join(rivals) or "what was merged before it"
 
 
 def _has_rounds(ctx: StepContext, name: str) -> bool:
-    return ctx.records["execute", name].task.round <= ctx.run.settings.repair.rounds
+    return ctx.of(name).round <= ctx.run.settings.repair.rounds
 
 
 def prove(
@@ -216,10 +217,7 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
 def _seen(ctx: StepContext, base: str, result: Integration) -> bool:
     """Whether a workstream's validation saw this tree, and all that is changed in it: gates go by what is changed."""
     tree = ctx.run.repo.tree_of(result.commit)
-    return any(
-        ctx.outputs("worktrees", name)["base"] == base and ctx.outputs("consume", name)["tree"] == tree
-        for name in result.merged
-    )
+    return any(ctx.of(name).base == base and ctx.of(name).tree == tree for name in result.merged)
 
 
 def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable[[str], QualityReport]) -> str:
@@ -233,8 +231,3 @@ def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable
         else:
             bad = middle
     return merged[bad - 1]
-
-
-def queue_of(outputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The order that merge_prep wrote down."""
-    return tuple(outputs.get("order", ()))

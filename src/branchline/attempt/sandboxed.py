@@ -1,7 +1,7 @@
 """The run's sandbox around what a step starts: an agent, the gates of a checkout, a set-up command."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,9 @@ from branchline.attempt.run import Run
 from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
-from branchline.sandbox.bubblewrap import Access, Entered
-from branchline.sandbox.mounts import Mode, Mount, occupied
+from branchline.git.filters import Needs, Wrap
+from branchline.sandbox.bubblewrap import Access, Entered, Sandbox
+from branchline.sandbox.mounts import Mode, Mount, occupied, own
 from branchline.sandbox.probe import nests
 
 NAMED = 3  # refused hosts in a sentence
@@ -49,6 +50,20 @@ def commands_in_sandbox(run: Run, tree: Path) -> Iterator[Entered]:
     """The sandbox for gates and set-up: they may write the workspace that they work in, and read the user's caches."""
     with run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True)) as entered:
         yield entered
+
+
+def filters_in(sandbox: Sandbox) -> Wrap:
+    """What puts the user's filters into the sandbox: the content that they read may come from an agent."""
+
+    def wrap(argv: Sequence[str], needs: Needs) -> Sequence[str]:
+        for folder in needs.writable:
+            folder.mkdir(parents=True, exist_ok=True)
+        readable = (path for path in (needs.work_tree, *needs.readable) if path.exists())
+        mounts = (*own("read", *readable), *own("write", *needs.writable))
+        with sandbox.entered(Access(mounts=mounts)) as entered:
+            return entered.wrap(argv, needs.work_tree) if entered.wrap else argv
+
+    return wrap
 
 
 def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:

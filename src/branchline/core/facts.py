@@ -294,7 +294,8 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     """Step 11: the change is where it should be; `target` is empty where only the integration branch was asked for.
 
     `merged` and `dropped` are those of the merge that landed, which is another than that of step 9 where the target had
-    moved. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge.
+    moved. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge. `saved`:
+    in ledgers of version 1 the ref of each worktree's last state, by workstream.
     """
 
     task_id: str
@@ -305,6 +306,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     merged: tuple[str, ...] = ()
     dropped: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    saved: dict[str, str] = {}
 
 
 class Archived(Event, frozen=True, tag="archived", kw_only=True):
@@ -337,6 +339,9 @@ StepFact = (
 
 SideFact = AgentCalled | ApprovalNeeded | WorktreeSaved | PrOpened
 """What a step tells besides."""
+
+GatedFact = Codegate | ValidateWsPass | ValidateWsFail | CiStatus
+"""Those that say what gates came to."""
 
 Fact = StepFact | SideFact
 

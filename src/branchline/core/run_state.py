@@ -12,8 +12,31 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from branchline.core.budget import Spending
-from branchline.core.events import AnyEvent, ApprovalDecided, AttemptInterrupted, AttemptResumed, GaveUp, IntentReceived, RolledBack, RunEnded, RunPolicy, RunResumed, RunStarted, TasksAdded, Transition
-from branchline.core.facts import AgentCalled, ApprovalNeeded, Codegate, IntegrationComplete, PlanComplete, PlanProposed, StepFact, plain
+from branchline.core.events import (
+    AnyEvent,
+    ApprovalDecided,
+    AttemptInterrupted,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RolledBack,
+    RunEnded,
+    RunPolicy,
+    RunResumed,
+    RunStarted,
+    TasksAdded,
+    Transition,
+)
+from branchline.core.facts import (
+    AgentCalled,
+    ApprovalNeeded,
+    Codegate,
+    IntegrationComplete,
+    PlanComplete,
+    PlanProposed,
+    StepFact,
+    plain,
+)
 from branchline.core.graph import Task, index, sort_ids
 from branchline.core.states import TERMINAL, State, check_transition
 from branchline.core.workstream import PipelineState

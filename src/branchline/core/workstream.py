@@ -9,7 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from branchline.core.facts import CiStatus, Codegate, ExecuteWsComplete, IntegrationComplete, MergeConflict, MergeQueue, Preflight, ShipComplete, StepFact, ValidateWsPass, WorktreesReady, WsCheckpoint
+from branchline.core.facts import (
+    CiStatus,
+    Codegate,
+    ExecuteWsComplete,
+    IntegrationComplete,
+    MergeConflict,
+    MergeQueue,
+    Preflight,
+    ShipComplete,
+    StepFact,
+    ValidateWsPass,
+    WorktreesReady,
+    WsCheckpoint,
+)
 from branchline.core.graph import Task
 from branchline.core.states import State
 
@@ -43,7 +56,7 @@ class WorkstreamState:
         return known(self.worktree).base
 
     @property
-    def setup(self) -> Mapping[str, str | None]:
+    def setup(self) -> dict[str, str | None]:
         """What set-up left in its worktree."""
         return known(self.worktree).setup
 

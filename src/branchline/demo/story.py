@@ -101,8 +101,8 @@ def _in_the_repository(ending: Ending) -> Iterator[str]:
     if fault := git_fault(repo, ending.paths, read(ending.paths)):
         yield f"the ledger does not agree with the mark in git: {fault}"
     tidied = [r.event for r in ending.records if isinstance(r.event, Codegate) and r.event.workstream == FIXED]
-    executed = ending.state.find("execute", FIXED)
-    if executed is None or not tidied or tidied[-1].tree == executed.outputs.get("tree"):
+    work = ending.state.pipeline.of(FIXED).work
+    if work is None or not tidied or tidied[-1].tree == work.tree:
         yield f"no fixer changed the batch of {FIXED}"
 
 

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from branchline.attempt.run import Run
 from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed
-from branchline.core.facts import WorktreeSaved
+from branchline.core.facts import ExecuteWsComplete, WorktreeSaved
 from branchline.core.refs import HEADS, branch_ref, is_branch
 from branchline.core.run_state import RunState
+from branchline.core.workstream import known
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import take_up, taken_by
@@ -183,11 +184,6 @@ def _put_back(run: Run, one: Misplaced, told: Claims, state: RunState) -> None:
     run.repo.move_ref(one.ref, right, one.at)
 
 
-def _theirs(state: RunState) -> str:
-    merge = state.find("merge")
-    return str(merge.outputs.get("commit_of", "")) if merge else ""
-
-
 def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState) -> str:
     """The commit that a ref held of which the ledger names only the tree, or what it stands on."""
     kind, _, name = run.refs.short(ref).partition("/")
@@ -195,12 +191,13 @@ def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState)
         text = f"checkpoint({name.partition('/')[0]}): {run.run_id}\n"
         return run.repo.commit(run.repo.tree_of(claim.parent), [claim.parent], text, run.commit_time)
     if kind == "conflict":
-        return run.repo.commit(claim.tree, [claim.parent, _theirs(state)], f"{kind} {name}\n", run.commit_time)
+        parents = [claim.parent, known(state.pipeline.conflict).commit]
+        return run.repo.commit(claim.tree, parents, f"{kind} {name}\n", run.commit_time)
     task = name.partition("/")[0]
     if kind == "attempts":
         record = state.records[task]
         workstream, text = record.task.workstream, f"attempt {name.replace('/', ' ')}\n"
-        made = str(record.outputs.get("commit", ""))
+        made = record.fact.commit if isinstance(record.fact, ExecuteWsComplete) else ""
         if made and _there(run, made) and run.repo.tree_of(made) == claim.tree:
             return made
     else:

@@ -7,6 +7,7 @@ import msgspec
 
 from branchline.agents.registry import Agents
 from branchline.attempt.run import Run
+from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
 from branchline.config.settings import Settings
 from branchline.core.model.agent import Usage
@@ -28,6 +29,8 @@ def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
     settings = msgspec.convert(state.pins["settings"], Settings)
     repo = Repo.open(paths.root, marker=paths.marker)
     work = area(repo, paths, state)
+    if sandbox.on:
+        repo.contain(filters_in(sandbox))
     # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
     # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
     msgspec.json.Decoder(Usage)

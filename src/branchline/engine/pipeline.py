@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from branchline.attempt.agent_call import bring_home
-from branchline.attempt.run import Run, StepContext, latest_records
+from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
@@ -41,11 +41,11 @@ from branchline.engine.shelter import shelter
 from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.checkout import is_dirty
-from branchline.git.promised import bring
 from branchline.git.repo import Repo
+from branchline.git.storage import fetch
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.work import claim, tidy, work_area
+from branchline.ledger.work import claim, work_area
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import Sandbox
 
@@ -82,7 +82,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
     repo = Repo.open(request.repo)
     base, target = pinned(repo, request)
-    bring(repo, base)
+    if repo.user.promisors or repo.user.filters:
+        fetch(repo, [base])  # what could not be had stops the run at preflight
     settings = _with_presets(request.settings, repo)
     plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
@@ -219,13 +220,15 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     settings = msgspec.convert(state.pins["settings"], Settings)
     plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
-    (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
+    file = paths.artifacts / "execution_plan.yaml"
+    file.write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
         task_id=state.proposed.task_id,
         workstreams=plan.ids,
         digest=digest(plan),
         by=os.environ.get("USER") or "the user",
         plan=msgspec.to_builtins(plan),
+        file=file.relative_to(paths.run_dir).as_posix(),
     )
 
 
@@ -237,7 +240,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         nonlocal latest
         if latest.accepted is None and state.plan:  # made since the run was opened
             latest = replace(run, accepted=accepted_plan(state))
-        records, so_far, known = latest_records(state), state.pipeline, latest
+        so_far, known = state.pipeline, latest
         purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
         def work(kill: KillSwitch) -> Result:
@@ -248,7 +251,6 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
                 run=known,
                 task=task,
                 attempt=attempt,
-                records=records,
                 state=so_far,
                 kill=kill,
                 say=lambda text: say(task.id, text),
@@ -319,9 +321,7 @@ def _drive(
         reopen(coordinator)
         if held.resumed and not held.state.plan_waits:
             coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-        ended = coordinator.run()
-        tidy(run.work)
-        return ended
+        return coordinator.run()
     finally:
         held.release()
 

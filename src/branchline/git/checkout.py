@@ -17,13 +17,14 @@ from shlex import quote
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError
-from branchline.git.command import Git, discover, words
+from branchline.git.checked_out import untouched
+from branchline.git.command import Git, as_user, discover, failed, words
 from branchline.git.objects import Change, fields
 from branchline.git.repo import RefMoved, Repo
+from branchline.git.screen import EXECUTABLE, blob_id
 from branchline.process.temporary import temporary_folder
 
 LOCK_SECONDS = 3.0
-_UNFILTERED = ("unspecified", "unset")
 
 
 class CheckoutDirty(GitError):
@@ -50,17 +51,10 @@ class _Move:
 
 
 def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
-    """Whether a checkout (by default our own) has a change to a tracked file, staged or not. Untracked files do not count."""
+    """Whether the user's git sees a change to a tracked file of a checkout (by default our own), staged or not."""
     work_tree = checkout or repo.root
-    git_dir = _git_dir_of(repo, work_tree)
-    if not (git_dir / "index").exists():
-        return True
-    with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
-        git = repo.content.at(work_tree, Path(folder) / "index")
-        shutil.copy2(git_dir / "index", Path(folder) / "index")
-        git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
-        head = Git(git_dir).text("rev-parse", "--verify", "HEAD^{commit}")
-        return not _same(git, "diff-index", "--quiet", "--ignore-submodules=dirty", head)
+    _git_dir_of(repo, work_tree)
+    return next(_status(work_tree), None) is not None
 
 
 def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *, tag: str = "") -> None:
@@ -75,16 +69,17 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     at = repo.read_ref(ref)
-    if at == new and not _begun(git_dir, old, new):
+    begun = _begun(git_dir, old, new)
+    if at == new and not begun:
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    claim = _Claim(halfway=_begun(git_dir, old, new))
+    claim = _Claim(halfway=begun, moved=begun and at == new)
     try:
         with _index_lock(git_dir, old, new, claim):
             _claimed(repo, Git(git_dir), checkout, _Move(ref, old, new, repo.changes(old, new), refs), claim)
     except (GitError, OSError) as error:
-        if not claim.moved or isinstance(error, CheckoutDirty):
+        if not claim.moved:
             raise
         mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
         why = error.message if isinstance(error, GitError) else str(error)
@@ -101,7 +96,8 @@ def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move, claim: "_Claim")
     index = own.git_dir / "branchline-index"
     index.with_name("branchline-index.lock").unlink(missing_ok=True)
     shutil.copy2(own.git_dir / "index", index)  # with its time: git compares it with those of the files
-    git = repo.content.at(checkout, index)
+    git = repo.content_at(checkout).at(checkout, index)
+    _see_shared_index(git, own.git_dir)
     try:
         if not _same(git, "diff-index", "--cached", "--quiet", move.new):
             _advance(repo, git, move, claim)
@@ -113,14 +109,23 @@ def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move, claim: "_Claim")
     claim.halfway = False
 
 
+def _see_shared_index(git: Git, git_dir: Path) -> None:
+    """Let our git read an index that is split in two (`core.splitIndex`): it looks for the other half in its own folder."""
+    for shared in git_dir.glob("sharedindex.*"):
+        with suppress(FileExistsError):
+            (git.git_dir / shared.name).symlink_to(shared)
+
+
 def _advance(repo: Repo, git: Git, move: _Move, claim: "_Claim") -> None:
     """Move the refs, then the files."""
     if claim.halfway:
         _clear_our_own(git, move.changes)
-    _require_clean(git, move)
+    unread = _require_clean(git, move)
     _require_plain(git, move)
     repo.move_refs(move.refs)
     claim.halfway = claim.moved = True
+    for path in unread:
+        os.unlink(_in(git, path))
     done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
     if done.code == 0:
         return
@@ -199,32 +204,68 @@ def _claim_text(old: str, new: str) -> str:
     return f"branchline fast-forward {old} {new}\n"
 
 
-def _require_clean(git: Git, move: _Move) -> None:
-    """Raise CheckoutDirty unless only files that we may write are in the way of the move."""
+def _require_clean(git: Git, move: _Move) -> list[str]:
+    """Raise CheckoutDirty unless only files that we may write are in the way of the move.
+
+    Return those that git takes for changed and will not write over, although they are as they were checked out: it
+    would store them differently now (CRLF files that `* text` came after).
+    """
     if not _same(git, "diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
         raise _dirty(git, "it has staged changes")
     git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
     moving = {change.path for change in move.changes}
-    for path in fields(git.call("diff-files", "-z", "--name-only", "--ignore-submodules=dirty")):
-        if path not in moving or os.path.lexists(_in(git, path)):
+    seen = [path for state, path in _status(git.work_tree or Path()) if state[1] != " "]  # what is staged: see above
+    changed = [path for path in seen if path not in moving or os.path.lexists(_in(git, path))]
+    as_it_was = _as_checked_out(git, changed) if changed else set()
+    for path in changed:
+        if path not in as_it_was:
             raise _dirty(git, f"{path} is changed")
     for line in fields(git.call("ls-files", "-z", "-v")):
-        if not line.startswith("H ") and line[2:] in moving:
+        left_out = line.startswith("S ") and not os.path.lexists(_in(git, line[2:]))  # of a sparse checkout
+        if not line.startswith("H ") and line[2:] in moving and not left_out:
             raise _dirty(git, f"{line[2:]} is hidden from git (assume-unchanged or skip-worktree)")
     deleted = {change.path for change in move.changes if change.status == "D"}
     for change in move.changes:
         if change.status == "A" and _in_the_way(git, change.path, deleted):
             raise _dirty(git, f"the untracked file {change.path} is in the way")
+    return sorted(as_it_was & moving)
+
+
+def _status(work_tree: Path) -> Iterator[tuple[str, str]]:
+    """Yield (state, path) of each tracked file that the user's own git calls changed, in the index and in the tree.
+
+    It alone knows what the user's settings and filters mean.
+    """
+    asked = ("--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
+    done = as_user("-c", "core.fsmonitor=false", "status", *asked, cwd=work_tree)
+    if done.code != 0:
+        raise GitError(f"git status failed in {work_tree}: {words(done)}")
+    return ((line[:2], line[3:]) for line in fields(done.stdout))
+
+
+def _as_checked_out(git: Git, paths: list[str]) -> set[str]:
+    """Those of the paths that hold what a checkout of the index writes."""
+    raw, plain, wanted = set[str](), list[str](), set(paths)
+    for line in fields(git.call("ls-files", "-z", "--stage")):
+        meta, path = line.split("\t", 1)
+        mode, oid, _ = meta.split()
+        if path in wanted and (mode == EXECUTABLE) == os.access(_in(git, path), os.X_OK):
+            (raw.add if blob_id(_in(git, path), len(oid)) == oid else plain.append)(path)
+    with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
+        return raw | (untouched(git, git.index or Path(), Path(folder), plain) if plain else set())
 
 
 def _require_plain(git: Git, move: _Move) -> None:
-    """Raise CheckoutDirty if a file to write goes through a filter: we run none, so we would write it wrong."""
-    written = "".join(f"{change.path}\0" for change in move.changes if change.status != "D")
-    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(written)))
-    for path, _, value in zip(answers, answers, answers, strict=True):
-        if value not in _UNFILTERED:
+    """Raise CheckoutDirty if a filter fails that files to be written go through; one file of each filter is tried."""
+    written = {change.path: change.new_oid for change in move.changes if change.status != "D"}
+    asked = "".join(f"{path}\0" for path in written)
+    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(asked)))
+    samples = {value: path for path, _, value in zip(answers, answers, answers, strict=True)}
+    for name in samples.keys() & (git.filters.known.keys() if git.filters else set[str]()):
+        done = git.status_of("cat-file", "--filters", f"--path={samples[name]}", written[samples[name]])
+        if done.code != 0:
             own = f"git merge --ff-only {move.new[:12]}"
-            raise _dirty(git, f"{path} is stored through the filter {value}", hint=own)
+            raise _dirty(git, f"the filter {name} fails on {samples[name]}: {words(done)}", hint=own)
 
 
 def _in_the_way(git: Git, path: str, deleted: set[str]) -> bool:
@@ -288,7 +329,7 @@ def _dirty(git: Git, why: str, *, hint: str = "commit, stash or move away what i
 def _same(git: Git, *question: str) -> bool:
     done = git.status_of(*question)
     if done.code not in (0, 1):
-        raise GitError(f"git {question[0]} failed in {git.work_tree}: {words(done)}")
+        raise failed(f"git {question[0]} failed in {git.work_tree}", done)
     return done.code == 0
 
 

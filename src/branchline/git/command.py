@@ -6,6 +6,7 @@ What the repository's own configuration could still start (merge and diff driver
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
+from branchline.git.filters import Filters
 from branchline.process.spawn import Captured, capture
 from branchline.process.sweep import MARKER, OWN
 
@@ -24,6 +26,7 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.untrackedCache=false",
+    "core.splitIndex=false",  # the other half would be written into a folder of ours
     "core.excludesFile=/dev/null",
     "core.quotePath=false",
     "core.fsync=all",
@@ -40,11 +43,32 @@ _SETTINGS = (
     "safe.directory=*",  # the check of the owner protects from configuration; see `user_git`
 )
 _CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]
+# larger files would go to a pack of their own, and what is aside is moved one object after another
+_ASIDE = ("-c", "core.fsync=none", "-c", "core.bigFileThreshold=2g")
 NOTHING: Mapping[str, str] = {}
+# what git says where an object is missing or cut off (object-file.c, revision.c, list-objects.c, cache-tree.c, ...)
+_GONE = re.compile(
+    rb"unable to read (sha1 file|tree|object|[0-9a-f]{40})|bad (tree |blob )?object |missing (blob|tree|commit|object) "
+    rb"|invalid object \d+ |[Cc]ould not (fetch|read|parse commit) [0-9a-f]{40}|cannot read object|unable to find [0-9a-f]{40}"
+    rb"|(unable to|could not) get object info|object directory .* does not exist|is corrupt|failed to read object"
+)
+# What `git rev-parse --local-env-vars` lists, and what else makes git look at another place than the user means.
+_REDIRECTS = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_OBJECT_DIRECTORY GIT_DIR GIT_WORK_TREE"
+    " GIT_IMPLICIT_WORK_TREE GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE GIT_PREFIX"
+    " GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_INTERNAL_SUPER_PREFIX GIT_NAMESPACE GIT_ATTR_SOURCE GIT_EXTERNAL_DIFF"
+    " GIT_QUARANTINE_PATH GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS"
+)
 
 
 class UnsupportedGit(InvalidInput):
     """git is missing, or too old for `merge-tree --write-tree`."""
+
+
+class ObjectsGone(GitError, InvalidInput):
+    """Objects are not where git looks for them; trying again does not bring them back."""
+
+    exit_code = 1
 
 
 @cache
@@ -75,6 +99,7 @@ class Git:
     """git on one git directory. Without a work tree, commands that need one fail. `marker`: see process.spawn.
 
     `aside`: the folder for new objects, in the place of the repository's own; what is there need not last.
+    `filters`: those that run where attributes of the tree name them; without it none does.
     """
 
     git_dir: Path
@@ -82,6 +107,7 @@ class Git:
     index: Path | None = None
     marker: str = ""
     aside: Path | None = None
+    filters: Filters | None = None
 
     def at(self, work_tree: Path | None = None, index: Path | None = None) -> "Git":
         """Return the same git directory with another work tree and index file."""
@@ -101,7 +127,7 @@ class Git:
         """Run git and return its output. Raises GitError, in git's words, on an exit code that is not in `ok`."""
         done = self.status_of(*args, stdin=stdin, env=env)
         if done.code not in ok:
-            raise GitError(f"git {args[0]} failed: {words(done)}")
+            raise failed(f"git {args[0]} failed", done)
         return done.stdout
 
     def text(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> str:
@@ -111,7 +137,7 @@ class Git:
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
         """Run git and return its exit code and output, whatever they are."""
         place = [f"--git-dir={self.git_dir}"]
-        configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, "-c", "core.fsync=none"]
+        configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, *_ASIDE]
         if self.work_tree is not None:
             place.append(f"--work-tree={self.work_tree}")
         own = {"GIT_INDEX_FILE": str(self.index)} if self.index is not None else {}
@@ -119,17 +145,27 @@ class Git:
             shared = str(self.git_dir / "objects").replace("\\", "\\\\").replace('"', '\\"')
             own |= {"GIT_OBJECT_DIRECTORY": str(self.aside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{shared}"'}
         mark = {MARKER: self.marker + OWN} if self.marker else {}
-        return _run(
-            [*place, *configured, *args],
-            cwd=self.work_tree or self.git_dir,
-            stdin=stdin,
-            env={**own, **mark, **env},
-        )
+        where = self.work_tree or self.git_dir
+        given = {**_environment(), **own, **mark, **env}
+        if self.filters is not None and self.filters.known:
+            given = self.filters.environment(user_environment(), given, where, self.aside)
+        return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 
 
 def discover(path: Path, *args: str) -> Captured:
     """Run `git rev-parse` in a folder whose git directory is not known yet."""
     return _run([*_CONFIGURED, "rev-parse", *args], cwd=path)
+
+
+def as_user(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
+    """Run the user's git in a folder, as the user would; return its exit code and output."""
+    return capture([str(find_git()), *args], cwd=cwd, env=user_environment(), stdin=stdin)
+
+
+def user_environment() -> dict[str, str]:
+    """Return the environment in which the user's git runs: never redirected, never asking, locking nothing unasked."""
+    kept = {name: value for name, value in os.environ.items() if name not in _REDIRECTS.split()}
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def configured(text: bytes) -> list[tuple[str, str]] | None:
@@ -141,14 +177,21 @@ def configured(text: bytes) -> list[tuple[str, str]] | None:
     return [(name, value) for name, _, value in pairs]
 
 
+def failed(what: str, done: Captured) -> GitError:
+    """Return the error for a git that failed, in git's words; one that lacks objects must not be tried again."""
+    if _GONE.search(done.stderr):
+        return ObjectsGone(f"{what}: objects are missing: {words(done)}", hint="git fsck --connectivity-only")
+    return GitError(f"{what}: {words(done)}")
+
+
 def words(done: Captured) -> str:
     """Return what git said about a failure, in one line."""
     said = os.fsdecode(done.stderr).strip() or f"exit code {done.code}"
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
 
 
-def _run(args: list[str], *, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
-    return capture([str(find_git()), *args], cwd=cwd, env={**_environment(), **env}, stdin=stdin)
+def _run(args: list[str], *, cwd: Path, stdin: bytes = b"") -> Captured:
+    return capture([str(find_git()), *args], cwd=cwd, env=_environment(), stdin=stdin)
 
 
 def _environment() -> dict[str, str]:

@@ -68,8 +68,3 @@ def _special(folder: str, names: list[str]) -> set[str]:
         for name, mode in modes.items()
         if not any(kind(mode) for kind in (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK))
     }
-
-
-def absent_list(workspace: Path) -> Path:
-    """The file that names the paths which a sparse checkout leaves out, beside the workspace; there is none for others."""
-    return workspace.with_name(f".absent+{workspace.name}")

@@ -5,14 +5,16 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, version, words
+from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
-from branchline.git.user_git import quarantine, read_user_git
+from branchline.git.user_git import gone, quarantine, read_user_git
 from branchline.process.temporary import temporary_folder
 
 
@@ -47,6 +49,7 @@ class Repo(ObjectStore):
         self.refs = Git(git_dir, marker=marker)
         home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+        self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
         super().__init__(quarantine(home, self.user).marked(marker))
 
@@ -55,6 +58,9 @@ class Repo(ObjectStore):
         """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
         repo = cls.find(path, marker=marker)
         if repo.resolve("HEAD") is None:
+            named = repo.refs.status_of("rev-parse", "--verify", "--quiet", "HEAD")
+            if named.code == 0:
+                raise gone(repo.user, [named.stdout.decode().strip()])
             message = f"{repo.root} has no commit to start from"
             raise NoCommits(message, hint="git add -A && git commit -m 'first commit'")
         return repo
@@ -67,6 +73,22 @@ class Repo(ObjectStore):
         common = git_dir / "commondir"
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
         return cls(root, git_dir, shared, marker=marker)
+
+    def contain(self, wrap: Wrap) -> None:
+        """Run the user's filters in what `wrap` makes of their commands, from now on."""
+        if self.content.filters:
+            self.content = replace(self.content, filters=replace(self.content.filters, wrap=wrap))
+
+    def content_at(self, checkout: Path) -> Git:
+        """Return git for the content of any checkout of the repository, with the settings that the user's git has there."""
+        if checkout == self.root:
+            return self.content.at(checkout)
+        if checkout not in self._others:
+            self._others[checkout] = Repo.find(checkout, marker=self.refs.marker)
+        other = self._others[checkout].content
+        if other.filters and self.content.filters:
+            other = replace(other, filters=replace(other.filters, wrap=self.content.filters.wrap))
+        return other.at(checkout)
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""
@@ -171,6 +193,8 @@ def _find(path: Path) -> tuple[Path, Path]:
         if there := _work_trees(Path(answers[3].removesuffix("\n"))):
             message += f"; its work trees are {', '.join(map(str, there))}"
         raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
+    if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
+        raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
     if done.code != 0 or answers[1] != "true":
         message = f"{path} is not in the work tree of a git repository"
         raise NotARepository(message, hint="git init")

@@ -13,16 +13,10 @@ from pathlib import Path
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, find_git, words
-from branchline.process.spawn import Captured, capture
+from branchline.git.command import Git, ObjectsGone, as_user, words
+from branchline.git.filters import Filter, Filters
+from branchline.process.spawn import Captured
 
-# What `git rev-parse --local-env-vars` lists, and what else makes git look at another place than the user means.
-_REDIRECTS = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_OBJECT_DIRECTORY GIT_DIR GIT_WORK_TREE"
-    " GIT_IMPLICIT_WORK_TREE GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE GIT_PREFIX"
-    " GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_INTERNAL_SUPER_PREFIX GIT_NAMESPACE GIT_ATTR_SOURCE GIT_EXTERNAL_DIFF"
-    " GIT_QUARANTINE_PATH GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS"
-)
 # Settings that say how content is stored and compared; none of them starts a program or names a place.
 _STORAGE = (
     "core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase core.precomposeunicode"
@@ -35,21 +29,12 @@ _PROMISOR = re.compile(r"remote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilt
 _FALSE = frozenset({"", "false", "no", "off", "0"})
 _DEEPEST = 5  # how far git follows alternates of alternates (object-file.c, link_alt_odb_entries)
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_PLAIN_VALUE = re.compile(r"[\w./:=-]+")
 _PLAIN_PATH = re.compile(r'(?![#"])[^\n]+')
 
 
 class UntrustedRepository(InvalidInput):
     """The user's git refuses to read the repository's configuration, because another user owns it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A filter that the user has configured: a command for each direction, or one process for both."""
-
-    clean: str = ""
-    smudge: str = ""
-    process: str = ""
-    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +84,7 @@ class UserGit:
 
     def status_of(self, *args: str, stdin: bytes = b"") -> Captured:
         """Run the user's git in the checkout, as the user would; return its exit code and output."""
-        return capture([str(find_git()), *args], cwd=self.root, env=user_environment(), stdin=stdin)
+        return as_user(*args, cwd=self.root, stdin=stdin)
 
     def call(self, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> bytes:
         """Like `status_of`, but raise GitError, in git's words, on an exit code that is not in `ok`."""
@@ -107,12 +92,6 @@ class UserGit:
         if done.code not in ok:
             raise GitError(f"git {args[0]} failed in {self.root}: {words(done)}")
         return done.stdout
-
-
-def user_environment() -> dict[str, str]:
-    """Return the environment in which the user's git runs: never redirected, never asking, writing nothing unasked."""
-    kept = {name: value for name, value in os.environ.items() if name not in _REDIRECTS.split()}
-    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
@@ -225,9 +204,13 @@ def config_text(user: UserGit, *, bare: bool = False, attributes_file: str = "")
     lines, last = [], ""
     for section, key, value in sorted(settings, key=lambda one: one[0]):
         lines += [f"[{section}]\n"] if section != last else []
-        lines.append(f"\t{key} = {_quoted(value)}\n")
+        lines.append(f"\t{key} = {_value(value)}\n")
         last = section
     return "".join(lines)
+
+
+def _value(value: str) -> str:
+    return value if _PLAIN_VALUE.fullmatch(value) else _quoted(value)
 
 
 def _quoted(value: str) -> str:
@@ -262,25 +245,49 @@ def quarantine(home: Path, user: UserGit) -> Git:
     for shared in ("objects", "shallow"):
         (home / shared).symlink_to(user.common_dir / shared)
     (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
+    (home / "lfs").symlink_to(user.lfs_store)
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
-    return Git(home)
+    places = (user.git_dir, user.common_dir, user.lfs_store, home)
+    return Git(home, filters=Filters(user.filters, user.git_dir, home / "objects", places))
 
 
 def object_folders(common_dir: Path) -> list[Path]:
     """Return the folders that hold a repository's objects: its own, then what it borrows, each once, as git finds them."""
-    return list(dict.fromkeys(_folders(common_dir / "objects", 0)))
+    return [common_dir.resolve() / "objects", *(folder for folder in borrowed(common_dir) if folder.is_dir())]
 
 
-def _folders(objects: Path, depth: int) -> Iterator[Path]:
-    yield Path(os.path.realpath(objects))
+def borrowed(common_dir: Path) -> list[Path]:
+    """Return the folders that a repository borrows objects from, and that these borrow from, whether or not they exist."""
+    own = Path(os.path.realpath(common_dir / "objects"))
+    return [folder for folder in dict.fromkeys(_alternates(own, 1)) if folder != own]
+
+
+def _alternates(objects: Path, depth: int) -> Iterator[Path]:
     named = objects / "info" / "alternates"
-    if depth > _DEEPEST or not named.is_file():
-        return
-    for line in named.read_bytes().split(b"\n"):
+    for line in named.read_bytes().split(b"\n") if depth <= _DEEPEST and named.is_file() else ():
         if line and not line.startswith(b"#"):
-            path = Path(os.path.realpath(objects), os.fsdecode(_unquoted(line)))
-            if path.is_dir():
-                yield from _folders(path, depth + 1)
+            folder = Path(os.path.realpath(objects / os.fsdecode(_unquoted(line))))
+            yield folder
+            yield from _alternates(folder, depth + 1)
+
+
+def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
+    """Return the error that says which objects are missing, where they were to come from, and what helps."""
+    what = f"{len(oids)} objects that a run needs are missing from {user.common_dir}, such as {oids[0]}"
+    again = f"git -C {shlex.quote(str(user.root))}"
+    lenders = borrowed(user.common_dir)
+    lost = [str(folder) for folder in lenders if not folder.is_dir()]
+    if lost:
+        names = user.common_dir / "objects" / "info" / "alternates"
+        why = f"it borrows them from {', '.join(lost)}, which is not there"
+        return ObjectsGone(f"{what}: {why}", hint=f"put {lost[0]} back, or write where it is now into {names}")
+    if user.promisors:
+        remote = next(iter(user.promisors))
+        why = f"it is a partial clone, and the remote {remote} did not give them{f': {said}' if said else ''}"
+        return ObjectsGone(f"{what}: {why}", hint=f"{again} fetch {shlex.quote(remote)}")
+    if lenders:
+        what += f": it borrows from {', '.join(map(str, lenders))}, where objects may have been removed"
+    return ObjectsGone(what, hint=f"{again} fsck --connectivity-only")
 
 
 def _unquoted(line: bytes) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
 from branchline.git.command import EMAIL, NAME, Git
-from branchline.git.folders import absent_list, absolute, delete_tree, is_folder, let_us_in, unlock
+from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in, unlock
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.submodules import fill
@@ -73,10 +73,6 @@ class Workspaces:
         with self._checkouts:
             git.call("read-tree", "--reset", "-u", commit)
         fill(self._repo, draft, commit, self._submodule)
-        if self._repo.user.sparse:
-            listed = fields(git.call("ls-files", "-t", "-z"))
-            names = "\0".join(line[2:] for line in listed if line.startswith("S "))
-            absent_list(path).write_text(names, "utf-8", ERRORS)
         draft.rename(path)
         return path
 
@@ -89,7 +85,6 @@ class Workspaces:
             path.rename(trash)
         delete_tree(trash)
         delete_tree(path.with_name(f"{DRAFT}{path.name}"))
-        absent_list(path).unlink(missing_ok=True)
 
     def content(self, path: Path) -> Git:
         """Return a git of ours for the files of a workspace; it reads nothing of the workspace's own `.git`."""
@@ -152,7 +147,7 @@ class Workspaces:
         (git_dir / "objects/info/alternates").write_bytes(alternates_text([*borrowed]))
         packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
         (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", ERRORS)
-        return Git(git_dir, marker=self._repo.refs.marker)
+        return Git(git_dir, marker=self._repo.refs.marker, filters=self._repo.content.filters)
 
     def _shared_refs(self) -> dict[str, str]:
         """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""

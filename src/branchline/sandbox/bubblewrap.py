@@ -154,7 +154,7 @@ class Sandbox:
     def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
         """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""
         caches = own("throwaway", *hidden.caches) if access.caches else ()
-        tools = [*(Mount(source, place, "read") for source, place in hidden.shows), *caches]
+        tools = [*hidden.shows, *caches]
         below = [
             *own("empty", *hidden.covers),
             *(one for one in tools if not occupied(one.place, access.mounts)),

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.sandbox.mounts import Mount, ordered, own, seen
+
 COVERED = (
     *("/home", "/root", "/tmp", "/var/tmp", "/run", "/mnt", "/media", "/var/mail", "/var/spool", "/var/log"),  # noqa: S108 - hidden, not used
     *("/var/lib/docker", "/var/lib/containers", "/var/lib/kubelet", "/var/backups"),
@@ -63,16 +65,16 @@ PROGRAM_FOLDERS = frozenset({"bin", "sbin", ".bin", "shims"})
 class Hiding:
     """What is covered by an empty folder, what stands out of it again, and what is hidden in that once more.
 
-    `covers` are folders, `shows` pairs of a source and the place where it is seen, `secrets` folders or files, `links`
-    pairs of a target and of the link to it, which a cover hides; all are absolute, and no folder on the way is a link.
+    `covers` are folders, `secrets` folders or files, `links` pairs of a target and of the link to it, which a cover hides;
+    all are absolute, and no folder on the way is a link.
     """
 
     home: Path
     covers: tuple[Path, ...]
-    shows: tuple[tuple[Path, Path], ...]
+    shows: tuple[Mount, ...]
     secrets: tuple[Path, ...]
     caches: tuple[Path, ...]
-    links: tuple[tuple[Path, Path], ...] = ()
+    links: tuple[tuple[Path, Path], ...]
 
 
 def hiding(
@@ -82,37 +84,33 @@ def hiding(
 
     `over`: folders that something else stands in for; the tools in them are shown, too.
     """
-    home, over = _home(environ), [*over]
-    homes = sorted({home, _home_of_user().resolve()})
-    own = [path.resolve() for path in hide if path.exists()]
-    covers = [*_there(map(Path, COVERED)), *(one for one in homes if one.is_dir() and one != Path("/")), *own]
+    homes, over = _homes(environ), [*over]
+    hidden = [path.resolve() for path in hide if path.exists()]
+    covers = [*_there(map(Path, COVERED)), *(one for one in homes if one != Path("/")), *hidden]
     covers = sorted({*(one for one in covers if one.is_dir()), *_temporary(environ, covers)})
     asked = [*show]
-    tools = [*_tools(environ, home), *(home / name for name in TOOLS), *_resolver()]
-    seen = [
-        path for path in (*tools, *asked) if os.path.exists(path)
-    ]  # unlike Path.exists, no to what we may not look at
-    hidden = [*covers, *over]
-    shows = dict.fromkeys(
-        (real, place)
-        for path in seen
-        for real, place in sights(path)
-        if _below(place, hidden if place == real else over) and place not in over
-    )
+    tools = [*_tools(environ, homes[0]), *(homes[0] / name for name in TOOLS), Path("/etc/resolv.conf").resolve()]
+    wanted = [path for path in (*tools, *asked) if os.path.exists(path)]  # which says no to what we may not look at
+    mounts = own("empty", *covers, *over)
+    shows: list[Mount] = []
+    for mount in ordered(Mount(*pair, "read") for path in wanted for pair in sights(path)):
+        # A link in a folder that is covered is made again; in the user's checkout, something stands for it.
+        named = mount.place == mount.source or _below(mount.place, over)
+        if named and mount.place not in over and seen(mount.place, [*mounts, *shows]) != mount.source:
+            shows.append(mount)
+    links = dict.fromkeys(pair for path in (*wanted, Path(environ.get("HOME") or "/")) for pair in _links(path))
     found = [*_there(map(Path, SYSTEM_SECRETS)), *_there(one / name for one in homes for name in HOME_SECRETS)]
-    ordered = sorted(shows, key=lambda pair: len(pair[1].parts))
-    links = [pair for path in (*seen, Path(environ.get("HOME") or "/")) for pair in _links(path)]
-    standing = [*(place for _, place in shows), *over]
     # What the user shows by its own name is no secret to him.
-    secrets = {*found} - {path.resolve() for path in asked} | {*own}
-    caches = _there(home / name for name in CACHES)
+    secrets = {*found} - {path.resolve() for path in asked} | {*hidden}
     return Hiding(
-        home=home,
+        home=homes[0],
         covers=tuple(covers),
-        shows=tuple(one for number, one in enumerate(ordered) if not _among(one, ordered[:number], over)),
+        shows=tuple(shows),
         secrets=tuple(sorted(secrets)),
-        caches=tuple(caches),
-        links=tuple(one for one in dict.fromkeys(links) if _below(one[1], covers) and not _below(one[1], standing)),
+        caches=tuple(_there(homes[0] / name for name in CACHES)),
+        links=tuple(
+            (target, link) for target, link in links if not _below(link, over) and seen(link, [*mounts, *shows]) is None
+        ),
     )
 
 
@@ -123,16 +121,14 @@ def above(program: Path, home: Path) -> Path:
     return folder.parent if folder.name in PROGRAM_FOLDERS and not mixed else folder
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or _home_of_user()).resolve()
-
-
-def _home_of_user() -> Path:
-    """The home that the system knows; containers run users that it does not know."""
+def _homes(environ: Mapping[str, str]) -> list[Path]:
+    """The home that programs are told of, and the user's own, without links."""
     try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:
-        return Path("/")
+        known = [pwd.getpwuid(os.getuid()).pw_dir]
+    except KeyError:  # as in many containers
+        known = []
+    named = environ.get("HOME") or (known[0] if known else "/")
+    return list(dict.fromkeys(Path(home).resolve() for home in (named, *known)))
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:
@@ -159,17 +155,6 @@ def _links(path: Path) -> Iterator[tuple[Path, Path]]:
             place = place.resolve()
 
 
-def _among(pair: tuple[Path, Path], others: Iterable[tuple[Path, Path]], over: Iterable[Path]) -> bool:
-    """Whether a source is seen at its place because a folder above it is, with nothing over that in between."""
-    source, place = pair
-    return any(
-        place.is_relative_to(there)
-        and source == folder / place.relative_to(there)
-        and not any(place.is_relative_to(one) and one.is_relative_to(there) for one in over)
-        for folder, there in others
-    )
-
-
 def _below(path: Path, folders: Iterable[Path]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
@@ -184,11 +169,6 @@ def _tools(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
     yield Path(__file__).parents[1]
     if "VIRTUAL_ENV" in environ:
         yield Path(environ["VIRTUAL_ENV"])
-
-
-def _resolver() -> list[Path]:
-    """Where the names of nameservers stand: often a link into a folder that is hidden."""
-    return [Path("/etc/resolv.conf").resolve()]
 
 
 def sights(path: Path) -> Iterator[tuple[Path, Path]]:

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
 from branchline.attempt.gate_run import check_commit
-from branchline.attempt.integration import Integration, merge_queue, prove, queue_of, stands_on
+from branchline.attempt.integration import Integration, merge_queue, prove, stands_on
 from branchline.attempt.run import StepContext
 from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
-from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.git.checkout import CheckoutDirty, Halfway
 from branchline.git.repo import RefMoved
@@ -19,14 +20,14 @@ SWAPS = 5
 _FAILURES = (BranchlineError, OSError, RuntimeError, MemoryError)  # no room, no process, no thread
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Leave the integration branch (mode `branch`), or move the target to the tested commit (mode `merge`).
 
     Once the target has moved, nothing can fail any more: what is left to do is the archive's.
     """
-    run, merged = ctx.run, ctx.outputs("merge", "")
-    result = Integration(str(merged["commit"]), list(merged["merged"]), dict(merged["dropped"]))
-    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+    run, merged = ctx.run, known(ctx.state.integration)
+    result = Integration(merged.commit, list(merged.merged), dict(merged.dropped))
+    if known(ctx.state.ci).commit != result.commit:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
     refuse_rejected(ctx)
     target, tag = "", ""
@@ -36,7 +37,6 @@ def run(ctx: StepContext) -> Result:
     else:
         _require_approved(ctx, run.base, result)
         ctx.checkpoint("ship-complete", result.commit)
-    outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration}
     fact = ShipComplete(
         task_id=ctx.task.id,
         target=target,
@@ -47,14 +47,14 @@ def run(ctx: StepContext) -> Result:
         dropped=result.dropped,
         warnings=tuple(result.warnings),
     )
-    return Success(outputs, (fact,))
+    return Success(fact)
 
 
 def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
     """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
-    run, first = ctx.run, ctx.outputs("merge", "")
-    if result.commit == first["commit"]:
-        if first.get("approval"):
+    run, first = ctx.run, known(ctx.state.integration)
+    if result.commit == first.commit:
+        if first.approval:
             require_approved(ctx, run.repo.tree_of(result.commit))
         return
     need = needed_by_merge(ctx, base, result)
@@ -64,7 +64,7 @@ def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
         require_approved(ctx, need.tree)
     except StepFailed as error:
         reason = f"{run.target} moved: the new merge waits for its own approval"
-        raise StepFailed(replace(error.failure, reason=reason, facts=(need,))) from error
+        raise StepFailed(replace(error.failure, reason=reason, asks=need)) from error
 
 
 def _land(ctx: StepContext, result: Integration) -> tuple[Integration, str]:
@@ -98,7 +98,7 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> tuple[Integratio
     run, landing = ctx.run, ctx.run.repo.read_ref(ctx.run.refs.landing)
     if landing is not None and run.repo.is_ancestor(landing, tip):
         base, names = stands_on(run.repo, landing, run.run_id)
-        order = queue_of(ctx.outputs("merge_prep", ""))
+        order = known(ctx.state.merge_queue).order
         again = merge_queue(ctx, base, [name for name in order if name in names], repair=False)
         if again.commit == landing:
             left_out = {name: "it was left out when the others landed" for name in order if name not in again.merged}
@@ -143,8 +143,9 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> tuple[I
     ctx.kill.must_finish = True
     try:
         move(run.repo, run.target, base, commit, tag=tag_ref(tag) if tag else "")
-    except Halfway:
-        result.warnings += _finished(ctx, base, commit)
+    except Halfway as error:
+        if _finished(ctx, base, commit):  # the second failure says less than the first
+            result.warnings.append(f"{run.target} has moved, but not all of its checkout: {_words(error)}")
     except (CheckoutDirty, TargetHeld) as error:
         why = f"{error.message}; nothing was shipped, {run.integration} holds the result"
         raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error
@@ -181,7 +182,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     result = prove(
         ctx,
         tip,
-        queue_of(ctx.outputs("merge_prep", "")),
+        known(ctx.state.merge_queue).order,
         lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
         repair=False,
     )
@@ -189,7 +190,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         reason = f"{run.target} moved, and nothing merges with it: {reasons}"
         raise StepFailed(Failure(reason, error_class="no_merges", retryable=False))
-    batches = [str(ctx.outputs("consume", name)["commit"]) for name in result.merged]
+    batches = [ctx.of(name).commit for name in result.merged]
     same = run.repo.tree_of(result.commit) == run.repo.tree_of(tip)
     if same and not all(run.repo.is_ancestor(batch, tip) for batch in batches):
         reason = f"{run.target} moved, and holds all that is to be merged already"
@@ -205,7 +206,7 @@ def _stopped(ctx: StepContext, reason: str, kind: str, hint: str) -> Failure:
     """A failure that a person clears away with the `hint`, and then ships by a retry."""
     again = f"branchline retry {ctx.run.run_id} {ctx.task.id}"
     lines = f"{hint}\n{again}" if hint.startswith("git ") else f"{hint}, then: {again}" if hint else again
-    return Failure(reason, error_class=kind, retryable=False, outputs={"hint": lines})
+    return Failure(reason, error_class=kind, retryable=False, hint=lines)
 
 
 def _words(error: Exception) -> str:

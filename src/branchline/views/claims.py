@@ -55,8 +55,6 @@ class Claims:
                 self._add(tasks)
             case e.Transition(new_state=State.RUNNING):
                 self._begin(event)
-            case e.Transition(new_state=State.FAILED, outputs={"repair": name, "tree": tree, "tip": tip}):
-                self.refs[self.ours.conflict(name)] = Claim(seq, tree=tree, parent=tip, movers=_movers("", "merge"))
             case e.Transition(new_state=State.COMPLETED):
                 self._complete(event, seq)
             case _:
@@ -94,6 +92,8 @@ class Claims:
                 yield self.ours.checkpoint("codegate", name), Claim(seq, commit, movers=_movers(name, "consume"))
             case f.ValidateWsPass(workstream=name, commit=commit):
                 self._last[f"validate/{name}"] = commit
+            case f.MergeConflict(workstream=name, tree=tree, tip=tip):
+                yield self.ours.conflict(name), Claim(seq, tree=tree, parent=tip, movers=_movers("", "merge"))
             case f.IntegrationComplete(branch=branch, commit=commit):
                 self._last["merge/"] = commit
                 yield branch_ref(branch), Claim(seq, commit, movers=_movers("", "merge", "ship"))

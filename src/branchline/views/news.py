@@ -51,11 +51,10 @@ def news(state: RunState, records: Sequence[T]) -> Iterator[T]:
             yield record
 
 
-def warnings(state: RunState, records: Sequence[Timed]) -> list[str]:
+def warnings(records: Sequence[Timed]) -> list[str]:
     """What preflight warns of, when it has just ended."""
-    ends = [e_ for r in records if isinstance(e_ := r.event, e.Transition) and e_.new_state == State.COMPLETED]
-    checked = [end for end in ends if state.records[end.task_id].task.step == "preflight"]
-    return [f"warning: {text}" for end in checked for text in end.outputs["warnings"]]
+    checked = [record.event for record in records if isinstance(record.event, f.Preflight)]
+    return [f"warning: {text}" for one in checked for text in one.warnings]
 
 
 def is_bad(event: e.AnyEvent) -> bool:

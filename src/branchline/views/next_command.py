@@ -22,8 +22,7 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     if any(record.error_class == "budget" for record in state.current().values()):
         return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
     task = _culprit(state)
-    hint = state.records[task].outputs.get("hint") if state.kind == "pipeline" else None
-    told, again = str(hint or "").splitlines(), f"branchline retry {run_id} {task}"
+    told, again = state.records[task].hint.splitlines(), f"branchline retry {run_id} {task}"
     more = () if any(command.startswith(again) for command in told) else (again,)
     return (*told, f"branchline show {run_id} {task}", *more)
 
@@ -41,9 +40,9 @@ def _to_decide(run_id: str, state: RunState) -> tuple[str, ...]:
 
 def _dropped(state: RunState) -> str:
     """A workstream that was left out of the merge, if that is all that went wrong: merging again would not help."""
-    merge = state.find("merge")
+    merged = state.pipeline.integration
     failed = any(record.state == State.FAILED for record in state.current().values())
-    return next(iter(merge.outputs.get("dropped", ())), "") if merge and not failed else ""
+    return next(iter(merged.dropped), "") if merged and not failed else ""
 
 
 def _culprit(state: RunState) -> str:

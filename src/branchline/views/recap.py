@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from branchline.core.facts import IntegrationComplete, ShipComplete, WorktreeSaved
+from branchline.core.facts import GatedFact, IntegrationComplete, ShipComplete, WorktreeSaved
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome
@@ -127,12 +127,12 @@ def shipped(records: Iterable[Timed]) -> Shipped | None:
 
 
 def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
-    """(gate, where, reason) of every gate that checked nothing, as the outputs of the latest tasks tell."""
+    """(gate, where, reason) of every gate that checked nothing, as the facts of the latest tasks tell."""
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for record in state.current().values() if state.kind == "pipeline" else ():  # a graph's outputs are its user's own
-        told = [gate for gate in record.outputs.get("gates", ()) if gate["outcome"] == Outcome.SKIPPED]
-        for gate in [*told, *record.outputs.get("skipped", ())]:
-            found.setdefault((gate["gate"], gate["reason"]), {})[record.task.workstream or record.task.step] = None
+    for record in state.current().values():
+        gates = record.fact.gates if isinstance(record.fact, GatedFact) else ()
+        for gate in (one for one in gates if one.outcome == Outcome.SKIPPED):
+            found.setdefault((gate.gate, gate.reason), {})[record.task.workstream or record.task.step] = None
     return [(gate, ", ".join(where), reason) for (gate, reason), where in found.items()]
 
 

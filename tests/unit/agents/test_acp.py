@@ -211,6 +211,7 @@ def supervised(
         kill=kill or KillSwitch(),
         timeout=timeout,
         marker=f"acp-{tmp_path.name}",
+        record=tmp_path / "record",
     )
 
 

@@ -26,7 +26,8 @@ def ask(agent: Agent, tmp_path: Path, prompt: str, kill: KillSwitch | None = Non
     )  # fmt: skip
     environ = {**os.environ, "HOME": "/home/me", "MINE": "my own"}
     return attempt(
-        agent, request, environ=environ, kill=kill or KillSwitch(), timeout=20, marker=f"{run_id}/a/1"
+        agent, request, environ=environ, kill=kill or KillSwitch(), timeout=20, marker=f"{run_id}/a/1",
+        record=tmp_path / "record",
     )  # fmt: skip
 
 

@@ -50,8 +50,7 @@ def carried_on(state: RunState, facts: dict[str, tuple[Fact, ...]] | None = None
                 move(state, command.task_id, State.RUNNING, attempt=command.attempt)
                 for fact in (facts or {}).get(f"{record.task.step}/{record.task.workstream}", ()):
                     state.apply(fact)
-                outputs = {"eligible": 2, "merged": ["a", "b"], "dropped": {}}
-                move(state, command.task_id, State.COMPLETED, outputs=outputs)
+                move(state, command.task_id, State.COMPLETED)
             elif isinstance(command, CancelTask):
                 move(state, command.task_id, State.CANCELLED, reason=command.reason)
             elif state.open == 0:

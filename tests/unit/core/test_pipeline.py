@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core.commands import EndRun, OpenRound, StartAttempt
-from branchline.core.events import AttemptInterrupted, GaveUp, IntentReceived, RunEnded, RunPolicy, RunResumed, Transition
-from branchline.core.facts import Codegate, PlanComplete, PlanProposed
+from branchline.core.events import (
+    AttemptInterrupted,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    RunPolicy,
+    RunResumed,
+    Transition,
+)
+from branchline.core.facts import Codegate, MergeConflict, PlanComplete, PlanProposed
 from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan
 from branchline.core.outcome import run_status
@@ -115,6 +123,8 @@ def until(state: RunState, last: str, **fields: Any) -> RunState:
         if record.ended:
             continue
         state.apply(Transition(task_id=name, attempt=1, old_state=State.PENDING, new_state=State.RUNNING))
+        if name == last and "fact" in fields:
+            state.apply(fields.pop("fact"))
         new, more = (State.FAILED, fields) if name == last else (State.COMPLETED, {})
         state.apply(
             Transition(task_id=name, attempt=1, old_state=State.RUNNING, new_state=new, retryable=False, **more)
@@ -162,7 +172,8 @@ def test_no_more_rounds_than_allowed(allowed: int) -> None:
 
 
 def test_a_conflict_redoes_the_workstream_and_the_merge() -> None:
-    state = until(fresh(), "task_015_merge", error_class="conflict", reason="x.py", outputs={"repair": "b"})
+    fact = MergeConflict(task_id="task_015_merge", workstream="b", tree="t", tip="c", commit="d")
+    state = until(fresh(), "task_015_merge", error_class="conflict", reason="x.py", fact=fact)
     added = repair_round(state, state.records["task_015_merge"], 0)
     assert added is not None
     assert {old: (new, t.round) for (new, old), t in zip(added.replaces.items(), added.tasks, strict=True)} == {

@@ -108,9 +108,11 @@ def test_states_that_are_the_users_business(box: Sandbox, repo: Repo, tips: tupl
     elif state == "locked":
         (box.root / ".git" / "index.lock").touch()
     elif state == "filtered":
-        (box.root / ".git" / "info" / "attributes").write_text("")
-        old = box.commit({".gitattributes": "a.txt filter=lfs\n"})
-        tips = old, repo.commit(repo.edit_tree(old, {"a.txt": ("100644", repo.write_blob(b"p"))}), [old], "m", 0)
+        box.git("config", "filter.broken.smudge", "no-such-program")
+        box.git("config", "filter.broken.required", "true")
+        old = box.commit({".gitattributes": "new filter=broken\n"})
+        repo = Repo.open(box.root)
+        tips = old, repo.commit(repo.edit_tree(old, {"new": ("100644", repo.write_blob(b"p"))}), [old], "m", 0)
     else:
         box.write({"a.txt": "hidden\n"})
         box.git("update-index", f"--{state}", "a.txt")

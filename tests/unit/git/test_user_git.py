@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from branchline.git.filters import Filter
 from branchline.git.repo import Repo
 from branchline.git.user_git import (
-    Filter,
     Sparse,
     UntrustedRepository,
     alternates_text,
@@ -18,18 +18,6 @@ from branchline.git.user_git import (
     read_user_git,
 )
 from unit.git.sandbox import Sandbox
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of a user with a global configuration that is read."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    return home
 
 
 def test_settings_are_read_from_everywhere_the_users_git_reads_them(box: Sandbox, home: Path) -> None:

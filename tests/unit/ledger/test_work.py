@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import InvalidInput
-from branchline.ledger.work import VARIABLE, WorkArea, claim, is_of, work_area
+from branchline.ledger.work import VARIABLE, WorkArea, claim, is_of, vacate, work_area
 
 
 @pytest.fixture
@@ -138,3 +138,18 @@ def test_a_folder_is_of_the_run_that_claimed_it(common: Path, tmp_path: Path) ->
 def test_what_a_kill_left_of_a_claim_is_of_nobody(tmp_path: Path) -> None:
     (tmp_path / "owner").touch()
     assert not is_of(tmp_path, tmp_path / "R")
+
+
+def test_a_folder_goes_when_no_work_is_left_in_it(common: Path, tmp_path: Path) -> None:
+    found = area(common, **{VARIABLE: str(tmp_path / "s")})
+    vacate(found)
+    claim(found, tmp_path)
+    (found.workspaces / "a").mkdir(parents=True)
+    vacate(found)
+    assert (found.workspaces / "a").exists()
+    assert is_of(found.folder, tmp_path)
+    (found.workspaces / "a").rmdir()
+    found.checkouts.mkdir()
+    vacate(found)
+    assert not found.folder.exists()
+    assert found.home.exists()

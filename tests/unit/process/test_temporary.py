@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MAKE = """
 import os, sys, time
 from branchline.process.temporary import temporary_folder
@@ -56,8 +58,23 @@ def test_what_a_living_process_uses_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
-    theirs = tmp_path / f"branchline-{os.getuid()}"
+    theirs = tmp_path / f"branchline-tmp-{os.getuid()}"
     theirs.mkdir(mode=0o777)
     theirs.chmod(0o777)
     own = ended(start(tmp_path))
     assert own.parent == tmp_path
+
+
+def test_a_process_of_another_namespace_is_not_taken_for_dead(tmp_path: Path) -> None:
+    process = start(tmp_path, "wait")
+    assert process.stdout is not None
+    own = Path(process.stdout.readline().strip())
+    elsewhere = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-c", MAKE]
+    done = subprocess.run(elsewhere, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=False)
+    try:
+        if done.returncode != 0:
+            pytest.skip("no PID namespace can be made here")
+        assert (own / "left").exists()
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,11 +1,12 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from branchline.sandbox.masks import HOME_SECRETS, Hiding, above, hiding
-from branchline.sandbox.mounts import Mount, ordered, own, seen
+from branchline.sandbox.mounts import own, seen
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def home(tmp_path: Path) -> Path:
 
 def covered(path: Path, found: Hiding) -> bool:
     """Whether a path is below what is covered, and not below what is shown."""
-    return seen(path, ordered([*own("empty", *found.covers), *(Mount(*pair, "read") for pair in found.shows)])) is None
+    return seen(path, [*own("empty", *found.covers), *found.shows]) is None
 
 
 def hidden(home: Path, *, path: str = os.defpath, show: tuple[Path, ...] = (), hide: tuple[Path, ...] = ()) -> Hiding:
@@ -94,3 +95,18 @@ def test_our_own_interpreter_and_code_are_hidden(home: Path) -> None:
 
 def test_no_home_is_the_whole_disk() -> None:
     assert Path("/") not in hidden(Path("/")).covers
+
+
+def test_what_is_shown_in_a_home_is_seen_though_a_folder_above_the_home_is_shown(home: Path, tmp_path: Path) -> None:
+    (home / ".ssh").mkdir()
+    found = hidden(home, path=str(tmp_path), show=(home / ".ssh",))
+    assert covered(home / ".cache", found)
+    assert not covered(home / ".ssh", found)
+
+
+def test_a_user_whom_the_system_does_not_know_has_the_home_that_is_named() -> None:
+    code = "import os; from branchline.sandbox.masks import hiding; os.setuid(12345); print(hiding({}, show=(), hide=()).home)"
+    if os.getuid() != 0:
+        pytest.skip("only root can be another user")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "/\n", done.stderr

@@ -15,6 +15,7 @@ from branchline.core.ids import ulid
 from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan, Scope, Workstream
+from branchline.core.model.verdict import GateOutcome, Outcome
 from branchline.core.outcome import EXIT_CODES, run_status
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.retry import RetryPolicy
@@ -37,6 +38,7 @@ class End:
     reason: str = ""
     error_class: str = ""
     outputs: dict[str, Any] = field(default_factory=dict)
+    hint: str = ""
     facts: tuple[f.Fact, ...] = ()
 
 
@@ -114,7 +116,7 @@ class Simulator:
         del self.due[name]
         end = self.end_of(name)
         self.append(*end.facts)
-        more = {"reason": end.reason, "error_class": end.error_class, "outputs": end.outputs}
+        more = {"reason": end.reason, "error_class": end.error_class, "outputs": end.outputs, "hint": end.hint}
         self.move(name, end.state, retryable=end.error_class != "rejected", **more)
 
 
@@ -156,6 +158,7 @@ def _story() -> Story:
     approved = f.Codegate(
         task_id="task_010_gate_a_r2", workstream="a", verdict="approved", batch="gate/approved/a-2", tree="8" * 40,
         report="artifacts/gates/a-2.json",
+        gates=(GateOutcome(gate="mypy", outcome=Outcome.SKIPPED, reason="mypy is not installed"),),
     )  # fmt: skip
     dropped = {"b": "conflict with a in greetings.txt"}
     branch = f"integration/{RUN}"
@@ -166,9 +169,14 @@ def _story() -> Story:
     merged = f.IntegrationComplete(
         task_id="task_020_merge", branch=branch, commit="c" * 40, merged=("a", "docs"), dropped=dropped
     )
-    shipped = f.ShipComplete(task_id="task_022_ship", target="main", commit="c" * 40, tag=f"release/{RUN}")
-    landed = {"merged": ["a", "docs"], "dropped": dropped}
-    skipped = {"skipped": [{"gate": "mypy", "reason": "mypy is not installed"}]}
+    shipped = f.ShipComplete(
+        task_id="task_022_ship",
+        target="main",
+        commit="c" * 40,
+        tag=f"release/{RUN}",
+        merged=("a", "docs"),
+        dropped=dropped,
+    )
     return {
         "task_001_preflight": (End(after=40),),
         "task_002_run_init": (End(after=15),),
@@ -179,10 +187,10 @@ def _story() -> Story:
             End(after=20_000, facts=(executed["b"],)),
         ),
         "task_010_gate_a": (End(State.FAILED, 4000, "tests failed", "rejected", facts=(rejected,)),),
-        "task_010_gate_a_r2": (End(after=4000, outputs=skipped, facts=(approved,)),),
-        "task_019_merge_prep": (End(after=300, outputs={"eligible": 3}, facts=(queue,)),),
-        "task_020_merge": (End(outputs=landed, facts=(merged,)),),
-        "task_022_ship": (End(after=120, outputs=landed, facts=(shipped,)),),
+        "task_010_gate_a_r2": (End(after=4000, facts=(approved,)),),
+        "task_019_merge_prep": (End(after=300, facts=(queue,)),),
+        "task_020_merge": (End(facts=(merged,)),),
+        "task_022_ship": (End(after=120, facts=(shipped,)),),
     }
 
 

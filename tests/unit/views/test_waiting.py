@@ -43,8 +43,10 @@ def held(drive_pipeline: Drive) -> list[Record]:
 def unshipped(drive_pipeline: Drive) -> list[Record]:
     """The merge waits to be shipped."""
     need = needed("ship", "", f.Concern(kind="ship", reason="main is to move to it"))
-    landed = {"merged": ["a", "docs"], "dropped": {"b": "conflict"}}
-    return drive_pipeline({"task_020_merge": [{"outputs": landed, "facts": (need,)}]})
+    merged = f.IntegrationComplete(
+        task_id="task_020_merge", branch="i", commit="c", merged=("a", "docs"), dropped={"b": "conflict"}
+    )
+    return drive_pipeline({"task_020_merge": [{"facts": (merged, need)}]})
 
 
 def text_of(records: list[Record]) -> str:

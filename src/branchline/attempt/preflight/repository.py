@@ -10,8 +10,8 @@ from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs, holds_runs, in_the_way, needed, tag_ref, usual_fetch
 from branchline.git.checkout import is_dirty
 from branchline.git.objects import fields
-from branchline.git.promised import lacking
 from branchline.git.repo import Repo
+from branchline.git.storage import problems
 from branchline.git.submodules import known_submodules
 from branchline.git.target import checked_out_at, obstacles
 from branchline.git.user_git import is_true
@@ -28,9 +28,6 @@ def of_repository(repo: Repo, commit: str, *, dirty: bool) -> Iterator[Remark]:
         yield Remark("history", text, "git fetch --unshallow")
     if dirty:
         yield Remark("checkout", "the checkout has uncommitted changes: they are not part of the run", "git status")
-    if absent := lacking(repo, commit):
-        text = f"{len(absent)} objects of {commit[:12]} are not in this partial clone: a run has to fetch them first"
-        yield Remark("history", text)
     yield from _submodules(repo, commit)
     yield from _fetching(repo)
 
@@ -58,6 +55,12 @@ def of_target(repo: Repo, target: str, ship: Ship) -> Iterator[Remark]:
         if is_dirty(repo, checkout):
             text = f"{checkout} is on {target} and has uncommitted changes: nothing can ship to it before they are committed"
             yield Remark("target", text, f"git -C {quote(str(checkout))} status")
+
+
+def of_storage(repo: Repo, base: str, target: str, ship: Ship) -> Iterator[Remark]:
+    """What of the repository's storage a run cannot honour: objects, filters, Git LFS."""
+    for one in problems(repo, base, target, ship.mode):
+        yield Remark("storage", one.text, one.hint, stops=one.fatal)
 
 
 def _submodules(repo: Repo, commit: str) -> Iterator[Remark]:

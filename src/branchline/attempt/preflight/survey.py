@@ -12,7 +12,7 @@ from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.declared import of_gates, of_ports, of_setup, of_ways_back
 from branchline.attempt.preflight.machine import observed, of_disks, of_temporary, temporary_folder
 from branchline.attempt.preflight.remark import Remark
-from branchline.attempt.preflight.repository import of_names, of_repository, of_target
+from branchline.attempt.preflight.repository import of_names, of_repository, of_storage, of_target
 from branchline.attempt.run import Run
 from branchline.attempt.templates import problems
 from branchline.config.settings import Settings
@@ -60,6 +60,7 @@ def remarks(run: Subject) -> Iterator[Remark]:
     yield from of_names(repo, run.run_id, run.plan, settings.ship)
     yield from of_target(repo, run.target, settings.ship)
     yield from of_repository(repo, run.base, dirty=run.dirty)
+    yield from of_storage(repo, run.base, run.target, settings.ship)
     yield from of_disks(observed(repo.common_dir, lock=repo.common_dir / "HEAD"), observed(run.work.folder))
     yield from of_temporary(temporary_folder(), run.work.room("task_000_execute", 1), network)
     yield from of_setup(repo, run.base, settings.setup, mounted=run.sandbox.on)

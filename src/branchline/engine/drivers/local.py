@@ -120,8 +120,7 @@ def _carried_out(job: Job, switch: KillSwitch) -> Result:
         return job.work(switch)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
         reason = f"internal error: {type(error).__name__}: {error}"
-        told = {"traceback": traceback.format_exc()}
-        return Failure(reason, error_class="internal", retryable=False, outputs=told)
+        return Failure(reason, error_class="internal", retryable=False, traceback=traceback.format_exc())
 
 
 def _overdue(active: _Active) -> Failure:
