@@ -197,7 +197,9 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
     """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
     report = check(commit)
     if report.outcome == Outcome.ERROR:
-        raise StepFailed(Failure("the merge result could not be checked", error_class=report.error_class))
+        why = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.ERROR))
+        reason = f"the merge result could not be checked: {why}"
+        raise StepFailed(Failure(reason, report.error_class, report.retryable))
     return report
 
 

@@ -163,4 +163,5 @@ def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed
     if verdict == "rejected":
         return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, fact=fact)
+    retryable = report.retryable and (seen is None or seen.retryable)
+    return Failure(reason, report.error_class, retryable=retryable, fact=fact)
