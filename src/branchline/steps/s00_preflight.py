@@ -128,7 +128,7 @@ def _untried(probes: Mapping[str, Probe]) -> list[str]:
 
 def _openings(run: Run) -> list[str]:
     """What the sandbox does not hold, and what it would keep an agent from."""
-    fact, settings = run.sandbox.fact, run.settings
+    fact = run.sandbox.fact
     if not run.sandbox.on:
         return [] if fact.why == ASKED_FOR else [f"sandbox: {sandbox_words(fact)}"]
     alone = fact.network in {"none", "loopback"}
@@ -137,7 +137,7 @@ def _openings(run: Run) -> list[str]:
         f"agent {name} talks to {run.agents[name].provider}, which `sandbox.network: {fact.network}` shuts off: "
         "list that host, or set `meter: true` for the agent"
         for name in sorted(needed)
-        if reaches_out(run.agents[name]) and not run.agents[name].spec.meter and settings.cassettes.mode == "off"
+        if reaches_out(run.agents[name]) and not run.agents[name].spec.meter
     ]
 
 
