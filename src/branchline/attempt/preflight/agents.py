@@ -56,7 +56,7 @@ def _blind(run: Run) -> Iterator[Remark]:
 
 def _shut_off(run: Run) -> Iterator[Remark]:
     """What the sandbox does not hold, and what it would keep an agent from."""
-    fact, settings = run.sandbox.fact, run.settings
+    fact = run.sandbox.fact
     if not run.sandbox.on:
         if fact.why != ASKED_FOR:
             yield Remark("sandbox", f"sandbox: {sandbox_words(fact)}")
