@@ -10,7 +10,7 @@ SDIST := pygments-2.19.2
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
 .PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
-.PHONY: agents heavy simulate faults histories workers
+.PHONY: agents heavy simulate faults histories workers states
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -98,6 +98,9 @@ schemas: $(ENV)  ## write schemas/ again after a change of the models
 
 reference: $(ENV) ## write docs/reference/cli.md again after a change of a command
 	@$(BIN)/python -m branchline.cli.reference > docs/reference/cli.md
+
+states: $(ENV)   ## write docs/states.md again after a change of the states
+	@$(BIN)/python -c 'from branchline.views.format.states_page import page; print(page(), end="")' > docs/states.md
 
 clean:           ## remove what the other targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist

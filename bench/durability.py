@@ -18,16 +18,17 @@ from itertools import count
 from pathlib import Path
 
 from _measuring import interleaved, options, show
+from branchline.git.worktree import Worktrees
 from worktrees import generate
 
 from branchline.agents.scripted import RUNNER
-from branchline.core.events import ExecuteWsComplete, RunPolicy, RunStarted, Transition
+from branchline.core.events import RunPolicy, RunStarted, Transition
+from branchline.core.facts import ExecuteWsComplete
 from branchline.core.graph import Task
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.git.commit import save, snapshot
 from branchline.git.repo import Repo
-from branchline.git.worktree import Worktrees
 from branchline.ledger.checkpoint import Scribe
 from branchline.ledger.disk import Files
 from branchline.ledger.log import Ledger

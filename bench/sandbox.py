@@ -21,6 +21,7 @@ from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.sandbox import Network, SandboxSettings
 from branchline.process.confinement import Confinement
 from branchline.sandbox.bubblewrap import Access, Sandbox
+from branchline.sandbox.mounts import own
 from branchline.sandbox.probe import ASKED, climb, programs, tried
 
 NETWORKS: tuple[tuple[str, Network], ...] = (("host", "host"), ("none", "none"), ("a list", ("pypi.org",)))
@@ -58,13 +59,16 @@ def sandboxes(place: Path, stack: ExitStack) -> Iterator[tuple[str, Confinement]
     tree = place / "tree"
     tree.mkdir()
     for name, network in NETWORKS:
-        yield f"sandbox: {name}", entered(sandbox(network), Access(write=(tree, place)), stack)
-    yield "sandbox: host, caches", entered(sandbox("host"), Access(write=(tree, place), caches=True), stack)
+        yield f"sandbox: {name}", entered(sandbox(network), Access(mounts=own("write", tree, place)), stack)
+    yield (
+        "sandbox: host, caches",
+        entered(sandbox("host"), Access(mounts=own("write", tree, place), caches=True), stack),
+    )
 
 
 def sandbox(network: Network) -> Sandbox:
     """The sandbox of this machine with a network."""
-    return climb(SandboxSettings(rung=3, network=network), {**os.environ, ASKED: ""}, runs=None)
+    return climb(SandboxSettings(rung=3, network=network), {**os.environ, ASKED: ""}, root=None)
 
 
 def entered(sandbox: Sandbox, access: Access, stack: ExitStack) -> Confinement:

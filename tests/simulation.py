@@ -18,20 +18,9 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.events import (
-    AgentCalled,
-    AnyEvent,
-    AttemptInterrupted,
-    AttemptResumed,
-    GaveUp,
-    IntentReceived,
-    PlanComplete,
-    PlanProposed,
-    RunEnded,
-    RunResumed,
-    RunStarted,
-    Transition,
-)
+from branchline.core.events import AnyEvent, AttemptInterrupted, AttemptResumed, GaveUp, IntentReceived, RunEnded, RunResumed, RunStarted, Transition
+from branchline.core.facts import AgentCalled, MergeConflict, PlanComplete, PlanProposed
+from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.retry import effective
 from branchline.core.run_state import GOOD_ENDS, RunState, TaskRecord
@@ -61,7 +50,7 @@ def by_chance(seed: int, success: float = 0.6) -> Outcome:
         if record.task.step == "code_gate":
             fields = {"error_class": "rejected", "retryable": False}
         elif record.task.step == "merge":
-            fields = {"error_class": "conflict", "retryable": False, "outputs": {"repair": "w0"}}
+            fields = {"error_class": "conflict", "retryable": False}
         return moved(record, State.FAILED, reason="by chance", **fields)
 
     return outcome
@@ -167,9 +156,11 @@ class Simulation:
         record = self.state.records[name]
         calls, end = self.calls(record), self.outcome(record)
         facts = self.planned(record) if end.new_state == State.COMPLETED and record.task.step == "planning" else []
+        if end.error_class == "conflict":
+            facts.append(MergeConflict(task_id=name, workstream="w0", tree="t", tip="c", commit="d"))
         batch = [*calls, *facts, end]
         written = batch[: self.chance.randrange(len(batch))] if torn else batch
-        self.told += sum(e.usage.get("cost_usd") or 0.0 for e in written if isinstance(e, AgentCalled))
+        self.told += sum(e.usage.cost_usd or 0.0 for e in written if isinstance(e, AgentCalled))
         if torn:
             self.note(*written)
             self.crash()
@@ -231,7 +222,7 @@ def _call(record: TaskRecord, cost: float | None) -> AgentCalled:
         agent="a",
         model="m",
         status="ok",
-        usage={} if cost is None else {"cost_usd": cost},
+        usage=Usage(cost_usd=cost),
         milliseconds=1,
         folder="",
         workstream=record.task.workstream,
@@ -240,7 +231,7 @@ def _call(record: TaskRecord, cost: float | None) -> AgentCalled:
 
 
 def _burnt(calls: Sequence[AgentCalled], reserved: float) -> float:
-    costs = [call.usage.get("cost_usd") for call in calls]
+    costs = [call.usage.cost_usd for call in calls]
     return reserved if None in costs else sum(cost for cost in costs if cost is not None)
 
 

@@ -41,6 +41,8 @@ def files_below(root: Path) -> dict[str, tuple[int, bytes]]:
         folders[:] = [name for name in folders if name not in {".git", ".runs"}]
         for name in names:
             place = Path(folder, name)
+            if name == ".runs":  # the link to the record
+                continue
             mode = place.lstat().st_mode
             content = os.fsencode(os.readlink(place)) if stat.S_ISLNK(mode) else place.read_bytes()
             found[str(place.relative_to(root))] = (mode, content)

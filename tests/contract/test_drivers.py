@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Result, Returned
 from branchline.engine.drivers.base import Done, Driver, Job
 from branchline.engine.drivers.inline import InlineDriver
 from branchline.engine.drivers.local import LocalDriver
@@ -34,16 +34,16 @@ def program(folder: Path, *argv: str) -> Callable[[KillSwitch], Result]:
     def work(kill: KillSwitch) -> Result:
         log = folder / "log"
         ended = run(argv, cwd=folder, env={"PATH": "/usr/bin:/bin"}, stdout=log, stderr=log, kill=kill)
-        return Success() if ended.ok else Failure("it was ended", error_class=ended.reason or "exit_code")
+        return Returned() if ended.ok else Failure("it was ended", error_class=ended.reason or "exit_code")
 
     return work
 
 
 def test_every_job_is_answered_once_under_its_own_name(driver: Driver) -> None:
     for number in range(8):
-        driver.start(Job(f"t{number}", 1, lambda _kill, n=number: Success({"n": n})))  # type: ignore[misc] # mypy cannot infer a lambda with a default
+        driver.start(Job(f"t{number}", 1, lambda _kill, n=number: Returned({"n": n})))  # type: ignore[misc] # mypy cannot infer a lambda with a default
     found = all_of(driver, 8)
-    assert {done.task_id: done.result for done in found} == {f"t{n}": Success({"n": n}) for n in range(8)}
+    assert {done.task_id: done.result for done in found} == {f"t{n}": Returned({"n": n}) for n in range(8)}
     assert driver.wait(0.01) == []
 
 
@@ -65,7 +65,7 @@ def test_a_callable_that_overruns_its_time_is_left_behind(driver: Driver) -> Non
 
     def late(_kill: KillSwitch) -> Result:
         release.wait(20)
-        return Success({"late": True})
+        return Returned({"late": True})
 
     started = time.monotonic()
     driver.start(Job("late", 1, late, timeout=0.1, killable=False))
@@ -85,15 +85,15 @@ def test_work_that_raises_is_a_failure_with_its_traceback(driver: Driver) -> Non
     (done,) = all_of(driver, 1)
     assert isinstance(done.result, Failure)
     assert (done.result.error_class, done.result.retryable) == ("internal", False)
-    assert "in broken" in done.result.outputs["traceback"]
+    assert "in broken" in done.result.traceback
 
 
 def test_a_second_attempt_is_not_taken_for_the_first(driver: Driver) -> None:
     driver.start(Job("t", 1, lambda _kill: Failure("first")))
     (first,) = all_of(driver, 1)
-    driver.start(Job("t", 2, lambda _kill: Success()))
+    driver.start(Job("t", 2, lambda _kill: Returned()))
     (second,) = all_of(driver, 1)
-    assert [(d.attempt, type(d.result)) for d in (first, second)] == [(1, Failure), (2, Success)]
+    assert [(d.attempt, type(d.result)) for d in (first, second)] == [(1, Failure), (2, Returned)]
 
 
 def test_closing_ends_what_runs(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_only_the_local_driver_works_on_several_jobs_at_once() -> None:
 
     def meet(_kill: KillSwitch) -> Result:
         together.wait()
-        return Success()
+        return Returned()
 
     driver = LocalDriver()
     for name in "abc":

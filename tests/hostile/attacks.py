@@ -1,16 +1,16 @@
 """What a hostile agent may try, each with what must come of it. Scripts are sh; they end in 0 whatever they could not do.
 
-Set for them: $GIT, the repository's git directory; $OWN, the worktree's; $ROOT, the user's checkout; $CANARY, a command
+Set for them: $GIT, the git directory that their git works on; $ROOT, the path of the user's checkout; $CANARY, a command
 that leaves a trace if anything of ours ever runs it; $OUTSIDE, a file of the user's.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Fate = Literal["lands", "rejected", "tampering", "failed", "any"]
+Fate = Literal["lands", "rejected", "failed", "any"]
 
 PRELUDE = """
-OWN=$(git rev-parse --absolute-git-dir); GIT=$(cd "$(git rev-parse --git-common-dir)" && pwd); ROOT=$(dirname "$GIT")
+GIT=$(git rev-parse --absolute-git-dir)
 commit() { git add -A && git -c user.name=x -c user.email=x@example.org commit -q "$@"; }
 """
 
@@ -19,7 +19,7 @@ commit() { git add -A && git -c user.name=x -c user.email=x@example.org commit -
 class Attack:
     """`fate` without a sandbox; `reason`: words of why it does not land; `files`: what of it lands, at most.
 
-    `sealed`: the fate in the sandbox, where it is another. `git`: it goes for the git directory, and so works alone.
+    `sealed`: the fate in the sandbox, where it is another.
     """
 
     name: str
@@ -28,7 +28,6 @@ class Attack:
     reason: str = ""
     files: tuple[str, ...] = ()
     sealed: Fate | None = None
-    git: bool = False
     slow: bool = False
 
 
@@ -38,12 +37,12 @@ def protected(name: str, path: str) -> Attack:
 
 def config(name: str, *settings: str) -> Attack:
     """Settings that start a program, written as an agent with an editor would."""
-    script = "".join(f"printf '{setting}\\n' >> \"$GIT/config\"; " for setting in settings)
-    return Attack(name, f"echo x > x.txt; {script}", "tampering", "config in the git directory", git=True, sealed="any")
+    return git_dir(name, "".join(f"printf '{setting}\\n' >> \"$GIT/config\"; " for setting in settings))
 
 
-def git_dir(name: str, script: str, reason: str, fate: Fate = "tampering") -> Attack:
-    return Attack(name, f"echo x > x.txt; {script}", fate, reason, git=True, sealed="any")
+def git_dir(name: str, script: str, *files: str) -> Attack:
+    """What it does to its own git comes to nothing: its files land, and the user's git directory is as it was."""
+    return harmless(name, script, *files)
 
 
 def harmless(name: str, script: str, *files: str) -> Attack:
@@ -122,14 +121,14 @@ FILES = (
     harmless("orphan", "git checkout -q --orphan other; commit -m orphan"),
     harmless("detached", "git checkout -q --detach; commit -m away"),
     harmless("stash", "git add -A; git -c user.name=x -c user.email=x@y stash -q || true; echo x > x.txt"),
-    harmless("own-locks", ': > "$OWN/index.lock"; : > "$OWN/HEAD.lock"; : > "$OWN/config.worktree.lock"'),
-    harmless("own-index", 'head -c 5000 /dev/urandom > "$OWN/index"'),
-    harmless("own-head", "echo 'ref: refs/heads/main' > \"$OWN/HEAD\""),
-    harmless("own-pointer", "rm .git; echo 'gitdir: /nowhere' > .git"),
+    harmless("own-locks", ': > "$GIT/index.lock"; : > "$GIT/HEAD.lock"; : > "$GIT/config.worktree.lock"'),
+    harmless("own-index", 'head -c 5000 /dev/urandom > "$GIT/index"'),
+    harmless("own-head", "echo 'ref: refs/heads/main' > \"$GIT/HEAD\""),
+    harmless("own-pointer", "rm -rf .git; echo 'gitdir: /nowhere' > .git"),
     harmless("no-pointer", "rm -rf .git"),
-    harmless("evil-pointer", "git init -q ~/evil; printf '[core]\\nfsmonitor=$CANARY\\nhooksPath=/tmp\\n[filter \"z\"]\\nclean=$CANARY\\n' >> ~/evil/.git/config; rm -f .git && echo \"gitdir: $HOME/evil/.git\" > .git"),
-    harmless("pointer-folder", "rm -f .git && git init -q . && printf '[core]\\nfsmonitor=$CANARY\\n' >> .git/config"),
-    harmless("pointer-link", "git init -q ~/evil; rm -f .git && ln -s ~/evil/.git .git"),
+    harmless("evil-pointer", "git init -q ~/evil; printf '[core]\\nfsmonitor=$CANARY\\nhooksPath=/tmp\\n[filter \"z\"]\\nclean=$CANARY\\n' >> ~/evil/.git/config; rm -rf .git && echo \"gitdir: $HOME/evil/.git\" > .git"),
+    harmless("pointer-folder", "rm -rf .git && git init -q . && printf '[core]\\nfsmonitor=$CANARY\\n' >> .git/config"),
+    harmless("pointer-link", "git init -q ~/evil; rm -rf .git && ln -s ~/evil/.git .git"),
 )  # fmt: skip
 
 GIT_DIRECTORY = (
@@ -147,37 +146,34 @@ GIT_DIRECTORY = (
     config("remote-helper", '[remote "origin"]\\nurl = ext::$CANARY'),
     config("url-rewrite", '[url "ext::$CANARY "]\\ninsteadOf = https://'),
     config("broken-config", "[core\\n\\000nonsense"),
-    git_dir("config-link", 'rm "$GIT/config"; ln -s "$OUTSIDE" "$GIT/config"', "config in the git directory"),
-    git_dir("config-gone", 'rm "$GIT/config"', "config in the git directory"),
-    git_dir("worktree-config", 'git config extensions.worktreeConfig true; git config --worktree core.fsmonitor "$CANARY"', "config in the git directory"),
-    git_dir("sparse-checkout", "git sparse-checkout set src; echo x > x.txt", "config in the git directory"),
-    git_dir("hook", f'mkdir -p "$GIT/hooks"; for h in post-checkout reference-transaction post-index-change pre-commit; do printf \'{EVIL}\' > "$GIT/hooks/$h"; chmod 755 "$GIT/hooks/$h"; done', "hooks/"),
-    git_dir("hooks-link", 'rm -rf "$GIT/hooks"; ln -s /tmp "$GIT/hooks"', "hooks in the git directory"),
-    git_dir("attributes-info", "mkdir -p \"$GIT/info\"; echo '* filter=z diff=z merge=z' > \"$GIT/info/attributes\"", "info/attributes in the git directory"),
-    git_dir("grafts", 'mkdir -p "$GIT/info"; git rev-parse HEAD > "$GIT/info/grafts"', "info/grafts in the git directory"),
-    git_dir("alternates", 'mkdir -p ~/objects; echo ~/objects > "$GIT/objects/info/alternates"', "objects/info/alternates in the git directory"),
-    git_dir("shallow", 'git rev-parse HEAD > "$GIT/shallow"', "shallow in the git directory"),
-    git_dir("commondir", 'echo /tmp > "$GIT/commondir"', "commondir in the git directory"),
-    git_dir("head", 'echo nonsense > "$GIT/HEAD"', "HEAD in the git directory"),
-    git_dir("packed-refs", 'echo nonsense > "$GIT/packed-refs"', "refs that no git could read"),
-    git_dir("broken-ref", 'echo nonsense > "$GIT/refs/heads/side"', "refs that no git could read"),
-    git_dir("replace", "commit -m evil; git replace HEAD~1 HEAD", "refs/replace/"),
-    git_dir("main-moved", "commit -m evil; git update-ref refs/heads/main HEAD", "refs/heads/main moved past its checkout"),
-    git_dir("main-deleted", "git update-ref -d refs/heads/main", "refs/heads/main deleted"),
-    git_dir("side-deleted", "git update-ref -d refs/heads/side", "", "lands"),
-    git_dir("side-moved", "commit -m evil; git update-ref refs/heads/side HEAD", "", "lands"),
-    git_dir("tag-moved", "commit -m evil; git tag -f v1 >/dev/null", "", "lands"),
-    git_dir("others-branch", "commit -m evil; for r in $(git for-each-ref --format='%(refname)' refs/heads/feature/good-*); do git update-ref $r HEAD; done", "", "lands"),
-    git_dir("run-refs", "for r in $(git for-each-ref --format='%(refname)' refs/branchline/); do git update-ref -d $r; done", "refs of the run deleted"),
-    git_dir("own-branch-gone", "git update-ref -d $(git symbolic-ref HEAD)", "1 refs of the run deleted"),
-    git_dir("exclude", "mkdir -p \"$GIT/info\"; echo 'x.txt' > \"$GIT/info/exclude\"; echo y > y.txt", "", "lands"),
-    git_dir("own-commondir", 'echo /tmp > "$OWN/commondir"', "commondir in the git directory"),
-    git_dir("own-gitdir", 'echo /tmp/.git > "$OWN/gitdir"', "gitdir in the git directory"),
-    git_dir("others-registration", 'for d in "$GIT"/worktrees/good*; do : > $d/commondir; done', "commondir in the git directory"),
+    git_dir("config-link", 'rm "$GIT/config"; ln -s "$OUTSIDE" "$GIT/config"'),
+    git_dir("config-gone", 'rm "$GIT/config"'),
+    git_dir("worktree-config", 'git config extensions.worktreeConfig true; git config --worktree core.fsmonitor "$CANARY"'),
+    git_dir("sparse-checkout", "git sparse-checkout set src; echo x > x.txt"),
+    git_dir("hook", f'mkdir -p "$GIT/hooks"; for h in post-checkout reference-transaction post-index-change pre-commit; do printf \'{EVIL}\' > "$GIT/hooks/$h"; chmod 755 "$GIT/hooks/$h"; done'),
+    git_dir("hooks-link", 'rm -rf "$GIT/hooks"; ln -s /tmp "$GIT/hooks"'),
+    git_dir("attributes-info", "mkdir -p \"$GIT/info\"; echo '* filter=z diff=z merge=z' > \"$GIT/info/attributes\""),
+    git_dir("grafts", 'mkdir -p "$GIT/info"; git rev-parse HEAD > "$GIT/info/grafts"'),
+    git_dir("alternates", 'mkdir -p ~/objects; echo ~/objects > "$GIT/objects/info/alternates"'),
+    git_dir("shallow", 'git rev-parse HEAD > "$GIT/shallow"'),
+    git_dir("commondir", 'echo /tmp > "$GIT/commondir"'),
+    git_dir("head", 'echo nonsense > "$GIT/HEAD"'),
+    git_dir("packed-refs", 'echo nonsense > "$GIT/packed-refs"'),
+    git_dir("broken-ref", 'echo nonsense > "$GIT/refs/heads/side"'),
+    git_dir("replace", "commit -m evil; git replace HEAD~1 HEAD"),
+    git_dir("main-moved", "commit -m evil; git update-ref refs/heads/main HEAD"),
+    git_dir("main-deleted", "git update-ref -d refs/heads/main"),
+    git_dir("side-deleted", "git update-ref -d refs/heads/side"),
+    git_dir("side-moved", "commit -m evil; git update-ref refs/heads/side HEAD"),
+    git_dir("tag-moved", "commit -m evil; git tag -f v1 >/dev/null"),
+    git_dir("others-branch", "commit -m evil; for r in $(git for-each-ref --format='%(refname)' refs/heads/feature/good-*); do git update-ref $r HEAD; done"),
+    git_dir("run-refs", "for r in $(git for-each-ref --format='%(refname)' refs/branchline/); do git update-ref -d $r; done"),
+    git_dir("own-branch-gone", "git update-ref -d $(git symbolic-ref HEAD)"),
+    git_dir("exclude", "mkdir -p \"$GIT/info\"; echo 'x.txt' > \"$GIT/info/exclude\"; echo y > y.txt", "y.txt"),
 )  # fmt: skip
 
 CHANGED_OBJECT = """
-python3 - "$GIT" <<END
+python3 - "$ROOT/.git" <<END
 import os, subprocess, sys, zlib
 oid = subprocess.check_output(["git", "rev-parse", "HEAD:old.txt"], text=True).strip()
 place = os.path.join(sys.argv[1], "objects", oid[:2], oid[2:])
@@ -188,11 +184,11 @@ END
 _RUN_FOLDER = (
     harmless("ledger", 'for f in "$ROOT"/.runs/*/logs/run.jsonl; do echo "{}" >> $f; done'),
     harmless("cancels", 'for d in "$ROOT"/.runs/*/inbox; do echo \'{"kind": "cancel", "by": "me"}\' > $d/zzz.json; done; sleep 0.5'),
-    harmless("others-files", 'for d in "$ROOT"/.runs/*/worktrees/good*; do echo evil > $d/evil.txt; done'),
+    harmless("others-files", 'for d in "$(dirname "$PWD")"/good*; do echo evil > $d/evil.txt; done'),
     harmless("others-attempts", 'for d in "$ROOT"/.runs/*/attempts/*; do echo evil > $d/result.json; done'),
-    harmless("checkout", 'echo evil > "$ROOT/README.md"; echo evil > "$ROOT/evil.txt"; rm -rf "$ROOT/src"'),
+    harmless("checkout", 'echo evil > "$ROOT/README.md"; echo evil > "$ROOT/evil.txt"; rm -rf "$ROOT/src"', "evil.txt"),
     harmless("outside", 'echo evil > "$OUTSIDE"; echo evil > "$(dirname "$OUTSIDE")/evil.txt"'),
-    harmless("git-directory-gone", 'rm -rf "$GIT"'),
+    harmless("git-directory-gone", 'rm -rf "$ROOT/.git"'),
     harmless("changed-object", CHANGED_OBJECT),
 )  # fmt: skip
 """Only a sandbox holds these: the files belong to whoever runs Branchline."""

@@ -3,12 +3,12 @@
 import fnmatch
 import hashlib
 import os
-import re
 import stat
 from pathlib import Path
 
 import pytest
 
+from branchline.ledger.paths import show_record
 from branchline.sandbox.probe import programs
 from hostile.attacks import ALL, FILES, GIT_DIRECTORY, PRELUDE, RUN_FOLDER, Attack
 from support import Json, Project, Ran, fate, sh, workstream, write
@@ -26,21 +26,19 @@ GOOD = 2
 
 
 def everything(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Mode and content of every file of the git directory that says what git does, and where refs and HEAD are."""
-    watched = ("config", "HEAD", "hooks", "info", "shallow", "commondir", "objects/info", "config.worktree")
-    found = {}
-    for name in watched:
-        place = root / ".git" / name
-        for path in sorted(place.rglob("*")) if place.is_dir() and not place.is_symlink() else [place]:
-            if path.suffix == ".sample":
-                continue
-            if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink()):
-                content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
-                found[str(path)] = (stat.S_IFMT(path.lstat().st_mode), hashlib.sha256(content).digest())
+    """Mode and content of every file of the git directory that no run has to write."""
+    ours, found = {"objects", "refs", "logs", "branchline"}, {}
+    for path in sorted((root / ".git").rglob("*")):
+        part = path.relative_to(root / ".git").parts[0]
+        alternates = path == root / ".git/objects/info/alternates"
+        if (part in ours and not alternates) or (path.is_dir() and not path.is_symlink()):
+            continue
+        content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
+        found[str(path)] = (stat.S_IFMT(path.lstat().st_mode), hashlib.sha256(content).digest())
     return found
 
 
-def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int, at_once: int = 3) -> tuple[Project, Ran]:
+def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Project, Ran]:
     """Run the attacks beside good workstreams; whatever they are, nothing of the user's may change."""
     project = Project.make(tmp_path / "p", {"README.md": "# A project\n", "src/x.py": "x = 1\n", "old.txt": "o\n"})
     project.patience = 1500
@@ -53,11 +51,13 @@ def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int, at_once: in
     trap = tmp_path / "trap"
     trap.write_text(f'#!/bin/sh\necho "$0 $@" >> {canary}\n')
     trap.chmod(0o755)
+    show_record(project.root, "R")
+    refs = project.git("for-each-ref", "refs/heads/main", "refs/heads/side", "refs/tags/v1", "refs/replace")
     before = files_below(project.root), everything(project.root), files_below(home)
-    names = f"CANARY={trap}; OUTSIDE={outside}; export CANARY OUTSIDE\n{PRELUDE}"
+    names = f"CANARY={trap}; OUTSIDE={outside}; ROOT={project.root}; export CANARY OUTSIDE ROOT\n{PRELUDE}"
     streams = [workstream(one.name, sh(f"{names}{{\n{one.script}\n}}")) for one in attacks]
     good = [workstream(f"good{n}", write(f"good{n}.txt", "g\n")) for n in range(GOOD)]
-    settings = {**SETTINGS, "sandbox": {"rung": rung}, "max_parallel": at_once}
+    settings = {**SETTINGS, "sandbox": {"rung": rung}, "max_parallel": 3}
     env = {"HOME": str(home), "CANARY": str(trap), "BRANCHLINE_SANDBOX": str(rung)}
     ran = project.run({"workstreams": [*streams, *good]}, settings, **env)
     assert "Traceback" not in ran.err
@@ -65,9 +65,9 @@ def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int, at_once: in
     assert not canary.exists(), canary.read_text()
     after = files_below(project.root), everything(project.root), files_below(home)
     assert after[0] == before[0]
-    expected = {name: part for name, part in before[1].items() if not name.endswith("info/exclude")}
-    assert {name: part for name, part in after[1].items() if not name.endswith("info/exclude")} == expected
+    assert after[1] == before[1]
     assert after[2] == before[2]
+    assert project.git("for-each-ref", "refs/heads/main", "refs/heads/side", "refs/tags/v1", "refs/replace") == refs
     assert outside.read_text() == "the user's own\n"
     assert outside.stat().st_mode & 0o777 == 0o644
     assert project.branchline("verify").code == 0
@@ -84,15 +84,15 @@ def judge(project: Project, ran: Ran, attacks: tuple[Attack, ...], *, sealed: bo
     wrong = []
     for one in attacks:
         end, want = fate(ran, one.name), one.fate
-        if sealed:  # there the git directory cannot be written, not even by a commit
-            want = one.sealed or ("any" if want == "lands" and re.search("git|commit|OWN", one.script) else want)
+        if sealed:
+            want = one.sealed or want
         good = end["state"] == "COMPLETED"
         if want != "any" and (
             good != (want == "lands") or (not good and not sealed and one.reason not in end["reason"])
         ):
             wrong.append((one.name, want, end["state"], end["reason"]))
         if good:
-            allowed.update(one.files or {"x.txt", "y.txt"} if one.git or want == "any" else one.files)
+            allowed.update(one.files or {"x.txt", "y.txt"} if want == "any" else one.files)
         else:
             assert end["reason"], one.name
     assert wrong == [], "\n".join(map(str, wrong))
@@ -112,8 +112,7 @@ def test_files_that_lie(tmp_path: Path, part: int, rung: int) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rung", RUNGS)
 def test_hands_on_the_git_directory(tmp_path: Path, rung: int) -> None:
-    # Without a sandbox, one agent's own git runs what another has planted: nobody can keep them from each other.
-    project, ran = attacked(tmp_path, GIT_DIRECTORY, rung, at_once=1 if rung == 1 else 3)
+    project, ran = attacked(tmp_path, GIT_DIRECTORY, rung)
     judge(project, ran, GIT_DIRECTORY, sealed=rung == 3)
 
 
@@ -128,19 +127,14 @@ def alone(tmp_path: Path, name: str) -> tuple[Project, Ran]:
     """One attack beside a good workstream, without a sandbox."""
     project = Project.make(tmp_path / "p")
     script = next(one.script for one in RUN_FOLDER if one.name == name)
-    streams = [workstream("evil", sh(PRELUDE + script)), workstream("good", {"sleep": 0.5}, write("g.txt", "g\n"))]
+    root = f"ROOT={project.root}\n"
+    streams = [
+        workstream("evil", sh(root + PRELUDE + script)),
+        workstream("good", {"sleep": 0.5}, write("g.txt", "g\n")),
+    ]
     return project, project.run(
         {"workstreams": streams}, {**SETTINGS, "sandbox": {"rung": 1}, "ship": {"mode": "merge"}}
     )
-
-
-def test_a_changed_object_is_noticed_and_nothing_is_built_on_it(tmp_path: Path) -> None:
-    project, ran = alone(tmp_path, "changed-object")
-    assert ran.code == 1, ran.err
-    assert all(
-        "is not what its name says: somebody changed it" in fate(ran, name)["reason"] for name in ("evil", "good")
-    )
-    assert project.files("main") == ["README.md", "old.txt", "src/x.py"]
 
 
 def test_a_ledger_that_an_agent_has_written_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.events import AgentCalled, PlanComplete, ShipComplete
+from branchline.core.facts import AgentCalled, PlanComplete, ShipComplete
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from support import SEAM, Json, Project, edit, gate, workstream, write
@@ -197,7 +197,7 @@ def check_account(paths: RunPaths) -> None:
     assert len([e for e in events if isinstance(e, ShipComplete)]) == 1
     calls = [e for e in events if isinstance(e, AgentCalled)]
     assert {"absent", "planner", "away", "worker", "critic"} == {call.agent for call in calls}
-    told = sum(call.usage["cost_usd"] or 0.0 for call in calls if "cost_usd" in call.usage)
+    told = sum(call.usage.cost_usd or 0.0 for call in calls)
     assert told - 1e-6 <= state.spending.total.spent <= 50
     assert not state.spending.total.reserved
     assert not [pid for pid in Path("/proc").glob("[0-9]*") if paths.marker.encode() in environ_of(pid)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from support import Project, edit, fate, gate, sh, workstream, write
 
 STEP_EVENTS = {
-    "worktree_saved",
+    "worktree_saved", "preflight", "run_prepared", "archived",
     "run_start", "plan_complete", "worktrees_ready", "agent_called", "execute_ws_complete", "codegate", "ws_checkpoint",
     "validate_ws_pass", "merge_queue", "integration_complete", "pr_opened", "ci_status", "ship_complete", "run_end",
 }  # fmt: skip
@@ -69,6 +69,39 @@ def test_the_ledger_and_the_artefacts_of_the_contract(tmp_path: Path) -> None:
     messages = project.git("log", "--all", "--format=%s").splitlines()
     assert {m.split("(")[1].split(")")[0] for m in messages if m.startswith("checkpoint(")} == CHECKPOINTS
     assert project.branchline("verify").code == 0
+
+
+HANDED_ON = {
+    "preflight": {"report", "warnings", "absent", "containment"},
+    "run_init": {"base", "target", "prompt"},
+    "planning": {"digest", "workstreams", "file"},
+    "worktree_a": {"path", "branch", "base", "setup"},
+    "execute_a": {"tree", "commit", "files", "refused", "notes", "agent", "usage"},
+    "gate_a": {"tree", "batch", "files", "gates", "report", "verdict", "approval"},
+    "consume_a": {"commit", "tree", "branch"},
+    "validate_a": {"commit", "report", "gates"},
+    "merge_prep": {"eligible", "order", "excluded", "conflicts", "queue"},
+    "merge": {"commit", "merged", "dropped", "branch", "approval"},
+    "pr_ci": {"commit", "verdict", "request", "gates", "report"},
+    "ship": {"commit", "merged", "dropped", "target", "tag", "branch", "saved"},
+    "archive": {"report", "archive"},
+}
+
+
+def test_a_checkpoint_holds_its_steps_fact_and_the_ledger_holds_it_once(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    run_dir = Path(project.run(two(), {"ship": {"mode": "merge"}}).json["run_dir"])
+    records = project.records()
+    assert not [r for r in records if "outputs" in r["context"]]
+    pages = {path.stem[9:]: json.loads(path.read_text()) for path in (run_dir / "checkpoints").glob("task_*.json")}
+    for name, wanted in HANDED_ON.items():
+        page = pages[name]
+        assert wanted <= page["outputs"].keys(), name
+        told = [r for r in records if r.get("task_id") == page["task_id"] and "new_state" not in r]
+        fact = next(r for r in reversed(told) if r["event"] not in {"agent_called", "worktree_saved"})
+        assert fact["context"].items() <= page["outputs"].items(), name
+    for name, key in (("gate_a", "report"), ("pr_ci", "request"), ("archive", "archive"), ("planning", "file")):
+        assert (run_dir / pages[name]["outputs"][key]).is_file()
 
 
 def test_branch_mode_moves_nothing_of_the_users(tmp_path: Path) -> None:

@@ -38,39 +38,75 @@ def nowhere(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "shadow"), "PATH": os.pathsep.join(found), "BRANCHLINE_SANDBOX": ""}
 
 
-def test_an_agent_changes_its_worktree_alone(project: Project) -> None:
+def git_directory(project: Project) -> dict[str, bytes]:
+    """Every file of the git directory that no run has to change."""
+    top, ours = project.root / ".git", {"objects", "refs", "logs", "branchline"}
+    files = [path for path in top.rglob("*") if path.is_file() and path.relative_to(top).parts[0] not in ours]
+    return {str(path.relative_to(top)): path.read_bytes() for path in files}
+
+
+def test_an_agent_changes_its_workspace_alone(project: Project) -> None:
     main, hooks = project.root, project.root / ".git/hooks"
+    project.branchline("doctor")
     attacks = [
-        f"echo x >> {main}/README.md",
         f"echo x > {hooks}/pre-commit",
         f"git -C {main} config core.fsmonitor /bin/evil",
-        "rm .git",
         "git -c user.name=x -c user.email=x commit --allow-empty -m x",
+        "git branch mine && git tag mine && git update-ref -d refs/heads/main",
+        "git gc --prune=now && git reflog expire --expire=now --all",
+        "rm -rf .git/objects",
+        "echo rubbish > .git/HEAD",
+    ]
+    closed = [
         f"cat {project.env['HOME']}/.ssh/id",
         "touch ~/.ssh/x && test -e $OLDPWD/.ssh/x",
-        f"echo x >> {main}/.runs/*/logs/run.jsonl",
-        "ls ../b",
+        f"ls {main}/.runs/",
+        f"ls {main}/.git/branchline",
+        "ls ../../w/b",
     ]
-    tried = " ".join(f"( {one} ) 2>/dev/null && echo {number} >> got.txt;" for number, one in enumerate(attacks))
+    tried = " ".join(f"( {one} ) >/dev/null 2>&1;" for one in attacks)
+    tried += " ".join(f"( {one} ) >/dev/null 2>&1 && echo {number} >> got.txt;" for number, one in enumerate(closed))
     plan: Json = {
         "workstreams": [
             workstream("a", sh(f"{tried} true"), edit("src/x.py", "x = 1", "x = 2")),
             workstream("b", write("b.txt", "b\n")),
         ]
     }
-    before = {path.name: path.read_bytes() for path in (project.root / ".git").iterdir() if path.is_file()}
+    exclude = project.root / ".git/info/exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("/.runs\n")
+    before = git_directory(project)
     ran = project.run(plan)
     assert ran.code == 0, ran.err
     landed = ran.json["integration"]["branch"]
     assert project.files(landed) == ["README.md", "b.txt", "old.txt", "src/x.py"]
-    assert (project.root / "README.md").read_text() == "# A project\n"
-    assert (project.root / ".git/config").read_bytes() == before["config"]
-    assert not (hooks / "pre-commit").exists()
+    assert git_directory(project) == before
+    assert "refs/heads/mine" not in project.git("for-each-ref", "--format=%(refname)").splitlines()
     assert project.branchline("verify").code == 0
 
 
+def test_everything_in_it_stands_where_the_checkout_stands(project: Project) -> None:
+    project.commit("an editable install", {".gitignore": ".venv/\nnode_modules/\n.env\n"})
+    project.write({".venv/lib/x.pth": f"{project.root}/src\n", "node_modules/lib/i.js": "1\n", ".env": "KEY=1\n"})
+    (project.root / "node_modules/own").symlink_to("../src")
+    (project.root / "mine.txt").write_text("the user's\n")
+    look = (
+        f"test $PWD = {project.root} && test ! -e mine.txt && test ! -e .env && "
+        "cat $(cat .venv/lib/x.pth)/x.py node_modules/own/x.py >> seen.txt && echo thrown > node_modules/away"
+    )
+    configuration: Json = {
+        "setup": {"symlink": [".venv", "node_modules"], "run": [["sh", "-c", f"{look} && rm seen.txt"]]},
+        "gates": [gate("here", f"{look}; git diff --name-only origin/main...HEAD | grep -qx src/x.py && rm seen.txt")],
+    }
+    agent = workstream("a", write("src/x.py", "x = 2\n"), sh(look))
+    ran = project.run({"workstreams": [agent]}, configuration)
+    assert ran.code == 0, ran.err
+    assert project.show(ran.json["integration"]["branch"], "seen.txt") == "x = 2\n" * 2
+    assert not (project.root / "node_modules/away").exists()
+
+
 def test_gates_and_set_up_are_in_it_too(project: Project) -> None:
-    reach = f"! cat ~/.ssh/id && ! touch {project.root}/x && ! git update-ref refs/heads/x HEAD"
+    reach = "! cat ~/.ssh/id && ! ls .git/branchline && git update-ref refs/heads/x HEAD"
     fixer = gate(
         "format", "grep -q tidy src/x.py", fix=["sh", "-c", "grep -q tidy src/x.py || echo '# tidy' >> src/x.py"]
     )
@@ -81,6 +117,7 @@ def test_gates_and_set_up_are_in_it_too(project: Project) -> None:
     ran = project.run({"workstreams": [workstream("a", edit("src/x.py", "x = 1", "x = 2"))]}, configuration)
     assert ran.code == 0, ran.err
     assert project.show(ran.json["integration"]["branch"], "src/x.py") == "x = 2\n# tidy\n"
+    assert "refs/heads/x" not in project.git("for-each-ref", "--format=%(refname)").splitlines()
 
 
 def test_a_planner_and_a_reviewer_cannot_write(project: Project) -> None:

@@ -1,12 +1,11 @@
 """Twins of the steps that merge, test what was merged, and ship it."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from branchline.attempt.approval import refuse_rejected, require_approved
-from branchline.core.decisions import ApprovalNeeded
-from branchline.core.events import CiStatus, IntegrationComplete, ShipComplete
-from branchline.core.result import Failure, Result, Success
+from branchline.core.facts import ApprovalNeeded, CiStatus, IntegrationComplete, MergeConflict, ShipComplete
+from branchline.core.result import Failure, Success
+from branchline.core.workstream import known
 from simulated.fate import require
 from simulated.story import TARGET
 from simulated.world import Context, World
@@ -21,21 +20,18 @@ class Merge:
     commit: str
     merged: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
-    conflict: dict[str, Any] = field(default_factory=dict)
-
-    def outputs(self) -> dict[str, Any]:
-        return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
+    conflict: MergeConflict | None = None
 
 
 def _merged(ctx: Context, base: str, *, repair: bool) -> Merge | Failure:
     """The queue in its order, without those that conflict and those that fail together with what is before them."""
     assert ctx.plan is not None
     git, result = ctx.world.git, Merge(base)
-    for name in ctx.outputs("merge_prep", "")["order"]:
+    for name in known(ctx.state.merge_queue).order:
         if lost := [d for d in ctx.plan.workstream(name).depends_on if d in result.dropped]:
             result.dropped[name] = f"it builds on {lost[0]}"
             continue
-        commit = str(ctx.outputs("consume", name)["commit"])
+        commit = ctx.of(name).commit
         outside = {one for one in ctx.plan.ids if one not in result.merged}
         if _held(ctx.world, base, commit, outside - {name}):
             result.dropped[name] = "it holds the work of another that is not merged"
@@ -48,8 +44,10 @@ def _merged(ctx: Context, base: str, *, repair: bool) -> Merge | Failure:
             result.merged.append(name)
         elif ctx.world.story.on_conflict == "abort":
             return Failure(f"{name} conflicts in {clash}", "conflict", retryable=False)
-        elif repair and ctx.records["execute", name].task.round <= ctx.world.story.started.policy.repair_rounds:
-            result.conflict = {"repair": name, "tree": made, "tip": result.commit, "commit_of": commit}
+        elif repair and ctx.of(name).round <= ctx.world.story.started.policy.repair_rounds:
+            result.conflict = MergeConflict(
+                task_id=ctx.task.id, workstream=name, tree=made, tip=result.commit, commit=commit
+            )
             return result
         else:
             result.dropped[name] = f"it conflicts in {clash}"
@@ -61,12 +59,12 @@ def _held(world: World, base: str, commit: str, outside: set[str]) -> bool:
     return any(world.git.is_ancestor(one, commit) and not world.git.is_ancestor(one, base) for one in theirs)
 
 
-def merge(ctx: Context) -> Result:
+def merge(ctx: Context) -> Success | Failure:
     result = _merged(ctx, ctx.world.base, repair=ctx.world.story.on_conflict == "repair")
     if isinstance(result, Failure):
         return result
     if result.conflict:
-        return Failure("a conflict", "conflict", retryable=False, outputs=result.conflict)
+        return Failure("a conflict", "conflict", retryable=False, fact=result.conflict)
     if not result.merged:
         return Failure("no workstream could be merged", "no_merges", retryable=False)
     ctx.world.git.put_ref(INTEGRATION, result.commit)
@@ -76,12 +74,11 @@ def merge(ctx: Context) -> Result:
         commit=result.commit,
         merged=tuple(result.merged),
         dropped=result.dropped,
+        approval=ctx.world.story.asked,
     )
-    if not ctx.world.story.asked:
-        return Success(result.outputs(), (fact,))
     tree = ctx.world.git.tree_of(result.commit)
     need = ApprovalNeeded(task_id=ctx.task.id, step="ship", tree=tree, base="", concerns=())
-    return Success({**result.outputs(), "approval": True}, (fact, need))
+    return Success(fact, need if ctx.world.story.asked else None)
 
 
 def _ci(ctx: Context, commit: str) -> bool:
@@ -93,23 +90,23 @@ def _ci(ctx: Context, commit: str) -> bool:
     return True
 
 
-def pr_ci(ctx: Context) -> Result:
-    commit = str(ctx.outputs("merge", "")["commit"])
+def pr_ci(ctx: Context) -> Success | Failure:
+    commit = known(ctx.state.integration).commit
     passed = _ci(ctx, commit)
     fact = CiStatus(task_id=ctx.task.id, commit=commit, verdict="passed" if passed else "failed", report="")
     if passed:
-        return Success({"commit": commit}, (fact,))
-    return Failure("CI: red", "ci_red", retryable=False, facts=(fact,))
+        return Success(fact)
+    return Failure("CI: red", "ci_red", retryable=False, fact=fact)
 
 
-def ship(ctx: Context) -> Result:
+def ship(ctx: Context) -> Success | Failure:
     """What was tested lands by compare-and-swap; if the target moved, what is merged with it is tested first."""
-    world, outputs = ctx.world, ctx.outputs("merge", "")
-    result = Merge(str(outputs["commit"]), list(outputs["merged"]), dict(outputs["dropped"]))
-    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+    world, first = ctx.world, known(ctx.state.integration)
+    result = Merge(first.commit, list(first.merged), dict(first.dropped))
+    if known(ctx.state.ci).commit != result.commit:
         return Failure("CI saw another commit", "untested", retryable=False)
     refuse_rejected(ctx.real)
-    if outputs.get("approval"):
+    if first.approval:
         require_approved(ctx.real, world.git.tree_of(result.commit))
     if world.story.ship == "merge":
         tip = world.git.refs[TARGET]
@@ -133,14 +130,21 @@ def ship(ctx: Context) -> Result:
 
 
 def _landed_anew(ctx: Context, result: Merge, tip: str) -> Merge | None:
-    order, git = ctx.outputs("merge_prep", "")["order"], ctx.world.git
-    inside = [name for name in order if git.is_ancestor(str(ctx.outputs("consume", name)["commit"]), tip)]
+    order, git = known(ctx.state.merge_queue).order, ctx.world.git
+    inside = [name for name in order if git.is_ancestor(ctx.of(name).commit, tip)]
     if not inside or (ctx.kill.reason is None and not set(result.merged) <= set(inside)):
         return None
     return Merge(tip, inside, {name: result.dropped.get(name, "not yet") for name in order if name not in inside})
 
 
-def _shipped(ctx: Context, result: Merge) -> Result:
+def _shipped(ctx: Context, result: Merge) -> Success | Failure:
     ctx.world.worktrees.clear()
     ctx.world.fate.effect()
-    return Success(result.outputs(), (ShipComplete(task_id=ctx.task.id, target=TARGET, commit=result.commit),))
+    fact = ShipComplete(
+        task_id=ctx.task.id,
+        target=TARGET,
+        commit=result.commit,
+        merged=tuple(result.merged),
+        dropped=result.dropped,
+    )
+    return Success(fact)

@@ -73,7 +73,8 @@ class Monitor:
         self.words = 0
         self._epoch = 0
         self._proposed = False
-        self._torn = ""
+        self._torn = self._landing = ""
+        self._told: dict[str, tuple[str, str]] = {}
         self._needs: dict[tuple[str, str], str] = {}
         self._words: dict[str, str] = {}
 
@@ -117,6 +118,8 @@ class Monitor:
         replaces = line.context["replaces"]
         for old in replaces.values():
             require(old not in self.running, f"{old} is redone while it runs")
+            if not self.tasks[old].over:
+                self._hand_on(old, self.tasks[old])
             self.tasks[old].replaced = True
             if self.tasks[old].fields.get("step") == "planning":
                 self._proposed = self.waits = False
@@ -146,21 +149,25 @@ class Monitor:
         task.reserved = 0.0
         task.retry_at = line.context.get("retry_at") or 0
         task.hopeless = task.hopeless or not line.context.get("retryable", True)
-        if line.context.get("error_class") == "conflict" and "repair" in line.context.get("outputs", {}):
-            self._torn = line.context["outputs"]["repair"]
-            self.starts[self._torn] = line.context["outputs"]["tree"]
-        elif task.fields.get("step") == "merge" and line.new_state in {"CANCELLED", "SKIPPED"}:
-            self.starts.pop(self._torn, None)  # it will be found again, if it is still there
-        if (
-            line.new_state == "FAILED"
-            and task.fields.get("step") == "code_gate"
-            and "tree" in line.context.get("outputs", {})
-        ):
-            self.starts[task.fields["workstream"]] = line.context["outputs"]["tree"]  # also one that nobody could check
+        if line.new_state in OVER:
+            self._hand_on(name, task)
         if line.new_state == "COMPLETED" and task.fields.get("step") == "ship":
-            self.shipped.append(line.context["outputs"]["commit"])
+            self.shipped.append(self._landing)
         if line.new_state == "COMPLETED" and task.fields.get("step") == "planning" and self._proposed:
             self.waits = bool(self.policy.get("approve_plan")) and not self.cancelled
+
+    def _hand_on(self, name: str, task: Seen) -> None:
+        """A task has ended for good: what its last attempt told is what a repair begins with."""
+        workstream, tree = self._told.get(name, ("", ""))
+        if task.fields.get("step") == "merge":
+            self.starts.pop(self._torn, None)  # it will be found again, if it is still there
+            self._torn = workstream if task.state == "FAILED" else ""
+            if self._torn:
+                self.starts[workstream] = tree
+        elif task.fields.get("step") == "code_gate" and task.state == "COMPLETED":
+            self.starts.pop(task.fields["workstream"], None)
+        elif tree:
+            self.starts[workstream] = tree
 
     def _start(self, line: Line, task: Seen) -> None:
         name = line.task_id
@@ -179,6 +186,7 @@ class Monitor:
         need = self._needs.get((task.fields.get("step", ""), task.fields.get("workstream", "")))
         require(need is None or self._words.get(name) == need, f"{name} began, but nobody has seen {need}")
         task.attempt = line.attempt
+        self._told.pop(name, None)
         self._hold(line, task)
 
     def _most(self, task: Seen) -> int:
@@ -201,6 +209,7 @@ class Monitor:
     def _on_attempt_interrupted(self, line: Line) -> None:
         require(line.task_id in self.running, f"{line.task_id} was interrupted, but does not run")
         self.tasks[line.task_id].reserved = 0.0
+        self._told.pop(line.task_id, None)
 
     def _on_attempt_resumed(self, line: Line) -> None:
         require(line.task_id in self.running, f"{line.task_id} was taken up again, but does not run")
@@ -210,6 +219,7 @@ class Monitor:
     def _on_gave_up(self, line: Line) -> None:
         require(self.tasks[line.task_id].state == "FAILED", f"{line.task_id} was given up without a failure")
         self.tasks[line.task_id].given_up = True
+        self._hand_on(line.task_id, self.tasks[line.task_id])
         self.stopped = self.stopped or self.tasks[line.task_id].fields.get("on_failure") == "stop"
 
     def _on_run_resumed(self, line: Line) -> None:
@@ -235,14 +245,19 @@ class Monitor:
 
     def _on_codegate(self, line: Line) -> None:
         self._needs.pop(("consume", line.context["workstream"]), None)
-        self.starts.pop(line.context["workstream"], None)
-        if line.context["verdict"] == "rejected":
-            self.starts[line.context["workstream"]] = line.context["tree"]
-        if line.context["verdict"] == "approved":
+        if line.context["verdict"] != "approved":  # also one that nobody could check
+            self._told[line.task_id] = line.context["workstream"], line.context["tree"]
+        else:
             self.batches[line.context["batch"]] = line.context["workstream"], line.context["tree"]
 
     def _on_ws_checkpoint(self, line: Line) -> None:
         self.taken_in.setdefault(line.context["workstream"], []).append(line.context["commit"])
+
+    def _on_merge_conflict(self, line: Line) -> None:
+        self._told[line.task_id] = line.context["workstream"], line.context["tree"]
+
+    def _on_ship_complete(self, line: Line) -> None:
+        self._landing = line.context["commit"]
 
     def _on_integration_complete(self, _line: Line) -> None:
         self.starts.clear()

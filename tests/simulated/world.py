@@ -1,16 +1,16 @@
 """What outlives a simulated coordinator, and what one attempt of a step sees of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from branchline.attempt.run import StepContext
 from branchline.core.budget import Purse
-from branchline.core.decisions import ApprovalDecided
-from branchline.core.events import AgentCalled
+from branchline.core.events import ApprovalDecided
+from branchline.core.facts import AgentCalled, Fact
 from branchline.core.graph import Task
+from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
-from branchline.core.run_state import TaskRecord
+from branchline.core.workstream import PipelineState, WorkstreamState
 from branchline.process.spawn import KillSwitch
 from simulated.fate import Fate
 from simulated.git import Twin
@@ -62,21 +62,20 @@ class Context:
     task: Task
     attempt: int
     plan: Plan | None
-    records: Mapping[tuple[str, str], TaskRecord]
+    state: PipelineState
     purse: Purse
     paid: bool
     plan_waits: bool
     decision: ApprovalDecided | None
     kill: KillSwitch
-    calls: list[AgentCalled] = field(default_factory=list)
+    told: list[Fact] = field(default_factory=list)
 
-    def outputs(self, step: str, workstream: str | None = None) -> Mapping[str, Any]:
-        record = self.records.get((step, self.task.workstream if workstream is None else workstream))
-        return record.outputs if record else {}
+    @property
+    def ws(self) -> WorkstreamState:
+        return self.of(self.task.workstream)
 
-    def completed(self, step: str, workstream: str) -> bool:
-        record = self.records.get((step, workstream))
-        return record is not None and record.state == "COMPLETED"
+    def of(self, workstream: str) -> WorkstreamState:
+        return self.state.of(workstream)
 
     @property
     def surely(self) -> bool:
@@ -99,7 +98,7 @@ class Context:
             if self.paid:
                 self.world.pay(self.task.workstream, spent)
             self.purse.pay(told)
-            self.calls.append(_called(self.task, self.attempt, told))
+            self.told.append(_called(self.task, self.attempt, told))
             self.world.fate.effect()
             if told is None:
                 break
@@ -113,7 +112,7 @@ def _called(task: Task, attempt: int, cost: float | None) -> AgentCalled:
         agent="a",
         model="m",
         status="ok",
-        usage={} if cost is None else {"cost_usd": cost},
+        usage=Usage(cost_usd=cost),
         milliseconds=1,
         folder="",
         workstream=task.workstream,

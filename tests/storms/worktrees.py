@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.git.repo import Repo
 from branchline.git.worktree import Worktrees
+
+from branchline.git.repo import Repo
 from support import Project
 
 FILES = 30

@@ -92,6 +92,16 @@ def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert names["run_graph"] is branchline.run_graph
 
 
+def test_the_code_of_the_library_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGES["docs/guides/library.md"], re.DOTALL)
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 3
+    assert getattr(names["again"], "states", None) == dict.fromkeys(("fetch", "count", "list", "report"), "COMPLETED")
+
+
 def test_the_files_that_are_shown_load(tmp_path: Path) -> None:
     pages = PAGES["README.md"] + PAGES["docs/guide.md"]
     for name, text in re.findall(r"```yaml\n# (\S+)\n(.*?)```", pages, re.DOTALL):

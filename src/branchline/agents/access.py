@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from branchline.agents.base import Agent
 from branchline.core.model.agent import AgentRequest
 from branchline.sandbox.bubblewrap import Access
+from branchline.sandbox.mounts import own
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PORTS = {"https": 443, "http": 80}
@@ -28,17 +29,14 @@ MOVED = {"claude_code": ("CLAUDE_CONFIG_DIR", ".claude"), "codex": ("CODEX_HOME"
 
 
 def access(agent: Agent, request: AgentRequest, environ: Mapping[str, str], *, metered: bool) -> Access:
-    """What a request's attempt needs. `metered`: the request's endpoint is a proxy of ours, which is reached in any case.
+    """What a request's attempt needs besides its workspace.
 
-    An agent that has to be held to reading cannot write its worktree.
+    `metered`: the request's endpoint is a proxy of ours, which is reached in any case.
     """
-    worktree, folder = Path(request.worktree), Path(request.folder)
     host, port = _address(request.endpoint or agent.spec.base_url or agent.provider)
     local = host in LOOPBACK
     return Access(
-        write=(folder,) if request.mode == "read" else (worktree, folder),
-        read=(worktree,) if request.mode == "read" else (),
-        keep=(worktree / ".git",),
+        mounts=own("write", Path(request.folder)),
         logins=_logins(agent, environ) if agent.spec.home == "user" else {},
         hosts=((host, port),) if host and not local else (),
         ports=(port,) if local else (),

@@ -13,6 +13,7 @@ from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.environment import allowed
 from branchline.process.output import readable
 from branchline.process.spawn import CannotStart, Captured, TookTooLong, capture
+from branchline.process.temporary import temporary_folder
 
 NUMBER = re.compile(r"\d+(?:\.\d+)+")
 PATIENCE = 20.0  # seconds; a Python agent takes several to import itself on a busy machine
@@ -52,7 +53,7 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
         return Probe(available=False, hint=program.install)
     if program.version is None:
         return Probe(available=True, path=path)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
         env = allowed(environ, extra=_private(Path(folder)))
         asked = _ask([path, *program.version], env)
         tried = _ask([path, *program.trial], env) if program.trial else asked

@@ -32,7 +32,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     timeout: float,
     pass_env: Iterable[str] = (),
     marker: str,
-    record: Path,
+    record: Path | None = None,
     cwd: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cut: Callable[[], str | None] = lambda: None,
@@ -40,11 +40,12 @@ def attempt(  # noqa: PLR0913 - keyword-only data
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
-    `record`, which the agent need not see, receives request.json, argv.json, stdout.log, stderr.log and result.json;
+    `record` (by default `request.folder`) receives request.json, argv.json, stdout.log, stderr.log and result.json;
     `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is seen from here.
     `cut` is asked while it runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes.
     Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
     """
+    record = record or Path(request.folder)
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
     _write_inputs(request, invocation, variables, record)

@@ -18,7 +18,7 @@ from branchline.attempt.manifest import Chosen
 from branchline.attempt.run import StepContext
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
-from branchline.core.events import AgentCalled, OwnSandbox
+from branchline.core.facts import AgentCalled, OwnSandbox
 from branchline.core.model.agent import (
     PERMANENT,
     TRANSIENT,
@@ -84,8 +84,8 @@ class Called:
         return self.facts[-1].agent
 
     @property
-    def usage(self) -> dict[str, Any]:
-        """What the last agent used, as facts hold it."""
+    def usage(self) -> Usage:
+        """What the last agent used."""
         return self.facts[-1].usage
 
 
@@ -97,7 +97,7 @@ def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
 def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
     """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
 
-    What was called is noted in `ctx.calls`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    What was called is noted in `ctx.told`, so that it is told of whatever becomes of the step. Raises InvalidInput
     (AgentMissing) if none of them can be asked.
     """
     tried: list[tuple[AgentResult, AgentCalled]] = []
@@ -229,7 +229,7 @@ class _Telling:
             status=str(result.status),
             error_class=result.error_class,
             message=result.message,
-            usage=msgspec.to_builtins(result.usage),
+            usage=result.usage,
             milliseconds=round((time.monotonic() - self.began) * 1000),
             folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
             workstream=ctx.task.workstream,
@@ -244,7 +244,7 @@ class _Telling:
             own_sandbox=self.own_sandbox,
             refused_hosts=self.refused,
         )
-        ctx.calls.append(made)
+        ctx.told.append(made)
         return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from branchline.attempt.integration import Integration
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import reference
-from branchline.core.decisions import ApprovalNeeded, Concern
+from branchline.core.facts import ApprovalNeeded, Concern
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection
@@ -103,8 +103,8 @@ def _deletions(run: Run, changes: Sequence[Change], base: str) -> list[Concern]:
 
 
 def _batch(ctx: StepContext, workstream: str) -> list[Change]:
-    base, tree = ctx.outputs("worktrees", workstream)["base"], ctx.outputs("consume", workstream)["tree"]
-    return ctx.run.repo.changes(ctx.run.repo.tree_of(str(base)), str(tree))
+    batch = ctx.of(workstream)
+    return ctx.run.repo.changes(ctx.run.repo.tree_of(batch.base), batch.tree)
 
 
 def _unlike(changes: Iterable[Change], batches: Iterable[Iterable[Change]]) -> list[Change]:

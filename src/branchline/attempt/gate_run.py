@@ -48,7 +48,7 @@ class Checkout:
             found = run.repo.edit_tree(found, back)
         restore = bool(foreign)
         if found != self.tree:
-            run.repo.put_ref(run.ref(f"sealed/{self.ctx.task.id}"), found)  # a gate may run `git gc`
+            run.repo.put_ref(run.refs.sealed(self.ctx.task.id), found)  # a gate may run `git gc`
         self.tree = found
         if restore:
             self.restore()
@@ -124,8 +124,3 @@ def check_commit(ctx: StepContext, commit: str, *, base: str, phase: Phase, name
     changed = [change.path for change in repo.changes(repo.tree_of(base), repo.tree_of(commit))]
     with clean_checkout(ctx, commit) as checkout:
         return run_gates(ctx, checkout, phase=phase, changed=changed, folder=ctx.run.paths.artifacts / name)
-
-
-def summary(report: QualityReport) -> list[dict[str, str]]:
-    """The gates' outcomes as a step hands them on."""
-    return [{"gate": r.gate, "outcome": str(r.outcome), "reason": r.reason} for r in report.results]

@@ -18,14 +18,14 @@ AROUND = {"auth": "{agent} has a valid key or login", "billing": "the account of
 """What has to be corrected around the run, which can go on then."""
 
 
-def way_out(ctx: StepContext, called: Called) -> dict[str, str]:
-    """The `hint` of a failure that trying again does not mend: what to type, once what is corrected."""
+def way_out(ctx: StepContext, called: Called) -> str:
+    """The hint of a failure that trying again does not mend: what to type, once what is corrected."""
     run, kind = ctx.run, called.result.kind
     if kind == "budget":
-        return {"hint": f"branchline resume {run.run_id} --budget USD"}
+        return f"branchline resume {run.run_id} --budget USD"
     once = (AROUND.get(kind) or IN_SETTINGS.get(kind, "")).format(agent=called.agent)
     if not once:
-        return {}
+        return ""
     if kind in AROUND:
         again = f"branchline retry {run.run_id} {ctx.task.id}"
     elif run.accepted is None:
@@ -33,4 +33,4 @@ def way_out(ctx: StepContext, called: Called) -> dict[str, str]:
     else:
         plan = run.paths.artifacts / "execution_plan.yaml"
         again = f"branchline run --plan {os.path.relpath(plan, run.paths.root)}"
-    return {"hint": f"{again}  # once {once}"}
+    return f"{again}  # once {once}"

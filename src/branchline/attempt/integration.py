@@ -1,40 +1,97 @@
 """Merging commits in the order of the queue, by plumbing, with nothing checked out."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from branchline.attempt.run import Run, StepContext
-from branchline.core.events import WsCheckpoint
+from branchline.core.facts import MergeConflict, WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
-from branchline.git.merge import Conflicted, merge_trees
+from branchline.core.workstream import known
+from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
+from branchline.git.repo import Repo
+
+_STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes does not count here"
 
 
 @dataclass(slots=True)
 class Integration:
-    """A merge result: its commit, the workstreams in it, and those left out with the reason."""
+    """A merge result: its commit, the workstreams in it, those left out with the reason, and what is worth a word."""
 
     commit: str
     merged: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
-    conflict: dict[str, Any] = field(default_factory=dict)
-
-    def outputs(self) -> dict[str, Any]:
-        """As a step hands it on."""
-        return {"commit": self.commit, "merged": self.merged, "dropped": self.dropped}
+    conflict: MergeConflict | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
-def combine(run: Run, ours: str, theirs: str, message: str) -> str | Conflicted:
-    """A merge commit of two commits (or the one that holds the other); no side is ever picked silently."""
+def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") -> Merged | Conflicted:
+    """Merge by the strategies of the settings, and by the attributes that the user had `declared`."""
+
+    def strategy_of(path: str) -> Strategy | None:
+        return next((one.strategy for one in run.settings.merge.paths if matches(one.match, path)), None)
+
+    return merge_trees(run.repo, ours, theirs, strategy_of, base=base, declared=declared)
+
+
+def combine(
+    run: Run, ours: str, theirs: str, message: str, *, declared: str = "", told: list[str] | None = None
+) -> str | Conflicted:
+    """A merge commit of two commits (or the one that holds the other); no side is ever picked silently.
+
+    `declared`: the commit whose attributes count (the run's base). What is worth a word is added to `told`.
+    """
     if run.repo.is_ancestor(theirs, ours):
         return ours
-    strategies = [(path.match, path.strategy) for path in run.settings.merge.paths]
-    merged = merge_trees(run.repo, ours, theirs, strategies, matches)
+    merged = merge(run, ours, theirs, declared or run.base)
     if isinstance(merged, Conflicted):
         return merged
+    if told is not None:
+        told += [_STRANGE.format(path=path, driver=driver) for path, driver in merged.strange]
     return run.repo.commit(merged.tree, [ours, theirs], message + "\n", run.commit_time)
+
+
+@dataclass(slots=True)
+class _Line:
+    """Workstreams merged one after the other onto a commit: `tip`, in words what is worth one in `told`.
+
+    Where the run's base is not in that commit's history (a user reset, amended or rebased the branch), they are merged
+    onto the base, at `own`, and only what each changes there is taken over: its history would bring back what the user
+    took away.
+    """
+
+    run: Run
+    onto: str
+    tip: str
+    own: str
+    told: list[str] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, run: Run, onto: str) -> "_Line":
+        return cls(run, onto, onto, onto if run.repo.is_ancestor(run.base, onto) else run.base)
+
+    def take(self, commit: str, message: str) -> Conflicted | None:
+        """Merge one more; where it conflicts, nothing has happened."""
+        own = combine(self.run, self.own, commit, message, declared=self.onto, told=self.told)
+        if isinstance(own, Conflicted):
+            return own
+        tip = own if self.own == self.tip else self._taken_over(own, message)
+        if isinstance(tip, Conflicted):
+            return tip
+        self.own, self.tip = own, tip
+        return None
+
+    def _taken_over(self, own: str, message: str) -> str | Conflicted:
+        """What is new in `own`, on the tip, as a commit that has nothing but the tip in its history."""
+        repo = self.run.repo
+        merged = merge(self.run, self.tip, own, self.onto, base=self.own)
+        if isinstance(merged, Conflicted):
+            return merged
+        if merged.tree == repo.tree_of(self.tip):
+            return self.tip
+        return repo.commit(merged.tree, [self.tip], message + "\n", self.run.commit_time)
 
 
 def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:
@@ -43,33 +100,49 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     With `repair` the first conflict stops the merge and is described in `conflict`. Raises StepFailed when the
     policy is to abort.
     """
-    run, result, taken_in = ctx.run, Integration(base), _taken_in(ctx)
+    run, line, taken_in = ctx.run, _Line.begin(ctx.run, base), _taken_in(ctx)
+    result, start = Integration(base, warnings=line.told), line.own
     for name in order:
         lost = [d for d in run.plan.workstream(name).depends_on if d in result.dropped]
         if lost:
             result.dropped[name] = f"it builds on {lost[0]}, which was dropped"
             continue
-        commit = str(ctx.outputs("consume", name)["commit"])
+        commit = ctx.of(name).commit
         outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
-        if held := _held(run, base, commit, outside):
+        if held := _held(run, start, commit, outside):
             result.dropped[name] = f"it holds the work of {held}, which is not merged"
             continue
-        merged = combine(run, result.commit, commit, _message(run, name))
-        if isinstance(merged, str):
-            result.commit = merged
+        conflict = line.take(commit, _message(run, name))
+        if conflict is None:
+            result.commit = line.tip
             result.merged.append(name)
             continue
-        paths = ", ".join(merged.paths)
-        reason = f"it conflicts with {_rival(ctx, merged.paths, result.merged)} in {paths}"
+        paths = ", ".join(conflict.paths)
+        reason = f"it conflicts with {_rival(ctx, conflict.paths, result.merged)} in {paths}"
         if run.settings.merge.on_conflict == "abort":
             raise StepFailed(Failure(f"workstream {name}: {reason}", error_class="conflict", retryable=False))
         if repair and _has_rounds(ctx, name):
-            result.conflict = {
-                "repair": name, "tree": merged.tree, "tip": result.commit, "paths": list(merged.paths), "reason": reason
-            }  # fmt: skip
+            result.conflict = MergeConflict(
+                task_id=ctx.task.id,
+                workstream=name,
+                tree=conflict.tree,
+                tip=result.commit,
+                commit=commit,
+                paths=tuple(conflict.paths),
+                reason=reason,
+            )
             return result
         result.dropped[name] = reason
     return result
+
+
+def stands_on(repo: Repo, commit: str, run_id: str) -> tuple[str, list[str]]:
+    """The commit that a run's merges stand on, first parent by first parent, and the workstreams merged since."""
+    names: list[str] = []
+    while f"\nBranchline-Run: {run_id}\n" in (text := repo.content.text("log", "-1", "--format=%B%n", commit) + "\n"):
+        names += re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
+        commit = repo.parents(commit)[0]
+    return commit, names[::-1]
 
 
 def _taken_in(ctx: StepContext) -> dict[str, list[str]]:
@@ -97,13 +170,12 @@ def _message(run: Run, name: str) -> str:
 
 def _rival(ctx: StepContext, paths: Sequence[str], merged: Sequence[str]) -> str:
     """Who changed the same files; the base if nobody did."""
-    touched = {other: set(ctx.outputs("code_gate", other).get("files", ())) for other in merged}
-    rivals = [other for other in merged if touched[other] & set(paths)]
+    rivals = [other for other in merged if set(known(ctx.of(other).batch).files) & set(paths)]
     return " and ".join(rivals) or "what was merged before it"
 
 
 def _has_rounds(ctx: StepContext, name: str) -> bool:
-    return ctx.records["execute", name].task.round <= ctx.run.settings.repair.rounds
+    return ctx.of(name).round <= ctx.run.settings.repair.rounds
 
 
 def prove(
@@ -143,10 +215,7 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
 def _seen(ctx: StepContext, base: str, result: Integration) -> bool:
     """Whether a workstream's validation saw this tree, and all that is changed in it: gates go by what is changed."""
     tree = ctx.run.repo.tree_of(result.commit)
-    return any(
-        ctx.outputs("worktrees", name)["base"] == base and ctx.outputs("consume", name)["tree"] == tree
-        for name in result.merged
-    )
+    return any(ctx.of(name).base == base and ctx.of(name).tree == tree for name in result.merged)
 
 
 def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable[[str], QualityReport]) -> str:
@@ -160,8 +229,3 @@ def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable
         else:
             bad = middle
     return merged[bad - 1]
-
-
-def queue_of(outputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The order that merge_prep wrote down."""
-    return tuple(outputs.get("order", ()))

@@ -7,6 +7,7 @@ from branchline.attempt.conventions import NAMED, conventions
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import asked_about, barred, conflict_of, rejected
 from branchline.attempt.templates import base_files, filled
+from branchline.core.facts import Codegate
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.manifest import Span
 from branchline.core.model.verdict import Gate, GateResult, Outcome, QualityReport, in_order
@@ -27,17 +28,18 @@ OVERLAP = {
 
 def edit_prompt(ctx: StepContext, context: Sequence[ContextFile]) -> str:
     """The prompt of this attempt's round: the task; in later rounds what was wrong. Raises TemplateError."""
-    files, conflict, again = base_files(ctx.run), conflict_of(ctx), rejected(ctx)
+    files, conflict, batch = base_files(ctx.run), conflict_of(ctx), rejected(ctx)
+    torn = conflict.paths if conflict else ()
     values = {
         **_task(ctx),
         "round": str(ctx.task.round),
         "rules": filled(ctx.run, files, "rules", _rules(ctx, files, context)).strip("\n"),
-        "conflict": _listed(conflict.get("paths", ())),
-        "others": _others(ctx, conflict.get("paths", ())),
-        "feedback": str(ctx.outputs("code_gate").get("feedback", "")) if again else "",
-        "diff": _rejected_change(ctx) if again else "",
+        "conflict": _listed(torn),
+        "others": _others(ctx, torn),
+        "feedback": batch.feedback if batch else "",
+        "diff": _rejected_change(ctx, batch) if batch else "",
     }
-    return filled(ctx.run, files, "repair" if again else "conflict" if conflict else "edit", values)
+    return filled(ctx.run, files, "repair" if batch else "conflict" if conflict else "edit", values)
 
 
 def plan_prompt(
@@ -159,15 +161,20 @@ def _others(ctx: StepContext, conflict: Sequence[str]) -> str:
     touching = [
         other
         for other in ctx.run.plan.workstreams
-        if other.id != ctx.task.workstream and set(ctx.outputs("code_gate", other.id).get("files", ())) & set(conflict)
+        if other.id != ctx.task.workstream and _touched(ctx, other.id) & set(conflict)
     ]
     asked = ((other, other.prompt or other.title or ctx.run.plan.goal) for other in touching)
     return "\n\n".join(f"## {other.title or other.id}\n\n{text.strip()}" for other, text in asked)
 
 
-def _rejected_change(ctx: StepContext) -> str:
+def _touched(ctx: StepContext, workstream: str) -> set[str]:
+    batch = ctx.of(workstream).batch
+    return set(batch.files) if batch else set()
+
+
+def _rejected_change(ctx: StepContext, batch: Codegate) -> str:
     repo = ctx.run.repo
-    patch = repo.patch(repo.tree_of(str(ctx.outputs("worktrees")["base"])), str(ctx.outputs("code_gate")["tree"]))
+    patch = repo.patch(repo.tree_of(ctx.ws.base), batch.tree)
     return excerpt.fenced(excerpt.diff(patch, REPAIR_DIFF), "diff") if patch else ""
 
 

@@ -126,7 +126,8 @@ def _chosen(ctx: StepContext, before: str, after: str) -> Chosen:
 
 def _before(ctx: StepContext) -> str:
     """The commit that the change is read against: the workstream's base, or what its conflict was merged with."""
-    return str(conflict_of(ctx).get("tip") or ctx.outputs("worktrees")["base"])
+    conflict = conflict_of(ctx)
+    return conflict.tip if conflict else ctx.ws.base
 
 
 def _judged(called: Called) -> GateResult:

@@ -1,8 +1,7 @@
 """What a step is given: the run's fixed parts, its own task, what earlier steps handed on."""
 
 from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,14 @@ from branchline.agents.base import Agent
 from branchline.attempt.secret_scan import Screening
 from branchline.config.settings import Settings
 from branchline.core.budget import Purse
-from branchline.core.decisions import ApprovalDecided
-from branchline.core.events import AgentCalled, WorktreeSaved
+from branchline.core.events import ApprovalDecided
+from branchline.core.facts import Fact
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
-from branchline.core.run_state import RunState, TaskRecord
-from branchline.core.states import TERMINAL, State
+from branchline.core.refs import Refs
+from branchline.core.run_state import RunState
+from branchline.core.workstream import PipelineState, WorkstreamState
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from branchline.ledger.codec import Record
@@ -26,8 +26,6 @@ from branchline.ledger.work import WorkArea
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
-
-ENDED = TERMINAL | {State.FAILED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,28 +70,33 @@ class Run:
         """Unix seconds that every commit of the run bears, so that its ids can be made again."""
         return self.started_at // 1000
 
+    @property
+    def refs(self) -> Refs:
+        """The names of the run's refs."""
+        return Refs(self.run_id)
+
     def branch(self, workstream: str) -> str:
         """A workstream's branch."""
-        return f"feature/{workstream}-{self.run_id}"
+        return self.refs.feature(workstream)
 
     @property
     def integration(self) -> str:
         """The integration branch."""
-        return f"integration/{self.run_id}"
+        return self.refs.integration
 
     @property
     def tag(self) -> str:
         """The tag that `ship.tag` asks for; empty for none."""
-        return self.settings.ship.tag.replace("{run_id}", self.run_id)
+        return self.refs.tag(self.settings.ship.tag)
 
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""
         reading = read(self.paths)
         return reading.records, require(reading, self.paths)
 
-    def ref(self, name: str) -> str:
-        """One of the run's own refs."""
-        return f"refs/branchline/{self.run_id}/{name}"
+    def inside(self, path: Path) -> str:
+        """A path of the run's folder, as facts hold it."""
+        return path.relative_to(self.paths.run_dir).as_posix()
 
     def workspace(self, workstream: str) -> Path:
         """Where a workstream's agent works."""
@@ -106,27 +109,31 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
-    """One attempt of one step. `records` are the latest rounds' tasks as they stood when the attempt began.
+    """One attempt of one step. `state` is what the others had come to when it began.
 
-    `purse` is what its agents may spend, `calls` tells of those that were called and `saved` of worktrees that were:
-    whatever becomes of the step, the engine adds them to its facts. `decision`: what a person has said of this task, if it had to wait.
+    `purse` is what its agents may spend; `told` are facts that stand whatever becomes of the step: agents that were called,
+    worktrees that were saved. `decision`: what a person has said of this task, if it had to wait.
     """
 
     run: Run
     task: Task
     attempt: int
-    records: Mapping[tuple[str, str], TaskRecord]
+    state: PipelineState
     kill: KillSwitch
     say: Callable[[str], None]
     purse: Purse = field(default_factory=Purse)
-    calls: list[AgentCalled] = field(default_factory=list)
-    saved: list[WorktreeSaved] = field(default_factory=list)
+    told: list[Fact] = field(default_factory=list)
     decision: ApprovalDecided | None = None
 
     @property
     def workstream(self) -> Workstream:
         """The workstream of a step that fans out."""
         return self.run.plan.workstream(self.task.workstream)
+
+    @property
+    def ws(self) -> WorkstreamState:
+        """What this attempt's workstream has come to."""
+        return self.of(self.task.workstream)
 
     @property
     def folder(self) -> Path:
@@ -140,38 +147,18 @@ class StepContext:
         """The name that the attempt's processes carry."""
         return f"{self.run.paths.marker}/{self.task.id}/{self.attempt}"
 
-    def outputs(self, step: str, workstream: str | None = None) -> Mapping[str, Any]:
-        """What the latest round of a step handed on; empty if it has not ended."""
-        record = self.records.get((step, self.task.workstream if workstream is None else workstream))
-        return record.outputs if record else {}
+    def of(self, workstream: str) -> WorkstreamState:
+        """What a workstream has come to."""
+        return self.state.of(workstream)
 
     def is_over(self) -> bool:
         """Whether the attempt has been told to end."""
         return self.kill.reason is not None
-
-    def completed(self, step: str, workstream: str) -> bool:
-        """Whether the latest round of a step is COMPLETED."""
-        record = self.records.get((step, workstream))
-        return record is not None and record.state == State.COMPLETED
 
     def checkpoint(self, name: str, commit: str, *, workstream: str = "") -> str:
         """Make the git commit `checkpoint(<name>): <run_id>` on top of `commit`, under a ref of the run."""
         run = self.run
         message = f"checkpoint({name}): {run.run_id}\n"
         made = run.repo.commit(run.repo.tree_of(commit), [commit], message, run.commit_time)
-        run.repo.put_ref(run.ref(f"checkpoint/{name}" + (f"/{workstream}" if workstream else "")), made)
+        run.repo.put_ref(run.refs.checkpoint(name, workstream), made)
         return made
-
-
-def latest_records(state: RunState) -> dict[tuple[str, str], TaskRecord]:
-    """Every pipeline task by step and workstream: the latest round that came to an end, else the latest."""
-    found: dict[tuple[str, str], TaskRecord] = {}
-    for record in state.records.values():
-        key = record.task.step, record.task.workstream
-        if key not in found or record.state in ENDED:
-            before = found.get(key)
-            found[key] = record if record.state in TERMINAL else copy(record)  # terminal ones change no more
-            if before is not None and record.task.workstream and State.COMPLETED not in {before.state, record.state}:
-                # What its workstream had handed on before, a rejected batch, stands until there is another.
-                found[key] = replace(record, outputs={**before.outputs, **record.outputs})
-    return found

@@ -1,6 +1,7 @@
 """The run's sandbox around what a step starts: an agent, the gates of a checkout, a set-up command."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +11,12 @@ import msgspec
 from branchline.agents.access import access
 from branchline.agents.base import Agent
 from branchline.attempt.run import Run
-from branchline.core.events import OwnSandbox
+from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
-from branchline.sandbox.bubblewrap import Access, Entered
+from branchline.git.filters import Needs, Wrap
+from branchline.sandbox.bubblewrap import Access, Entered, Sandbox
+from branchline.sandbox.mounts import Mode, Mount, occupied, own
 from branchline.sandbox.probe import nests
 
 NAMED = 3  # refused hosts in a sentence
@@ -29,9 +32,7 @@ class Shut:
 
 
 @contextmanager
-def agent_in_sandbox(
-    run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool
-) -> Iterator[Shut]:
+def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
     """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)
@@ -39,15 +40,44 @@ def agent_in_sandbox(
         own = "nested" if nests(run.sandbox.fact.program) else "off"
         needs = replace(needs, nests=own == "nested")
         request = msgspec.structs.replace(request, own_sandbox=own == "nested")
-    with run.sandbox.entered(needs) as entered:
+    mode: Mode = "read" if request.mode == "read" else "write"
+    with run.sandbox.entered(replace(needs, mounts=(*_workspace(run, tree, mode), *needs.mounts))) as entered:
         yield Shut(request, entered, own)
 
 
 @contextmanager
-def commands_in_sandbox(run: Run, tree: Path, *read: Path) -> Iterator[Entered]:
-    """The sandbox for gates and set-up: they may write the checkout that they work in, and read the user's caches."""
-    with run.sandbox.entered(Access(write=(tree,), read=read, keep=(tree / ".git",), caches=True)) as entered:
+def commands_in_sandbox(run: Run, tree: Path) -> Iterator[Entered]:
+    """The sandbox for gates and set-up: they may write the workspace that they work in, and read the user's caches."""
+    with run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True)) as entered:
         yield entered
+
+
+def filters_in(sandbox: Sandbox) -> Wrap:
+    """What puts the user's filters into the sandbox: the content that they read may come from an agent."""
+
+    def wrap(argv: Sequence[str], needs: Needs) -> Sequence[str]:
+        for folder in needs.writable:
+            folder.mkdir(parents=True, exist_ok=True)
+        readable = (path for path in (needs.work_tree, *needs.readable) if path.exists())
+        mounts = (*own("read", *readable), *own("write", *needs.writable))
+        with sandbox.entered(Access(mounts=mounts)) as entered:
+            return entered.wrap(argv, needs.work_tree) if entered.wrap else argv
+
+    return wrap
+
+
+def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
+    """A workspace at the place of the user's checkout, the objects that it borrows, and the folders that set-up shares."""
+    root = run.repo.root
+    yield Mount(tree, root, mode)
+    for link, objects in run.workspaces.borrowed.items():
+        yield Mount(objects, link, "read")
+        if (objects / "info/alternates").is_file():  # these are borrowed by a link of their own
+            yield Mount(Path(os.devnull), link / "info/alternates", "read")
+    for name in run.settings.setup.symlink:
+        shared, place = (root / name).resolve(), root / name
+        if shared.is_dir() and not occupied(place, [Mount(tree, root, mode)]):
+            yield Mount(shared, place, "throwaway")
 
 
 def with_refused(result: AgentResult, refused: tuple[str, ...]) -> AgentResult:

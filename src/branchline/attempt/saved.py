@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from branchline.attempt.run import Run
 from branchline.attempt.secret_scan import longest_line
 from branchline.attempt.setup import copied
-from branchline.core.events import WorktreeSaved
+from branchline.core.facts import WorktreeSaved
 from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
@@ -33,12 +33,12 @@ def save_workspace(run: Run, workstream: str, *, clear: bool = True, stays: Coll
     unasked, unless it is one of what `stays`.
     """
     path = run.workspace(workstream)
-    base = run.repo.read_ref(run.ref(f"base/{workstream}")) or run.base
+    base = run.repo.read_ref(run.refs.base(workstream)) or run.base
     commits = keep_commits(run, workstream, base)
     saved = save(
         run.repo,
         path,
-        ref=run.ref(f"saved/{workstream}"),
+        ref=run.refs.saved(workstream),
         parents=(base, *commits.tips),
         when=run.commit_time,
         scratch=run.paths.scratch,

@@ -1,9 +1,7 @@
 """What a round of a workstream begins with, and what it may change."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from branchline.attempt.run import Run, StepContext
+from branchline.core.facts import Codegate, MergeConflict
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection
 
@@ -14,7 +12,8 @@ PROTECTED = "a protected path (`approvals.protected` and `allow_protected` say w
 def violation(ctx: StepContext, path: str) -> str | None:
     """Why a path may not be changed by this workstream; None if it may."""
     scope, settings = ctx.workstream.scope, ctx.run.settings
-    mine = path in conflict_of(ctx).get("paths", ())
+    conflict = conflict_of(ctx)
+    mine = conflict is not None and path in conflict.paths
     if not mine and not matches_any(scope.write, path):
         return "outside the workstream's scope"
     if protection(scope.protect).name_of(path):
@@ -44,26 +43,23 @@ def _unless_allowed(run: Run) -> list[str]:
 def reference(ctx: StepContext) -> str:
     """The tree that a workstream's change is judged against: its base, or what it is merged with in a repair."""
     if conflict := conflict_of(ctx):
-        return ctx.run.repo.tree_of(str(conflict["tip"]))
-    return ctx.run.repo.tree_of(str(ctx.outputs("worktrees")["base"]))
+        return ctx.run.repo.tree_of(conflict.tip)
+    return ctx.run.repo.tree_of(ctx.ws.base)
 
 
-def conflict_of(ctx: StepContext) -> Mapping[str, Any]:
-    """The conflict that this workstream is to repair, as step 9 describes it; empty if it has none to repair."""
-    conflict = ctx.outputs("merge", "")
-    return conflict if conflict.get("repair") == ctx.task.workstream else {}
+def conflict_of(ctx: StepContext) -> MergeConflict | None:
+    """The conflict that this workstream is to repair, if there is one."""
+    conflict = ctx.state.conflict
+    return conflict if conflict is not None and conflict.workstream == ctx.task.workstream else None
 
 
-def rejected(ctx: StepContext) -> bool:
-    """Whether this round goes on from a batch that was rejected."""
-    judged = "tree" in ctx.outputs("code_gate")  # else its gates could not even begin
-    return ctx.task.round > 1 and judged and not ctx.completed("code_gate", ctx.task.workstream)
+def rejected(ctx: StepContext) -> Codegate | None:
+    """The batch that this round goes on from, if it was rejected."""
+    return ctx.ws.rejected if ctx.task.round > 1 else None
 
 
 def starting_tree(ctx: StepContext) -> str:
     """The tree that this round begins with: the rejected batch, the merge in conflict, or the workstream's base."""
-    if rejected(ctx):
-        return str(ctx.outputs("code_gate")["tree"])
-    if conflict := conflict_of(ctx):
-        return str(conflict["tree"])
-    return ctx.run.repo.tree_of(str(ctx.outputs("worktrees")["base"]))
+    if batch := rejected(ctx) or conflict_of(ctx):
+        return batch.tree
+    return ctx.run.repo.tree_of(ctx.ws.base)

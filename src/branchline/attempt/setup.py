@@ -16,8 +16,10 @@ from branchline.process import spawn
 from branchline.process.environment import allowed
 from branchline.process.spawn import CannotStart
 
+Setup = dict[str, str | None]
 
-def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None]:
+
+def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
     """Carry `setup` out in `path`; what it left: path -> blob id.
 
     None stands for what it deleted or what cannot be in a tree, such as a link out of it. Raises StepFailed when a
@@ -28,7 +30,10 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None
         return {}
     root = ctx.run.repo.root
     for name in setup.symlink:
-        _link(root / name, path / name)
+        if not ctx.run.sandbox.on:
+            _link(root / name, path / name)
+        elif (root / name).is_file():  # folders are mounted
+            shutil.copy2(root / name, path / name)
     for name in copied(ctx.run):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, path / name, follow_symlinks=False)
@@ -41,7 +46,7 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> dict[str, str | None
             ctx.run.secrets.clean_file(log)
     git = ctx.run.workspaces.content(path)
     taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch, inspect=ctx.run.inspect)
-    made: dict[str, str | None] = {one.path: None for one in taken.refused}
+    made: Setup = {one.path: None for one in taken.refused}
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made

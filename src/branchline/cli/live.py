@@ -73,7 +73,7 @@ class Live:
         for record in news(state, records):
             if is_bad(record.event):
                 self._console.print(Text(self._fit(line(record)), style="red"))
-        for warning in warnings(state, records):
+        for warning in warnings(records):
             self._console.print(Text(self._fit(warning), style="yellow"))
         at = records[-1].at
         rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)

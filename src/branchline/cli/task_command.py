@@ -12,7 +12,7 @@ from branchline.agents.registry import Agents
 from branchline.cli.history import History
 from branchline.cli.task_view import files_of, task_view
 from branchline.config.settings import Settings
-from branchline.core.events import AgentCalled, WorktreesReady
+from branchline.core.facts import AgentCalled, WorktreesReady
 from branchline.core.model.agent import AgentRequest, Invocation
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.process.redaction import SECRET

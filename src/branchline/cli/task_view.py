@@ -89,7 +89,7 @@ def task_view(history: History, name: str) -> TaskView:
                 dependencies=task.dependencies,
                 attempts=made,
                 calls=tuple(call for call in called if call.task_id == task.id),
-                outputs=record.outputs,
+                outputs=record.handed_on(),
             )
         )
     return TaskView(run_id=history.run_id, task_id=origin, rounds=tuple(rounds))

@@ -48,7 +48,7 @@ class Lines:
     def observe(self, state: RunState, records: Sequence[Record]) -> None:
         """Print the records that matter; before the first, which run it is: one that cannot begin is none."""
         head, self._head = self._head, []
-        say(*head, *map(line, news(state, records)), *warnings(state, records))
+        say(*head, *map(line, news(state, records)), *warnings(records))
 
     def say(self, task_id: str, text: str) -> None:
         """What a step is about is for the live table only."""

@@ -13,6 +13,7 @@ from branchline.core.model.plan import Argv, Glob, Model, Name
 from branchline.core.model.pricing import Price
 from branchline.core.model.sandbox import SandboxSettings
 from branchline.core.model.verdict import Gate
+from branchline.core.refs import DEFAULT_TAG
 from branchline.core.retry import RetryPolicy
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -98,7 +99,7 @@ class Ship(Model, frozen=True, kw_only=True):
     """
 
     mode: Literal["branch", "merge"] = "branch"
-    tag: str = "release/{run_id}"
+    tag: str = DEFAULT_TAG
 
 
 class Resources(Model, frozen=True, kw_only=True):

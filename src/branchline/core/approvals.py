@@ -1,6 +1,6 @@
 """What waits for a person, in words, and whom a name means."""
 
-from branchline.core.decisions import ApprovalNeeded
+from branchline.core.facts import ApprovalNeeded
 from branchline.core.run_state import RunState
 
 SHOWN = 2

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -99,9 +99,9 @@ class Spending:
             for account in self._accounts(workstream):
                 account.reserved[task_id] = reserved
 
-    def pay(self, task_id: str, workstream: str, usage: dict[str, Any], *, repair: bool) -> None:
-        """An agent of the running attempt has told what it used."""
-        cost, purse = usage.get("cost_usd"), self._attempts.setdefault(task_id, Purse())
+    def pay(self, task_id: str, workstream: str, cost: float | None, *, repair: bool) -> None:
+        """An agent of the running attempt has told what it cost, in US dollars; None is unknown."""
+        purse = self._attempts.setdefault(task_id, Purse())
         if cost is None:
             self.unknown.append(task_id)
         if repair:

@@ -3,7 +3,7 @@
 import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from branchline.errors import InvalidInput
 TaskId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=128)]
 Trigger = Literal["completed", "completed_or_skipped", "ended", "always"]
 FIRST_ROUND_ID = re.compile(r"[A-Za-z0-9_.-]{1,120}")  # leaves room for the suffix of a later round
+AnyTask = TypeVar("AnyTask", bound="Task | Mapping[str, Any]")
 
 
 class CycleError(InvalidInput, ValueError):
@@ -113,7 +114,7 @@ class Scheduling(Model, frozen=True, kw_only=True):
 class TaskFile(Model, frozen=True, kw_only=True):
     """A graph as a file."""
 
-    version: Literal[1]
+    version: Literal[1, "1.0.0"]
     tasks: Annotated[tuple[Task, ...], msgspec.Meta(min_length=1)]
     scheduling: Scheduling = Scheduling()
 
@@ -180,18 +181,22 @@ def _cycle(blocked: Mapping[str, Sequence[str]]) -> list[str]:
     return [*cycle, name]
 
 
-def topo_sort(tasks: Iterable[Task | Mapping[str, Any]]) -> list[str]:
-    """Task ids in their one deterministic order (see `sort_ids`).
+def order_ids(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """The tasks' ids in the one order. Raises as `index` and `sort_ids` do."""
+    by_id = index(tasks)
+    return sort_ids({n: t.dependencies for n, t in by_id.items()}, {n: t.priority for n, t in by_id.items()})
 
-    Raises UnknownDependency (a KeyError), CycleError, DuplicateTask.
+
+def topo_sort(tasks: Iterable[AnyTask]) -> list[AnyTask]:
+    """The tasks that were given, the same objects, in the one order (see `sort_ids`).
+
+    Raises UnknownDependency (a KeyError), CycleError, DuplicateTask, InvalidInput.
+    Example: [{"id": "b", "dependencies": ["a"]}, {"id": "a"}] -> [{"id": "a"}, {"id": "b", "dependencies": ["a"]}].
     """
-    by_id = index(as_tasks(tasks))
-    return list(
-        sort_ids(
-            {name: task.dependencies for name, task in by_id.items()},
-            {name: task.priority for name, task in by_id.items()},
-        )
-    )
+    given = tuple(tasks)
+    made = as_tasks(given)
+    by_id = {task.id: original for task, original in zip(made, given, strict=True)}
+    return [by_id[name] for name in order_ids(made)]
 
 
 def index(tasks: Iterable[Task]) -> dict[str, Task]:
@@ -211,8 +216,8 @@ def index(tasks: Iterable[Task]) -> dict[str, Task]:
 def execution_plan(tasks: Iterable[Task | Mapping[str, Any]]) -> ExecutionPlan:
     """Order and waves of a graph. A wave holds the tasks whose longest chain of dependencies has the same length."""
     made = as_tasks(tasks)
-    order = topo_sort(made)
-    by_id = index(made)
+    order = order_ids(made)
+    by_id = {task.id: task for task in made}
     level: dict[str, int] = {}
     for name in order:
         level[name] = 1 + max((level[d] for d in by_id[name].dependencies), default=-1)
@@ -223,6 +228,6 @@ def execution_plan(tasks: Iterable[Task | Mapping[str, Any]]) -> ExecutionPlan:
         total_tasks=len(order),
         total_waves=len(waves),
         max_parallelism=max(map(len, waves), default=0),
-        order=tuple(order),
+        order=order,
         waves=tuple(tuple(wave) for wave in waves),
     )

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from branchline.core.approvals import sentence, waiting_for
+from branchline.core.facts import IntegrationComplete, ShipComplete
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
 
@@ -33,8 +34,15 @@ def landed_before(state: RunState) -> dict[str, str]:
     """The commit in which a workstream landed in an earlier round, whatever became of the latest one."""
     if state.rolled_back is not None:
         return {}
-    ships = [r.outputs for r in state.records.values() if r.task.step == "ship" and r.state == State.COMPLETED]
-    return {name: str(outputs.get("commit", "")) for outputs in ships for name in outputs.get("merged", ())}
+    return dict(state.pipeline.landed)
+
+
+def merge_result(state: RunState) -> IntegrationComplete | ShipComplete | None:
+    """What the latest round merged; if it shipped, what shipped: the target may have moved in between."""
+    merge, ship = state.find("merge"), state.find("ship")
+    if merge is None or merge.state != State.COMPLETED:
+        return None
+    return (state.pipeline.shipped if ship and ship.state == State.COMPLETED else None) or state.pipeline.integration
 
 
 def _again(outcome: WorkstreamOutcome, landed: str) -> WorkstreamOutcome:
@@ -46,11 +54,10 @@ def _again(outcome: WorkstreamOutcome, landed: str) -> WorkstreamOutcome:
 
 def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
     merge, ship = state.find("merge"), state.find("ship")
-    if merge and merge.state == State.COMPLETED:
-        outputs = ship.outputs if ship and ship.state == State.COMPLETED else merge.outputs
-        if name in outputs.get("dropped", {}):
-            return WorkstreamOutcome(id=name, state=State.FAILED, reason=outputs["dropped"][name], step="merge")
-        if name in outputs.get("merged", ()):
+    if result := merge_result(state):
+        if name in result.dropped:
+            return WorkstreamOutcome(id=name, state=State.FAILED, reason=result.dropped[name], step="merge")
+        if name in result.merged:
             return _merged(state, name, ship)
     last = WorkstreamOutcome(id=name, state=State.PENDING)
     for record in state.current().values():
@@ -62,8 +69,8 @@ def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
     if need := waiting_for(state, "consume", name):
         return WorkstreamOutcome(id=name, state=State.PENDING, reason=sentence(need), step="consume")
     if last.state == State.COMPLETED:  # it passed its own steps, but is not in the merge result
-        ended, queue = merge is not None and merge.ended, state.find("merge_prep")
-        why = queue.outputs.get("excluded", {}).get(name, "not merged") if queue else "not merged"
+        ended, queue = merge is not None and merge.ended, state.pipeline.merge_queue
+        why = queue.excluded.get(name, "not merged") if queue else "not merged"
         return msgspec.structs.replace(last, state=State.FAILED if ended else State.RUNNING, reason=why)
     return last
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from branchline.core.events import TasksAdded
+from branchline.core.facts import MergeConflict
 from branchline.core.graph import Condition, Task, Trigger, sort_ids
 from branchline.core.model.plan import Plan
 from branchline.core.rounds import new_round
@@ -162,8 +163,8 @@ def repair_round(state: RunState, record: TaskRecord, now: int) -> TasksAdded | 
         return new_round(state, {record.task.id}, record.reason)
     if record.error_class == "rejected" and record.task.step == "code_gate":
         workstream, steps = record.task.workstream, CHAIN[1:3]
-    elif record.error_class == "conflict" and record.task.step == "merge":
-        workstream, steps = str(record.outputs.get("repair", "")), CHAIN[1:]
+    elif record.error_class == "conflict" and isinstance(record.fact, MergeConflict):
+        workstream, steps = record.fact.workstream, CHAIN[1:]
     else:
         return None
     redo = [other.task for step in steps if (other := state.find(step, workstream))]

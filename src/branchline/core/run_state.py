@@ -12,18 +12,14 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from branchline.core.budget import Spending
-from branchline.core.decisions import ApprovalDecided, ApprovalNeeded, RolledBack
 from branchline.core.events import (
-    AgentCalled,
     AnyEvent,
+    ApprovalDecided,
     AttemptInterrupted,
     AttemptResumed,
-    Codegate,
     GaveUp,
-    IntegrationComplete,
     IntentReceived,
-    PlanComplete,
-    PlanProposed,
+    RolledBack,
     RunEnded,
     RunPolicy,
     RunResumed,
@@ -31,8 +27,19 @@ from branchline.core.events import (
     TasksAdded,
     Transition,
 )
+from branchline.core.facts import (
+    AgentCalled,
+    ApprovalNeeded,
+    Codegate,
+    IntegrationComplete,
+    PlanComplete,
+    PlanProposed,
+    StepFact,
+    plain,
+)
 from branchline.core.graph import Task, index, sort_ids
 from branchline.core.states import TERMINAL, State, check_transition
+from branchline.core.workstream import PipelineState
 from branchline.errors import InvalidInput
 
 GOOD_ENDS = {
@@ -45,7 +52,11 @@ GOOD_ENDS = {
 
 @dataclass(slots=True)
 class TaskRecord:
-    """Where one task stands. `ended` means that nothing further will happen to it by itself."""
+    """Where one task stands. For `ended`, `lost`, `waiting` and `doomed` see `core.states`.
+
+    `fact`: what the last attempt of a step has told; `outputs`: what a plain graph's task has handed on. `hint`: what to type
+    after a failure; `traceback`: of an exception.
+    """
 
     task: Task
     state: State = State.PENDING
@@ -54,7 +65,10 @@ class TaskRecord:
     error_class: str = ""
     retryable: bool = True
     retry_at: int | None = None
+    fact: StepFact | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
+    hint: str = ""
+    traceback: str = ""
     ended: bool = False
     lost: bool = False
     waiting: int = 0
@@ -63,12 +77,18 @@ class TaskRecord:
     def __copy__(self) -> "TaskRecord":
         return TaskRecord(*[getattr(self, name) for name in self.__slots__])  # ten times as fast as copy's own way
 
+    def handed_on(self) -> dict[str, Any]:
+        """What the task has handed on, as JSON: its outputs, or its step's fact."""
+        made = self.outputs if self.fact is None else plain(self.fact)
+        told = {"hint": self.hint, "traceback": self.traceback}
+        return {**made, **{name: text for name, text in told.items() if text}}
+
 
 @dataclass(slots=True)
 class RunState:
     """Everything `decide` may look at. The sets hold ids: tasks that are ready, running, failed and undecided, doomed.
 
-    `rejected_at`: when (Unix milliseconds) a workstream's batch was first rejected. `needs`: what a person has to look
+    `pipeline`: what its steps have come to. `rejected_at`: when (Unix milliseconds) a workstream's batch was first rejected. `needs`: what a person has to look
     at before the task of a step and a workstream starts; `decided`: what was said of a task, by its id.
     """
 
@@ -89,6 +109,7 @@ class RunState:
     plan: dict[str, Any] = field(default_factory=dict)
     proposed: PlanProposed | None = None
     spending: Spending = field(default_factory=Spending)
+    pipeline: PipelineState = field(default_factory=PipelineState)
     rejected_at: dict[str, int] = field(default_factory=dict)
     needs: dict[tuple[str, str], ApprovalNeeded] = field(default_factory=dict)
     decided: dict[str, ApprovalDecided] = field(default_factory=dict)
@@ -140,7 +161,7 @@ class RunState:
                 self._end(record)
             case AttemptInterrupted():
                 record = self.records[event.task_id]
-                record.lost = True
+                record.lost, record.fact = True, None
                 self.spending.lose(event.task_id, record.task.workstream)
             case AttemptResumed():
                 record = self.records[event.task_id]
@@ -159,7 +180,9 @@ class RunState:
                 self._learn(event)
 
     def _learn(self, event: AnyEvent) -> None:
-        """Take in a fact of a step; most facts are for views, and change nothing that is decided by."""
+        """Take in a fact of a step, or a person's word."""
+        if isinstance(event, StepFact) and (record := self.records[event.task_id]).state == State.RUNNING:
+            record.fact = event  # what is told later, such as that the plan was accepted, is no attempt's
         match event:
             case PlanProposed():
                 self.proposed = event
@@ -179,7 +202,7 @@ class RunState:
             case ApprovalDecided():
                 self.decided[event.task_id] = event
             case AgentCalled():
-                self.spending.pay(event.task_id, event.workstream, event.usage, repair=event.round > 1)
+                self.spending.pay(event.task_id, event.workstream, event.usage.cost_usd, repair=event.round > 1)
 
     def copy(self) -> "RunState":
         """An independent copy."""
@@ -272,20 +295,20 @@ class RunState:
         if event.old_state == State.RUNNING:
             self.spending.end(name, record.task.workstream)
         if event.new_state == State.RUNNING:
+            record.fact = None
             self.running.add(name)
             self.spending.begin(name, record.task.workstream, event.reserved_usd)
         elif event.new_state == State.PENDING:
             self.ready.add(name)
         else:
-            record.outputs = event.outputs
+            record.outputs, record.hint, record.traceback = event.outputs, event.hint, event.traceback
         if event.new_state == State.FAILED:
             self.failed.add(name)
         if event.new_state in TERMINAL:
             self._end(record)
 
     def _end(self, record: TaskRecord) -> None:
-        record.ended = True
-        self.open -= 1
+        self._close(record)
         for name in self.dependants[record.task.id]:
             dependant = self.records[name]
             if dependant.state == State.PENDING:
@@ -293,14 +316,19 @@ class RunState:
                 if dependant.waiting == 0:
                     self._settle(dependant)
 
+    def _close(self, record: TaskRecord) -> None:
+        record.ended = True
+        self.open -= 1
+        if self.kind == "pipeline":
+            self.pipeline = self.pipeline.after(record.task, record.state, record.fact, record.reason)
+
     def _add(self, event: TasksAdded) -> None:
         for old in event.replaces.values():
             if self.proposed is not None and old == self.proposed.task_id:  # it is made again: nobody is to accept it
                 self.proposed = None
             if old in self.failed:  # superseded: its failure leads to the new round, not to its dependants
                 self.failed.discard(old)
-                self.records[old].ended = True
-                self.open -= 1
+                self._close(self.records[old])
         self._enter(event.tasks)
         for name, dependencies in sorted(event.rewired.items()):  # as they stand in a ledger
             record = self.records[name]

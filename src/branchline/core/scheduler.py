@@ -114,7 +114,7 @@ def _holds(state: RunState, record: TaskRecord) -> bool:
     condition = record.task.when
     assert condition is not None
     origin = state.records[condition.task].task.origin or condition.task
-    return condition.holds(state.records[state.latest[origin]].outputs)
+    return condition.holds(state.records[state.latest[origin]].handed_on())
 
 
 def _lack(state: RunState, record: TaskRecord) -> str:

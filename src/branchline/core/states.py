@@ -1,8 +1,20 @@
-"""Every state a task can be in, and every move between them. Everything about moving lives here."""
+"""Every state a task can be in, and every move between them: one table for the engine and for the library.
+
+`RunState` (core/run_state.py) asks `check_transition` before each move of a ledger, and the public `ExecutionStateMachine`
+asks the same function of the same table. docs/states.md draws it (`make states`).
+
+A state alone does not say what becomes of a task. `RunState` derives the rest from the events, and `PHASES` names it:
+
+- PENDING is *waiting* while it counts dependencies that have not ended. At zero it is *ready*, or it is *doomed*, because
+  a dependency ended in a way that the task's trigger does not accept: `decide` then cancels or skips it.
+- RUNNING is *lost* when the coordinator died during the attempt. A resume takes the same attempt up again.
+- FAILED is *undecided* until `decide` retries it (back to PENDING), or it has *ended*: its retries are used up, or a
+  task of a later round replaces it. Only then do its dependants hear of it. The terminal states have ended at once.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from branchline.errors import BranchlineError
 
@@ -62,29 +74,46 @@ STATES: Mapping[str, StateSpec] = {
     },
 }
 
+PHASES: Mapping[str, Mapping[str, StateSpec]] = {
+    "PENDING": {
+        "waiting": {"description": "a dependency has not ended", "allowed_transitions": ("ready", "doomed")},
+        "ready": {"description": "starts when a worker, its resources and money are free", "allowed_transitions": ()},
+        "doomed": {"description": "a dependency ended badly: cancelled or skipped next", "allowed_transitions": ()},
+    },
+    "RUNNING": {
+        "driven": {"description": "a coordinator waits for the attempt", "allowed_transitions": ("lost",)},
+        "lost": {"description": "the coordinator died; a resume drives it again", "allowed_transitions": ("driven",)},
+    },
+    "FAILED": {
+        "undecided": {"description": "a retry may follow", "allowed_transitions": ("ended",)},
+        "ended": {"description": "no retry is left, or a later round replaces it", "allowed_transitions": ()},
+    },
+}
+
 TERMINAL = frozenset(State(name) for name, spec in STATES.items() if not spec["allowed_transitions"])
 
 
 class IllegalTransition(BranchlineError, ValueError):
-    """A move that is not in the table."""
+    """A move that is not in the table. With one argument, that is the message."""
 
-    def __init__(self, task_id: str, old: str, new: str) -> None:
-        super().__init__(f"task {task_id}: {old} -> {new} is not an allowed transition")
+    def __init__(self, task_id: str, old: str = "", new: str = "") -> None:
+        super().__init__(f"task {task_id}: {old} -> {new} is not an allowed transition" if new else task_id)
         self.task_id, self.old, self.new = task_id, old, new
 
 
-def check_transition(task_id: str, old: State, new: State) -> None:
+def check_transition(task_id: str, old: str, new: str, states: Mapping[str, StateSpec] = STATES) -> None:
     """Raise `IllegalTransition` unless the table has the move."""
-    if new not in STATES[old]["allowed_transitions"]:
+    if new not in states[old]["allowed_transitions"]:
         raise IllegalTransition(task_id, old, new)
 
 
 class ExecutionStateMachine:
-    """One task's walk through a table of states.
+    """One task's walk through a table of states; by default the engine's own.
 
-    `states` maps a name to its description, allowed transitions and the names of its actions; the machine performs
-    none of them: `transition` returns their names, the caller acts. Entering RUNNING counts an attempt; a retry goes on
-    counting, so `can_retry` is never true past `max_attempts`.
+    `states` maps a name to its description, allowed transitions and the names of its actions. The machine performs no
+    action: `transition` returns their names, and the caller acts. A subclass overrides `on_transition` to see each move.
+    Entering RUNNING counts an attempt; a retry goes on counting, so `can_retry` is never true past `max_attempts`.
+    Assigning `state` puts the machine there without a check, as when a task is read from a file.
     """
 
     def __init__(
@@ -102,37 +131,35 @@ class ExecutionStateMachine:
             for target in spec["allowed_transitions"]:
                 if target not in states:
                     raise ValueError(f"state {name!r} may go to {target!r}, which is not in the table")
-        self._states = states
-        self._state = str(initial_state)
+        self.states = states
+        self.state = str(initial_state)
         self.task_id = task_id
         self.max_attempts = max_attempts
         self.attempt = 0
 
     @property
-    def state(self) -> str:
-        """The present state's name."""
-        return self._state
-
-    @property
     def is_terminal(self) -> bool:
         """Whether no move leads out of the present state."""
-        return not self._states[self._state]["allowed_transitions"]
+        return not self.states[self.state]["allowed_transitions"]
 
     @property
     def can_retry(self) -> bool:
         """Whether the task failed and has an attempt left."""
-        return self._state == State.FAILED and self.attempt < self.max_attempts
+        return self.state == State.FAILED and self.attempt < self.max_attempts
 
     def can_transition(self, new: str) -> bool:
         """Whether the table has a move from the present state to `new`."""
-        return new in self._states[self._state]["allowed_transitions"]
+        return new in self.states[self.state]["allowed_transitions"]
 
-    def transition(self, new: str) -> tuple[str, ...]:
+    def transition(self, new: str, context: Mapping[str, Any] | None = None) -> tuple[str, ...]:
         """Move to `new`; return the names of the exit and entry actions now due. Raises `IllegalTransition`."""
-        if not self.can_transition(new):
-            raise IllegalTransition(self.task_id, self._state, new)
-        left, entered = self._states[self._state], self._states[new]
-        self._state = str(new)
+        old = self.state
+        check_transition(self.task_id, old, new, self.states)
+        self.state = str(new)
         if new == State.RUNNING:
             self.attempt += 1
-        return (*left.get("exit_actions", ()), *entered.get("entry_actions", ()))
+        self.on_transition(old, self.state, context or {})
+        return (*self.states[old].get("exit_actions", ()), *self.states[new].get("entry_actions", ()))
+
+    def on_transition(self, old: str, new: str, context: Mapping[str, Any]) -> None:
+        """Called after each move; `context` is what `transition` was given. Does nothing here."""

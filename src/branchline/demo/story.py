@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from branchline.core.events import CiStatus, Codegate, IntegrationComplete, ShipComplete
+from branchline.core.facts import CiStatus, Codegate, IntegrationComplete, ShipComplete
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import STEPS
+from branchline.core.refs import DEFAULT_TAG, Refs, branch_ref, tag_ref
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.engine.opening import git_fault
@@ -47,7 +48,7 @@ class Ending:
     @property
     def kept(self) -> str:
         """The ref that keeps the quarantined work."""
-        return f"refs/branchline/{self.paths.run_id}/gate/{QUARANTINED}-1"
+        return Refs(self.paths.run_id).gate(f"{QUARANTINED}-1")
 
     def commits(self) -> dict[str, str | None]:
         """The commit that each witness names; in this story it is the same for all."""
@@ -59,8 +60,8 @@ class Ending:
             "the merge result": merged,
             "the commit that CI passed": checked,
             "the commit that shipped": shipped,
-            "main": self.repo.read_ref("refs/heads/main"),
-            "the release tag": self.repo.read_ref(f"refs/tags/release/{self.paths.run_id}"),
+            "main": self.repo.read_ref(branch_ref("main")),
+            "the release tag": self.repo.read_ref(tag_ref(Refs(self.paths.run_id).tag(DEFAULT_TAG))),
             "HEAD of the checkout": self.repo.head_commit(),
         }
 
@@ -100,8 +101,8 @@ def _in_the_repository(ending: Ending) -> Iterator[str]:
     if fault := git_fault(repo, ending.paths, read(ending.paths)):
         yield f"the ledger does not agree with the mark in git: {fault}"
     tidied = [r.event for r in ending.records if isinstance(r.event, Codegate) and r.event.workstream == FIXED]
-    executed = ending.state.find("execute", FIXED)
-    if executed is None or not tidied or tidied[-1].tree == executed.outputs.get("tree"):
+    work = ending.state.pipeline.of(FIXED).work
+    if work is None or not tidied or tidied[-1].tree == work.tree:
         yield f"no fixer changed the batch of {FIXED}"
 
 
@@ -111,7 +112,7 @@ def moral(ending: Ending) -> list[str]:
     told = {
         "What was tested is what landed.": (
             f"The merge result, the commit that CI passed, main, the release tag and the checkout are one: {commit}.",
-            f"git show --stat release/{run}",
+            f"git show --stat {Refs(run).tag(DEFAULT_TAG)}",
         ),
         "A failed gate is a report, not an end.": (
             f"{REPAIRED} failed its tests; its agent got the report and repaired it in a second round.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from branchline.core.refs import branch_ref, is_branch
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.git.repo import Repo
@@ -53,12 +54,12 @@ def _objects(repo: Repo, told: Claims) -> Iterator[Difference]:
 def _refs(repo: Repo, told: Claims, state: RunState) -> Iterator[Difference]:
     """Refs that are gone or elsewhere; branches of an ended run are no fault, its commits have refs besides."""
     for one in misplaced(repo, told):
-        yield Difference(text=one.text, serious=state.end is None or not one.ref.startswith("refs/heads/"))
+        yield Difference(text=one.text, serious=state.end is None or not is_branch(one.ref))
 
 
 def misplaced(repo: Repo, told: Claims) -> Iterator[Misplaced]:
     """The refs that are not where the ledger says."""
-    present = repo.list_refs(f"refs/branchline/{told.run_id}")
+    present = repo.list_refs(told.ours.folder)
     present |= {ref: oid for ref in told.refs if ref not in present and (oid := repo.read_ref(ref))}
     wanted = [
         f"{oid}{part}" for oid in {present[ref] for ref in told.refs if ref in present} for part in ("^{tree}", "^1")
@@ -89,7 +90,7 @@ def _at(claim: Claim) -> str:
 
 def _landed(repo: Repo, told: Claims) -> Iterator[Difference]:
     for branch, commit, seq in told.held:
-        tip = repo.read_ref(f"refs/heads/{branch}")
+        tip = repo.read_ref(branch_ref(branch))
         if tip is None:
             yield Difference(text=f"the branch {branch} is gone, to which record {seq} shipped {commit[:SHORT]}")
         elif not (_asked(repo, [commit]) and repo.is_ancestor(commit, tip)):
@@ -117,7 +118,9 @@ def _files(paths: RunPaths, state: RunState) -> Iterator[Difference]:
         place = paths.checkpoints / f"{name}.json"
         try:
             page = json.loads(place.read_bytes())
-            same = (page["state"], page["attempt"], page["outputs"]) == (record.state, record.attempt, record.outputs)
+            # What a run of version 1 has handed on is there twice: as its ledger has it, and as we read it.
+            there = page["outputs"] in (record.handed_on(), record.outputs)
+            same = there and (page["state"], page["attempt"]) == (record.state, record.attempt)
         except FileNotFoundError:
             mended = f"branchline resume {paths.run_id} writes it"
             yield Difference(text=f"the checkpoint {place} is missing: {mended}", serious=state.end is not None)

@@ -1,6 +1,5 @@
 """The day's budget: what all runs of a repository may spend on one day (UTC), those that are still running included."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from branchline.core.budget import Budget
 from branchline.errors import InvalidInput
+from branchline.ledger.lease import take
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths, run_ids
 
@@ -27,7 +27,7 @@ def day_limited(paths: RunPaths, budget: Budget, now: int) -> Iterator[Budget]:
     paths.runs.mkdir(parents=True, exist_ok=True)
     lock = os.open(paths.runs / "budget.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        take(lock, paths.runs / "budget.lock", wait=True)
         left = budget.day - committed(paths, now)
         if left <= 0:
             raise InvalidInput(

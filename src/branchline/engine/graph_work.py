@@ -13,7 +13,7 @@ import msgspec
 
 from branchline.core.graph import Task, TaskResources
 from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED, ProcessLimits
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Result, Returned
 from branchline.core.run_state import RunState
 from branchline.engine.drivers.base import Job
 from branchline.ledger.paths import RunPaths
@@ -35,14 +35,14 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
 
         def work(kill: KillSwitch) -> Result:
             if (cached := _cached(paths, task)) is not None:
-                return Success(cached)
+                return Returned(cached)
             if implementation is not None:
                 result = _call(paths, task, implementation)
             elif task.run is not None:
                 result = _command(paths, task, attempt, kill)
             else:
                 return Failure(f"task {task.id} has no implementation", "no_implementation", retryable=False)
-            if task.cache_key is not None and isinstance(result, Success):
+            if task.cache_key is not None and isinstance(result, Returned):
                 _store(paths, task.cache_key, result.outputs)
             return result
 
@@ -55,9 +55,9 @@ def _call(paths: RunPaths, task: Task, implementation: Implementation) -> Result
     try:
         outputs = dict(implementation(paths.run_id, task.origin or task.id) or {})
     except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
-        told = {"traceback": traceback.format_exc()}
-        return Failure(f"{type(error).__name__}: {error}", error_class=type(error).__name__, outputs=told)
-    return Success(outputs)
+        kind = type(error).__name__
+        return Failure(f"{kind}: {error}", error_class=kind, traceback=traceback.format_exc())
+    return Returned(outputs)
 
 
 def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Result:
@@ -89,7 +89,7 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
     if not ended.ok:
         return _failed(argv, ended, log)
     try:
-        return Success(json.loads(given.read_bytes()) if given.exists() else {})
+        return Returned(json.loads(given.read_bytes()) if given.exists() else {})
     except ValueError as error:
         return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
 

@@ -7,16 +7,25 @@ Workspaces are not mended: one that is broken is saved as files and made again.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from branchline.attempt.run import Run
+from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed
+from branchline.core.facts import ExecuteWsComplete, WorktreeSaved
+from branchline.core.refs import HEADS, branch_ref, is_branch
 from branchline.core.run_state import RunState
+from branchline.core.workstream import known
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import take_up, taken_by
 from branchline.errors import BranchlineError
-from branchline.git.folders import delete_tree
+from branchline.git.commit import save
+from branchline.git.folders import delete_tree, is_folder
 from branchline.git.repo import Repo
+from branchline.git.target import checked_out_at
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
@@ -50,14 +59,14 @@ class Healing:
         """Mend what can be mended; a failure is told, and keeps nothing else from being mended."""
         for problem in problems:
             try:
-                if problem.mend is not None:
-                    problem.mend()
+                made = problem.mend() if problem.mend is not None else None
             except (BranchlineError, OSError) as error:
                 self.left.append(
                     Problem(problem.name, f"{problem.text}, and stays so: {error}", command=problem.command)
                 )
                 continue
             (self.left if problem.mend is None else self.done).append(problem)
+            self.facts += [made] if isinstance(made, WorktreeSaved) else []
 
 
 def problems(run: Run, records: Sequence[Record], state: RunState) -> list[Problem]:
@@ -91,7 +100,38 @@ def repair(paths: RunPaths) -> Healing:
 
 def _parts(run: Run, records: Sequence[Record], state: RunState) -> list[Callable[[], list[Problem]]]:
     """What to look for, each where the one before it has been put right."""
-    return [lambda: list(_left_over(run)), lambda: list(_locks(run)), lambda: list(_refs(run, records, state))]
+    return [
+        lambda: list(_old_worktrees(run)),
+        lambda: list(_left_over(run)),
+        lambda: list(_locks(run)),
+        lambda: list(_refs(run, records, state)),
+    ]
+
+
+def _old_worktrees(run: Run) -> Iterator[Problem]:
+    """Worktrees in the run's folder, as versions before 0.2 made them: their work is saved, and goes on elsewhere."""
+    folder = run.paths.run_dir / "worktrees"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if is_folder(path):
+            mend = partial(_let_go, run, path)
+            yield Problem(f"worktree {path.name}", "an older version made it", "save and remove it", mend=mend)
+
+
+def _let_go(run: Run, path: Path) -> WorktreeSaved:
+    name = path.name
+    base = run.repo.read_ref(run.refs.base(name)) or run.base
+    tip = run.repo.read_ref(branch_ref(run.branch(name)))
+    saved = save(
+        run.repo,
+        path,
+        ref=run.refs.saved(name),
+        parents=[base, *([tip] if tip and tip != base else [])],
+        when=run.commit_time,
+        scratch=run.paths.scratch,
+        inspect=run.inspect,
+    )
+    run.repo.refs.call("worktree", "remove", "--force", "--force", str(path))
+    return replace(told("", name, saved), removed=True)
 
 
 def _left_over(run: Run) -> Iterator[Problem]:
@@ -108,7 +148,7 @@ def _locks(run: Run) -> Iterator[Problem]:
     """Locks of refs that only this run writes: none of its processes lives, so the git that made one was killed."""
     common, plan = run.repo.common_dir, run.accepted
     branches = [run.integration, *(run.branch(name) for name in (plan.ids if plan else ()))]
-    found = [*(common / run.ref("")).rglob("*.lock"), *(common / f"refs/heads/{name}.lock" for name in branches)]
+    found = [*(common / run.refs.folder).rglob("*.lock"), *(common / f"{branch_ref(name)}.lock" for name in branches)]
     for lock in sorted(found):
         if lock.is_file():
             mend = partial(lock.unlink, missing_ok=True)
@@ -117,20 +157,19 @@ def _locks(run: Run) -> Iterator[Problem]:
 
 def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:
     """Refs that somebody moved or deleted. The branches of a run that has ended are people's to move."""
-    told, out, own = claims(run.run_id, records), run.repo.checked_out(), run.ref("")
+    told, own = claims(run.run_id, records), run.refs.folder
     for one in misplaced(run.repo, told):
-        branch = one.ref.startswith("refs/heads/")
+        branch = is_branch(one.ref)
         if (branch and state.end is not None) or not (branch or one.ref.startswith(own)):
             continue
-        others = out.get(one.ref, ())
-        if others:
+        if branch and (others := checked_out_at(run.repo, one.ref.removeprefix(HEADS))):
             text = f"{one.text}, and it is checked out at {others[0]}"
             yield Problem(one.ref, text, command=f"git -C {others[0]} switch --detach")
         elif not _there(run, one.claim.commit or one.claim.tree or one.claim.parent):
             text = f"{one.text}, and what it held is not in the repository any more"
             yield Problem(one.ref, text, command=f"branchline verify {run.run_id}")
         else:
-            cure = "put it back" if one.at is None else f"put it back; what it held will be {_aside(run, one.ref)}"
+            cure = "put it back" if one.at is None else f"put it back; what it held will be {run.refs.moved(one.ref)}"
             yield Problem(one.ref, one.text, cure, mend=partial(_put_back, run, one, told, state))
 
 
@@ -138,38 +177,30 @@ def _there(run: Run, oid: str) -> bool:
     return run.repo.content.status_of("cat-file", "-e", oid).code == 0
 
 
-def _aside(run: Run, ref: str) -> str:
-    return run.ref(f"moved/{ref.removeprefix(run.ref('')).removeprefix('refs/')}")
-
-
 def _put_back(run: Run, one: Misplaced, told: Claims, state: RunState) -> None:
     right = one.claim.commit or _made_again(run, one.ref, one.claim, told, state)
     if one.at is not None:
-        run.repo.keep_ref(_aside(run, one.ref), one.at)
+        run.repo.keep_ref(run.refs.moved(one.ref), one.at)
     run.repo.move_ref(one.ref, right, one.at)
-
-
-def _theirs(state: RunState) -> str:
-    merge = state.find("merge")
-    return str(merge.outputs.get("commit_of", "")) if merge else ""
 
 
 def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState) -> str:
     """The commit that a ref held of which the ledger names only the tree, or what it stands on."""
-    kind, _, name = ref.removeprefix(run.ref("")).partition("/")
+    kind, _, name = run.refs.short(ref).partition("/")
     if kind == "checkpoint":
         text = f"checkpoint({name.partition('/')[0]}): {run.run_id}\n"
         return run.repo.commit(run.repo.tree_of(claim.parent), [claim.parent], text, run.commit_time)
     if kind == "conflict":
-        return run.repo.commit(claim.tree, [claim.parent, _theirs(state)], f"{kind} {name}\n", run.commit_time)
+        parents = [claim.parent, known(state.pipeline.conflict).commit]
+        return run.repo.commit(claim.tree, parents, f"{kind} {name}\n", run.commit_time)
     task = name.partition("/")[0]
     if kind == "attempts":
         record = state.records[task]
         workstream, text = record.task.workstream, f"attempt {name.replace('/', ' ')}\n"
-        made = str(record.outputs.get("commit", ""))
+        made = record.fact.commit if isinstance(record.fact, ExecuteWsComplete) else ""
         if made and _there(run, made) and run.repo.tree_of(made) == claim.tree:
             return made
     else:
         workstream, text = name.rpartition("-")[0], f"batch {name}\n"
-    base = told.refs[run.ref(f"base/{workstream}")].commit
+    base = told.refs[run.refs.base(workstream)].commit
     return run.repo.commit(claim.tree, [base], text, run.commit_time)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from branchline.core.events import RunPolicy, RunStarted
-from branchline.core.graph import Scheduling, Task, as_tasks, topo_sort
+from branchline.core.graph import Scheduling, Task, as_tasks, order_ids
 from branchline.core.retry import RetryPolicy
 from branchline.core.rounds import reopen_round
 from branchline.core.run_state import RunState
@@ -64,7 +64,7 @@ def run_graph(  # noqa: PLR0913 - keyword-only options of the public call
     without `run` fails. Ledger: `<root>/.runs/<run_id>/logs/run.jsonl`. Raises InvalidInput (bad graph, run exists).
     """
     made = as_tasks(tasks)
-    topo_sort(made)
+    order_ids(made)
     policy = _policy(max_parallel, retry, scheduling)
     now = clock()
     paths = RunPaths(Path(root).resolve(), run_id or new_run_id(now))
@@ -102,7 +102,7 @@ def verify(run_dir: Path | str) -> Verification:
     fault = reading.fault
     if fault is None and reading.records:
         require(reading, paths)
-    return Verification(fault is None and bool(reading.records), len(reading.records), reading.torn, fault)
+    return Verification(fault is None and bool(reading.records), reading.count, reading.torn, fault)
 
 
 def _nothing_else(_reading: Reading) -> None:

@@ -6,7 +6,7 @@ turn's records share one write and one sync.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -23,12 +23,19 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.decisions import ApprovalDecided
-from branchline.core.events import AnyEvent, AttemptResumed, GaveUp, IntentReceived, RunEnded, Transition
+from branchline.core.events import (
+    AnyEvent,
+    ApprovalDecided,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    Transition,
+)
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status
 from branchline.core.pipeline import OUTWARD
-from branchline.core.result import Failure, Success
+from branchline.core.result import Failure, Returned, Success
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState
 from branchline.core.scheduler import decide, wake_at
@@ -172,9 +179,11 @@ class Coordinator:
         record = self.state.records[done.task_id]
         if record.state != State.RUNNING or record.attempt != done.attempt:
             return  # a late answer of an attempt that is over
-        result = _checked(record.task, done.result)
-        if isinstance(result, Success):
+        result = _checked(record.task, done.result) if isinstance(done.result, Returned) else done.result
+        if isinstance(result, Returned):
             move = self._move(done.task_id, State.COMPLETED, outputs=dict(result.outputs))
+        elif isinstance(result, Success):
+            move = self._move(done.task_id, State.COMPLETED)
         else:
             cancelled = result.error_class == "cancelled"
             move = self._move(
@@ -183,7 +192,8 @@ class Coordinator:
                 reason=result.reason,
                 error_class=result.error_class,
                 retryable=result.retryable,
-                outputs=dict(result.outputs),
+                hint=result.hint,
+                traceback=result.traceback,
             )
         self.note(*result.facts, move)
 
@@ -248,17 +258,15 @@ class Coordinator:
         return self.driver.wait(patience)
 
 
-def _checked(task: Task, result: Success | Failure) -> Success | Failure:
+def _checked(task: Task, result: Returned) -> Returned | Failure:
     """A success whose outputs are not JSON, or lack one that was promised, is none.
 
     Outputs pass through JSON, so that the state of a live run is the one that its ledger replays to.
     """
     try:
-        result = replace(result, outputs=json.loads(json.dumps(dict(result.outputs), allow_nan=False)))
+        result = Returned(json.loads(json.dumps(dict(result.outputs), allow_nan=False)))
     except (TypeError, ValueError) as error:
         return Failure(f"its outputs are not JSON: {error}", error_class="invalid_output")
-    if isinstance(result, Failure):
-        return result
     kinds: dict[str, type | tuple[type, ...]] = {
         "string": str,
         "integer": int,

@@ -7,10 +7,12 @@ import msgspec
 
 from branchline.agents.registry import Agents
 from branchline.attempt.run import Run
+from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
 from branchline.config.settings import Settings
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
 from branchline.errors import LedgerError
 from branchline.git.repo import Repo
@@ -27,6 +29,8 @@ def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
     settings = msgspec.convert(state.pins["settings"], Settings)
     repo = Repo.open(paths.root, marker=paths.marker)
     work = area(repo, paths, state)
+    if sandbox.on:
+        repo.contain(filters_in(sandbox))
     # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
     # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
     msgspec.json.Decoder(Usage)
@@ -67,7 +71,7 @@ def accepted_plan(state: RunState) -> Plan | None:
 def mark(run: Run, ledger: Ledger) -> None:
     """Keep the ledger's high-water mark in a git ref, away from the ledger."""
     blob = run.repo.write_blob(f"{ledger.seq - 1} {ledger.sha}\n".encode())
-    run.repo.put_ref(run.ref("head"), blob)
+    run.repo.put_ref(run.refs.head, blob)
 
 
 def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
@@ -80,7 +84,7 @@ def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
 
 def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:
     """What the high-water mark in git says against a ledger: a Fault, or None."""
-    blob = repo.read_ref(f"refs/branchline/{paths.run_id}/head")
+    blob = repo.read_ref(Refs(paths.run_id).head)
     if blob is None:
         return None
     number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")

@@ -9,21 +9,23 @@ from pathlib import Path
 import msgspec
 
 from branchline.attempt.agent_call import bring_home
-from branchline.attempt.run import Run, StepContext, latest_records
+from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
-from branchline.core.events import PlanComplete, RunPolicy, RunStarted
+from branchline.core.events import RunPolicy, RunStarted
+from branchline.core.facts import PlanComplete
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.planning import scopeless
+from branchline.core.refs import branch_ref
 from branchline.core.result import Result
-from branchline.core.rounds import new_round, reopen_round, retry_round
+from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
@@ -42,7 +44,7 @@ from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.work import claim, work_area
+from branchline.ledger.work import claim, tidy, work_area
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import Sandbox
 
@@ -208,13 +210,15 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     settings = msgspec.convert(state.pins["settings"], Settings)
     plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
-    (paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
+    file = paths.artifacts / "execution_plan.yaml"
+    file.write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
         task_id=state.proposed.task_id,
         workstreams=plan.ids,
         digest=digest(plan),
         by=os.environ.get("USER") or "the user",
         plan=msgspec.to_builtins(plan),
+        file=file.relative_to(paths.run_dir).as_posix(),
     )
 
 
@@ -226,7 +230,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
         nonlocal latest
         if latest.accepted is None and state.plan:  # made since the run was opened
             latest = replace(run, accepted=accepted_plan(state))
-        records, known = latest_records(state), latest
+        so_far, known = state.pipeline, latest
         purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
 
         def work(kill: KillSwitch) -> Result:
@@ -237,7 +241,7 @@ def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
                 run=known,
                 task=task,
                 attempt=attempt,
-                records=records,
+                state=so_far,
                 kill=kill,
                 say=lambda text: say(task.id, text),
                 purse=purse,
@@ -255,7 +259,7 @@ def pinned(repo: Repo, request: Request) -> tuple[str, str]:
     name = request.base or request.settings.base or repo.head_branch()
     if name is None:
         raise InvalidInput(f"HEAD of {repo.root} is detached: there is no branch to build on", hint="--base BRANCH")
-    if commit := repo.resolve(f"refs/heads/{name}"):
+    if commit := repo.resolve(branch_ref(name)):
         return commit, name
     commit = repo.resolve(name)
     if commit is None:
@@ -307,29 +311,17 @@ def _drive(
         reopen(coordinator)
         if held.resumed and not held.state.plan_waits:
             coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-            _redo_lost_worktrees(run, coordinator)
-        return coordinator.run()
+        ended = coordinator.run()
+        tidy(run.work)
+        return ended
     finally:
         held.release()
-
-
-def _redo_lost_worktrees(run: Run, coordinator: Coordinator) -> None:
-    """Shipping and `gc` remove worktrees; those in which an agent may have to work again are made again."""
-    state = coordinator.state
-    waiting = [record.task for record in state.current().values() if record.state == State.PENDING]
-    wanted = {task.workstream for task in waiting if task.step in {"execute", "code_gate"}}
-    if run.settings.merge.on_conflict == "repair" and any(task.step == "merge" for task in waiting):
-        wanted = {record.task.workstream for record in state.current().values() if record.task.step == "worktrees"}
-    made = [record for name in sorted(wanted) if (record := state.find("worktrees", name))]
-    lost = [r for r in made if r.state == State.COMPLETED and not run.workspace(r.task.workstream).is_dir()]
-    if lost:
-        coordinator.note(new_round(state, [record.task.id for record in lost], "worktrees that were removed"))
 
 
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:
     """The origins of the tasks that were completed when record number `checkpoint` had been written."""
     reading = read(paths)
-    if not 0 <= checkpoint < len(reading.records):
+    if not 0 <= checkpoint < reading.count:
         raise InvalidInput(f"run {paths.run_id} has no checkpoint {checkpoint}", hint=f"branchline log {paths.run_id}")
-    state = replay(record.event for record in reading.records[: checkpoint + 1])
+    state = replay(record.event for record in reading.records if record.seq <= checkpoint)
     return [origin for origin, record in state.current().items() if record.state == State.COMPLETED]

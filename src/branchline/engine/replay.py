@@ -8,26 +8,24 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from branchline.attempt.review import GATE as REVIEW
-from branchline.core.events import (
-    AnyEvent,
+from branchline.core.events import AnyEvent, RunStarted, Transition
+from branchline.core.facts import (
     CiStatus,
     Codegate,
+    GatedFact,
     IntegrationComplete,
     MergeQueue,
-    RunStarted,
-    Transition,
     ValidateWsFail,
     ValidateWsPass,
     WsCheckpoint,
 )
 from branchline.core.model.verdict import Outcome
 from branchline.core.result import Result
-from branchline.core.run_state import RunState
+from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.drivers.base import Work
 from branchline.engine.opening import open_run
@@ -41,6 +39,7 @@ from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
+from branchline.process.temporary import temporary_folder
 
 GATED = frozenset({"code_gate", "validate", "pr_ci"})
 AGAIN = GATED | {"consume", "merge_prep", "merge"}
@@ -96,7 +95,7 @@ def replayed(
         raise InvalidInput(f"run {paths.run_id} is a plain graph: nothing of it can be done again")
     repo = Repo.open(paths.root)
     require_whole(repo, _needed(records, str(first.pins["base"])))
-    folder = Path(tempfile.mkdtemp(prefix="branchline-replay-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="branchline-replay-", dir=temporary_folder())).resolve()
     try:
         borrow(repo, folder, str(first.pins["base"]))
         yield from _Again(paths, RunPaths(folder, paths.run_id), records, gates=gates, say=say).all(repo)
@@ -108,9 +107,9 @@ def replayed(
 
 def _needed(records: Sequence[Record], base: str) -> Iterator[str]:
     yield base
-    for event in (record.event for record in records):
-        if isinstance(event, Transition) and event.new_state == State.COMPLETED and "commit" in event.outputs:
-            yield str(event.outputs["commit"])
+    for record in replay(record.event for record in records).records.values():
+        if record.state == State.COMPLETED and (commit := getattr(record.fact, "commit", "")):
+            yield commit
 
 
 class _Again:
@@ -135,7 +134,7 @@ class _Again:
             replace(run, work=work, workspaces=workspaces, settings=settings, gates=run.gates if self._gates else ()),
             lambda *_: None,
         )
-        for number, record in enumerate(self._records[1:], start=2):
+        for record in self._records[1:]:
             event = record.event
             state.apply(event)
             if not isinstance(event, Transition):
@@ -145,32 +144,34 @@ class _Again:
                 continue
             task = state.records[event.task_id].task
             if event.new_state == State.RUNNING and task.step in AGAIN:
-                begun[event.task_id] = _Begun(jobs(task, event.attempt, state).work, number)
+                begun[event.task_id] = _Begun(jobs(task, event.attempt, state).work, record.seq + 1)
             elif event.task_id in begun and event.old_state == State.RUNNING:
                 yield self._compared(state, event, begun.pop(event.task_id))
 
     def _compared(self, state: RunState, move: Transition, begun: _Begun) -> Compared:
         task = state.records[move.task_id].task
-        then = _came(begun.facts, move.error_class, move.outputs)
+        then = _came(begun.facts, move.error_class)
         row = Compared(task_id=task.id, attempt=move.attempt, step=task.step, workstream=task.workstream, then=then)
-        if why := self._no_replay(move, task.step, then):
+        if why := self._no_replay(move, task.step, begun, then):
             return msgspec.structs.replace(row, note=why)
         self._say(f"{task.id} again")
         self._here.ledger.write_bytes(b"".join(self._lines[: begun.line]))
         result = begun.work(KillSwitch())
-        now = _came(result.facts, _error_class(result), result.outputs)
+        now = _came(result.facts, _error_class(result))
         if now.verdict in OURS:
             raise InvalidInput(f"{task.id} cannot be done again: {getattr(result, 'reason', '')}")
         row = msgspec.structs.replace(row, then=_without_review(then), now=now)
         return msgspec.structs.replace(row, note=_difference(row.then, now))
 
-    def _no_replay(self, move: Transition, step: str, then: Came) -> str:
+    def _no_replay(self, move: Transition, step: str, begun: _Begun, then: Came) -> str:
         if move.new_state == State.CANCELLED or then.verdict in OURS:
             return f"it ended as {then.verdict or 'cancelled'}"
         if not self._gates and step in GATED:
             return "its gates were left out"
-        dropped = move.outputs.get("dropped", {})
-        if not self._gates and step == "merge" and any(" fails " in why for why in dropped.values()):
+        dropped = [
+            why for fact in begun.facts if isinstance(fact, IntegrationComplete) for why in fact.dropped.values()
+        ]
+        if not self._gates and any(" fails " in why for why in dropped):
             return "gates decided what was dropped, and were left out"
         return ""
 
@@ -179,11 +180,11 @@ def _error_class(result: Result) -> str:
     return getattr(result, "error_class", "")
 
 
-def _came(facts: Sequence[AnyEvent], error_class: str, outputs: Any) -> Came:
+def _came(facts: Sequence[AnyEvent], error_class: str) -> Came:
     """From the facts that an attempt told, or from how it ended."""
     found = [told for fact in facts if (told := _told(fact)) is not None]
-    verdict, object_ = found[-1] if found else (error_class or "done", str(outputs.get("tree", "")))
-    gates = {str(one["gate"]): str(one["outcome"]) for one in outputs.get("gates", ())}
+    verdict, object_ = found[-1] if found else (error_class or "done", "")
+    gates = {one.gate: str(one.outcome) for fact in facts if isinstance(fact, GatedFact) for one in fact.gates}
     return Came(verdict=verdict, object=object_, gates=gates)
 
 

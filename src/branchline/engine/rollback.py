@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
-from branchline.core.decisions import RolledBack
-from branchline.core.events import IntentReceived, ShipComplete
+from branchline.attempt.integration import stands_on
+from branchline.core.events import IntentReceived, RolledBack
+from branchline.core.facts import ShipComplete
+from branchline.core.refs import Refs, branch_ref
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up
 from branchline.errors import GitError, InvalidInput
-from branchline.git.checkout import fast_forward
-from branchline.git.merge import Conflicted, without
+from branchline.git.checkout import Halfway
+from branchline.git.merge import Conflicted, merge_trees
 from branchline.git.repo import Repo
+from branchline.git.target import move
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
@@ -20,8 +23,9 @@ SHORT = 12
 def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
     """Undo what the run has shipped. Done once already, it is what was done then.
 
-    Raises InvalidInput if there is nothing to undo, GitError if it cannot be undone; nothing is changed then. A kill at
-    any moment leaves what calling it again completes.
+    Raises InvalidInput if there is nothing to undo, GitError if it cannot be undone; nothing is changed then. Raises
+    Halfway if it is undone, but not in all files of the checkout. A kill at any moment leaves what calling it again
+    completes.
     """
     repo = Repo.open(paths.root, marker=paths.marker)
     held = take_up(paths, vouch=lambda reading: vouch(repo, paths, reading))
@@ -31,15 +35,20 @@ def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
         shipped = _shipped(held, read(paths).records)
         old, new = _begun(repo, held, shipped) or _made(repo, held, shipped, reason)
         held.ledger.append([IntentReceived(kind="rollback", by=by)])
-        repo.put_ref(_ref(paths), new)
+        repo.put_ref(Refs(paths.run_id).rollback, new)
+        halfway = None
         try:
             _move(repo, shipped.target, old, new)
+        except Halfway as error:  # the target has moved, and that is what counts
+            halfway = error
         except GitError as error:
             held.ledger.append([IntentReceived(kind="rollback", by=by, refused=error.message)])
             raise
         done = RolledBack(target=shipped.target, commit=new, reverts=shipped.commit, by=by, reason=reason)
         held.ledger.append([done])
         mark(open_run(paths, held.state), held.ledger)
+        if halfway is not None:
+            raise halfway
         return done
     finally:
         held.release()
@@ -56,15 +65,15 @@ def _shipped(held: Held, records: Sequence[Record]) -> ShipComplete:
     if not found:
         raise InvalidInput(f"run {run_id} has shipped nothing", hint=f"branchline show {run_id}")
     raise InvalidInput(
-        f"run {run_id} moved no branch: it left integration/{run_id}, which whoever merged it can revert",
+        f"run {run_id} moved no branch: it left {Refs(run_id).integration}, which whoever merged it can revert",
         hint=f"git branch --contains {found[-1].commit[:SHORT]}",
     )
 
 
 def _begun(repo: Repo, held: Held, shipped: ShipComplete) -> tuple[str, str] | None:
     """The move that a killed rollback had begun, if the target is still where it can be completed, or beyond it."""
-    made = repo.read_ref(_ref(held.ledger.paths))
-    tip = repo.read_ref(f"refs/heads/{shipped.target}")
+    made = repo.read_ref(Refs(held.ledger.paths.run_id).rollback)
+    tip = repo.read_ref(branch_ref(shipped.target))
     if made is None or tip is None:
         return None
     old = repo.parents(made)[0]
@@ -74,11 +83,11 @@ def _begun(repo: Repo, held: Held, shipped: ShipComplete) -> tuple[str, str] | N
 def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[str, str]:
     """A commit on the target's tip without what the run changed. Raises InvalidInput, GitError."""
     run_id, target = held.ledger.paths.run_id, shipped.target
-    tip = repo.read_ref(f"refs/heads/{target}")
+    tip = repo.read_ref(branch_ref(target))
     if tip is None or not repo.is_ancestor(shipped.commit, tip):
         raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
-    base = _before(repo, shipped.commit, run_id)
-    result = without(repo, tip, shipped.commit, base)
+    base = stands_on(repo, shipped.commit, run_id)[0]
+    result = merge_trees(repo, tip, base, lambda _: None, base=shipped.commit, declared=tip, union=False)
     if isinstance(result, Conflicted):
         raise GitError(
             f"run {run_id} cannot be undone on {target}: what came later changes {', '.join(result.paths)} too; "
@@ -92,22 +101,8 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     return tip, repo.commit(result.tree, [tip], message, clock() // 1000)
 
 
-def _before(repo: Repo, commit: str, run_id: str) -> str:
-    """The commit that the target was at before: the first one, parent by parent, that the run has not made."""
-    while f"\nBranchline-Run: {run_id}\n" in repo.content.text("log", "-1", "--format=%B%n", commit) + "\n":
-        commit = repo.parents(commit)[0]
-    return commit
-
-
 def _move(repo: Repo, target: str, old: str, new: str) -> None:
-    tip = repo.read_ref(f"refs/heads/{target}")
+    tip = repo.read_ref(branch_ref(target))
     if tip is not None and tip != new and repo.is_ancestor(new, tip):
         return  # a killed rollback had moved it, and others went on from there
-    if checkouts := repo.checked_out_at(target):
-        fast_forward(repo, checkouts[0], target, old, new)
-    else:
-        repo.move_ref(f"refs/heads/{target}", new, old)
-
-
-def _ref(paths: RunPaths) -> str:
-    return f"refs/branchline/{paths.run_id}/rollback"
+    move(repo, target, old, new)

@@ -1,25 +1,21 @@
 """A repository of our own that reads another's objects and leaves nothing in it: a place to do work again in."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
+from branchline.git.user_git import alternates_text, furnish, object_folders
 
 
 def borrow(repo: Repo, folder: Path, head: str) -> None:
-    """Make in the empty `folder` a repository at commit `head`, without files; what it stores, it stores there.
-
-    Of the other's settings only those are taken that say how content is stored.
-    """
+    """Make in the empty `folder` a repository at commit `head`, without files; what it stores, it stores there."""
     git_dir = folder / ".git"
     for name in ("refs", "objects/info", "info"):
         (git_dir / name).mkdir(parents=True)
     (git_dir / "HEAD").write_text(f"{head}\n")
-    settings = (repo.content.git_dir / "config").read_text()
-    (git_dir / "config").write_text(settings.replace("bare = true", "bare = false"))
-    (git_dir / "objects" / "info" / "alternates").write_bytes(os.fsencode(repo.common_dir / "objects") + b"\n")
+    furnish(repo.user, git_dir)
+    (git_dir / "objects" / "info" / "alternates").write_bytes(alternates_text(object_folders(repo.common_dir)))
     if repo.is_shallow():
         (git_dir / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
 

@@ -4,92 +4,126 @@ A fast-forward can be killed at any moment and called again. It holds the checko
 user's runs in between; what it wrote there tells a later call that the work left behind is ours to finish.
 """
 
+import errno
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
+from branchline.core.refs import branch_ref
 from branchline.errors import GitError
-from branchline.git.command import Git, discover, words
+from branchline.git.checked_out import untouched
+from branchline.git.command import Git, as_user, discover, words
 from branchline.git.objects import Change, fields
-from branchline.git.repo import Repo
+from branchline.git.repo import RefMoved, Repo
+from branchline.git.screen import EXECUTABLE, blob_id
 
 LOCK_SECONDS = 3.0
-_UNFILTERED = ("unspecified", "unset")
 
 
 class CheckoutDirty(GitError):
     """A user's checkout cannot be moved without touching something of the user's; nothing was changed."""
 
 
+class Halfway(GitError):
+    """The refs have moved, and not yet all files of their checkout; the same call again finishes the work."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """From which commit to which, and what that changes."""
+    """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}."""
 
+    ref: str
     old: str
     new: str
     changes: list[Change]
+    refs: Mapping[str, tuple[str | None, str | None]]
+
+    def back(self) -> dict[str, tuple[str | None, str | None]]:
+        """The refs' move back."""
+        return {ref: (old, new) for ref, (new, old) in self.refs.items()}
 
 
 def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
-    """Whether a checkout (by default our own) has a change to a tracked file, staged or not. Untracked files do not count."""
+    """Whether the user's git sees a change to a tracked file of a checkout (by default our own), staged or not."""
     work_tree = checkout or repo.root
-    git_dir = _git_dir_of(repo, work_tree)
-    if not (git_dir / "index").exists():
-        return True
-    with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
-        git = repo.content.at(work_tree, Path(folder) / "index")
-        shutil.copy2(git_dir / "index", Path(folder) / "index")
-        git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
-        head = Git(git_dir).text("rev-parse", "--verify", "HEAD^{commit}")
-        return not _same(git, "diff-index", "--quiet", "--ignore-submodules=dirty", head)
+    _git_dir_of(repo, work_tree)
+    return next(_status(work_tree), None) is not None
 
 
-def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str) -> None:
+def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *, tag: str = "") -> None:
     """Move `branch`, checked out at `checkout`, and its files from commit `old` to its descendant `new`.
 
-    Tracked files must be clean and no untracked file in the way, else CheckoutDirty and nothing changed.
-    Raises RefMoved when the branch is elsewhere. Killed halfway, calling it again finishes the work.
+    `tag`: full name of a ref that is made at `new` in the same move. Tracked files must be clean and no untracked file
+    in the way, else CheckoutDirty and nothing changed. Raises RefMoved when the branch is elsewhere, or the checkout on
+    another one. Killed halfway, calling it again finishes the work.
     """
-    ref, git_dir = f"refs/heads/{branch}", _git_dir_of(repo, checkout)
+    ref, git_dir = branch_ref(branch), _git_dir_of(repo, checkout)
+    refs: dict[str, tuple[str | None, str | None]] = {ref: (new, old), **({tag: (new, None)} if tag else {})}
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
-    if Git(git_dir).status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{ref}\n"):
-        raise CheckoutDirty(f"{checkout} is not on {branch} any more")
     at = repo.read_ref(ref)
     if at == new and not _begun(git_dir, old, new):
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    with _index_lock(git_dir, old, new) as claim:
-        if not claim.halfway:
-            repo.move_ref(ref, old, old)  # raises RefMoved: who held the lock before us may have moved it
-        index = git_dir / "branchline-index"
-        index.with_name("branchline-index.lock").unlink(missing_ok=True)
-        shutil.copy2(git_dir / "index", index)  # with its time: git compares it with those of the files
-        git = repo.content.at(checkout, index)
-        try:
-            if not _same(git, "diff-index", "--cached", "--quiet", new):
-                _advance(repo, ref, git, _Move(old, new, repo.changes(old, new)), claim)
-                index.replace(git_dir / "index")
-        finally:
-            index.unlink(missing_ok=True)
-        repo.move_ref(ref, new, old)
-        claim.halfway = False
+    claim = _Claim(halfway=_begun(git_dir, old, new))
+    try:
+        with _index_lock(git_dir, old, new, claim):
+            _claimed(repo, Git(git_dir), checkout, _Move(ref, old, new, repo.changes(old, new), refs), claim)
+    except (GitError, OSError) as error:
+        if not claim.moved or isinstance(error, CheckoutDirty):
+            raise
+        mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
+        why = error.message if isinstance(error, GitError) else str(error)
+        text = f"{checkout} is not all at {new[:12]} yet: {why}; once the cause is gone: {mended}"
+        raise Halfway(text) from error
 
 
-def _advance(repo: Repo, ref: str, git: Git, move: _Move, claim: "_Claim") -> None:
-    """Move the ref, then the files."""
+def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move, claim: "_Claim") -> None:
+    """Move the refs and the files, with the index claimed. `own`: git on the checkout's git directory."""
+    if own.status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{move.ref}\n"):
+        raise RefMoved(f"{checkout} is not on {move.ref} any more")
+    if not claim.halfway:
+        repo.move_ref(move.ref, move.old, move.old)  # raises RefMoved: who held the lock before us may have moved it
+    index = own.git_dir / "branchline-index"
+    index.with_name("branchline-index.lock").unlink(missing_ok=True)
+    shutil.copy2(own.git_dir / "index", index)  # with its time: git compares it with those of the files
+    git = repo.content_at(checkout).at(checkout, index)
+    _see_shared_index(git, own.git_dir)
+    try:
+        if not _same(git, "diff-index", "--cached", "--quiet", move.new):
+            _advance(repo, git, move, claim)
+            index.replace(own.git_dir / "index")
+    finally:
+        index.unlink(missing_ok=True)
+    repo.move_refs(move.refs)
+    claim.moved = True
+    claim.halfway = False
+
+
+def _see_shared_index(git: Git, git_dir: Path) -> None:
+    """Let our git read an index that is split in two (`core.splitIndex`): it looks for the other half in its own folder."""
+    for shared in git_dir.glob("sharedindex.*"):
+        with suppress(FileExistsError):
+            (git.git_dir / shared.name).symlink_to(shared)
+
+
+def _advance(repo: Repo, git: Git, move: _Move, claim: "_Claim") -> None:
+    """Move the refs, then the files."""
     if claim.halfway:
         _clear_our_own(git, move.changes)
-    _require_clean(git, move)
+    unread = _require_clean(git, move)
     _require_plain(git, move)
-    repo.move_ref(ref, move.new, move.old)
-    claim.halfway = True
+    repo.move_refs(move.refs)
+    claim.halfway = claim.moved = True
+    for path in unread:
+        os.unlink(_in(git, path))
     done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
     if done.code == 0:
         return
@@ -97,25 +131,25 @@ def _advance(repo: Repo, ref: str, git: Git, move: _Move, claim: "_Claim") -> No
     try:
         _require_clean(git, move)
     except CheckoutDirty as halfway:
-        raise GitError(f"{message}; it is halfway", hint="once that is put right: branchline resume") from halfway
-    repo.move_ref(ref, move.old, move.new)
-    claim.halfway = False
+        raise GitError(message) from halfway
+    repo.move_refs(move.back())
+    claim.halfway = claim.moved = False
     raise CheckoutDirty(message)
 
 
 @dataclass(slots=True)
 class _Claim:
-    """Our hold on the index. `halfway`: the files may be in between, so it must outlive us if we fail."""
+    """Our hold on the index. `halfway`: the files may be in between, so it must outlive us if we fail; `moved`: the refs."""
 
     halfway: bool
+    moved: bool = False
 
 
 @contextmanager
-def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[_Claim]:
+def _index_lock(git_dir: Path, old: str, new: str, claim: _Claim) -> Iterator[None]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
     lock, draft = git_dir / "index.lock", git_dir / f"branchline-lock-{new}"  # so that a killed call's is written again
     draft.write_text(_claim_text(old, new))
-    claim = _Claim(halfway=_begun(git_dir, old, new))
     try:
         if not claim.halfway:
             _link(draft, lock)
@@ -125,7 +159,7 @@ def _index_lock(git_dir: Path, old: str, new: str) -> Iterator[_Claim]:
     finally:
         draft.unlink()
     try:
-        yield claim
+        yield
     finally:
         if not claim.halfway:
             lock.unlink()
@@ -136,13 +170,27 @@ def _link(draft: Path, lock: Path) -> None:
     until = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            os.link(draft, lock)
+            _place(draft, lock)
         except FileExistsError:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.02)
         else:
             return
+
+
+def _place(draft: Path, lock: Path) -> None:
+    """Put a whole file at a name that must be free: by a link, which is there at once with all that is in it.
+
+    Without hard links (exFAT, some network disks) a kill in between leaves an empty lock, which git's users know.
+    """
+    try:
+        os.link(draft, lock)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+            raise
+        with lock.open("xb") as file:
+            file.write(draft.read_bytes())
 
 
 def _begun(git_dir: Path, old: str, new: str) -> bool:
@@ -154,32 +202,68 @@ def _claim_text(old: str, new: str) -> str:
     return f"branchline fast-forward {old} {new}\n"
 
 
-def _require_clean(git: Git, move: _Move) -> None:
-    """Raise CheckoutDirty unless only files that we may write are in the way of the move."""
+def _require_clean(git: Git, move: _Move) -> list[str]:
+    """Raise CheckoutDirty unless only files that we may write are in the way of the move.
+
+    Return those that git takes for changed and will not write over, although they are as they were checked out: it
+    would store them differently now (CRLF files that `* text` came after).
+    """
     if not _same(git, "diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
         raise _dirty(git, "it has staged changes")
     git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
     moving = {change.path for change in move.changes}
-    for path in fields(git.call("diff-files", "-z", "--name-only", "--ignore-submodules=dirty")):
-        if path not in moving or os.path.lexists(_in(git, path)):
+    seen = [path for state, path in _status(git.work_tree or Path()) if state[1] != " "]  # what is staged: see above
+    changed = [path for path in seen if path not in moving or os.path.lexists(_in(git, path))]
+    as_it_was = _as_checked_out(git, changed) if changed else set()
+    for path in changed:
+        if path not in as_it_was:
             raise _dirty(git, f"{path} is changed")
     for line in fields(git.call("ls-files", "-z", "-v")):
-        if not line.startswith("H ") and line[2:] in moving:
+        left_out = line.startswith("S ") and not os.path.lexists(_in(git, line[2:]))  # of a sparse checkout
+        if not line.startswith("H ") and line[2:] in moving and not left_out:
             raise _dirty(git, f"{line[2:]} is hidden from git (assume-unchanged or skip-worktree)")
     deleted = {change.path for change in move.changes if change.status == "D"}
     for change in move.changes:
         if change.status == "A" and _in_the_way(git, change.path, deleted):
             raise _dirty(git, f"the untracked file {change.path} is in the way")
+    return sorted(as_it_was & moving)
+
+
+def _status(work_tree: Path) -> Iterator[tuple[str, str]]:
+    """Yield (state, path) of each tracked file that the user's own git calls changed, in the index and in the tree.
+
+    It alone knows what the user's settings and filters mean.
+    """
+    asked = ("--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
+    done = as_user("-c", "core.fsmonitor=false", "status", *asked, cwd=work_tree)
+    if done.code != 0:
+        raise GitError(f"git status failed in {work_tree}: {words(done)}")
+    return ((line[:2], line[3:]) for line in fields(done.stdout))
+
+
+def _as_checked_out(git: Git, paths: list[str]) -> set[str]:
+    """Those of the paths that hold what a checkout of the index writes."""
+    raw, plain, wanted = set[str](), list[str](), set(paths)
+    for line in fields(git.call("ls-files", "-z", "--stage")):
+        meta, path = line.split("\t", 1)
+        mode, oid, _ = meta.split()
+        if path in wanted and (mode == EXECUTABLE) == os.access(_in(git, path), os.X_OK):
+            (raw.add if blob_id(_in(git, path), len(oid)) == oid else plain.append)(path)
+    with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
+        return raw | (untouched(git, git.index or Path(), Path(folder), plain) if plain else set())
 
 
 def _require_plain(git: Git, move: _Move) -> None:
-    """Raise CheckoutDirty if a file to write goes through a filter: we run none, so we would write it wrong."""
-    written = "".join(f"{change.path}\0" for change in move.changes if change.status != "D")
-    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(written)))
-    for path, _, value in zip(answers, answers, answers, strict=True):
-        if value not in _UNFILTERED:
+    """Raise CheckoutDirty if a filter fails that files to be written go through; one file of each filter is tried."""
+    written = {change.path: change.new_oid for change in move.changes if change.status != "D"}
+    asked = "".join(f"{path}\0" for path in written)
+    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(asked)))
+    samples = {value: path for path, _, value in zip(answers, answers, answers, strict=True)}
+    for name in samples.keys() & (git.filters.known.keys() if git.filters else set[str]()):
+        done = git.status_of("cat-file", "--filters", f"--path={samples[name]}", written[samples[name]])
+        if done.code != 0:
             own = f"git merge --ff-only {move.new[:12]}"
-            raise _dirty(git, f"{path} is stored through the filter {value}", hint=own)
+            raise _dirty(git, f"the filter {name} fails on {samples[name]}: {words(done)}", hint=own)
 
 
 def _in_the_way(git: Git, path: str, deleted: set[str]) -> bool:

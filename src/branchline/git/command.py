@@ -1,19 +1,19 @@
 """The only caller of git.
 
 Every call names its git directory, reads no global or system configuration, runs no hook, and has no terminal.
-What the repository's own configuration could still start (filters, merge and diff drivers, textconv) is kept out by
-`quarantine`: whatever touches file content runs in a git directory of our own, which shares only the objects.
+What the repository's own configuration could still start (merge and diff drivers, textconv) is kept out by
+`user_git.quarantine`: whatever touches file content runs in a git directory of our own, which shares only the objects.
 """
 
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
+from branchline.git.filters import Filters
 from branchline.process.spawn import Captured, capture
 from branchline.process.sweep import MARKER, OWN
 
@@ -25,8 +25,8 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.untrackedCache=false",
+    "core.splitIndex=false",  # the other half would be written into a folder of ours
     "core.excludesFile=/dev/null",
-    "core.attributesFile=/dev/null",
     "core.quotePath=false",
     "core.fsync=all",
     "core.packedGitWindowSize=1m",  # how much of the packs git maps at once counts as memory; no slower
@@ -39,10 +39,19 @@ _SETTINGS = (
     "protocol.allow=never",
     "advice.detachedHead=false",
     "advice.graftFileDeprecated=false",
-    "safe.directory=*",  # the check of the owner protects from configuration; see `quarantine`
+    "safe.directory=*",  # the check of the owner protects from configuration; see `user_git`
 )
 _CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]
+# larger files would go to a pack of their own, and what is aside is moved one object after another
+_ASIDE = ("-c", "core.fsync=none", "-c", "core.bigFileThreshold=2g")
 NOTHING: Mapping[str, str] = {}
+# What `git rev-parse --local-env-vars` lists, and what else makes git look at another place than the user means.
+_REDIRECTS = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_OBJECT_DIRECTORY GIT_DIR GIT_WORK_TREE"
+    " GIT_IMPLICIT_WORK_TREE GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE GIT_PREFIX"
+    " GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_INTERNAL_SUPER_PREFIX GIT_NAMESPACE GIT_ATTR_SOURCE GIT_EXTERNAL_DIFF"
+    " GIT_QUARANTINE_PATH GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS"
+)
 
 
 class UnsupportedGit(InvalidInput):
@@ -77,6 +86,7 @@ class Git:
     """git on one git directory. Without a work tree, commands that need one fail. `marker`: see process.spawn.
 
     `aside`: the folder for new objects, in the place of the repository's own; what is there need not last.
+    `filters`: those that run where attributes of the tree name them; without it none does.
     """
 
     git_dir: Path
@@ -84,6 +94,7 @@ class Git:
     index: Path | None = None
     marker: str = ""
     aside: Path | None = None
+    filters: Filters | None = None
 
     def at(self, work_tree: Path | None = None, index: Path | None = None) -> "Git":
         """Return the same git directory with another work tree and index file."""
@@ -113,7 +124,7 @@ class Git:
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
         """Run git and return its exit code and output, whatever they are."""
         place = [f"--git-dir={self.git_dir}"]
-        configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, "-c", "core.fsync=none"]
+        configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, *_ASIDE]
         if self.work_tree is not None:
             place.append(f"--work-tree={self.work_tree}")
         own = {"GIT_INDEX_FILE": str(self.index)} if self.index is not None else {}
@@ -121,17 +132,27 @@ class Git:
             shared = str(self.git_dir / "objects").replace("\\", "\\\\").replace('"', '\\"')
             own |= {"GIT_OBJECT_DIRECTORY": str(self.aside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{shared}"'}
         mark = {MARKER: self.marker + OWN} if self.marker else {}
-        return _run(
-            [*place, *configured, *args],
-            cwd=self.work_tree or self.git_dir,
-            stdin=stdin,
-            env={**own, **mark, **env},
-        )
+        where = self.work_tree or self.git_dir
+        given = {**_environment(), **own, **mark, **env}
+        if self.filters is not None and self.filters.known:
+            given = self.filters.environment(user_environment(), given, where, self.aside)
+        return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 
 
 def discover(path: Path, *args: str) -> Captured:
     """Run `git rev-parse` in a folder whose git directory is not known yet."""
     return _run([*_CONFIGURED, "rev-parse", *args], cwd=path)
+
+
+def as_user(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
+    """Run the user's git in a folder, as the user would; return its exit code and output."""
+    return capture([str(find_git()), *args], cwd=cwd, env=user_environment(), stdin=stdin)
+
+
+def user_environment() -> dict[str, str]:
+    """Return the environment in which the user's git runs: never redirected, never asking, locking nothing unasked."""
+    kept = {name: value for name, value in os.environ.items() if name not in _REDIRECTS.split()}
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def configured(text: bytes) -> list[tuple[str, str]] | None:
@@ -149,29 +170,8 @@ def words(done: Captured) -> str:
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
 
 
-def quarantine(home: Path, common_dir: Path, kept: Mapping[str, Mapping[str, str]]) -> Git:
-    """Make in the empty folder `home` a git directory that shares the objects of `common_dir` and nothing else.
-
-    `kept`: by section, the settings of the repository that say how content is stored; no other is in force.
-    """
-    (home / "refs").mkdir()
-    (home / "info").mkdir()
-    for shared in ("objects", "shallow"):
-        (home / shared).symlink_to(common_dir / shared)
-    with suppress(OSError):  # as it is now: what an agent adds later would hide the files of all others
-        shutil.copyfile(common_dir / "info" / "exclude", home / "info" / "exclude")
-    (home / "HEAD").write_text("ref: refs/heads/none\n")
-    sections = {"core": {"bare": "true", "repositoryformatversion": "1"} | dict(kept.get("core", {}))}
-    sections["extensions"] = dict(kept.get("extensions", {}))
-    lines = [
-        f"[{name}]\n" + "".join(f"\t{key} = {value}\n" for key, value in sections[name].items()) for name in sections
-    ]
-    (home / "config").write_text("".join(lines))
-    return Git(home)
-
-
-def _run(args: list[str], *, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
-    return capture([str(find_git()), *args], cwd=cwd, env={**_environment(), **env}, stdin=stdin)
+def _run(args: list[str], *, cwd: Path, stdin: bytes = b"") -> Captured:
+    return capture([str(find_git()), *args], cwd=cwd, env=_environment(), stdin=stdin)
 
 
 def _environment() -> dict[str, str]:
@@ -180,7 +180,6 @@ def _environment() -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_GRAFT_FILE": os.devnull,
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_TERMINAL_PROMPT": "0",

@@ -1,60 +1,50 @@
 """Turn the files of a workspace into a tree, and keep all of them safe before the workspace goes.
 
-What an agent left is hostile until proven otherwise. Every file is looked at before git reads it, in an index made
-fresh (flags set in the agent's own hide edits), and what cannot be taken is left out and reported, never fatal.
+Every file is looked at before git reads it (`screen`), in an index made fresh (flags set in the agent's own hide edits),
+and what cannot be taken is left out and reported, never fatal.
 """
 
 import os
-import re
+import shutil
 import stat
 import sys
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, islice
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from branchline.errors import GitError
-from branchline.git.collisions import collisions
+from branchline.git.checked_out import outside_sparse, untouched
 from branchline.git.command import Git, words
 from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
+from branchline.git.screen import LINK, PLAIN, Refused, Rules, Screen
+from branchline.git.user_git import is_true
+
+__all__ = ["Refused", "Saved", "Snapshot", "save", "snapshot"]
 
 MAX_FILE_BYTES = 50_000_000
 MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
 MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
-_GITLINK = "160000"
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
-# characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
-_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-_GIT_NAMES = frozenset({".git", "git~1"})
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A path that was left out, and why; `line` of the file, if it is about one."""
-
-    path: str
-    reason: str
-    line: int = 0
-
-    def __str__(self) -> str:
-        if self.line and self.path.isprintable():
-            return f"{self.path}:{self.line}: {self.reason}"
-        return f"{self.path!r}{f':{self.line}' if self.line else ''}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The tree of a worktree's files, and what is not in it, sorted by path."""
+    """The tree of a worktree's files, and what is not in it, sorted by path.
+
+    `by_products`: how many new files were left out because a program made them on the side, by the line of a .gitignore
+    that covers them.
+    """
 
     tree: str
-    refused: tuple[Refused, ...]
+    refused: tuple[Refused, ...] = ()
+    by_products: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +82,78 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     if not is_folder(work_tree):
         raise GitError(f"{work_tree} is no folder any more: there is nothing to take")
     unlock(work_tree)
-    with TemporaryDirectory(dir=scratch, prefix="index-") as folder:
-        fresh = git.at(work_tree, Path(folder) / "index")
-        fresh.call("read-tree", base_tree)
-        screen = _Screen(work_tree, max_file_bytes, everything=include_ignored, room=max_saved_bytes)
-        screen.tracked(fields(fresh.call("ls-files", "-z", "--stage")), fresh)
+    with TemporaryDirectory(dir=scratch, prefix="index-") as name:
+        folder = Path(name)
+        base = git.at(work_tree, folder / "base-index")
+        base.call("read-tree", base_tree)
+        files = list(fields(base.call("ls-files", "-z", "--stage")))
+        room = max_saved_bytes if include_ignored else None
+        screen = Screen(os.fspath(work_tree), _rules(base, files, folder, max_file_bytes, room), base)
+        screen.tracked(files)
         standard = () if include_ignored else ("--exclude-standard",)
         passed_over = frozenset(skip)
-        others = (path for path in _others(fresh, work_tree, *standard) if path not in passed_over)
+        others = (path for path in _others(base, work_tree, *standard) if path not in passed_over)
         screen.untracked(others, max_files)
         screen.collide()
-        if screen.gone:
-            gone = b"".join(os.fsencode(f"0 {'0' * len(base_tree)}\t{path}\0") for path in screen.gone)
-            fresh.call("update-index", "-z", "--index-info", stdin=gone)
-        if inspect is None:
-            screen.refused += _add(fresh, screen.taken)
-        else:
-            aside = Path(folder) / "objects"
-            aside.mkdir()
-            screen.refused += _add(fresh.storing(aside), screen.taken)
-            flaws = take_in(fresh, aside, base_tree, inspect)
-            screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
-        tree = fresh.text("write-tree")
-    return Snapshot(tree, tuple(sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))))
+        fresh, aside = base.at(work_tree, folder / "index"), folder / "objects"
+        shutil.copyfile(folder / "base-index", folder / "index")
+        aside.mkdir()
+        _put(fresh, dict.fromkeys(screen.gone, ("0", "0" * len(base_tree))))
+        screen.refused += _add(fresh.storing(aside), screen.taken, unfiltered=include_ignored)
+        _put(fresh, _as_it_was(fresh, screen, folder))
+        flaws = take_in(fresh, aside, base_tree, inspect)
+        screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
+        tree = fresh.text("write-tree", "--missing-ok")  # a partial clone need not have what nobody changed
+    refused = sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))
+    return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())))
+
+
+def _rules(git: Git, files: list[str], folder: Path, max_bytes: int | None, room: int | None) -> Rules:
+    """How this work tree is read; with `room`, to save everything."""
+    settings = dict(one.partition("\n")[::2] for one in fields(git.call("config", "--list", "--null")))
+    filters = git.filters.known if git.filters else {}
+
+    def filtered(path: str) -> bool:
+        answer = list(fields(git.call("check-attr", "-z", "filter", "--", path)))
+        return answer[2] in filters
+
+    return Rules(
+        max_bytes=max_bytes,
+        room=room or 0,
+        filtered=filtered,
+        everything=room is not None,
+        file_mode=is_true(settings.get("core.filemode", "true")),
+        symlinks=is_true(settings.get("core.symlinks", "true")),
+        outside=outside_sparse(git, files, folder) if is_true(settings.get("core.sparsecheckout", "")) else (),
+    )
+
+
+def _as_it_was(git: Git, screen: Screen, folder: Path) -> dict[str, tuple[str, str]]:
+    """The paths that nobody touched although git would store them differently now, with what the base has there."""
+    kept = {path: screen.stored[path] for path in screen.remoded}
+    candidates = [path for path in screen.taken if path in screen.stored and screen.stored[path][0] != LINK]
+    if candidates:
+        same = {path for path, oid in _in_index(git, candidates) if oid == screen.stored[path][1]}
+        left = [path for path in candidates if path not in same]
+        kept |= (
+            {path: screen.stored[path] for path in untouched(git, folder / "base-index", folder, left)} if left else {}
+        )
+    return kept
+
+
+def _in_index(git: Git, paths: list[str]) -> Iterator[tuple[str, str]]:
+    wanted = set(paths)
+    for line in fields(git.call("ls-files", "-z", "--stage")):
+        meta, path = line.split("\t", 1)
+        if path in wanted:
+            yield path, meta.split()[1]
+
+
+def _put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
+    if not entries:
+        return
+    lines = b"".join(os.fsencode(f"{mode} {oid}\t{path}\0") for path, (mode, oid) in entries.items())
+    git.call("update-index", "-z", "--index-info", stdin=lines)
 
 
 def save(  # noqa: PLR0913 - keyword-only data
@@ -171,8 +210,11 @@ def _others(git: Git, work_tree: Path, *standard: str) -> Iterator[str]:
     return fields(done.stdout)
 
 
-def _add(git: Git, paths: list[str]) -> list[Refused]:
-    """Add paths to the index, and return those that git will not have: it fails for all when it fails for one."""
+def _add(git: Git, paths: list[str], *, unfiltered: bool) -> list[Refused]:
+    """Add paths to the index, and return those that git will not have: it fails for all when it fails for one.
+
+    `unfiltered`: keep a file as it is, where its filter fails.
+    """
     refused: list[Refused] = []
     waiting = [paths] if paths else []
     while waiting:
@@ -182,7 +224,8 @@ def _add(git: Git, paths: list[str]) -> list[Refused]:
         if done.code == 0 and b"Ignoring path" not in done.stderr:  # git leaves some out and reports success
             continue
         if len(some) == 1:
-            refused.append(Refused(some[0], words(done)))
+            if not (unfiltered and _add_as_it_is(git, some[0])):
+                refused.append(Refused(some[0], words(done)))
         else:
             waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
         if len(refused) > _MOST_FAILURES:
@@ -190,146 +233,15 @@ def _add(git: Git, paths: list[str]) -> list[Refused]:
     return refused
 
 
-class _Screen:
-    """Sorts the paths of a work tree: `taken` to add, `gone` to remove, `refused` to leave out and report."""
-
-    def __init__(self, root: Path, max_bytes: int | None, *, everything: bool, room: int) -> None:
-        self._root = os.fspath(root)
-        self._max_bytes = max_bytes
-        self._everything = everything
-        self._room = room
-        self._folders: dict[str, bool] = {"": True}
-        self.taken: list[str] = []
-        self._tracked: set[str] = set()
-        self.gone: list[str] = []
-        self.refused: list[Refused] = []
-
-    def tracked(self, lines: Iterable[str], git: Git) -> None:
-        """Sort the files of the base, given as `ls-files --stage` prints them. A submodule stays as it is."""
-        for line in lines:
-            meta, path = line.split("\t", 1)
-            mode, oid, _ = meta.split()
-            self._tracked.add(path)
-            found = self._look(path)
-            if mode == _GITLINK:
-                self._submodule(path, found)
-            elif found is None or stat.S_ISDIR(found.st_mode):
-                self.gone.append(path)
-            elif self._too_large(found) and int(git.text("cat-file", "-s", oid)) == found.st_size:
-                self.taken.append(path)  # it was this large before
-            else:
-                self._sort(path, found)
-
-    def _submodule(self, path: str, found: os.stat_result | None) -> None:
-        """Refuse what was put where a submodule is, empty as it is in a worktree; to save, take it in its place."""
-        is_folder = found is not None and stat.S_ISDIR(found.st_mode)
-        if found is None or (is_folder and not os.listdir(self._place(path))):
-            return
-        if not self._everything:
-            what = "it holds files, but is a submodule" if is_folder else "it replaces a submodule"
-            self.refused.append(Refused(path, what))
-            return
-        self.gone.append(path)
-        for inside in self._files_below(path) if is_folder else (path,):
-            self._sort(inside, os.lstat(self._place(inside)))
-
-    def untracked(self, paths: Iterable[str], most: int) -> None:
-        """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""
-        new = chain.from_iterable(map(self._expand, paths))
-        for path in islice(new, most):
-            found = self._look(path)
-            if found is not None:
-                self._sort(path, found)
-        left_out = sum(1 for _ in new)
-        if left_out:
-            self.refused.append(Refused("", f"{left_out} files past the first {most}"))
-
-    def collide(self) -> None:
-        """Refuse new paths that are no paths of their own everywhere; to save, where they are will do."""
-        new = [path for path in self.taken if path not in self._tracked]
-        if self._everything or not new:
-            return
-        found = collisions(self._tracked.difference(self.gone), new)
-        self.taken = [path for path in self.taken if path not in found]
-        self.refused += [Refused(path, f"on some systems it is the same as {other!r}") for path, other in found.items()]
-
-    def _sort(self, path: str, found: os.stat_result) -> None:
-        reason = self._objection(path, found)
-        if reason is None and self._everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
-            os.chmod(self._place(path), found.st_mode | stat.S_IRUSR)
-        if reason is None:
-            self.taken.append(path)
-        else:
-            self.refused.append(Refused(path, reason))
-
-    def _objection(self, path: str, found: os.stat_result) -> str | None:
-        if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
-            return "its name means git's own folder on some systems"
-        if stat.S_ISLNK(found.st_mode):
-            return None if self._everything else self._link_objection(path)
-        if not stat.S_ISREG(found.st_mode):
-            return "it is a device, a pipe or a socket"
-        if self._too_large(found):
-            return f"it holds {found.st_size} bytes, more than {self._max_bytes}"
-        if self._everything and found.st_size > self._room:
-            return "with it, more would be saved than there is room for"
-        self._room -= found.st_size if self._everything else 0
-        return None
-
-    def _link_objection(self, path: str) -> str | None:
-        target, folder = os.readlink(self._place(path)), os.path.dirname(path)
-        if os.path.isabs(target):
-            return "it is a link to an absolute path"
-        written = os.path.normpath(os.path.join(folder, target)).split("/")
-        real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
-        if ".." in (written[0], real[0]):
-            return "it is a link that leaves the tree"
-        return "it is a link into git's own folder" if any(map(_is_git_name, written + real)) else None
-
-    def _too_large(self, found: os.stat_result) -> bool:
-        return self._max_bytes is not None and stat.S_ISREG(found.st_mode) and found.st_size > self._max_bytes
-
-    def _look(self, path: str) -> os.stat_result | None:
-        """Return what is at `path`, or None: nothing, or something that is reached through a link."""
-        if not self._is_folder(os.path.dirname(path)):
-            return None
-        try:
-            return os.lstat(self._place(path))
-        except OSError:
-            return None
-
-    def _is_folder(self, path: str) -> bool:
-        """Whether `path` is a real folder of the tree, reached through real folders; report a repository in it."""
-        known = self._folders.get(path)
-        if known is None:
-            place = self._place(path)
-            known = self._is_folder(os.path.dirname(path)) and os.path.isdir(place) and not os.path.islink(place)
-            self._folders[path] = known
-            if known and os.path.lexists(os.path.join(place, ".git")):
-                self.refused.append(
-                    Refused(f"{path}/.git", "a nested repository: its files are taken, not its history")
-                )
-        return known
-
-    def _expand(self, path: str) -> Iterator[str]:
-        if not path.endswith("/"):
-            yield path
-        elif not self._everything:
-            self.refused.append(Refused(path.rstrip("/"), "a nested repository"))
-        else:
-            yield from self._files_below(path.rstrip("/"))
-
-    def _files_below(self, path: str) -> Iterator[str]:
-        for folder, folders, files in os.walk(self._place(path)):
-            inside = path + folder[len(self._place(path)) :]
-            folders[:] = sorted(name for name in folders if name != ".git")
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-            yield from (f"{inside}/{name}" for name in sorted(files) + links if name != ".git")
-
-    def _place(self, path: str) -> str:
-        return os.path.join(self._root, path)
+def _add_as_it_is(git: Git, path: str) -> bool:
+    found = os.lstat(os.path.join(git.work_tree or "", path))
+    stored = git.status_of("hash-object", "-w", "--no-filters", "--", path) if stat.S_ISREG(found.st_mode) else None
+    if stored is None or stored.code != 0:
+        return False
+    line = os.fsencode(f"{PLAIN} {os.fsdecode(stored.stdout).strip()}\t{path}\0")
+    done = git.status_of("update-index", "--add", "--replace", "-z", "--index-info", stdin=line)
+    return done.code == 0 and b"Ignoring path" not in done.stderr
 
 
-def _is_git_name(name: str) -> bool:
-    plain = _IGNORED.sub("", unicodedata.normalize("NFC", name)).casefold()
-    return plain.split(":", 1)[0].rstrip(" .") in _GIT_NAMES
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

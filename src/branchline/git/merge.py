@@ -1,7 +1,8 @@
 """Merge two commits without a checkout, settle what a declared policy settles, and never pick a side silently."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -12,20 +13,27 @@ from branchline.errors import GitError
 from branchline.git.command import words
 from branchline.git.json_merge import Clash, merge_texts
 from branchline.git.objects import ObjectStore, fields
+from branchline.process.temporary import temporary_folder
 
 Strategy = Literal["union", "json"]
-Matcher = Callable[[str, str], bool]
+StrategyOf = Callable[[str], Strategy | None]
 
 _CONTENT = "CONFLICT (contents)"
 _REGULAR = ("100644", "100755")
+_BY_LINES = "Auto-merging"
+_BUILT_IN = {"-": b"-merge", "union": b"merge=union"}
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The merge is clean: its tree, and the paths that a strategy settled, sorted."""
+    """The merge is clean: its tree, and the paths that a strategy settled, sorted.
+
+    `strange`: (path, driver) of what `.gitattributes` give to a driver that is not git's own; it was merged by lines.
+    """
 
     tree: str
     resolved: tuple[str, ...] = ()
+    strange: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +59,43 @@ class _Conflict:
         return next((mode for mode in modes if plain and mode in _REGULAR), None)
 
 
-def merge_trees(
-    store: ObjectStore, ours: str, theirs: str, strategies: Sequence[tuple[str, Strategy]], matcher: Matcher
+def merge_trees(  # noqa: PLR0913 - keyword-only data
+    store: ObjectStore,
+    ours: str,
+    theirs: str,
+    strategy_of: StrategyOf,
+    *,
+    base: str = "",
+    declared: str = "",
+    union: bool = True,
 ) -> Merged | Conflicted:
-    """Merge commit `theirs` into commit `ours`. The first strategy whose glob matches a path in conflict is tried.
+    """Merge commit `theirs` into commit `ours`. What conflicts is settled by its path's strategy, if that can.
 
-    `matcher(glob, path)` says whether it matches. `.gitattributes` and configured merge drivers have no say.
-    Commits without a common ancestor raise GitError.
+    `base`: what both are compared with, in place of their best common ancestor. `declared`: the tree whose
+    `.gitattributes` count, as git means them (gitattributes(5), "merge"), but where a path has a strategy; without
+    `union` only those that forbid a merge by lines. Commits without a common ancestor raise GitError.
     """
-    tree, conflicts = _merge(store, ours, theirs)
-    if conflicts is None:
-        return Merged(tree)
+    drivers = _drivers(store, declared, ours, theirs) if declared else {}
+    heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in _BUILT_IN}
+    if not union:
+        heeded = {path: driver for path, driver in heeded.items() if driver != "union"}
+    sides = _compared_with(store, base, ours, theirs) if base else (ours, theirs)
+    tree, conflicts, by_lines = _merge(store, *sides, heeded)
+    strange = tuple((path, drivers[path]) for path in by_lines if drivers.get(path, "-") not in _BUILT_IN)
     settled: dict[str, tuple[str, str] | None] = {}
     for path, conflict in conflicts.items():
-        strategy = next((name for glob, name in strategies if matcher(glob, path)), None)
+        strategy = strategy_of(path)
         data = _settle(store, conflict, strategy) if strategy is not None and conflict.mode else None
         if data is not None and conflict.mode:
             settled[path] = (conflict.mode, store.write_blob(data))
     final = store.edit_tree(tree, settled) if settled else tree
     left = tuple(path for path in conflicts if path not in settled)
-    return Conflicted(final, left) if left or not settled else Merged(final, tuple(settled))
+    return Conflicted(final, left) if left else Merged(final, tuple(settled), strange)
 
 
-def without(store: ObjectStore, tip: str, commit: str, base: str) -> Merged | Conflicted:
-    """The tree of commit `tip`, which holds `commit`, less what `commit` changed since `base`.
-
-    A three-way merge; three commits of ours bring about its base, because only git 2.40 lets one name it.
-    """
-    root = store.commit(store.tree_of(commit), [], "merge base", 0)
-    ours, theirs = (store.commit(store.tree_of(one), [root], "side", 0) for one in (tip, base))
-    tree, conflicts = _merge(store, ours, theirs)
-    return Merged(tree) if conflicts is None else Conflicted(tree, tuple(conflicts))
-
-
-def forecast(store: ObjectStore, commits: Mapping[str, str]) -> list[tuple[str, str, tuple[str, ...]]]:
+def forecast(
+    store: ObjectStore, commits: Mapping[str, str], merge: Callable[[str, str], Merged | Conflicted]
+) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return (name, name, paths) of each pair of commits that would conflict, in the order of `commits`.
 
     A forecast: pairs that changed nothing near each other since their common base are not tried.
@@ -97,24 +108,53 @@ def forecast(store: ObjectStore, commits: Mapping[str, str]) -> list[tuple[str, 
     found = []
     for one, other in combinations(commits, 2):
         near = touched[one] & (touched[other] | above[other]) or above[one] & touched[other]
-        conflicts = _merge(store, commits[one], commits[other])[1] if near else None
-        if conflicts is not None:
-            found.append((one, other, tuple(conflicts)))
+        merged = merge(commits[one], commits[other]) if near else None
+        if isinstance(merged, Conflicted):
+            found.append((one, other, merged.paths))
     return found
 
 
-def _merge(store: ObjectStore, ours: str, theirs: str) -> tuple[str, dict[str, _Conflict] | None]:
-    """Return the merged tree and what conflicts, by path; None where the merge is clean."""
-    done = store.content.status_of("merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
+def _drivers(store: ObjectStore, declared: str, ours: str, theirs: str) -> dict[str, str]:
+    """{path: how it is to be merged} of what differs and has a word on it in `.gitattributes`; `-`: not by lines."""
+    asked = "".join(f"{change.path}\0" for change in store.changes(ours, theirs))
+    if not asked:
+        return {}
+    with TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
+        git = store.content.at(index=Path(folder) / "index")
+        git.call("read-tree", store.tree_of(declared))
+        answers = git.call("check-attr", "--cached", "-z", "--stdin", "merge", stdin=os.fsencode(asked))
+    rows = fields(answers)
+    said = {path: value for path, _, value in zip(rows, rows, rows, strict=True)}
+    return {
+        path: "-" if value in {"unset", "binary"} else value
+        for path, value in said.items()
+        if value not in {"unspecified", "set", "text"}
+    }
+
+
+def _compared_with(store: ObjectStore, base: str, ours: str, theirs: str) -> tuple[str, str]:
+    """Two commits with the trees of these whose common ancestor has the tree of `base`.
+
+    Three commits of ours bring that about, because only git 2.40 lets one name a merge base.
+    """
+    root = store.commit(store.tree_of(base), [], "merge base", 0)
+    one, other = (store.commit(store.tree_of(side), [root], "side", 0) for side in (ours, theirs))
+    return one, other
+
+
+def _merge(
+    store: ObjectStore, ours: str, theirs: str, drivers: Mapping[str, str]
+) -> tuple[str, dict[str, _Conflict], list[str]]:
+    """Return the merged tree, what conflicts, by path, and the paths whose content git had to merge."""
+    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
+        attributes = Path(folder) / "attributes"
+        attributes.write_bytes(b"".join(_line(path, driver) for path, driver in drivers.items()))
+        setting = ("-c", f"core.attributesFile={attributes}")
+        done = store.content.status_of(*setting, "merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
     if done.code not in (0, 1):
         raise GitError(f"git cannot merge {theirs} into {ours}: {words(done)}")
     output = fields(done.stdout)
-    tree = next(output)
-    return tree, None if done.code == 0 else _conflicts(output)
-
-
-def _conflicts(output: Iterator[str]) -> dict[str, _Conflict]:
-    found: dict[str, _Conflict] = {}
+    tree, found, merged = next(output), dict[str, _Conflict](), list[str]()
     for line in iter(lambda: next(output), ""):
         meta, path = line.split("\t", 1)
         mode, oid, stage = meta.split()
@@ -122,9 +162,18 @@ def _conflicts(output: Iterator[str]) -> dict[str, _Conflict]:
     for count in output:
         paths = [next(output) for _ in range(int(count))]
         kind, _ = next(output), next(output)
+        merged += paths if kind == _BY_LINES else []
         for path in paths if kind.startswith("CONFLICT") else ():
             found.setdefault(path, _Conflict()).kinds.add(kind)
-    return dict(sorted(found.items(), key=lambda item: os.fsencode(item[0])))
+    return tree, dict(sorted(found.items(), key=lambda item: os.fsencode(item[0]))), merged
+
+
+def _line(path: str, driver: str) -> bytes:
+    """The line of an attributes file that is about this path alone: a pattern, quoted as git quotes one."""
+    pattern = re.sub(rb"[*?\[\]\\ ]", rb"\\\g<0>", os.fsencode(path))
+    quoted = re.sub(rb'["\\]', rb"\\\g<0>", pattern)
+    quoted = re.sub(rb"[\x00-\x1f\x7f]", lambda found: b"\\%03o" % found[0][0], quoted)
+    return b'"/' + quoted + b'" ' + _BUILT_IN[driver] + b"\n"
 
 
 def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> bytes | None:
@@ -139,7 +188,7 @@ def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> byte
 
 
 def _union(store: ObjectStore, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    with TemporaryDirectory(prefix="branchline-merge-") as folder:
+    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
         files = [Path(folder) / name for name in ("ours", "base", "theirs")]
         for file, data in zip(files, (ours, base, theirs), strict=True):
             file.write_bytes(data)

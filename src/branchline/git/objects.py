@@ -8,6 +8,7 @@ from pathlib import Path
 
 from branchline.errors import GitError
 from branchline.git.command import Git, words
+from branchline.process.temporary import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class ObjectStore:
             os.fsencode(f"{mode} {oid}\t{path}\0")
             for path, (mode, oid) in ((path, edit or ("0", nothing)) for path, edit in edits.items())
         ]
-        with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
+        with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
             git = self.content.at(index=Path(folder) / "index")
             git.call("read-tree", tree)
             done = git.status_of("update-index", "--replace", "-z", "--index-info", stdin=b"".join(lines))

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from branchline.core.refs import TAGS, branch_ref
 from branchline.errors import GitError
 from branchline.git.command import Git, words
 from branchline.git.folders import is_folder, let_us_in, unlock
@@ -63,14 +64,14 @@ class OwnCommits:
         repo.content.call("index-pack", "--stdin", "--strict", stdin=pack)
 
     def bundle(self, file: Path) -> None:
-        """Write them to a file that `git fetch` reads; `refs/heads/commit-1` and so on are the tips."""
+        """Write them to a file that `git fetch` reads; the branches `commit-1` and so on are the tips."""
         with TemporaryDirectory(dir=file.parent, prefix="bundle-") as folder:
             home = Path(folder)
             (home / "refs").mkdir()
             for name, link in (("objects", self._git.git_dir / "objects"), ("config", self._git.git_dir / "config")):
                 (home / name).symlink_to(link)
-            (home / "HEAD").write_text("ref: refs/heads/none\n")
-            refs = "".join(f"{tip} refs/heads/commit-{number}\n" for number, tip in enumerate(self.tips, start=1))
+            (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
+            refs = "".join(f"{tip} {branch_ref(f'commit-{number}')}\n" for number, tip in enumerate(self.tips, start=1))
             (home / "packed-refs").write_text(f"# pack-refs with: sorted \n{refs}")
             done = Git(home).status_of(
                 "bundle", "create", "-q", str(file), "--branches", f"^{self.base}", env=self._env
@@ -159,7 +160,7 @@ def head_of(workspace: Path) -> str | None:
 def _named_by_refs(git_dir: Path) -> dict[str, None]:
     """Every object that a ref or HEAD of the workspace names, those of further worktrees too."""
     heads = [one / name for one in (git_dir, *_worktrees(git_dir)) for name in ("HEAD", "ORIG_HEAD")]
-    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if b" refs/tags/" not in line]
+    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {TAGS}".encode() not in line]
     return _names([*map(_text, [*heads, *_files(git_dir / "refs")]), *packed])
 
 

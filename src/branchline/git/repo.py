@@ -1,19 +1,20 @@
 """One repository: where it is, its refs, its checkouts. Objects: see `ObjectStore`."""
 
-import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, discover, quarantine, version, words
+from branchline.git.command import Git, discover, version, words
+from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
-
-_STORAGE = re.compile(
-    r"(?P<section>core|extensions)\.(?P<key>autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|objectformat)"
-)
+from branchline.git.user_git import quarantine, read_user_git
+from branchline.process.temporary import temporary_folder
 
 
 class NotARepository(InvalidInput):
@@ -35,7 +36,8 @@ class RefMoved(GitError):
 class Repo(ObjectStore):
     """A repository, seen from one of its work trees.
 
-    `root` is that work tree, `git_dir` its git directory, `common_dir` the one that all work trees share.
+    `root` is that work tree, `git_dir` its git directory, `common_dir` the one that all work trees share, `user` the
+    user's git there, as it was when the repository was opened.
     """
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, *, marker: str = "") -> None:
@@ -44,9 +46,11 @@ class Repo(ObjectStore):
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.refs = Git(git_dir, marker=marker)
-        home = Path(tempfile.mkdtemp(prefix="branchline-git-"))
+        home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-        super().__init__(quarantine(home, common_dir, _storage_settings(self.refs)).marked(marker))
+        self._others: dict[Path, Repo] = {}
+        self.user = read_user_git(root, git_dir, common_dir)
+        super().__init__(quarantine(home, self.user).marked(marker))
 
     @classmethod
     def open(cls, path: Path, *, marker: str = "") -> "Repo":
@@ -66,6 +70,22 @@ class Repo(ObjectStore):
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
         return cls(root, git_dir, shared, marker=marker)
 
+    def contain(self, wrap: Wrap) -> None:
+        """Run the user's filters in what `wrap` makes of their commands, from now on."""
+        if self.content.filters:
+            self.content = replace(self.content, filters=replace(self.content.filters, wrap=wrap))
+
+    def content_at(self, checkout: Path) -> Git:
+        """Return git for the content of any checkout of the repository, with the settings that the user's git has there."""
+        if checkout == self.root:
+            return self.content.at(checkout)
+        if checkout not in self._others:
+            self._others[checkout] = Repo.find(checkout, marker=self.refs.marker)
+        other = self._others[checkout].content
+        if other.filters and self.content.filters:
+            other = replace(other, filters=replace(other.filters, wrap=self.content.filters.wrap))
+        return other.at(checkout)
+
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""
         asked = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -76,7 +96,7 @@ class Repo(ObjectStore):
         """Return the name of the branch that is checked out (`main`), or None: HEAD is detached."""
         done = self.refs.status_of("symbolic-ref", "--quiet", "HEAD")
         ref = next(fields(done.stdout.replace(b"\n", b"\0")), "")
-        return ref.removeprefix("refs/heads/") or None
+        return ref.removeprefix(HEADS) or None
 
     def head_commit(self) -> str:
         """Return the commit that is checked out."""
@@ -107,22 +127,32 @@ class Repo(ObjectStore):
 
         A ref that is at `new` already is left alone, so a move may be repeated. Raises RefMoved, else GitError.
         """
-        nothing = "0" * len(new or expected or "")
-        if new == expected and self.read_ref(ref) == new:
-            return
-        order = f"update {ref}\0{new or nothing}\0{expected or nothing}\0"
-        done = self.refs.status_of(
-            "update-ref", "--no-deref", "-z", "--stdin", stdin=order.encode(errors="surrogateescape")
-        )
+        if new != expected or self.read_ref(ref) != new:
+            self.move_refs({ref: (new, expected)})
+
+    def move_refs(self, moves: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Move every ref from what is expected to what is new, {ref: (new, expected)}, or none of them.
+
+        Those that are at `new` already are left alone. Raises RefMoved, else GitError.
+        """
+        orders = []
+        for ref, (new, expected) in moves.items():
+            nothing = "0" * len(new or expected or "")
+            orders.append(f"update {ref}\0{new or nothing}\0{expected or nothing}\0")
+        order = "".join(orders).encode(errors="surrogateescape")
+        done = self.refs.status_of("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
         if done.code == 0:
             return
-        found = self.read_ref(ref)
-        if found == new:
-            return
-        if found != expected:
-            message = f"{ref} is at {found or 'nothing'}, not at {expected or 'nothing'}: something else moved it"
-            raise RefMoved(message)
-        raise GitError(f"cannot move {ref}: {words(done)}")
+        found = {ref: self.read_ref(ref) for ref in moves}
+        left = {ref: move for ref, move in moves.items() if found[ref] != move[0]}
+        for ref, (_, expected) in left.items():
+            if found[ref] != expected:
+                at, wanted = found[ref] or "nothing", expected or "nothing"
+                raise RefMoved(f"{ref} is at {at}, not at {wanted}: something else moved it")
+        if len(left) == len(moves):
+            raise GitError(f"cannot move {' and '.join(moves)}: {words(done)}")
+        if left:
+            self.move_refs(left)
 
     def put_ref(self, ref: str, new: str) -> None:
         """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
@@ -139,20 +169,6 @@ class Repo(ObjectStore):
                 self.move_ref(free, old, None)
         self.put_ref(ref, new)
 
-    def checked_out_at(self, branch: str) -> list[Path]:
-        """Return the work trees in which a branch (`main`) is checked out."""
-        return self.checked_out().get(f"refs/heads/{branch}", [])
-
-    def checked_out(self) -> dict[str, list[Path]]:
-        """Return the work trees in which each branch is checked out, by the full name of its ref."""
-        found, place = dict[str, list[Path]](), Path()
-        for line in fields(self.refs.call("worktree", "list", "--porcelain", "-z")):
-            if line.startswith("worktree "):
-                place = Path(line.removeprefix("worktree "))
-            elif line.startswith("branch "):
-                found.setdefault(line.removeprefix("branch "), []).append(place)
-        return found
-
 
 def _find(path: Path) -> tuple[Path, Path]:
     """Return the root of the work tree that `path` is in, and its git directory."""
@@ -168,15 +184,3 @@ def _find(path: Path) -> tuple[Path, Path]:
         message = f"{path} is not in the work tree of a git repository"
         raise NotARepository(message, hint="git init")
     return (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
-
-
-def _storage_settings(git: Git) -> dict[str, dict[str, str]]:
-    """Return the repository's settings that change how content is stored; none of them can start a program."""
-    listing = git.call("config", "--local", "--null", "--list")
-    kept: dict[str, dict[str, str]] = {"core": {}, "extensions": {}}
-    for setting in fields(listing):
-        name, _, value = setting.partition("\n")
-        known = _STORAGE.fullmatch(name)
-        if known and value.isalnum():
-            kept[known["section"]][known["key"]] = value
-    return kept

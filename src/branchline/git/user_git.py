@@ -1,46 +1,285 @@
-"""What the user's git is set to, for repositories of ours that must store content as the user's does."""
+"""What the user's own git says about a repository: how content is stored, filtered and ignored, where objects are.
+
+Agents cannot write the user's configuration, so it is trusted and read as the user's git reads it: system, global,
+local and worktree files, with everything that they include. Nothing here comes from an agent's repository.
+"""
 
 import os
-from ast import literal_eval
-from contextlib import suppress
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from branchline.git.repo import Repo
+from branchline.core.refs import branch_ref
+from branchline.errors import GitError, InvalidInput
+from branchline.git.command import Git, as_user, words
+from branchline.git.filters import Filter, Filters
+from branchline.process.spawn import Captured
+
+# Settings that say how content is stored and compared; none of them starts a program or names a place.
+_STORAGE = (
+    "core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase core.precomposeunicode"
+    " core.checkstat core.trustctime core.checkroundtripencoding core.protecthfs core.protectntfs"
+    " core.sharedrepository core.bigfilethreshold core.compression core.loosecompression extensions.objectformat"
+    " lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
+)
+_FILTER = re.compile(r"filter\.(?P<name>.*)\.(?P<key>clean|smudge|process|required)", re.DOTALL)
+_PROMISOR = re.compile(r"remote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilter)", re.DOTALL)
+_FALSE = frozenset({"", "false", "no", "off", "0"})
+_DEEPEST = 5  # how far git follows alternates of alternates (object-file.c, link_alt_odb_entries)
+_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_PLAIN_VALUE = re.compile(r"[\w./:=-]+")
+_PLAIN_PATH = re.compile(r'(?![#"])[^\n]+')
 
 
-def config_text(repo: Repo) -> str:
-    """The configuration of a workspace."""
-    settings = (repo.content.git_dir / "config").read_text("utf-8", "surrogateescape")
-    return settings.replace("bare = true", "bare = false")
+class UntrustedRepository(InvalidInput):
+    """The user's git refuses to read the repository's configuration, because another user owns it."""
 
 
-def excluded(repo: Repo) -> dict[str, bytes]:
-    """The files of `info/` of a workspace."""
-    found = {}
-    with suppress(OSError):
-        found["exclude"] = (repo.content.git_dir / "info" / "exclude").read_bytes()
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """A sparse checkout: its patterns, and whether they are folders (`cone`)."""
+
+    patterns: str
+    cone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserGit:
+    """The user's git in one checkout, as `read_user_git` found it; what is configured later does not count.
+
+    `storage`: settings that say how content is stored, by full lower-case name. `promisors`: the remotes that hand out
+    missing objects later (a partial clone), with the filter that left them out. The four texts are files that the user
+    has beside the configuration; git reads them in the order global, tree, info, and the later one wins.
+    """
+
+    root: Path
+    git_dir: Path
+    common_dir: Path
+    storage: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    promisors: Mapping[str, str] = field(default_factory=dict)
+    lfs_store: Path = Path()
+    sparse: Sparse | None = None
+    global_excludes: str = ""
+    info_excludes: str = ""
+    global_attributes: str = ""
+    info_attributes: str = ""
+
+    @property
+    def file_mode(self) -> bool:
+        """Whether a file's executable bit counts."""
+        return is_true(self.storage.get("core.filemode", "true"))
+
+    @property
+    def symlinks(self) -> bool:
+        """Whether links are checked out as links; else as files that hold where they lead."""
+        return is_true(self.storage.get("core.symlinks", "true"))
+
+    @property
+    def shared(self) -> bool:
+        """Whether others than the owner use the repository (`core.sharedRepository`)."""
+        return self.storage.get("core.sharedrepository", "umask").lower() not in _FALSE | {"umask"}
+
+    def status_of(self, *args: str, stdin: bytes = b"") -> Captured:
+        """Run the user's git in the checkout, as the user would; return its exit code and output."""
+        return as_user(*args, cwd=self.root, stdin=stdin)
+
+    def call(self, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> bytes:
+        """Like `status_of`, but raise GitError, in git's words, on an exit code that is not in `ok`."""
+        done = self.status_of(*args, stdin=stdin)
+        if done.code not in ok:
+            raise GitError(f"git {args[0]} failed in {self.root}: {words(done)}")
+        return done.stdout
+
+
+def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
+    """Read what the user's git says in the checkout at `root`. Raises GitError where it refuses to read it."""
+    plain = UserGit(root, git_dir, common_dir)
+    settings = dict[str, str]()
+    local = False
+    flat = iter(os.fsdecode(plain.call("config", "--list", "--null", "--show-scope")).split("\0")[:-1])
+    for scope, setting in zip(flat, flat, strict=True):
+        name, equals, value = setting.partition("\n")
+        settings[name] = value if equals else "true"
+        local = local or scope in {"local", "worktree"}
+    if not local:  # git leaves the local files out, without a word, where another user owns the repository
+        refused = plain.status_of("rev-parse", "--git-dir")
+        if refused.code != 0:
+            hint = f"git config --global --add safe.directory {shlex.quote(str(root))}"
+            raise UntrustedRepository(f"your git does not read {root}: {words(refused)}", hint=hint)
+    lfs = os.path.expanduser(settings.get("lfs.storage", ""))
+    return UserGit(
+        root,
+        git_dir,
+        common_dir,
+        storage={name: value for name, value in settings.items() if name in _STORAGE.split()},
+        filters=_filters(settings),
+        promisors=_promisors(settings),
+        lfs_store=common_dir / (lfs or "lfs"),
+        sparse=_sparse(settings, git_dir),
+        global_excludes=_user_file(plain, settings, "core.excludesfile", "ignore"),
+        info_excludes=_text(common_dir / "info" / "exclude"),
+        global_attributes=_user_file(plain, settings, "core.attributesfile", "attributes"),
+        info_attributes=_text(common_dir / "info" / "attributes"),
+    )
+
+
+def is_true(value: str) -> bool:
+    """Return what git takes a boolean setting to say; one without a value is stored as "true"."""
+    return value.lower() not in _FALSE
+
+
+def _filters(settings: Mapping[str, str]) -> dict[str, Filter]:
+    found: dict[str, dict[str, str]] = {}
+    for name, value in settings.items():
+        if match := _FILTER.fullmatch(name):
+            found.setdefault(match["name"], {})[match["key"]] = value
+    return {
+        name: Filter(
+            keys.get("clean", ""), keys.get("smudge", ""), keys.get("process", ""), is_true(keys.get("required", ""))
+        )
+        for name, keys in found.items()
+        if keys.keys() - {"required"}
+    }
+
+
+def _promisors(settings: Mapping[str, str]) -> dict[str, str]:
+    """The remotes that promise objects: those marked, and the one of the older way (`extensions.partialClone`)."""
+    older = settings.get("extensions.partialclone")
+    found = {older: settings.get(f"remote.{older}.partialclonefilter", "")} if older else {}
+    for name, value in settings.items():
+        match = _PROMISOR.fullmatch(name)
+        if match and (match["key"] != "promisor" or is_true(value)):
+            found[match["name"]] = settings.get(f"remote.{match['name']}.partialclonefilter", "")
     return found
 
 
-def object_folders(repo: Repo) -> list[Path]:
-    """The folders with the repository's objects: its own, and those that it borrows from."""
-    found, waiting = list[Path](), [repo.common_dir / "objects"]
-    while waiting:
-        folder = waiting.pop(0).resolve()
-        if folder in found or not folder.is_dir():
-            continue
-        found.append(folder)
-        with suppress(OSError):
-            lines = (folder / "info" / "alternates").read_bytes().split(b"\n")
-            waiting += [folder / os.fsdecode(_unquoted(line)) for line in lines if line and not line.startswith(b"#")]
-    return found
+def _sparse(settings: Mapping[str, str], git_dir: Path) -> Sparse | None:
+    patterns = git_dir / "info" / "sparse-checkout"
+    if not is_true(settings.get("core.sparsecheckout", "")) or not patterns.is_file():
+        return None
+    return Sparse(_text(patterns), is_true(settings.get("core.sparsecheckoutcone", "")))
+
+
+def _user_file(user: UserGit, settings: Mapping[str, str], name: str, default: str) -> str:
+    """The text of a file that a setting names, or of the one that git reads without the setting."""
+    if name in settings:  # git itself expands `~user/` and `%(prefix)/`
+        named = os.fsdecode(user.call("config", "--type=path", "--get", name, ok=(0, 1)).removesuffix(b"\n"))
+        return _text(user.root / named) if named else ""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return _text(Path(home) / "git" / default)
+
+
+def _text(path: Path) -> str:
+    try:
+        return os.fsdecode(path.read_bytes())
+    except OSError:
+        return ""
+
+
+def config_text(user: UserGit, *, bare: bool = False, attributes_file: str = "") -> str:
+    """Return the configuration of a repository that stores content as the user's does, and knows nothing else of it.
+
+    No remote URL, hook, alias, helper or identity is in it. `attributes_file`: where `user.global_attributes` lies, as
+    git will see it. Filters are in it by the user's own commands.
+    """
+    settings = [("core", "repositoryformatversion", "1"), ("core", "bare", "true" if bare else "false")]
+    for name, value in user.storage.items():
+        section, _, key = name.partition(".")
+        settings.append((section, key, value))
+    settings.append(("core", "attributesfile", attributes_file))
+    if user.sparse:
+        settings.append(("core", "sparsecheckout", "true"))
+        settings.append(("core", "sparsecheckoutcone", "true" if user.sparse.cone else "false"))
+    for name, one in user.filters.items():
+        section = f"filter {_quoted(name)}"
+        keys = {"clean": one.clean, "smudge": one.smudge, "process": one.process}
+        settings += [(section, key, command) for key, command in keys.items() if command]
+        settings.append((section, "required", "true" if one.required else "false"))
+    for name, left_out in user.promisors.items():
+        settings.append((f"remote {_quoted(name)}", "promisor", "true"))
+        settings.append((f"remote {_quoted(name)}", "partialclonefilter", left_out))
+    lines, last = [], ""
+    for section, key, value in sorted(settings, key=lambda one: one[0]):
+        lines += [f"[{section}]\n"] if section != last else []
+        lines.append(f"\t{key} = {_value(value)}\n")
+        last = section
+    return "".join(lines)
+
+
+def _value(value: str) -> str:
+    return value if _PLAIN_VALUE.fullmatch(value) else _quoted(value)
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
+    """Write into `git_dir`, of a repository of ours or an agent's, how the user's git stores and ignores content.
+
+    Written are `config` and, below `info`, the user's excludes, attributes and sparse patterns.
+    """
+    info = git_dir / "info"
+    info.mkdir(exist_ok=True)
+    shared = info / "user-attributes"  # no name that git reads by itself
+    texts = {
+        shared: user.global_attributes,
+        info / "attributes": user.info_attributes,
+        info / "exclude": f"{user.global_excludes}\n{user.info_excludes}",
+        info / "sparse-checkout": user.sparse.patterns if user.sparse else "",
+    }
+    for path, text in ((path, text) for path, text in texts.items() if text):
+        path.write_bytes(os.fsencode(text))
+    # relative in a workspace, because it stands at another path inside the sandbox; git goes to the top of the tree
+    seen = str(shared) if bare else f".git/info/{shared.name}"
+    (git_dir / "config").write_bytes(os.fsencode(config_text(user, bare=bare, attributes_file=seen)))
+
+
+def quarantine(home: Path, user: UserGit) -> Git:
+    """Make in the empty folder `home` a git directory that shares the user's objects and stores content as the user does."""
+    (home / "refs").mkdir()
+    for shared in ("objects", "shallow"):
+        (home / shared).symlink_to(user.common_dir / shared)
+    (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
+    (home / "lfs").symlink_to(user.lfs_store)
+    furnish(replace(user, filters={}, promisors={}), home, bare=True)
+    places = (user.git_dir, user.common_dir, user.lfs_store, home)
+    return Git(home, filters=Filters(user.filters, user.git_dir, home / "objects", places))
+
+
+def object_folders(common_dir: Path) -> list[Path]:
+    """Return the folders that hold a repository's objects: its own, then what it borrows, each once, as git finds them."""
+    return list(dict.fromkeys(_folders(common_dir / "objects", 0)))
+
+
+def _folders(objects: Path, depth: int) -> Iterator[Path]:
+    yield Path(os.path.realpath(objects))
+    named = objects / "info" / "alternates"
+    if depth > _DEEPEST or not named.is_file():
+        return
+    for line in named.read_bytes().split(b"\n"):
+        if line and not line.startswith(b"#"):
+            path = Path(os.path.realpath(objects), os.fsdecode(_unquoted(line)))
+            if path.is_dir():
+                yield from _folders(path, depth + 1)
 
 
 def _unquoted(line: bytes) -> bytes:
-    """A path of an alternates line, which may stand in quotes: git's escapes are among Python's."""
-    if not line.startswith(b'"'):
+    """A path of `alternates`: git takes one that begins with a quotation mark as a C string (quote.c)."""
+    if not re.fullmatch(rb'"(\\.|[^"\\])*"', line):
         return line
-    try:
-        return str(literal_eval(line.decode("latin-1"))).encode("latin-1")
-    except (SyntaxError, ValueError):
-        return line
+    return re.sub(rb"\\([0-3][0-7]{2}|.)", lambda one: _unescaped(one[1]), line[1:-1])
+
+
+def _unescaped(code: bytes) -> bytes:
+    return bytes([int(code, 8)]) if len(code) == 3 else _ESCAPES.get(code, code)
+
+
+def alternates_text(folders: list[Path]) -> bytes:
+    """Return the content of `objects/info/alternates` that borrows from these folders."""
+    lines = (text if _PLAIN_PATH.fullmatch(text := str(folder)) else _quoted(text) for folder in folders)
+    return b"".join(os.fsencode(f"{line}\n") for line in lines)

@@ -5,19 +5,25 @@ never obeyed and never mended: a round begins with a `.git` made new. Nothing of
 but objects that were looked through (`own_commits`, `intake`).
 """
 
+import hashlib
 import os
+import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
 from branchline.git.command import EMAIL, NAME, Git
 from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in, unlock
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
-from branchline.git.user_git import config_text, excluded, object_folders
+from branchline.git.submodules import fill
+from branchline.git.user_git import UserGit, alternates_text, furnish, object_folders
 
-REMOVED = ".removed-"  # a workspace on its way out, beside where it was
-DRAFT = ".new-"  # one that is being made, and the `.git` of one that is made new
+REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
+DRAFT = ".new+"  # one that is being made, and the `.git` of one that is made new
+ERRORS = "surrogateescape"
 IDENTITY = f"[user]\n\tname = {NAME}\n\temail = {EMAIL}\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
 
 
@@ -44,7 +50,7 @@ class Workspaces:
         with self._lock:
             if self._borrowed is None:
                 self._home.mkdir(parents=True, exist_ok=True)
-                found = object_folders(self._repo)
+                found = object_folders(self._repo.common_dir)
                 self._borrowed = {
                     self._linked(f"objects-{number}" if number else "objects", folder): folder
                     for number, folder in enumerate(found)
@@ -66,6 +72,7 @@ class Workspaces:
         git = self._git_dir(draft / ".git", commit, branch).at(draft)
         with self._checkouts:
             git.call("read-tree", "--reset", "-u", commit)
+        fill(self._repo, draft, commit, self._submodule)
         draft.rename(path)
         return path
 
@@ -93,7 +100,7 @@ class Workspaces:
         fresh = path.with_name(f"{DRAFT}{path.name}")
         delete_tree(fresh)
         git = self._git_dir(fresh, head, branch).at(path)
-        git.call("read-tree", target)
+        git.call("read-tree", *(("--reset", "-u") if self._repo.user.sparse else ()), target)
         git.call("update-index", "-q", "--refresh", ok=(0, 1))
         keeping = tuple(keep)
         kept = [f"--exclude=/{_literal(one)}" for one in keeping]
@@ -104,38 +111,51 @@ class Workspaces:
             if git.status_of("clean", "-ffdq", *kept).code != 0:
                 let_us_in(path)
                 git.call("clean", "-ffdq", *kept)
+        fill(self._repo, path, target, self._submodule)
         delete_tree(path / ".git")
         fresh.rename(path / ".git")
 
     def _git_dir(self, git_dir: Path, commit: str, branch: str | None) -> Git:
         """Make the git directory of a workspace, without an index."""
-        for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
-            (git_dir / name).mkdir(parents=True)
-        (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n" if branch else f"{commit}\n")
-        (git_dir / "config").write_text(config_text(self._repo) + IDENTITY, "utf-8", "surrogateescape")
-        lines = [_alternate(link) for link in self.borrowed]
-        (git_dir / "objects/info/alternates").write_text("".join(f"{line}\n" for line in lines))
-        for name, data in excluded(self._repo).items():
-            (git_dir / "info" / name).write_bytes(data)
-        own = {f"refs/heads/{branch}": commit} if branch else {}
-        refs = {**self._shared_refs(), **own}
-        packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
-        (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", "surrogateescape")
+        refs = {**self._shared_refs(), **({branch_ref(branch): commit} if branch else {})}
+        made = self._bare(
+            self._repo.user, git_dir, f"ref: {branch_ref(branch)}" if branch else commit, self.borrowed, refs
+        )
         if self._target:
-            remote = git_dir / "refs/remotes/origin"
-            remote.mkdir(parents=True)
-            (remote / "HEAD").write_text(f"ref: refs/remotes/origin/{self._target}\n")
+            head = git_dir / remote_ref("HEAD")
+            head.parent.mkdir(parents=True)
+            head.write_text(f"ref: {remote_ref(self._target)}\n")
         if self._repo.is_shallow():
-            (git_dir / "shallow").write_bytes((self._repo.common_dir / "shallow").read_bytes())
-        return Git(git_dir, marker=self._repo.refs.marker)
+            shutil.copyfile(self._repo.common_dir / "shallow", git_dir / "shallow")
+        return made
+
+    def _submodule(self, git_dir: Path, commit: str, objects: Path) -> Git:
+        """Make the git directory of a submodule in a workspace."""
+        link = self._linked(f"objects-{hashlib.sha256(os.fsencode(objects)).hexdigest()[:8]}", objects)
+        with self._lock:
+            assert self._borrowed is not None
+            self._borrowed[link] = objects
+        return self._bare(replace(self._repo.user, sparse=None), git_dir, commit, (link,), {})
+
+    def _bare(self, user: UserGit, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
+        for name in ("objects/info", "objects/pack", HEADS, TAGS, "info", "hooks"):
+            (git_dir / name).mkdir(parents=True)
+        (git_dir / "HEAD").write_text(f"{head}\n")
+        furnish(user, git_dir)
+        with (git_dir / "config").open("a") as file:
+            file.write(IDENTITY)
+        (git_dir / "objects/info/alternates").write_bytes(alternates_text([*borrowed]))
+        packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
+        (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", ERRORS)
+        return Git(git_dir, marker=self._repo.refs.marker, filters=self._repo.content.filters)
 
     def _shared_refs(self) -> dict[str, str]:
         """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""
         with self._lock:
             if self._refs is None:
-                self._refs = self._repo.list_refs("refs/tags") | self._repo.list_refs("refs/heads", within=self._base)
+                self._refs = self._repo.list_refs(TAGS) | self._repo.list_refs(HEADS, within=self._base)
                 if self._target:
-                    names = (f"refs/heads/{self._target}", f"refs/remotes/origin/{self._target}")
+                    names = (branch_ref(self._target), remote_ref(self._target))
                     self._refs |= dict.fromkeys(names, self._base)
             return self._refs
 
@@ -147,22 +167,6 @@ class Workspaces:
             draft.symlink_to(folder)
             draft.rename(link)
         return link
-
-
-def _alternate(path: Path) -> str:
-    """A line of `objects/info/alternates`, in quotes where git would read it otherwise (git's alternate-object docs)."""
-    text = os.fspath(path)
-    if not text.startswith(('"', "#")) and text.isprintable():
-        return text
-    return (
-        '"'
-        + "".join(letter if letter.isprintable() and letter not in '"\\' else _octal(letter) for letter in text)
-        + '"'
-    )
-
-
-def _octal(letter: str) -> str:
-    return "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
 
 
 def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:

@@ -68,7 +68,7 @@ def _page(paths: RunPaths, state: RunState, task_id: str, at: int) -> bytes:
         "state": record.state,
         "attempt": record.attempt,
         "timestamp": timestamp(at),
-        "outputs": record.outputs,
+        "outputs": record.handed_on(),
     }
     return json.dumps(page, sort_keys=True).encode("ascii") + b"\n"
 

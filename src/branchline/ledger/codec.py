@@ -11,7 +11,8 @@ import msgspec
 from branchline.core.events import NAMES, AnyEvent
 from branchline.errors import LedgerError
 
-VERSION = 1
+VERSION = 2
+"""Of the format. Version 1 had what steps hand on in the `outputs` of moves: `ledger.upcast` reads it."""
 GENESIS = "0" * 64
 ENVELOPE = ("task_id", "attempt", "old_state", "new_state")
 SHA_TAIL = len(',"sha":""}') + 64
@@ -20,7 +21,10 @@ _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact with its place in the ledger. `at` is in Unix milliseconds, `offset` in bytes from the ledger's start."""
+    """One fact with its place in the ledger. `at` is in Unix milliseconds, `offset` in bytes from the ledger's start.
+
+    `v`: the version of the format that it was written in.
+    """
 
     seq: int
     epoch: int
@@ -30,6 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     event: AnyEvent
     sha: str = ""
     offset: int = 0
+    v: int = VERSION
 
 
 class BadRecord(LedgerError):
@@ -101,6 +106,6 @@ def _record(body: dict[str, Any], sha: str, offset: int) -> Record:
         raise BadRecord(f"its event {name!r} is unknown to this version")
     fields = {**body["context"], "event": name}
     fields.update((key, body[key]) for key in ENVELOPE if key in body)
-    place = {name: body[name] for name in ("seq", "epoch", "id", "run_id")}
+    place = {name: body[name] for name in ("seq", "epoch", "id", "run_id", "v")}
     at = milliseconds(body["timestamp"])
     return msgspec.convert({**place, "at": at, "event": fields, "sha": sha, "offset": offset}, Record)

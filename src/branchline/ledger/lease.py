@@ -10,8 +10,9 @@ import json
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 
-from branchline.errors import RunBusy
+from branchline.errors import InvalidInput, RunBusy
 from branchline.ledger.codec import timestamp
 from branchline.ledger.paths import RunPaths
 
@@ -23,7 +24,7 @@ class Lease:
 
     def __init__(self, paths: RunPaths, *, now: int) -> None:
         self._file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if not self._locked():
+        if not self._locked(paths.lock):
             os.close(self._file)
             owner = _owner(paths)
             raise RunBusy(f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}")
@@ -31,20 +32,36 @@ class Lease:
         with suppress(OSError):  # for messages only: a full disk stops us where it matters
             paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
 
-    def _locked(self) -> bool:
+    def _locked(self, path: Path) -> bool:
         """Take the lock. One who only asks whether it is held (`is_held`) may have it for a moment: try again."""
         for wait in (0.0, 0.01, 0.02, 0.04):
             time.sleep(wait)
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                take(self._file, path, wait=False)
+            except BlockingIOError:
                 continue
+            except InvalidInput:
+                os.close(self._file)
+                raise
             return True
         return False
 
     def release(self) -> None:
         """Give the run up."""
         os.close(self._file)
+
+
+def take(file: int, path: Path, *, wait: bool) -> None:
+    """Lock a file for us alone. Raises BlockingIOError if another process has it, InvalidInput where no file can be locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be locked: {error.strerror}; two processes could drive one run",
+            hint="move the repository to a disk that has locks, or mount this one with them (NFS: nfslock, local_lock)",
+        ) from error
 
 
 def is_held(paths: RunPaths) -> bool:
@@ -55,8 +72,10 @@ def is_held(paths: RunPaths) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # a disk without locks: no process of ours holds one
+        return False
     else:
         return False
     finally:

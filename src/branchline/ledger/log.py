@@ -7,6 +7,7 @@ its offset and left alone.
 import contextlib
 import errno
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,10 @@ from branchline.core.events import AnyEvent
 from branchline.core.ids import ulid
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput, LedgerError
-from branchline.ledger.codec import GENESIS, BadRecord, Record, decode, encode
+from branchline.ledger.codec import GENESIS, VERSION, BadRecord, Record, decode, encode
 from branchline.ledger.disk import Disk, Files
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.upcast import Upcaster
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A ledger as it was read: the records before the first fault, and a torn tail's size in bytes."""
+    """A ledger as it was read: the records before the first fault, and a torn tail's size in bytes.
+
+    Of version 1 there are more records than lines: some have the number of the one after them (`ledger.upcast`).
+    """
 
     records: tuple[Record, ...]
     size: int
@@ -44,6 +49,11 @@ class Reading:
     def ok(self) -> bool:
         """Whether every record verifies."""
         return self.fault is None
+
+    @property
+    def count(self) -> int:
+        """How many lines verify."""
+        return _count(self.records)
 
 
 class Ledger:
@@ -61,7 +71,7 @@ class Ledger:
         with self._writing():
             self._disk.cut(reading.size)
         if reading.records:
-            self.seq, self.sha = reading.records[-1].seq + 1, reading.records[-1].sha
+            self.seq, self.sha = reading.count, reading.records[-1].sha
 
     def append(self, events: Iterable[AnyEvent]) -> list[Record]:
         """Make the events, at least one, durable: one write, one sync.
@@ -136,15 +146,19 @@ def verified(data: bytes, mark: tuple[int, str] | None, run_id: str) -> Reading:
 
 
 def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:
-    records: list[Record] = []
+    older = Upcaster()
+    records = older.records
     offset, prev, epoch, seq = 0, GENESIS, 0, 0
     while (end := data.find(b"\n", offset)) >= 0:
         try:
             record = decode(data[offset:end], seq=seq, prev=prev, offset=offset)
             _check_owner(record, run_id, epoch)
+            if record.v < VERSION:
+                older.take(record)
+            else:
+                records.append(record)
         except BadRecord as error:
             return records, Fault(seq, offset, error.message)
-        records.append(record)
         offset, prev, epoch, seq = end + 1, record.sha, record.epoch, seq + 1
     return records, None
 
@@ -154,6 +168,10 @@ def _check_owner(record: Record, run_id: str, epoch: int) -> None:
         raise BadRecord(f"it belongs to run {record.run_id}")
     if record.epoch < epoch:
         raise BadRecord(f"its epoch {record.epoch} comes after epoch {epoch}: two processes wrote this ledger")
+
+
+def _count(records: Sequence[Record]) -> int:
+    return records[-1].seq + 1 if records else 0
 
 
 def _head(paths: RunPaths) -> tuple[int, str] | None:
@@ -170,10 +188,11 @@ def behind(records: Sequence[Record], size: int, seq: int, sha: str) -> Fault | 
 
     A ledger may be ahead of its mark, never behind it.
     """
-    if seq >= len(records):
-        return Fault(len(records), size, f"it ends here, but record {seq} had been written: its end was cut off")
-    if records[seq].sha != sha:
-        return Fault(seq, records[seq].offset, "it is not the record that had been written: the ledger was rewritten")
+    if seq >= _count(records):
+        return Fault(_count(records), size, f"it ends here, but record {seq} had been written: its end was cut off")
+    marked = records[bisect_left(records, seq, key=lambda record: record.seq)]
+    if marked.sha != sha:
+        return Fault(seq, marked.offset, "it is not the record that had been written: the ledger was rewritten")
     return None
 
 

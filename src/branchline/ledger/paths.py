@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from branchline.core.refs import RUNS as RUN_REFS
 from branchline.errors import InvalidInput
 from branchline.ledger.link import followed_by
 
@@ -195,6 +196,19 @@ def run_ids(root: Path) -> list[str]:
     return [name for _, name in sorted({one for home in homes for one in _started(home)})]
 
 
+def saved_runs(root: Path) -> list[str]:
+    """The runs that have refs in the repository, also where their record is gone; found without git."""
+    common = common_dir(root)
+    if common is None:
+        return []
+    loose = common / RUN_REFS
+    found = {entry.name for entry in loose.iterdir() if entry.is_dir()} if loose.is_dir() else set()
+    with suppress(OSError):
+        text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
+        found |= set(re.findall(rf" {RUN_REFS}([^/\n]+)/", text))
+    return sorted(name for name in found if RUN_ID.fullmatch(name))
+
+
 def _started(folder: Path) -> Iterator[tuple[str, str]]:
     if not folder.is_dir():
         return
@@ -209,14 +223,18 @@ def _started(folder: Path) -> Iterator[tuple[str, str]]:
 
 def find_run(root: Path, name: str | None) -> RunPaths:
     """The run of that id or unique prefix; the latest without a name. Raises InvalidInput."""
-    known = run_ids(root)
+    return RunPaths(root, pick_run(run_ids(root), name, f"in {record_home(root)}"))
+
+
+def pick_run(known: Sequence[str], name: str | None, where: str) -> str:
+    """The run of that id or unique prefix; the last without a name. Raises InvalidInput."""
     if not known:
-        raise InvalidInput(f"there are no runs in {record_home(root)}", hint="branchline run --plan FILE")
+        raise InvalidInput(f"there are no runs {where}", hint="branchline run --plan FILE")
     if name is None:
-        return RunPaths(root, known[-1])
+        return known[-1]
     found = [run_id for run_id in known if run_id == name] or [r for r in known if r.startswith(name.upper())]
     found = found or [r for r in known if r.startswith(name)]
     if len(found) == 1:
-        return RunPaths(root, found[0])
+        return found[0]
     problem = f"{name!r} begins {len(found)} runs: {', '.join(found[:5])}" if found else f"there is no run {name!r}"
     raise InvalidInput(problem, hint="branchline list")

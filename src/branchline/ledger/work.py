@@ -17,7 +17,8 @@ from branchline.errors import InvalidInput
 
 VARIABLE = "BRANCHLINE_STATE"
 OWNER = "owner"
-LONGEST = 16  # characters of a repository's name
+LONGEST = 8  # characters of a repository's name
+DIGITS = 6  # of a digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside:
     `/var/tmp`; never within one of `outside`. Raises InvalidInput if no such folder can be written.
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", common.parent.name if common.name == ".git" else common.stem).strip("-")
-    short = f"{name[:LONGEST] or 'repository'}-{_digest(common)}"
+    short = f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
     tried = []
     for state in _states(environ):
         place = state.resolve()
@@ -71,14 +72,15 @@ def claim(area: WorkArea, run_dir: Path) -> None:
     (area.folder / OWNER).write_bytes(os.fsencode(run_dir))
 
 
-def vacate(area: WorkArea) -> None:
-    """Remove the run's folder if no work is left in it."""
+def tidy(area: WorkArea) -> None:
+    """Remove the folders if nothing is left in them."""
     with suppress(OSError):
         for folder in (area.workspaces, area.checkouts, area.folder / "a"):
-            if folder.exists():
+            if folder.is_dir():
                 folder.rmdir()
-        (area.folder / OWNER).unlink(missing_ok=True)
-        area.folder.rmdir()
+        if [entry.name for entry in area.folder.iterdir()] == [OWNER]:
+            (area.folder / OWNER).unlink()
+            area.folder.rmdir()
 
 
 def is_of(folder: Path, run_dir: Path) -> bool:
@@ -115,5 +117,5 @@ def _objection(place: Path) -> str:
     return "" if os.access(place, os.W_OK | os.X_OK) else "it cannot be written"
 
 
-def _digest(name: str | Path) -> str:
-    return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]

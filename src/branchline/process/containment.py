@@ -1,8 +1,9 @@
 """Starting a command so that nothing that it starts can get away from us, as well as this machine allows.
 
-In order of strength: `namespace` (a PID namespace of its own: killing its first process kills all), `sandbox` (the same,
-made by the sandbox's own program), `subreaper` (a small process that every orphan among its descendants falls to), and
-`group` (a process group, which any process can leave: weak). `keeper` is the program that does the first three.
+Containment is words before the command: `[init, limits, --, bubblewrap ..., --, command]`. In order of strength:
+`namespace` (a PID namespace of its own: killing its first process kills all), `sandbox` (the same, by the sandbox's own
+program), `subreaper` (a small process that every orphan among its descendants falls to), and `group` (a process group,
+which any process can leave: weak). `init` is the program that does the first three.
 """
 
 import math
@@ -18,50 +19,52 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from branchline.core.model.limits import Containment
-from branchline.process.confinement import Method
-from branchline.process.keeping import Channel, Keepers
+from branchline.process.confinement import Method, Wrap
 
-KILL_SECONDS = 6.0  # a little more than a keeper gives itself
-_ENDING = frozenset({*range(1, 16), signal.SIGXCPU, signal.SIGXFSZ, signal.SIGSYS})
-"""Signals that end processes. The others are not meant by a code above 128: Gemini ends with 400 & 255, and git with 255."""
-_KEEPERS = Keepers()
+KILL_SECONDS = 6.0  # a little more than `init` gives itself
+_REFUSED: set[Method] = set()  # what this machine does not allow
+INIT = (
+    *(sys.executable, "-I", "-S", "-X", "utf8", "-c"),
+    # As a module it is compiled once; as a program, for every attempt.
+    "import sys; sys.path.append(sys.argv.pop(1)); import init; init.main()",
+    str(Path(__file__).parent),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to start. `streams`: descriptors of its stdin, stdout and stderr; `keep`: those that it inherits besides.
+    """What to start. `streams`: descriptors of its stdin, stdout and stderr.
 
-    `rlimits`: names such as RLIMIT_CPU, each with its soft and its hard limit. `sandboxed`: it makes a PID namespace
-    itself, in which everything else will run. `cgroup`: the folder of the control group that it joins. `most`: how many
-    processes and threads the kernel allows it, where it can count them.
+    `rlimits`: names such as RLIMIT_CPU, each with its soft and its hard limit. `cgroup`: the folder of the control group
+    that it joins. `most`: how many processes and threads the kernel allows it, where it can count them. `wrap`: what
+    puts it in a sandbox.
     """
 
     argv: Sequence[str]
     cwd: Path
     env: Mapping[str, str]
     streams: tuple[int, int, int]
-    keep: tuple[int, ...] = ()
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    sandboxed: bool = False
     cgroup: str = ""
     most: int | None = None
+    wrap: Wrap | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How a command ended: its exit code, or less the number of a signal. `left`: processes that could not be killed.
 
-    `cpu`: seconds of the processor that all of its processes took, if that is known; `lost`: the keeper was killed.
+    `cpu`: seconds of the processor that all of its processes took, if that is known; `lost`: `init` was killed.
     `living`: processes that outlived the command, where a namespace tells.
     """
 
     code: int
-    cpu: float | None = None
-    living: int = 0
     left: int = 0
+    living: int = 0
+    cpu: float | None = None
     lost: bool = False
 
 
@@ -77,7 +80,7 @@ class Contained(Protocol):
         """The process that all others descend from."""
 
     def ended(self, seconds: float | None) -> bool:
-        """Wait at most `seconds` (None: for ever); whether the command has ended."""
+        """Wait at most `seconds` (None: without end); whether the command has ended."""
 
     def ask(self) -> None:
         """Ask all processes to end. From any thread."""
@@ -91,12 +94,10 @@ class Contained(Protocol):
 
 def start(command: Command, strongest: Containment) -> Contained:
     """Start a command in the strongest containment that works here, up to `strongest`. Raises OSError, ValueError."""
-    wanted: tuple[Method, ...] = ("namespace", "subreaper") if strongest == "namespace" else ("subreaper",)
-    if command.sandboxed:
-        wanted = ("sandbox",)
+    methods: tuple[Method, ...] = ("sandbox",) if command.wrap else (strongest, "subreaper")
     if strongest != "group" and sys.platform == "linux":
-        for method in wanted:
-            if (kept := _kept(command, method)) is not None:
+        for method in methods:
+            if method not in _REFUSED and (kept := _Kept.started(command, method)) is not None:
                 return kept
     return _Grouped(command)
 
@@ -110,69 +111,118 @@ def held_by(strongest: Containment) -> Method:
     return contained.method
 
 
-def _kept(command: Command, method: Method) -> "_Kept | None":
-    """The command under a keeper; None if the system does not allow that method."""
-    request: dict[str, Any] = {
-        "method": method,
-        "argv": [_wire(word) for word in command.argv],
-        "cwd": _wire(str(command.cwd)),
-        "env": {_wire(name): _wire(value) for name, value in command.env.items()},
-        "keep": command.keep,
-        "rlimits": dict(command.rlimits),
-        "cgroup": command.cgroup,
-        # A namespace has a number of its own since Linux 6.14; before, it was the whole machine's.
-        "pid_max": command.most if kernel() >= (6, 14) else None,
-    }
-    if method == "namespace" and command.most is not None and _counts_by_namespace():
-        request["rlimits"]["RLIMIT_NPROC"] = (command.most, command.most)
-    channel = _KEEPERS.open(request, (*command.streams, *command.keep))
-    if channel is None:
-        return None
-    if "pid" in channel.told:
-        return _Kept(channel, method, int(channel.told["pid"]))
-    channel.close()
-    if channel.told.get("errno") is None:
-        raise ValueError(channel.told.get("error", ""))
-    raise OSError(channel.told["errno"], os.strerror(channel.told["errno"]))
-
-
-def _wire(text: str) -> str:
-    """Bytes as the system will get them, as text that JSON can carry."""
-    return os.fsencode(text).decode("latin-1")
+def prefixed(command: Command, strongest: Method, report: int = -1, environ: int = -1) -> list[str]:
+    """The command behind all that contains it: `init` or a shell that sets its limits, then the sandbox's program."""
+    argv = [*command.argv]
+    if command.wrap is not None:
+        argv = command.wrap(_counted(argv, command.most), command.cwd)
+    if strongest == "group":
+        return _limited(argv, command)
+    limits = [f"{name}={soft}:{hard}" for name, (soft, hard) in command.rlimits.items()]
+    if command.most is not None and strongest == "namespace" and _counts_by_namespace():
+        limits.append(f"RLIMIT_NPROC={command.most}:{command.most}")
+    if command.most is not None and kernel() >= (6, 14):  # before, its number was the whole machine's
+        limits.append(f"pid_max={command.most}")
+    if command.cgroup:
+        limits.append(f"cgroup={command.cgroup}")
+    words = (f"method={strongest}", f"parent={os.getpid()}", f"report={report}", f"environ={environ}")
+    return [*INIT, *words, *limits, "--", *argv]
 
 
 class _Kept:
-    """A command under a keeper; we talk to that alone."""
+    """A command under `init`."""
 
-    def __init__(self, channel: Channel, method: Method, pid: int) -> None:
-        self.method, self.pid = method, pid
-        self._channel = channel
-        self._told: dict[str, Any] | None = None
+    def __init__(self, command: Command, method: Method) -> None:
+        self.method = method
+        self._report, theirs = os.pipe()
+        self._heard = b""
+        self._last: list[bytes] | None = None
+        # The command's environment must not keep `init` from starting, nor have what Python adds to its own.
+        environ = os.memfd_create("environ")
+        own = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
+        try:
+            with open(environ, "wb", closefd=False) as file:
+                file.write(_packed(command.env))
+            os.lseek(environ, 0, os.SEEK_SET)
+            self._process = _spawned(command, prefixed(command, method, theirs, environ), own, (theirs, environ))
+        except BaseException:
+            os.close(self._report)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(environ)
+        self.pid = self._process.pid
+
+    @classmethod
+    def started(cls, command: Command, method: Method) -> "_Kept | None":
+        """A command that has started; None if `init` could not do its work. Raises OSError if the command cannot start."""
+        kept = cls(command, method)
+        match kept._line(None):
+            case [b"started", pid]:
+                kept.pid = int(pid)
+                return kept
+            case [b"errno", number]:
+                kept.finish()
+                raise OSError(int(number), os.strerror(int(number)))
+            case [b"refused"]:
+                _REFUSED.add(method)
+        kept.finish()
+        return None
 
     def ended(self, seconds: float | None) -> bool:
-        self._told = self._told or self._channel.hear(seconds)
-        return self._told is not None or self._channel.silent
+        self._last = self._line(seconds) if self._last is None else self._last
+        return self._last is not None
+
+    def _line(self, seconds: float | None) -> list[bytes] | None:
+        """The words of the next line of the report; none of them if it has ended, None if it takes longer."""
+        poll = select.poll()
+        poll.register(self._report, select.POLLIN)
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while b"\n" not in self._heard:
+            left = deadline - time.monotonic()
+            if not poll.poll(None if math.isinf(left) else max(0.0, left) * 1000):
+                return None
+            heard = os.read(self._report, 4096)
+            if not heard:
+                return []
+            self._heard += heard
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.split()
 
     def ask(self) -> None:
-        self._channel.say(b"T")
+        self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._channel.say(b"K")
+        self._process.send_signal(signal.SIGUSR1)
 
     def finish(self) -> Ended:
         self.kill()
         if not self.ended(KILL_SECONDS):
-            with suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)  # its number is still its own: the channel has not ended
+            self._process.kill()
             self.ended(1.0)
-        self._channel.close()
-        told = self._told or {}
-        if told.get("status") is None:
-            return Ended(code=-signal.SIGKILL, lost=True)
-        code = os.waitstatus_to_exitcode(told["status"])
-        if self.method == "sandbox" and code - 128 in _ENDING:
-            code = 128 - code  # its own program tells of a signal as shells do
-        return Ended(code=code, cpu=told["cpu"], living=told["living"], left=told["left"])
+        os.close(self._report)
+        self._process.wait()
+        match self._last:
+            case [b"ended", code, left, living, cpu]:
+                return Ended(code=int(code), left=int(left), living=int(living), cpu=float(cpu))
+        return Ended(code=-signal.SIGKILL, lost=True)
+
+
+def _spawned(
+    command: Command, argv: Sequence[str], env: Mapping[str, str], keep: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    cwd = "/" if command.wrap else command.cwd  # which the sandbox's program finds in the sandbox
+    stdin, stdout, stderr = command.streams
+    return subprocess.Popen(
+        argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=keep, start_new_session=True
+    )
+
+
+def _packed(env: Mapping[str, str]) -> bytes:
+    """An environment in one piece. Raises ValueError, as `subprocess` does, for what cannot stand in one."""
+    if any("\0" in name + value or "=" in name for name, value in env.items()):
+        raise ValueError("embedded null byte or illegal name in the environment")
+    return b"".join(os.fsencode(f"{name}={value}\0") for name, value in env.items())
 
 
 class _Grouped:
@@ -181,16 +231,7 @@ class _Grouped:
     method: Method = "group"
 
     def __init__(self, command: Command) -> None:
-        self._process = subprocess.Popen(
-            _limited(command),
-            cwd=command.cwd,
-            env=command.env,
-            stdin=command.streams[0],
-            stdout=command.streams[1],
-            stderr=command.streams[2],
-            pass_fds=command.keep,
-            start_new_session=True,
-        )
+        self._process = _spawned(command, prefixed(command, "group"), command.env)
         self.pid = self._process.pid
         self._handle: int | None = None
         if sys.platform == "linux":
@@ -234,10 +275,10 @@ class _Grouped:
         return Ended(code=self._process.wait())
 
 
-def counted(argv: Sequence[str], most: int | None) -> Sequence[str]:
+def _counted(argv: Sequence[str], most: int | None) -> Sequence[str]:
     """What a sandbox's own program should run so that the kernel allows it `most` processes and threads, if it can.
 
-    For an ordinary user it can, in the user namespace that such a program makes; for root, the keeper sees to it.
+    For an ordinary user it can, in the user namespace that such a program makes; for root, `init` sees to it.
     """
     if most is None or not _counts_by_namespace():
         return argv
@@ -255,10 +296,10 @@ def _counts_by_namespace() -> bool:
     return os.geteuid() != 0 and kernel() >= (5, 14)
 
 
-def _limited(command: Command) -> Sequence[str]:
+def _limited(argv: Sequence[str], command: Command) -> list[str]:
     """The command behind a shell that sets its limits; the shell's program is replaced by the command's."""
     letters = {"RLIMIT_CPU": ("-t", 1), "RLIMIT_FSIZE": ("-f", 512)}
     words = [f"ulimit -S {letters[name][0]} {soft // letters[name][1]}" for name, (soft, _) in command.rlimits.items()]
-    if not words or os.path.dirname(command.argv[0]) or not shutil.which(command.argv[0], path=command.env.get("PATH")):
-        return command.argv
-    return ["sh", "-c", "; ".join([*words, 'exec "$@"']), "sh", *command.argv]
+    if not words or os.path.dirname(argv[0]) or not shutil.which(argv[0], path=command.env.get("PATH")):
+        return [*argv]
+    return ["sh", "-c", "; ".join([*words, 'exec "$@"']), "sh", *argv]

@@ -13,6 +13,7 @@ import msgspec
 from branchline.core.rules.secret_rules import Finding
 from branchline.errors import BranchlineError
 from branchline.process.spawn import CannotStart, TookTooLong, capture
+from branchline.process.temporary import temporary_folder
 
 SECONDS = 120.0
 CONFIG = '[extend]\nuseDefault = true\ndisabledRules = ["generic-api-key", "sourcegraph-access-token"]\n'
@@ -62,7 +63,7 @@ def scan(program: Path, texts: Sequence[bytes], *, seconds: float = SECONDS) -> 
 
 
 def _run(program: Path, text: bytes, seconds: float) -> list[_Leak]:
-    with tempfile.TemporaryDirectory(prefix="branchline-gitleaks-") as folder:
+    with tempfile.TemporaryDirectory(prefix="branchline-gitleaks-", dir=temporary_folder()) as folder:
         config = Path(folder) / "gitleaks.toml"
         config.write_text(CONFIG)
         argv = [str(program), "stdin", "--config", str(config), "--no-banner", "--redact=0", "--exit-code", "0"]

@@ -19,7 +19,7 @@ from branchline.errors import BranchlineError
 from branchline.process.cancel import KillSwitch
 from branchline.process.cgroup import ControlGroup
 from branchline.process.confinement import PLAIN, Confinement
-from branchline.process.containment import Command, Contained, Ended, counted, start
+from branchline.process.containment import Command, Contained, Ended, start
 from branchline.process.limits import BOMBS, MB, Watch, cause, ceiling, rlimits
 from branchline.process.sweep import MARKER, sweep
 
@@ -96,19 +96,18 @@ def run(  # noqa: PLR0913 - keyword-only data
     began = time.monotonic()
     named = {**env, MARKER: marker} if marker is not None else dict(env)
     switch = kill or KillSwitch()
-    limits, wrap = confinement.limits, confinement.wrap
+    limits = confinement.limits
     with _streams(stdin, stdout, stderr) as streams, _control_group(limits) as control:
         with _explained(argv[0], cwd):
             command = Command(
-                argv=wrap(counted(argv, ceiling(limits))) if wrap else argv,
+                argv=argv,
                 cwd=cwd,
                 env=named,
                 streams=streams,
-                keep=confinement.keep_fds,
                 rlimits=rlimits(limits),
-                sandboxed=wrap is not None,
                 cgroup="" if control is None else str(control.folder),
                 most=ceiling(limits),
+                wrap=confinement.wrap,
             )
             contained = start(command, limits.containment)
         looks = Watch(limits, contained, streams[1:], confinement.grows, watch)

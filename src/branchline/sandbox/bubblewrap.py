@@ -7,44 +7,41 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact, SandboxSettings, host_and_port
-from branchline.errors import BranchlineError
 from branchline.process.confinement import Confinement
+from branchline.process.spawn import CannotStart, TookTooLong, capture
 from branchline.sandbox.egress import Egress
-from branchline.sandbox.masks import Hiding, above, hiding
+from branchline.sandbox.masks import Hiding, above, hiding, sights
+from branchline.sandbox.mounts import LinkInPath, Mount, beneath, mountpoints, occupied, ordered, own, place_of, seen
 
 BRIDGE = Path(__file__).with_name("bridge.py")
 LOCAL = frozenset({"localhost", "127.0.0.1"})
-DOOR = "/tmp/branchline-egress"  # noqa: S108 - of the sandbox's own /tmp
+DOOR, SCRIPT = Path("/dev/branchline/egress"), Path("/dev/branchline/bridge.py")  # /dev is the sandbox's own
 NAMESPACES = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
 NOBODY = ("--uid", "1000", "--gid", "1000")  # only a name for us: user 0 of a namespace cannot be handed on to another
 TEMPORARY = frozenset({Path("/tmp"), Path("/var/tmp")})  # noqa: S108 - the sandbox's own
 LITTLE = 1 << 20  # bytes; enough for the folders on the way to what is shown
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # empty folders take of it what is written to them
+PATIENCE = 20.0  # seconds
 HELD = ("--new-session", "--die-with-parent", "--cap-drop", "ALL")
 KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 """Settings of the whole machine: their files ask for user 0 alone, who we may be, and for no capability."""
-
-
-class LinkInPath(BranchlineError):
-    """What would be made writable is somewhere else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What one command may reach besides what every command may read. All paths are absolute.
 
-    `write`: folders that it may change; `read`: what it may read although it is hidden from others; `keep`: what in
-    `write` it may not change; `logins`: folders of the user's home that it may change for itself alone, with the files
-    in them that it may change for good. `caches`: it sees the caches of the user's tools. `hosts` are let through if the
-    network is a list, `ports` of this machine's loopback unless it is none, or if they are `needed` in any case.
-    `nests`: it makes namespaces of its own.
+    `mounts`: what it sees where, in order; `logins`: folders of the user's home that it may change for itself alone, with
+    the files in them that it may change for good. `caches`: it sees the caches of the user's tools. `hosts` are let
+    through if the network is a list, `ports` of this machine's loopback unless it is none, or if they are `needed` in any
+    case. `nests`: it makes namespaces of its own.
     """
 
-    write: tuple[Path, ...] = ()
-    read: tuple[Path, ...] = ()
-    keep: tuple[Path, ...] = ()
+    mounts: tuple[Mount, ...] = ()
     logins: Mapping[Path, tuple[Path, ...]] | None = None
     caches: bool = False
     hosts: tuple[tuple[str, int], ...] = ()
@@ -57,7 +54,7 @@ class Access:
 class Entered:
     """A sandbox, or none, around commands: what rewrites them, and which hosts they were refused so far."""
 
-    wrap: Callable[[Sequence[str]], list[str]] | None = None
+    wrap: Callable[[Sequence[str], Path], list[str]] | None = None
     refused: Callable[[], tuple[str, ...]] = lambda: ()
 
     def around(self, confinement: Confinement) -> Confinement:
@@ -69,16 +66,16 @@ class Entered:
 class Sandbox:
     """The sandbox of a run, by the rung that works here. Below rung 3 it leaves commands as they are.
 
-    `overlay`: bubblewrap can lay a folder of its own over one, so that caches are read, and written to nobody's harm.
-    `runs`: the folder of all runs, hidden but for what an access names.
+    `root`: the top folder of the repository, below which the settings name paths. `covered`: folders without links in
+    their paths that are hidden but for what an access mounts there, such as the work area and the record.
     """
 
     fact: SandboxFact
     settings: SandboxSettings
-    runs: Path | None = None
+    root: Path | None = None
+    covered: tuple[Path, ...] = ()
     environ: Mapping[str, str]
     hidden: Hiding | None = None
-    overlay: bool = True
 
     @property
     def on(self) -> bool:
@@ -91,25 +88,39 @@ class Sandbox:
 
         Raises LinkInPath: what an access may write must be where it says.
         """
-        if self.hidden is None:
+        hidden = self.hidden
+        if hidden is None:
             yield Entered()
             return
-        for path in access.write:
-            if path.resolve() != path:
-                raise LinkInPath(f"{path} leads to {path.resolve()}: something has put a link in its place")
-        arguments = [*self._namespaces(access), *self._disk(self.hidden, access)]
+        for mount in access.mounts:
+            if mount.mode == "write" and mount.source.resolve() != mount.source:
+                problem = f"{mount.source} leads to {mount.source.resolve()}"
+                raise LinkInPath(f"{problem}: something has put a link in its place")
+        mounts = [*self._mounts(hidden, access)]
         egress = self._egress(access)
-        if egress is None:
-            yield Entered(lambda argv: self._wrapped(argv, arguments, ()))
-            return
-        ports = ",".join(map(str, self._ports(access))) or "-"
-        proxied = "proxy" if self._hosts(access) else "-"
-        bridge = (sys.executable, "-I", "-S", str(BRIDGE), DOOR, proxied, ports)
-        arguments += ("--ro-bind", str(egress.path), DOOR)
+        outward = () if egress is None else (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read"))
+        options, bridge = [*self._namespaces(access)], () if egress is None else self._bridge(access)
+
+        def wrap(argv: Sequence[str], cwd: Path) -> list[str]:
+            program = self._program(hidden, argv[0], mounts)
+            disk = self._disk(hidden, ordered([*mounts, *program, *outward]))
+            return [
+                self.fact.program,
+                *options,
+                *disk,
+                "--chdir",
+                str(place_of(cwd, access.mounts)),
+                "--",
+                *bridge,
+                *argv,
+            ]
+
         try:
-            yield Entered(lambda argv: self._wrapped(argv, arguments, bridge), lambda: egress.refused)
+            with mountpoints(mounts, access.mounts):
+                yield Entered(wrap, lambda: () if egress is None else egress.refused)
         finally:
-            egress.close()
+            if egress is not None:
+                egress.close()
 
     def _hosts(self, access: Access) -> tuple[tuple[str, int], ...]:
         listed = self.settings.network
@@ -136,92 +147,94 @@ class Sandbox:
             yield from NOBODY
         yield from HELD
 
-    def _wrapped(self, argv: Sequence[str], arguments: Iterable[str], bridge: Iterable[str]) -> list[str]:
-        more = self._program(argv[0])
-        return [self.fact.program, *arguments, *more, "--", *bridge, *argv]
+    def _bridge(self, access: Access) -> tuple[str, ...]:
+        ports = ",".join(map(str, self._ports(access))) or "-"
+        return sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), "proxy" if self._hosts(access) else "-", ports
 
-    def _program(self, name: str) -> tuple[str, ...]:
+    def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
+        """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""
+        caches = own("throwaway", *hidden.caches) if access.caches else ()
+        tools = [*hidden.shows, *caches]
+        below = [
+            *own("empty", *hidden.covers),
+            *(one for one in tools if not occupied(one.place, access.mounts)),
+        ]
+        above = [
+            # An access may have mounted something else over what would be covered.
+            *own("closed", *(path for path in self.covered if path.is_dir() and seen(path, access.mounts) == path)),
+            *access.mounts,
+            *self._writable(hidden),
+            *self._logins(access),
+        ]
+        return ordered([*below, *_secrets(hidden, [*below, *above]), *above])
+
+    def _program(self, hidden: Hiding, name: str, mounts: Sequence[Mount]) -> tuple[Mount, ...]:
         """What shows a program that stands in a hidden folder. Raises FileNotFoundError, as a start without it would."""
         if os.path.dirname(name) and not os.path.isabs(name):
-            return ()  # the worktree's own
-        found = shutil.which(name, path=self.environ.get("PATH"))
+            return ()  # the workspace's own
+        folders = (Path(one) for one in self.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(one))
+        path = os.pathsep.join(str(seen(one.resolve(), mounts) or one) for one in folders)
+        place = Path(name).parent.resolve() / os.path.basename(name)
+        found = shutil.which(str(seen(place, mounts) or name) if os.path.dirname(name) else name, path=path)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         real = Path(found).resolve()
-        assert self.hidden is not None
-        if not self.hidden.covered(real):
-            return ()
-        folder = str(above(real, self.hidden.home))
-        return "--ro-bind", folder, folder
+        return () if seen(real, mounts) is not None else own("read", above(real, hidden.home))
 
-    def _disk(self, hidden: Hiding, access: Access) -> Iterator[str]:
-        """The mounts, in order: what comes later lies over what came before."""
+    def _disk(self, hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[str]:
         yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
-        yield from _words(*(("--ro-bind-try", Path(path), Path(path)) for path in KERNEL))
-        for cover in hidden.covers:
-            yield from _words(("--size", str(_room(cover, hidden.home)), "--tmpfs", cover))
-        yield from _words(*(("--ro-bind", *pair) for pair in hidden.shows))
-        if access.caches:
-            yield from self._caches(hidden)
-        if self.runs is not None:
-            yield from ("--size", str(LITTLE), "--tmpfs", str(self.runs))
-        yield from _words(*(("--ro-bind", path, path) for path in access.read))
-        yield from _words(*(("--bind", path, path) for path in (*access.write, *self._writable(hidden))))
-        yield from self._secrets(hidden, access)
-        yield from self._logins(access)
-        yield from _words(*(("--ro-bind-try", path, path) for path in access.keep))
-        if self.runs is not None:
-            yield from ("--remount-ro", str(self.runs))
+        for path in KERNEL:
+            yield from ("--ro-bind-try", path, path)
+        for mount in mounts:
+            yield from self._words(hidden, mount)
+        for target, link in hidden.links:
+            yield from ("--symlink", str(target), str(link))
+        for place in (one.place for one in mounts if one.mode == "closed" and beneath(one.place, mounts) == one):
+            yield from ("--remount-ro", str(place))
 
-    def _caches(self, hidden: Hiding) -> Iterator[str]:
-        for cache in hidden.caches:
-            yield from self._laid_over(cache)
+    def _words(self, hidden: Hiding, mount: Mount) -> tuple[str, ...]:
+        source, place = str(mount.source), str(mount.place)
+        if mount.mode in {"empty", "closed"}:
+            temporary = {*TEMPORARY, Path(self.environ.get("TMPDIR") or os.devnull).resolve()}
+            room = 4 if mount.place in temporary else 10 if mount.place == hidden.home else None
+            return "--size", str(LITTLE if room is None else MEMORY // room), "--tmpfs", place
+        if mount.mode == "throwaway" and overlays(self.fact.program, mount.source):
+            return "--overlay-src", source, "--tmp-overlay", place
+        return "--bind" if mount.mode == "write" else "--ro-bind", source, place
 
-    def _laid_over(self, folder: Path) -> Iterator[str]:
-        if self.overlay:
-            yield from ("--overlay-src", str(folder), "--tmp-overlay", str(folder))
-        else:
-            yield from ("--ro-bind", str(folder), str(folder))
+    def _writable(self, hidden: Hiding) -> Iterator[Mount]:
+        for path in own_paths(self.settings.writable, hidden.home, self.root):
+            if path.exists():
+                yield from (Mount(source, place, "write") for source, place in sights(path))
 
-    def _writable(self, hidden: Hiding) -> Iterator[Path]:
-        root = self.runs.parent if self.runs is not None else None
-        return (path.resolve() for path in own_paths(self.settings.writable, hidden.home, root) if path.exists())
-
-    def _secrets(self, hidden: Hiding, access: Access) -> Iterator[str]:
-        """Those that can still be seen; a folder that holds what must be seen is covered already, not hidden again."""
-        seen = [*access.write, *access.read, *(place for _, place in hidden.shows)]
-        caches = hidden.caches if access.caches else ()
-        for secret in hidden.secrets:
-            cached = any(secret.is_relative_to(cache) for cache in caches)
-            if (hidden.covered(secret) and not cached) or any(path.is_relative_to(secret) for path in seen):
-                continue
-            if secret.is_dir():
-                yield from ("--size", str(LITTLE), "--tmpfs", str(secret), "--remount-ro", str(secret))
-            else:
-                yield from ("--ro-bind", os.devnull, str(secret))
-
-    def _logins(self, access: Access) -> Iterator[str]:
+    def _logins(self, access: Access) -> Iterator[Mount]:
         for folder, files in (access.logins or {}).items():
-            if not self.overlay:
-                yield from ("--bind-try", str(folder), str(folder))
-            elif folder.is_dir():
-                yield from self._laid_over(folder)
-                for file in files:
-                    yield from ("--bind-try", str(file), str(file))
+            if folder.is_dir():
+                thrown = overlays(self.fact.program, folder)
+                yield from own("throwaway" if thrown else "write", folder)
+                yield from own("write", *(file for file in files if thrown and file.exists()))
 
 
 OPEN = Sandbox(fact=SandboxFact(rung=1, why=ASKED_FOR), settings=SandboxSettings(), environ={})
 """No sandbox."""
 
 
-def _room(cover: Path, home: Path) -> int:
-    """Bytes that an empty folder over another one takes at most: they are the machine's memory."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return memory // 4 if cover in TEMPORARY else memory // 10 if cover == home else LITTLE
+def _secrets(hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[Mount]:
+    """What hides secrets that would be seen otherwise. A link in the place of one is nobody's secret."""
+    for path in hidden.secrets:
+        there = seen(path, mounts)
+        if there is not None and there.exists() and there.resolve() == there:
+            yield Mount(path, path, "closed") if there.is_dir() else Mount(Path(os.devnull), path, "read")
 
 
-def _words(*mounts: tuple[str | Path, ...]) -> Iterator[str]:
-    return (str(word) for mount in mounts for word in mount)
+@cache
+def overlays(program: str, folder: Path) -> bool:
+    """Whether this bubblewrap (since 0.11) can lay a layer over a folder: some file systems cannot be one's base."""
+    tried = (*NAMESPACES, "--ro-bind", "/", "/", "--overlay-src", str(folder), "--tmp-overlay", str(folder))
+    try:
+        return capture([program, *tried, "--", "true"], cwd=Path("/"), env={}, timeout=PATIENCE).code == 0
+    except (CannotStart, TookTooLong):
+        return False
 
 
 def own_paths(texts: Iterable[str], home: Path, root: Path | None) -> list[Path]:
@@ -230,8 +243,15 @@ def own_paths(texts: Iterable[str], home: Path, root: Path | None) -> list[Path]
     return [home / text[2:] if text.startswith("~/") else below / text for text in texts]
 
 
-def layout(settings: SandboxSettings, environ: Mapping[str, str], *, root: Path | None, show: Iterable[Path]) -> Hiding:
+def layout(
+    settings: SandboxSettings,
+    environ: Mapping[str, str],
+    *,
+    root: Path | None,
+    covered: Iterable[Path] = (),
+    show: Iterable[Path] = (),
+) -> Hiding:
     """What a run's sandbox hides and shows; `show` is what the run needs, `root` the repository's top folder."""
     home = Path(environ.get("HOME") or "/")
     shown = [*show, *own_paths(settings.show, home, root)]
-    return hiding(environ, show=shown, hide=own_paths(settings.hide, home, root))
+    return hiding(environ, show=shown, hide=own_paths(settings.hide, home, root), over=covered)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.sandbox.mounts import Mount, ordered, own, seen
+
 COVERED = (
     *("/home", "/root", "/tmp", "/var/tmp", "/run", "/mnt", "/media", "/var/mail", "/var/spool", "/var/log"),  # noqa: S108 - hidden, not used
     *("/var/lib/docker", "/var/lib/containers", "/var/lib/kubelet", "/var/backups"),
@@ -63,42 +65,52 @@ PROGRAM_FOLDERS = frozenset({"bin", "sbin", ".bin", "shims"})
 class Hiding:
     """What is covered by an empty folder, what stands out of it again, and what is hidden in that once more.
 
-    `covers` are folders, `shows` pairs of a source and the place where it is seen, `secrets` folders or files; all
-    exist, are absolute, and have no links in them but the last part of a place.
+    `covers` are folders, `secrets` folders or files, `links` pairs of a target and of the link to it, which a cover hides;
+    all are absolute, and no folder on the way is a link.
     """
 
     home: Path
     covers: tuple[Path, ...]
-    shows: tuple[tuple[Path, Path], ...]
+    shows: tuple[Mount, ...]
     secrets: tuple[Path, ...]
     caches: tuple[Path, ...]
-
-    def covered(self, path: Path) -> bool:
-        """Whether a path cannot be seen."""
-        return _below(path, self.covers) and not _below(path, [place for _, place in self.shows])
+    links: tuple[tuple[Path, Path], ...]
 
 
-def hiding(environ: Mapping[str, str], *, show: Iterable[Path], hide: Iterable[Path]) -> Hiding:
-    """What to hide from programs with this environment; `show` and `hide` are the user's own paths, and the run's."""
-    home = _home(environ)
-    homes = sorted({home, Path(pwd.getpwuid(os.getuid()).pw_dir).resolve()})
-    own = [path.resolve() for path in hide if path.exists()]
-    covers = [*_there(map(Path, COVERED)), *(one for one in homes if one.is_dir() and one != Path("/")), *own]
-    covers = sorted({one for one in covers if one.is_dir()})
+def hiding(
+    environ: Mapping[str, str], *, show: Iterable[Path], hide: Iterable[Path], over: Iterable[Path] = ()
+) -> Hiding:
+    """What to hide from programs with this environment; `show` and `hide` are the user's own paths, and the run's.
+
+    `over`: folders that something else stands in for; the tools in them are shown, too.
+    """
+    homes, over = _homes(environ), [*over]
+    hidden = [path.resolve() for path in hide if path.exists()]
+    covers = [*_there(map(Path, COVERED)), *(one for one in homes if one != Path("/")), *hidden]
+    covers = sorted({*(one for one in covers if one.is_dir()), *_temporary(environ, covers)})
     asked = [*show]
-    tools = [*_tools(environ, home), *(home / name for name in TOOLS), *_resolver()]
-    shows = dict.fromkeys(pair for path in (*tools, *asked) for pair in _sights(path) if _below(pair[1], covers))
+    tools = [*_tools(environ, homes[0]), *(homes[0] / name for name in TOOLS), Path("/etc/resolv.conf").resolve()]
+    wanted = [path for path in (*tools, *asked) if os.path.exists(path)]  # which says no to what we may not look at
+    mounts = own("empty", *covers, *over)
+    shows: list[Mount] = []
+    for mount in ordered(Mount(*pair, "read") for path in wanted for pair in sights(path)):
+        # A link in a folder that is covered is made again; in the user's checkout, something stands for it.
+        named = mount.place == mount.source or _below(mount.place, over)
+        if named and mount.place not in over and seen(mount.place, [*mounts, *shows]) != mount.source:
+            shows.append(mount)
+    links = dict.fromkeys(pair for path in (*wanted, Path(environ.get("HOME") or "/")) for pair in _links(path))
     found = [*_there(map(Path, SYSTEM_SECRETS)), *_there(one / name for one in homes for name in HOME_SECRETS)]
-    ordered = sorted(shows, key=lambda pair: len(pair[1].parts))
     # What the user shows by its own name is no secret to him.
-    secrets = {*found} - {path.resolve() for path in asked} | {*own}
-    caches = _there(home / name for name in CACHES)
+    secrets = {*found} - {path.resolve() for path in asked} | {*hidden}
     return Hiding(
-        home=home,
+        home=homes[0],
         covers=tuple(covers),
-        shows=tuple(one for number, one in enumerate(ordered) if not _among(one, ordered[:number])),
+        shows=tuple(shows),
         secrets=tuple(sorted(secrets)),
-        caches=tuple(caches),
+        caches=tuple(_there(homes[0] / name for name in CACHES)),
+        links=tuple(
+            (target, link) for target, link in links if not _below(link, over) and seen(link, [*mounts, *shows]) is None
+        ),
     )
 
 
@@ -109,8 +121,14 @@ def above(program: Path, home: Path) -> Path:
     return folder.parent if folder.name in PROGRAM_FOLDERS and not mixed else folder
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir).resolve()
+def _homes(environ: Mapping[str, str]) -> list[Path]:
+    """The home that programs are told of, and the user's own, without links."""
+    try:
+        known = [pwd.getpwuid(os.getuid()).pw_dir]
+    except KeyError:  # as in many containers
+        known = []
+    named = environ.get("HOME") or (known[0] if known else "/")
+    return list(dict.fromkeys(Path(home).resolve() for home in (named, *known)))
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:
@@ -118,10 +136,23 @@ def _there(paths: Iterable[Path]) -> list[Path]:
     return [path.resolve() for path in paths if os.access(path, os.R_OK)]
 
 
-def _among(pair: tuple[Path, Path], others: Iterable[tuple[Path, Path]]) -> bool:
-    """Whether a source is seen at its place because a folder above it is."""
-    source, place = pair
-    return any(place.is_relative_to(there) and source == folder / place.relative_to(there) for folder, there in others)
+def _temporary(environ: Mapping[str, str], covers: Iterable[Path]) -> Iterator[Path]:
+    """The folder for temporary files: wherever it is, it can be written."""
+    folder = Path(environ.get("TMPDIR") or "")
+    real, place = folder.resolve(), folder.parent.resolve() / folder.name
+    if folder.is_absolute() and real != Path("/"):
+        yield from [real] if real.is_dir() else []
+        yield from [place] if _below(place, covers) else []
+
+
+def _links(path: Path) -> Iterator[tuple[Path, Path]]:
+    """The links on the way to a path, each with what it leads to."""
+    place = Path("/")
+    for part in path.parts[1:]:
+        place /= part
+        if place.is_symlink():
+            yield place.resolve(), place
+            place = place.resolve()
 
 
 def _below(path: Path, folders: Iterable[Path]) -> bool:
@@ -140,16 +171,9 @@ def _tools(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
         yield Path(environ["VIRTUAL_ENV"])
 
 
-def _resolver() -> list[Path]:
-    """Where the names of nameservers stand: often a link into a folder that is hidden."""
-    return [Path("/etc/resolv.conf").resolve()]
-
-
-def _sights(path: Path) -> Iterator[tuple[Path, Path]]:
-    """A path as source and place; a link is seen where it stands, too."""
-    if os.path.exists(path):  # unlike Path.exists, it says no to what we may not even look at
-        real = path.resolve()
-        yield real, real
-        place = path.parent.resolve() / path.name
-        if place != real:
-            yield real, place
+def sights(path: Path) -> Iterator[tuple[Path, Path]]:
+    """A path as source and place: where it leads to, and where its own name stands."""
+    real, place = path.resolve(), path.parent.resolve() / path.name
+    yield real, real
+    if place != real:
+        yield real, place

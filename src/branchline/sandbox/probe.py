@@ -20,11 +20,11 @@ from branchline.errors import InvalidInput
 from branchline.process.environment import allowed
 from branchline.process.spawn import CannotStart, TookTooLong, capture
 from branchline.sandbox import probe_runner
-from branchline.sandbox.bubblewrap import Access, Sandbox, layout
+from branchline.sandbox.bubblewrap import PATIENCE, Access, Sandbox, layout
+from branchline.sandbox.mounts import own
 
 INSTALL = "pip install 'branchline[sandbox]'"
 ALTERNATIVE = "install bubblewrap (apt, dnf, pacman or brew call it that)"
-PATIENCE = 20.0  # seconds
 LONGEST_WHY = 300  # characters
 ASKED = "BRANCHLINE_SANDBOX"
 Wish = Literal["auto", 1, 3]  # as in the settings
@@ -51,11 +51,12 @@ def climb(
     settings: SandboxSettings,
     environ: Mapping[str, str],
     *,
-    runs: Path | None,
+    root: Path | None,
+    covered: tuple[Path, ...] = (),
     show: Iterable[Path] = (),
     floor: Rung = 1,
 ) -> Sandbox:
-    """The highest rung that is asked for and holds. `runs`: the folder of all runs; `show`: what every command may read.
+    """The highest rung that is asked for and holds. `root` and `covered`: as of Sandbox; `show`: what everybody may read.
 
     `floor`: the rung that holds without a sandbox. Raises SandboxMissing below `settings.min`, or when rung 3 is asked
     for by name.
@@ -75,8 +76,8 @@ def climb(
     if not found.on:
         return found
     # The probes had a home of their own.
-    hidden = layout(settings, environ, root=runs.parent if runs else None, show=show)
-    return replace(found, hidden=hidden, runs=runs, environ=environ)
+    hidden = layout(settings, environ, root=root, covered=covered, show=show)
+    return replace(found, hidden=hidden, root=root, covered=covered, environ=environ)
 
 
 def _asked(settings: SandboxSettings, environ: Mapping[str, str]) -> Wish:
@@ -107,12 +108,7 @@ class Trial:
 
 
 def tried(program: str, network: Network, environ: Mapping[str, str]) -> Trial:
-    """Try a bubblewrap. One that cannot lay folders over others is an older one, and good for all the rest."""
-    first = _trial(program, network, environ, overlay=True)
-    return first if first.probes else _trial(program, network, environ, overlay=False)
-
-
-def _trial(program: str, network: Network, environ: Mapping[str, str], *, overlay: bool) -> Trial:
+    """Try a bubblewrap."""
     with _stage() as stage:
         environ = allowed(environ, extra={"HOME": str(stage.home)})
         settings = SandboxSettings(network=network)  # the stage has none of the user's own paths
@@ -120,9 +116,9 @@ def _trial(program: str, network: Network, environ: Mapping[str, str], *, overla
             fact=SandboxFact(rung=3, program=program),
             settings=settings,
             environ=environ,
-            overlay=overlay,
             hidden=layout(settings, environ, root=stage.main, show=(stage.main,)),
-            runs=stage.main / ".runs",
+            root=stage.main,
+            covered=(stage.main / ".runs",),
         )
         try:
             probes = _probes(sandbox, stage, environ)
@@ -156,10 +152,12 @@ def nests(program: str) -> bool:
             hidden=layout(settings, environ, root=stage.main, show=(Path(program).parent,)),
         )
         inner = [program, "--ro-bind", "/", "/", "--unshare-user", "--unshare-pid", "--proc", "/proc", "--", "true"]
-        with sandbox.entered(Access(write=(stage.worktree,), nests=True)) as entered:
+        with sandbox.entered(Access(mounts=own("write", stage.worktree), nests=True)) as entered:
             assert entered.wrap is not None
             try:
-                return capture(entered.wrap(inner), cwd=stage.worktree, env={}, timeout=PATIENCE).code == 0
+                return (
+                    capture(entered.wrap(inner, stage.worktree), cwd=stage.worktree, env={}, timeout=PATIENCE).code == 0
+                )
             except (CannotStart, TookTooLong):
                 return False
 
@@ -173,8 +171,7 @@ def _probes(sandbox: Sandbox, stage: "_Stage", variables: Mapping[str, str]) -> 
     """Everything that was tried, or what the sandbox said when it would not start."""
     shut = sandbox.settings.network != "host"
     access = Access(
-        write=(stage.worktree, stage.folder),
-        keep=(stage.worktree / ".git",),
+        mounts=(*own("write", stage.worktree, stage.folder), *own("read", stage.worktree / ".git")),
         caches=True,
         ports=(stage.open_port,) if shut else (),
         needed=True,
@@ -183,7 +180,7 @@ def _probes(sandbox: Sandbox, stage: "_Stage", variables: Mapping[str, str]) -> 
     order.write_text(json.dumps({**stage.places(), "shut": shut, "variables": sorted(variables)}), encoding="utf-8")
     with sandbox.entered(access) as entered:
         assert entered.wrap is not None
-        argv = entered.wrap([sys.executable, "-I", "-S", probe_runner.__file__, str(order)])
+        argv = entered.wrap([sys.executable, "-I", "-S", probe_runner.__file__, str(order)], stage.worktree)
         done = capture(argv, cwd=stage.worktree, env=variables, timeout=PATIENCE)
     if done.code != 0:
         return done.stderr.decode("utf-8", "replace").strip() or f"it ended with exit code {done.code}"

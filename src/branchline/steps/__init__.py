@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from branchline.attempt.run import StepContext
-from branchline.core.result import Result
+from branchline.core.result import Failure, Success
 from branchline.steps import (
     s00_preflight,
     s01_run_init,
@@ -20,7 +20,7 @@ from branchline.steps import (
     s12_archive,
 )
 
-STEPS: dict[str, Callable[[StepContext], Result]] = {
+STEPS: dict[str, Callable[[StepContext], Success | Failure]] = {
     "preflight": s00_preflight.run,
     "run_init": s01_run_init.run,
     "planning": s02_planning.run,

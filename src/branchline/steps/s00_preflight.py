@@ -14,27 +14,35 @@ from branchline.agents.base import Probe
 from branchline.attempt.agent_call import chosen
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.templates import problems
+from branchline.core.facts import Preflight
 from branchline.core.model.limits import WEAK
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
-from branchline.core.result import Failure, Result, Success
+from branchline.core.refs import tag_ref
+from branchline.core.result import Failure, Success
 from branchline.git.checkout import is_dirty
 from branchline.git.command import version
+from branchline.git.target import checked_out_at
 from branchline.process.containment import held_by
 
 LEAST_FREE_MB = 200
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Write `preflight.json`; fail if something is missing that the plan cannot do without."""
     seen = _survey(ctx.run)
     path = ctx.run.paths.artifacts / "preflight.json"
     path.write_text(json.dumps(seen, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if seen["missing"]:
-        outputs = {"hint": seen["hint"]} if seen["hint"] else {}
-        return Failure("; ".join(seen["missing"]), error_class="preflight", retryable=False, outputs=outputs)
+        return Failure("; ".join(seen["missing"]), error_class="preflight", retryable=False, hint=seen["hint"])
     ctx.checkpoint("preflight", ctx.run.base)
-    told = ("warnings", "absent", "containment")
-    return Success({"report": str(path), **{name: seen[name] for name in told}})
+    fact = Preflight(
+        task_id=ctx.task.id,
+        report=ctx.run.inside(path),
+        warnings=tuple(seen["warnings"]),
+        absent=tuple(seen["absent"]),
+        containment=seen["containment"],
+    )
+    return Success(fact)
 
 
 def _survey(run: Run) -> dict[str, Any]:
@@ -55,7 +63,7 @@ def _survey(run: Run) -> dict[str, Any]:
         for gate in run.gates
         if gate.required and not tools[gate.id] and "/" not in gate.verify[0]
     ]
-    if run.tag and run.repo.refs.status_of("check-ref-format", f"refs/tags/{run.tag}").code != 0:
+    if run.tag and run.repo.refs.status_of("check-ref-format", tag_ref(run.tag)).code != 0:
         missing.append(f"ship.tag gives {run.tag!r}, which git does not take as the name of a tag")
     if not os.access(run.repo.common_dir / "objects", os.W_OK):
         missing.append(f"the git directory {run.repo.common_dir} cannot be written")
@@ -150,7 +158,7 @@ def _warnings(run: Run, tools: dict[str, str | None]) -> list[str]:
     if run.settings.ship.mode == "merge":
         warnings += [
             f"{checkout} is on {run.target} and has uncommitted changes: nothing can ship to it before they are committed"
-            for checkout in run.repo.checked_out_at(run.target)
+            for checkout in checked_out_at(run.repo, run.target)
             if is_dirty(run.repo, checkout)
         ]
     return warnings

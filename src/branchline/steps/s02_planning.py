@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,27 +20,28 @@ from branchline.attempt.templates import base_files
 from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data, scriptless
 from branchline.core.durations import seconds
-from branchline.core.events import PlanComplete, PlanProposed
+from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Success
+from branchline.core.workstream import known
 from branchline.errors import InvalidInput
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Store the plan that the run was given; without one, have a planner make it."""
     if ctx.run.accepted is None:
         return _planned(ctx)
     plan, path = ctx.run.accepted, ctx.run.paths.artifacts / "execution_plan.yaml"
     path.write_text(canonical(plan), encoding="utf-8")
     ctx.checkpoint("plan-complete", ctx.run.base)
-    fact = PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan))
-    return Success({"plan": str(path), "digest": fact.digest}, (fact,))
+    file = ctx.run.inside(path)
+    return Success(PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file))
 
 
-def _planned(ctx: StepContext) -> Result:
+def _planned(ctx: StepContext) -> Success | Failure:
     """Ask the planner until its answer is a plan, at most as often as the settings allow."""
     planning = ctx.run.settings.planning
     name = planning.agent or ctx.run.settings.agent
@@ -67,7 +67,7 @@ def _planned(ctx: StepContext) -> Result:
                 break
     reason = f"planner {name} gave no plan that can be used: {errors[0]}"
     _write_error(ctx, [reason, *errors, "", "Its last answer:", answer])
-    return Failure(reason, "invalid_plan", retryable=False, outputs=_hint(ctx))
+    return Failure(reason, "invalid_plan", retryable=False, hint=_hint(ctx))
 
 
 def _chosen(ctx: StepContext) -> Chosen:
@@ -95,7 +95,7 @@ def _question(ctx: StepContext, place: Path, prompt: str, number: int, chosen: C
 def _choice(ctx: StepContext) -> list[str]:
     """The agents that a planner may give work to: those of the configuration that are there, the default one first."""
     settings = ctx.run.settings
-    barred = {settings.agent, settings.planning.agent, *ctx.outputs("preflight").get("absent", ())}
+    barred = {settings.agent, settings.planning.agent, *known(ctx.state.preflight).absent}
     return [settings.agent, *(spec.id for spec in settings.agents if spec.id not in barred)]
 
 
@@ -155,28 +155,40 @@ def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[s
     return _Checked(plan, (*warnings, *(f"{one}: a conflict is likely" for one in found)))
 
 
-def _accepted(ctx: StepContext, found: _Checked) -> Result:
+def _accepted(ctx: StepContext, found: _Checked) -> Success | Failure:
     plan, data = found.plan, msgspec.to_builtins(found.plan)
     path = ctx.run.paths.artifacts / "proposed_plan.yaml"
     path.write_text(canonical(plan), encoding="utf-8")
     proposed = PlanProposed(
-        task_id=ctx.task.id, plan=data, digest=digest(plan), warnings=found.warnings, collisions=found.collisions
+        task_id=ctx.task.id,
+        plan=data,
+        digest=digest(plan),
+        warnings=found.warnings,
+        collisions=found.collisions,
+        file=ctx.run.inside(path),
     )
     ctx.checkpoint("plan-complete", ctx.run.base)
-    outputs = {"plan": str(path), "digest": proposed.digest, "warnings": list(found.warnings)}
     if ctx.run.approve_plan:
-        return Success(outputs, (proposed,))
-    (ctx.run.paths.artifacts / "execution_plan.yaml").write_text(canonical(plan), encoding="utf-8")
-    done = PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=proposed.digest, by="policy", plan=data)
-    return Success(outputs, (proposed, done))
+        return Success(proposed)
+    ctx.told.append(proposed)
+    stored = ctx.run.paths.artifacts / "execution_plan.yaml"
+    stored.write_text(canonical(plan), encoding="utf-8")
+    done = PlanComplete(
+        task_id=ctx.task.id,
+        workstreams=plan.ids,
+        digest=proposed.digest,
+        by="policy",
+        plan=data,
+        file=ctx.run.inside(stored),
+    )
+    return Success(done)
 
 
-def _failed(ctx: StepContext, called: Called) -> Result:
+def _failed(ctx: StepContext, called: Called) -> Success | Failure:
     result = called.result
     reason = f"planner {called.agent}: {result.message or result.status}"
     _write_error(ctx, [reason, "", result.notes])
-    outputs = way_out(ctx, called) or _hint(ctx)
-    return Failure(reason, result.kind, retryable=result.retryable, outputs=outputs)
+    return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, called) or _hint(ctx))
 
 
 def _as_text(called: Called) -> str:
@@ -191,9 +203,9 @@ def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _hint(ctx: StepContext) -> dict[str, Any]:
+def _hint(ctx: StepContext) -> str:
     file = os.path.relpath(ctx.run.paths.artifacts / "plan_error.txt", ctx.run.paths.root)
-    return {"hint": f"cat {file}\nbranchline resume {ctx.run.run_id}"}
+    return f"cat {file}\nbranchline resume {ctx.run.run_id}"
 
 
 @contextmanager

@@ -6,30 +6,31 @@ from branchline.attempt.integration import combine
 from branchline.attempt.run import StepContext
 from branchline.attempt.saved import cleared
 from branchline.attempt.setup import set_up
-from branchline.core.events import WorktreesReady
+from branchline.core.facts import WorktreesReady
 from branchline.core.pipeline import merge_order
-from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.core.refs import branch_ref
+from branchline.core.result import Failure, StepFailed, Success
 from branchline.git.folders import is_folder
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Make the workspace at the run's base, or at the merged result of the workstreams that this one depends on."""
     run, name = ctx.run, ctx.task.workstream
     base = _base(ctx, ctx.workstream.depends_on)
-    run.repo.put_ref(run.ref(f"base/{name}"), base)
+    run.repo.put_ref(run.refs.base(name), base)
     path, branch = run.workspace(name), run.branch(name)
-    start, gone = base, None
+    start = base
     if ctx.task.origin:  # done again: what is there is saved first, and the branch keeps its commits
-        gone = cleared(run, name, ctx.task.id)
-        start = run.repo.read_ref(f"refs/heads/{branch}") or base
+        if gone := cleared(run, name, ctx.task.id):
+            ctx.told.append(gone)
+        start = run.repo.read_ref(branch_ref(branch)) or base
     elif not is_folder(path):
-        run.repo.move_ref(f"refs/heads/{branch}", base, None)
+        run.repo.move_ref(branch_ref(branch), base, None)
     ctx.say("checking out")
     run.workspaces.add(path, start, branch)
     made = set_up(ctx, path, run.repo.tree_of(start))
-    fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=str(path), branch=branch, base=base)
-    outputs = {"path": str(path), "branch": branch, "base": base, "setup": made}
-    return Success(outputs, (gone, fact) if gone else (fact,))
+    fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=str(path), branch=branch, base=base, setup=made)
+    return Success(fact)
 
 
 def _base(ctx: StepContext, depends_on: Sequence[str]) -> str:
@@ -37,7 +38,7 @@ def _base(ctx: StepContext, depends_on: Sequence[str]) -> str:
     if not depends_on:
         return ctx.run.base
     order = [name for name in merge_order(ctx.run.plan) if name in depends_on]
-    commits = {name: str(ctx.outputs("consume", name)["commit"]) for name in order}
+    commits = {name: ctx.of(name).commit for name in order}
     base = commits[order[0]]
     for name in order[1:]:
         merged = combine(ctx.run, base, commits[name], f"Merge workstream {name} as a base for {ctx.task.workstream}")

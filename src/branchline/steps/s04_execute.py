@@ -14,35 +14,35 @@ from branchline.attempt.prompts import edit_prompt
 from branchline.attempt.run import StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
 from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, violation
-from branchline.attempt.setup import set_up
+from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
-from branchline.core.events import ExecuteWsComplete
+from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
-from branchline.core.result import Failure, Result, Success
+from branchline.core.refs import branch_ref
+from branchline.core.result import Failure, Success
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, snapshot
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Put the workspace to its round's starting point, run the agent, keep what it made as a commit of the run."""
     run, workstream = ctx.run, ctx.workstream
-    ready = ctx.outputs("worktrees")
     start, head = starting_tree(ctx), _head(ctx)
-    _prepare(ctx, start, head)
+    setup = _prepare(ctx, start, head)
     try:
-        called = call(ctx, _agent(ctx), _question(ctx), again=lambda: _prepare(ctx, start, head))
+        called = call(ctx, _agent(ctx), _question(ctx), again=lambda: setup.update(_prepare(ctx, start, head)))
     except (BranchlineError, OSError):
         with suppress(BranchlineError, OSError):
-            _left(ctx, head)
+            _left(ctx, head, setup)
         raise
     name, result = called.agent, called.result
     committed, not_kept = _own_commits(ctx, head)
-    base_tree = run.repo.tree_of(ready["base"])
-    tree, commit, taken = _left(ctx, head)
-    refused = [str(one) for one in taken if one.path not in ready["setup"]]
+    base_tree = run.repo.tree_of(ctx.ws.base)
+    tree, commit, taken = _left(ctx, head, setup)
+    refused = tuple(str(one) for one in taken if one.path not in setup)
     result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
@@ -52,6 +52,9 @@ def run(ctx: StepContext) -> Result:
         status=str(result.status),
         tree=tree,
         files=files,
+        commit=commit,
+        refused=refused,
+        notes=result.notes,
         usage=called.usage,
         context_files=called.facts[-1].context_files,
         context_tokens=called.facts[-1].context_tokens,
@@ -59,20 +62,19 @@ def run(ctx: StepContext) -> Result:
     )
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, result.kind, retryable=result.retryable, outputs=way_out(ctx, called), facts=(fact,))
-    outputs = {"tree": tree, "commit": commit, "files": list(files), "refused": refused, "notes": result.notes}
-    return Success({**outputs, "agent": name, "usage": called.usage}, (fact,))
+        return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, called), fact=fact)
+    return Success(fact)
 
 
-def _left(ctx: StepContext, head: str) -> tuple[str, str, tuple[Refused, ...]]:
+def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
-    run, ready, path = ctx.run, ctx.outputs("worktrees"), ctx.run.workspace(ctx.task.workstream)
-    base_tree = run.repo.tree_of(ready["base"])
+    run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
+    base_tree = run.repo.tree_of(ctx.ws.base)
     git = run.workspaces.content(path)
     taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
-    tree = without_setup(ctx, base_tree, taken.tree, ready["setup"])
+    tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}"), commit)
+    run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
     return tree, commit, taken.refused
 
 
@@ -86,17 +88,16 @@ def _agent(ctx: StepContext) -> str:
 
 def chosen_for(ctx: StepContext) -> Chosen:
     """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
-    run, tree, again = ctx.run, starting_tree(ctx), rejected(ctx)
+    run, tree, before, conflict = ctx.run, starting_tree(ctx), rejected(ctx), conflict_of(ctx)
     paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
-    before = ctx.outputs("code_gate") if again else {}
     request = edit_request(
         run.settings,
         run.plan,
         ctx.workstream,
         paths,
         agent=_agent(ctx),
-        failure=str(before.get("feedback", "")),
-        targets=(*conflict_of(ctx).get("paths", ()), *before.get("files", ())),
+        failure=before.feedback if before else "",
+        targets=(*(conflict.paths if conflict else ()), *(before.files if before else ())),
         pins=unabridged(run, base_files(run)),
     )
     return choose(run, request, _head(ctx), tree)
@@ -126,7 +127,7 @@ def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
     kept = keep_commits(run, name, head)
     tips, now = kept.tips, head_of(run.workspace(name))
     if now in tips or len(tips) == 1:
-        run.repo.keep_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-commits"), now if now in tips else tips[0])
+        run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
     return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
@@ -141,37 +142,42 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
     if changed:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
-    if rejected(ctx):
-        why += f"; {ctx.records['code_gate', ctx.task.workstream].reason}"
+    if batch := rejected(ctx):
+        why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 
 
 def _head(ctx: StepContext) -> str:
     """The commit that the workstream's branch is at when a round begins."""
-    return str(conflict_of(ctx).get("commit_of") or ctx.outputs("worktrees")["base"])
+    conflict = conflict_of(ctx)
+    return conflict.commit if conflict else ctx.ws.base
 
 
-def _prepare(ctx: StepContext, start: str, head: str) -> None:
-    """Make the workspace the round's starting point. What a lost attempt left in it is saved first."""
+def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
+    """Make the workspace the round's starting point, and tell what set-up made in it.
+
+    What a lost attempt left in it is saved first.
+    """
     run, name = ctx.run, ctx.task.workstream
-    path, branch, setup = run.workspace(name), run.branch(name), ctx.outputs("worktrees")["setup"]
+    path, branch, setup = run.workspace(name), run.branch(name), Setup(ctx.ws.setup)
     if not is_folder(path):  # removed since: the run had shipped, `gc` came by, or an agent put something in its place
         if left := remove_workspace(run, name, ctx.task.id):
-            ctx.saved.append(left)
-        run.repo.put_ref(f"refs/heads/{branch}", head)
+            ctx.told.append(left)
+        run.repo.put_ref(branch_ref(branch), head)
         run.workspaces.add(path, head, branch)
-        set_up(ctx, path, run.repo.tree_of(head))
+        setup = set_up(ctx, path, run.repo.tree_of(head))
     found = snapshot(run.workspaces.content(path), path, start, scratch=run.paths.scratch, inspect=run.inspect)
-    known = ctx.outputs("execute").get("refused", ()) if rejected(ctx) else ()
+    known = ctx.ws.work.refused if rejected(ctx) and ctx.ws.work else ()
     # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
     mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in known}
     strange = any(one.path not in setup and one.path not in mine for one in found.refused)
     moved = head_of(path) != head
     if moved or strange or without_setup(ctx, start, found.tree, setup) != start:
         saved = save_workspace(run, name, stays=setup)
-        ctx.saved.append(told(ctx.task.id, name, saved))
+        ctx.told.append(told(ctx.task.id, name, saved))
         folder = run.paths.attempt(ctx.task.id, ctx.attempt)
         if lost := len(list(folder.parent.glob(f"{folder.name}.lost-*"))):
-            run.repo.put_ref(run.ref(f"attempts/{ctx.task.id}/{ctx.attempt}-lost-{lost}"), saved.commit)
+            run.repo.put_ref(run.refs.lost(ctx.task.id, ctx.attempt, lost), saved.commit)
         run.workspaces.reset(path, start, head=head, branch=branch, keep=setup)
+    return setup

@@ -3,47 +3,47 @@
 import re
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from branchline.attempt.approval import guarded, needed_by_batch
-from branchline.attempt.gate_run import clean_checkout, run_gates, summary
+from branchline.attempt.gate_run import clean_checkout, run_gates
 from branchline.attempt.prompts import feedback
 from branchline.attempt.review import Reviewed, review
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, is_guarded, reference, violation
-from branchline.core.events import Codegate
+from branchline.core.facts import Codegate, ExecuteWsComplete
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Success
 from branchline.core.rules.globs import matches_any
+from branchline.core.workstream import known
 from branchline.gates.report import render
 from branchline.git.objects import Change
 from branchline.views.format.excerpt import fenced
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Check scope and safety of what the agent left; run the gates on a clean checkout of it; route the batch."""
-    executed = ctx.outputs("execute")
-    if again := _no_progress(ctx, executed["tree"]):
+    work = known(ctx.ws.work)
+    if again := _no_progress(ctx, work.tree):
         return again
-    work, seen = ctx.folder / "gate", None
-    report = _scope_report(ctx, executed["tree"], executed["refused"])
+    folder, seen = ctx.folder / "gate", None
+    report = _scope_report(ctx, work)
     if report is None:
-        with clean_checkout(ctx, executed["commit"]) as checkout:
+        with clean_checkout(ctx, work.commit) as checkout:
             checkout.may_change = lambda path: _may_fix(ctx, path)
-            report = run_gates(ctx, checkout, phase="batch", changed=executed["files"], folder=work)
+            report = run_gates(ctx, checkout, phase="batch", changed=work.files, folder=folder)
             if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
                 seen = review(ctx, checkout)
                 report = msgspec.structs.replace(report, results=(*report.results, seen.result))
-    _write(report, work)
-    return _route(ctx, report, work, seen)
+    _write(report, folder)
+    return _route(ctx, report, folder, seen)
 
 
 def _may_fix(ctx: StepContext, path: str) -> bool:
     """Whether a fixer may change a path: nothing protected, unless the agent has changed it already."""
-    return violation(ctx, path) is None and (path in ctx.outputs("execute")["files"] or not is_guarded(ctx.run, path))
+    return violation(ctx, path) is None and (path in known(ctx.ws.work).files or not is_guarded(ctx.run, path))
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
@@ -57,7 +57,7 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
                 before = state.records[event.task_id]
                 if before.task.round < ctx.task.round:
                     reason = f"no progress: round {ctx.task.round} ended with the files that batch {event.batch} had"
-                    return Failure(reason, "no_progress", retryable=False, outputs=before.outputs)
+                    return Failure(reason, "no_progress", retryable=False)
     return None
 
 
@@ -76,13 +76,13 @@ def _batch_name(ctx: StepContext) -> str:
     return f"{ctx.task.workstream}-{again.group(1) if again else 1}"
 
 
-def _scope_report(ctx: StepContext, tree: str, refused: Sequence[str]) -> QualityReport | None:
+def _scope_report(ctx: StepContext, work: ExecuteWsComplete) -> QualityReport | None:
     """A report that rejects what the gates need not even see; None if there is nothing of the kind."""
-    repo = ctx.run.repo
-    problems = [f"{text} (refused)" for text in refused]
+    repo, tree = ctx.run.repo, work.tree
+    problems = [f"{text} (refused)" for text in work.refused]
     problems += [f"{path!r}: {why}" for path, why in _violations(ctx, tree).items()]
     problems += [f"{path!r}: it still holds conflict markers" for path in _unresolved(ctx, tree)]
-    deleted = [c for c in repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree) if c.status == "D"]
+    deleted = [c for c in repo.changes(repo.tree_of(ctx.ws.base), tree) if c.status == "D"]
     limit = ctx.run.settings.merge.max_deleted_files
     if limit is not None and len(deleted) > limit:
         problems.append(f"{len(deleted)} files deleted, more than merge.max_deleted_files ({limit})")
@@ -108,8 +108,8 @@ def _own_changes(ctx: StepContext, tree: str) -> list[Change]:
     """What this workstream changed: against its base, or in the repair of a conflict against the merge it began with."""
     repo = ctx.run.repo
     if conflict := conflict_of(ctx):
-        return repo.changes(str(conflict["tree"]), tree)
-    return repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree)
+        return repo.changes(conflict.tree, tree)
+    return repo.changes(repo.tree_of(ctx.ws.base), tree)
 
 
 def _unresolved(ctx: StepContext, tree: str) -> list[str]:
@@ -117,49 +117,46 @@ def _unresolved(ctx: StepContext, tree: str) -> list[str]:
     conflict, repo = conflict_of(ctx), ctx.run.repo
     if not conflict:
         return []
-    marks = f"<<<<<<< {conflict['tip']}\n".encode(), f">>>>>>> {conflict['commit_of']}\n".encode()
-    suspects = {*conflict["paths"], *(change.path for change in _own_changes(ctx, tree))}
-    changes = repo.changes(repo.tree_of(ctx.outputs("worktrees")["base"]), tree)
+    marks = f"<<<<<<< {conflict.tip}\n".encode(), f">>>>>>> {conflict.commit}\n".encode()
+    suspects = {*conflict.paths, *(change.path for change in _own_changes(ctx, tree))}
+    changes = repo.changes(repo.tree_of(ctx.ws.base), tree)
     files = {c.new_oid: c.path for c in changes if c.path in suspects and c.new_mode.startswith("100")}
     return [files[oid] for oid, data in repo.read_blobs(files) if any(mark in data for mark in marks)]
 
 
-def _route(ctx: StepContext, report: QualityReport, work: Path, seen: Reviewed | None) -> Result:
+def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed | None) -> Success | Failure:
     run, workstream, batch = ctx.run, ctx.task.workstream, _batch_name(ctx)
-    base = str(ctx.outputs("worktrees")["base"])
+    base = ctx.ws.base
     verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
     kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(work, kept)
+    shutil.copytree(folder, kept)
     (kept / "batch.patch").write_bytes(run.repo.patch(run.repo.tree_of(base), report.tree))
     commit = run.repo.commit(report.tree, [base], f"batch {batch}\n", run.commit_time)
-    run.repo.keep_ref(run.ref(f"gate/{batch}"), commit)
+    run.repo.keep_ref(run.refs.gate(batch), commit)
     fact = Codegate(
         task_id=ctx.task.id,
         workstream=workstream,
         verdict="approved" if verdict == "approved" else "rejected" if verdict else "error",
         batch=batch,
         tree=report.tree,
-        report=str(kept / "report.md"),
+        report=run.inside(kept / "report.md"),
         reason="; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR)),
-        given=ctx.outputs("execute")["tree"],
+        given=known(ctx.ws.work).tree,
         at=time.time_ns() // 1_000_000,
+        files=tuple(change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)),
+        gates=report.summary,
+        feedback=feedback(report) if verdict == "rejected" else "",
     )
-    files = [change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)]
-    skipped = [{"gate": r.gate, "reason": r.reason} for r in report.of(Outcome.SKIPPED)]
-    outputs = {"tree": report.tree, "batch": batch, "files": files, "gates": summary(report), "skipped": skipped}
-    outputs["report"] = fact.report
     if verdict == "approved" and report.tree == reference(ctx) and not conflict_of(ctx):
         undone = msgspec.structs.replace(fact, verdict="rejected", reason="it changes nothing")
         reason = f"batch {batch} changes nothing: what the agent had changed is undone"
-        return Failure(reason, "no_change", retryable=False, outputs=outputs, facts=(undone,))
+        return Failure(reason, "no_change", retryable=False, fact=undone)
     if verdict == "approved":
         need = needed_by_batch(ctx, report.tree)
-        return Success({**outputs, "approval": True}, (fact, need)) if need else Success(outputs, (fact,))
+        return Success(msgspec.structs.replace(fact, approval=need is not None), need)
     if verdict == "rejected":
-        outputs["feedback"] = feedback(report)
-        reason = f"batch {batch} rejected: {fact.reason}"
-        return Failure(reason, "rejected", retryable=False, outputs=outputs, facts=(fact,))
+        return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, outputs=outputs, facts=(fact,))
+    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, fact=fact)

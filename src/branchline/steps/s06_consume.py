@@ -4,55 +4,53 @@ from pathlib import Path
 
 from branchline.attempt.approval import require_approved
 from branchline.attempt.run import StepContext
-from branchline.core.events import Codegate, WsCheckpoint
-from branchline.core.result import Failure, Result, StepFailed, Success
+from branchline.attempt.scope import conflict_of
+from branchline.core.facts import Codegate, WsCheckpoint
+from branchline.core.refs import branch_ref
+from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.workstream import known
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Commit the approved tree. After the repair of a conflict the commit also descends from what it was merged with.
 
     A batch that had to wait for a person goes on only with a yes to this very tree; with a no it is quarantined.
     """
     run, workstream = ctx.run, ctx.workstream
-    tree, ref = str(ctx.outputs("code_gate")["tree"]), f"refs/heads/{run.branch(workstream.id)}"
-    if ctx.outputs("code_gate").get("approval"):
+    batch, branch = known(ctx.ws.batch), run.branch(workstream.id)
+    if batch.approval:
         try:
-            require_approved(ctx, tree)
+            require_approved(ctx, batch.tree)
         except StepFailed as error:
-            return _refused(ctx, tree, error.failure)
-    parents = [str(ctx.outputs("worktrees")["base"])]
-    conflict = ctx.outputs("merge", "")
-    if conflict.get("repair") == workstream.id:
-        parents = [str(conflict["commit_of"]), str(conflict["tip"])]
-    commit = run.repo.commit(tree, parents, _message(ctx), run.commit_time)
-    run.repo.put_ref(ref, commit)
-    run.repo.put_ref(run.ref(f"checkpoint/codegate/{workstream.id}"), commit)
-    fact = WsCheckpoint(task_id=ctx.task.id, workstream=workstream.id, commit=commit, tree=tree)
-    return Success({"commit": commit, "tree": tree, "branch": run.branch(workstream.id)}, (fact,))
+            return _refused(ctx, batch, error.failure)
+    conflict = conflict_of(ctx)
+    parents = [conflict.commit, conflict.tip] if conflict else [ctx.ws.base]
+    commit = run.repo.commit(batch.tree, parents, _message(ctx), run.commit_time)
+    run.repo.put_ref(branch_ref(branch), commit)
+    run.repo.put_ref(run.refs.checkpoint("codegate", workstream.id), commit)
+    fact = WsCheckpoint(task_id=ctx.task.id, workstream=workstream.id, commit=commit, tree=batch.tree, branch=branch)
+    return Success(fact)
 
 
-def _refused(ctx: StepContext, tree: str, failure: Failure) -> Failure:
+def _refused(ctx: StepContext, batch: Codegate, failure: Failure) -> Failure:
     """The end of a batch that a person said no to: its report moves to the rejected ones and says so."""
-    batch = str(ctx.outputs("code_gate")["batch"])
     if failure.error_class != "rejected":
         return failure
     gate = ctx.run.paths.run_dir / "gate"
-    kept = _moved(gate / "approved" / batch, gate / "rejected" / batch)
+    kept = _moved(gate / "approved" / batch.batch, gate / "rejected" / batch.batch)
     with (kept / "report.md").open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"\nIt waited for a person, and was {failure.reason}.\n")
-    report, workstream = str(kept / "report.md"), ctx.task.workstream
     fact = Codegate(
         task_id=ctx.task.id,
-        workstream=workstream,
+        workstream=ctx.task.workstream,
         verdict="rejected",
-        batch=batch,
-        tree=tree,
-        report=report,
+        batch=batch.batch,
+        tree=batch.tree,
+        report=ctx.run.inside(kept / "report.md"),
         reason=failure.reason,
     )
     again = f"branchline retry {ctx.run.run_id} {ctx.task.id}  # to be asked again"
-    outputs = {"tree": tree, "batch": batch, "report": report, "hint": again}
-    return Failure(f"batch {batch} {failure.reason}", "rejected", retryable=False, outputs=outputs, facts=(fact,))
+    return Failure(f"batch {batch.batch} {failure.reason}", "rejected", retryable=False, hint=again, fact=fact)
 
 
 def _moved(old: Path, new: Path) -> Path:

@@ -3,25 +3,27 @@
 The part that looks across workstreams runs on the merge result, in step 9.
 """
 
-from branchline.attempt.gate_run import check_commit, summary
+from branchline.attempt.gate_run import check_commit
 from branchline.attempt.run import StepContext
-from branchline.core.events import ValidateWsFail, ValidateWsPass
+from branchline.core.facts import ValidateWsFail, ValidateWsPass
 from branchline.core.model.verdict import Outcome
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Success
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Run the gates of phase `validation` on the checkpoint commit; a failure keeps the workstream out of the merge."""
     name = ctx.task.workstream
-    commit, base = str(ctx.outputs("consume")["commit"]), str(ctx.outputs("worktrees")["base"])
-    report = check_commit(ctx, commit, base=base, phase="validation", name=f"validation/{ctx.task.id}")
-    where = str(ctx.run.paths.artifacts / f"validation/{ctx.task.id}/report.md")
+    commit, folder = ctx.ws.commit, f"validation/{ctx.task.id}"
+    report = check_commit(ctx, commit, base=ctx.ws.base, phase="validation", name=folder)
+    where = ctx.run.inside(ctx.run.paths.artifacts / folder / "report.md")
     if report.outcome == Outcome.PASSED:
         ctx.checkpoint("validate-pass", commit, workstream=name)
-        passed = ValidateWsPass(task_id=ctx.task.id, workstream=name, commit=commit, report=where)
-        return Success({"commit": commit, "report": where, "gates": summary(report)}, (passed,))
+        fact = ValidateWsPass(task_id=ctx.task.id, workstream=name, commit=commit, report=where, gates=report.summary)
+        return Success(fact)
     reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
-    fact = ValidateWsFail(task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=reason)
+    failed = ValidateWsFail(
+        task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=reason, gates=report.summary
+    )
     if report.outcome == Outcome.ERROR:
-        return Failure(f"could not be checked: {reason}", error_class=report.error_class, facts=(fact,))
-    return Failure(f"in a clean checkout: {reason}", error_class="validation", retryable=False, facts=(fact,))
+        return Failure(f"could not be checked: {reason}", error_class=report.error_class, fact=failed)
+    return Failure(f"in a clean checkout: {reason}", error_class="validation", retryable=False, fact=failed)

@@ -1,49 +1,55 @@
 """Step 8: what merges, in which order: a function of the plan, written down before anything is merged."""
 
 import json
+from functools import partial
 
+import msgspec
+
+from branchline.attempt.integration import merge
 from branchline.attempt.run import StepContext
-from branchline.core.events import MergeQueue
-from branchline.core.pipeline import merge_order
-from branchline.core.result import Result, Success
+from branchline.core.facts import Clash, MergeQueue
+from branchline.core.pipeline import CHAIN, merge_order
+from branchline.core.result import Success
 from branchline.git.merge import forecast
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success:
     """Queue the validated workstreams and forecast their conflicts pair by pair, by merges that touch nothing."""
     run = ctx.run
     order = _order(ctx)
     excluded = {w.id: _why(ctx, w.id) for w in run.plan.workstreams if w.id not in order}
-    commits = {name: str(ctx.outputs("consume", name)["commit"]) for name in order}
-    conflicts = tuple({"between": [a, b], "paths": list(paths)} for a, b, paths in forecast(run.repo, commits))
-    fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts)
+    commits = {name: ctx.of(name).commit for name in order}
+    conflicts = tuple(
+        Clash(between=(a, b), paths=paths)
+        for a, b, paths in forecast(run.repo, commits, partial(merge, run, declared=run.base))
+    )
     queue = {
         "base": run.base,
         "on_conflict": run.settings.merge.on_conflict,
         "queue": [{"workstream": name, "commit": commits[name]} for name in order],
         "excluded": excluded,
-        "conflicts": conflicts,
+        "conflicts": msgspec.to_builtins(conflicts),
     }
     path = run.paths.artifacts / "merge_queue.json"
     path.write_text(json.dumps(queue, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    outputs = {"eligible": len(order), "order": list(order), "excluded": excluded, "conflicts": list(conflicts)}
-    return Success({**outputs, "queue": str(path)}, (fact,))
+    fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts, queue=run.inside(path))
+    return Success(fact)
 
 
 def _order(ctx: StepContext) -> tuple[str, ...]:
     """What is validated, without what was built on something that is not: it holds the other's work."""
     order: list[str] = []
     for name in merge_order(ctx.run.plan):
-        if ctx.completed("validate", name) and set(ctx.run.plan.workstream(name).depends_on) <= set(order):
+        if ctx.of(name).validated and set(ctx.run.plan.workstream(name).depends_on) <= set(order):
             order.append(name)
     return tuple(order)
 
 
 def _why(ctx: StepContext, name: str) -> str:
     """The reason of the first step at which a workstream stopped."""
-    for step in ("worktrees", "execute", "code_gate", "consume", "validate"):
-        record = ctx.records[step, name]
-        if not ctx.completed(step, name):
-            return f"{step}: {record.reason}"
+    unfinished = ctx.of(name).unfinished
+    for step in CHAIN:
+        if step in unfinished:
+            return f"{step}: {unfinished[step]}"
     lost = next(d for d in ctx.run.plan.workstream(name).depends_on if _why(ctx, d))
     return f"it builds on {lost}, which is not merged"

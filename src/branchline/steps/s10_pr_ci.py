@@ -1,23 +1,24 @@
 """Step 10: the request to take the change in, and what CI says of the very commit that would land."""
 
-from branchline.attempt.gate_run import check_commit, summary
+from pathlib import Path
+
+from branchline.attempt.gate_run import check_commit
 from branchline.attempt.run import StepContext
-from branchline.core.events import CiStatus, PrOpened
+from branchline.core.facts import CiStatus, PrOpened
 from branchline.core.model.verdict import Outcome
-from branchline.core.result import Failure, Result, Success
+from branchline.core.result import Failure, Success
+from branchline.core.workstream import known
 from branchline.forge.base import ChangeRequest
 from branchline.forge.local import LocalForge
 from branchline.views.pull_request import Evidence, body, title
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success | Failure:
     """Write the request; run the gates of phase `integration` on the integration commit. Red never ships."""
     run = ctx.run
-    merged = ctx.outputs("merge", "")
-    commit = str(merged["commit"])
+    commit = known(ctx.state.integration).commit
     ctx.say("CI on the integration commit")
     report = check_commit(ctx, commit, base=run.base, phase="integration", name="ci")
-    verdict = str(report.outcome)
     changed = [c.path for c in run.repo.changes(run.repo.tree_of(run.base), run.repo.tree_of(commit))]
     records, state = run.history()
     evidence = Evidence(reports={"integration": report}, files=changed)
@@ -32,12 +33,18 @@ def run(ctx: StepContext) -> Result:
             reviewers=(),
         )
     )
-    opened = PrOpened(task_id=ctx.task.id, forge="local", location=location)
-    where = str(run.paths.artifacts / "ci" / "report.md")
-    status = CiStatus(task_id=ctx.task.id, commit=commit, verdict=verdict, report=where)
-    outputs = {"commit": commit, "verdict": verdict, "request": location, "gates": summary(report)}
+    request = run.inside(Path(location))
+    ctx.told.append(PrOpened(task_id=ctx.task.id, forge="local", location=request))
+    status = CiStatus(
+        task_id=ctx.task.id,
+        commit=commit,
+        verdict=str(report.outcome),
+        report=run.inside(run.paths.artifacts / "ci" / "report.md"),
+        request=request,
+        gates=report.summary,
+    )
     if report.outcome == Outcome.PASSED:
-        return Success(outputs, (opened, status))
+        return Success(status)
     reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
     kind = "ci_red" if report.outcome == Outcome.FAILED else "gate_error"
-    return Failure(f"CI: {reason}", kind, retryable=kind == "gate_error", outputs=outputs, facts=(opened, status))
+    return Failure(f"CI: {reason}", kind, retryable=kind == "gate_error", fact=status)

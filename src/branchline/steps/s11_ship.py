@@ -1,59 +1,60 @@
-"""Step 11: what was tested lands, by compare-and-swap; the worktrees are saved and go."""
+"""Step 11: what was tested lands, by compare-and-swap."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
 from branchline.attempt.gate_run import check_commit
-from branchline.attempt.integration import Integration, prove, queue_of
-from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import remove_workspace
-from branchline.core.events import ShipComplete, WorktreeSaved
+from branchline.attempt.integration import Integration, merge_queue, prove, stands_on
+from branchline.attempt.run import StepContext
+from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
-from branchline.core.result import Failure, Result, StepFailed, Success
-from branchline.git.checkout import CheckoutDirty, fast_forward
+from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
+from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.workstream import known
+from branchline.errors import BranchlineError
+from branchline.git.checkout import CheckoutDirty, Halfway
 from branchline.git.repo import RefMoved
+from branchline.git.target import TargetHeld, move
 
 SWAPS = 5
+_FAILURES = (BranchlineError, OSError, RuntimeError, MemoryError)  # no room, no process, no thread
 
 
-def run(ctx: StepContext) -> Result:
-    """Leave the integration branch (mode `branch`), or move the target to the tested commit (mode `merge`)."""
-    run, merged = ctx.run, ctx.outputs("merge", "")
-    result = Integration(str(merged["commit"]), list(merged["merged"]), dict(merged["dropped"]))
-    if ctx.outputs("pr_ci", "")["commit"] != result.commit:
+def run(ctx: StepContext) -> Success | Failure:
+    """Leave the integration branch (mode `branch`), or move the target to the tested commit (mode `merge`).
+
+    Once the target has moved, nothing can fail any more: what is left to do is the archive's.
+    """
+    run, merged = ctx.run, known(ctx.state.integration)
+    result = Integration(merged.commit, list(merged.merged), dict(merged.dropped))
+    if known(ctx.state.ci).commit != result.commit:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
     refuse_rejected(ctx)
     target, tag = "", ""
     if run.settings.ship.mode == "merge":
         target = run.target
-        result = _land(ctx, result)
-        if tag := _tag(ctx, result.commit):
-            run.repo.move_ref(f"refs/tags/{tag}", result.commit, run.repo.read_ref(f"refs/tags/{tag}"))
+        result, tag = _land(ctx, result)
     else:
         _require_approved(ctx, run.base, result)
-    ctx.checkpoint("ship-complete", result.commit)
-    ctx.say("saving and removing worktrees")
-    saved = _saved_worktrees(run, ctx.task.id)
-    fact = ShipComplete(task_id=ctx.task.id, target=target, commit=result.commit, tag=tag)
-    outputs = {**result.outputs(), "target": target, "tag": tag, "branch": run.integration}
-    outputs["saved"] = {one.workstream: one.ref for one in saved if one.ref}
-    return Success(outputs, (*saved, fact))
-
-
-def _saved_worktrees(run: Run, task_id: str) -> list[WorktreeSaved]:
-    """What became of each worktree; several at once, because saving is git's work. One that cannot be saved stays."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        found = pool.map(lambda name: remove_workspace(run, name, task_id), run.plan.ids)
-        return [fact for fact in found if fact is not None]
+        ctx.checkpoint("ship-complete", result.commit)
+    fact = ShipComplete(
+        task_id=ctx.task.id,
+        target=target,
+        commit=result.commit,
+        tag=tag,
+        branch=run.integration,
+        merged=tuple(result.merged),
+        dropped=result.dropped,
+        warnings=tuple(result.warnings),
+    )
+    return Success(fact)
 
 
 def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
     """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
-    run, first = ctx.run, ctx.outputs("merge", "")
-    if result.commit == first["commit"]:
-        if first.get("approval"):
+    run, first = ctx.run, known(ctx.state.integration)
+    if result.commit == first.commit:
+        if first.approval:
             require_approved(ctx, run.repo.tree_of(result.commit))
         return
     need = needed_by_merge(ctx, base, result)
@@ -63,85 +64,124 @@ def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
         require_approved(ctx, need.tree)
     except StepFailed as error:
         reason = f"{run.target} moved: the new merge waits for its own approval"
-        raise StepFailed(replace(error.failure, reason=reason, facts=(need,))) from error
+        raise StepFailed(replace(error.failure, reason=reason, asks=need)) from error
 
 
-def _land(ctx: StepContext, result: Integration) -> Integration:
-    """Swap the target from the tested commit's base to the tested commit; if it moved, integrate and test anew."""
+def _land(ctx: StepContext, result: Integration) -> tuple[Integration, str]:
+    """Swap the target from the tested commit's base to the tested commit; if it moved, integrate and test again."""
     run, base = ctx.run, ctx.run.base
     for _ in range(SWAPS):
-        tip = run.repo.read_ref(f"refs/heads/{run.target}")
+        tip = run.repo.read_ref(branch_ref(run.target))
         if tip is None:
-            raise StepFailed(Failure(f"the target branch {run.target} is gone", "ship", retryable=False))
-        if tip != base and not run.repo.is_ancestor(result.commit, tip):
-            if there := _landed_anew(ctx, result, tip):
-                return there
-            base, result = tip, _integrate_anew(ctx, tip)
-        landed = run.repo.is_ancestor(result.commit, tip)
-        if not landed:
-            _require_approved(ctx, base, result)
+            hint = f"git branch {run.target} {run.base[:12]}"
+            raise StepFailed(_stopped(ctx, f"the target branch {run.target} is gone", "ship", hint))
+        if landed := _landed(ctx, result, tip):
+            return landed
+        if tip != base:
+            base, result = tip, _integrate_again(ctx, tip)
+        _require_approved(ctx, base, result)
+        if ctx.kill.reason is not None:
+            raise StepFailed(Failure(f"it was {ctx.kill.reason} before anything landed", error_class=ctx.kill.reason))
+        tag = _free_tag(ctx, result.commit)
         try:
-            _swap(ctx, base, result.commit, landed=landed)
+            return _swap(ctx, base, result, tag)
         except RefMoved:
             continue
-        except CheckoutDirty as error:
-            raise StepFailed(_dirty(ctx, error)) from error
-        return result
     raise StepFailed(Failure(f"{run.target} kept moving while it was tested against", error_class="target_moved"))
 
 
-def _landed_anew(ctx: StepContext, result: Integration, tip: str) -> Integration | None:
-    """What a lost attempt had integrated anew and landed: all of it, or as much as is there when we are told to end."""
-    order, repo = queue_of(ctx.outputs("merge_prep", "")), ctx.run.repo
-    inside = [name for name in order if repo.is_ancestor(str(ctx.outputs("consume", name)["commit"]), tip)]
-    if not inside or (ctx.kill.reason is None and not set(result.merged) <= set(inside)):
+def _landed(ctx: StepContext, result: Integration, tip: str) -> tuple[Integration, str] | None:
+    """What the target holds already: the merge result, or what a lost attempt had integrated again and landed.
+
+    The ref `landing` says what that was. Is it the queue of now? The same merges have the same ids.
+    """
+    run, landing = ctx.run, ctx.run.repo.read_ref(ctx.run.refs.landing)
+    if landing is not None and run.repo.is_ancestor(landing, tip):
+        base, names = stands_on(run.repo, landing, run.run_id)
+        order = known(ctx.state.merge_queue).order
+        again = merge_queue(ctx, base, [name for name in order if name in names], repair=False)
+        if again.commit == landing:
+            left_out = {name: "it was left out when the others landed" for name in order if name not in again.merged}
+            again.dropped = {name: result.dropped.get(name, why) for name, why in left_out.items()}
+            if tip == landing:
+                again.warnings += _finished(ctx, base, landing)
+            return again, _late_tag(ctx, again)
+    if not run.repo.is_ancestor(result.commit, tip):
         return None
-    why = f"it was {ctx.kill.reason} before it landed"
-    return Integration(tip, inside, {name: result.dropped.get(name, why) for name in order if name not in inside})
+    ctx.checkpoint("ship-complete", result.commit)
+    return result, _late_tag(ctx, result)
 
 
-def _swap(ctx: StepContext, base: str, commit: str, *, landed: bool) -> None:
-    run = ctx.run
-    checkouts = run.repo.checked_out_at(run.target)
-    if landed and run.repo.read_ref(f"refs/heads/{run.target}") != commit:
-        return  # shipped by a lost attempt, and others went on from there
-    if ctx.kill.reason is not None and not landed:
-        reason = f"it was {ctx.kill.reason} before anything landed"
-        raise StepFailed(Failure(reason, error_class=ctx.kill.reason))
-    _reserve_tag(ctx, commit)
-    if checkouts:
-        fast_forward(run.repo, checkouts[0], run.target, base, commit)
-    else:
-        run.repo.move_ref(f"refs/heads/{run.target}", commit, base)
+def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:
+    """Finish a checkout that a lost attempt had begun to move; why that cannot be, if it cannot."""
+    try:
+        move(ctx.run.repo, ctx.run.target, base, commit)
+    except _FAILURES as error:
+        return [f"{ctx.run.target} has moved, but not all of its checkout: {_words(error)}"]
+    return []
 
 
-def _reserve_tag(ctx: StepContext, commit: str) -> None:
-    """A tag that stands elsewhere is found before the target moves, not after."""
-    tag = _tag(ctx, commit)
-    there = ctx.run.repo.read_ref(f"refs/tags/{tag}") if tag else None
-    if there not in {None, commit}:
-        raise StepFailed(Failure(f"the tag {tag} exists already, at {there}", error_class="ship", retryable=False))
-
-
-def _tag(ctx: StepContext, commit: str) -> str:
-    """The tag's name, empty for none. A run that ships again after a retry numbers its tags: no tag ever moves."""
-    name = ctx.run.tag
-    made = {r.event.tag: r.event.commit for r in ctx.run.history()[0] if isinstance(r.event, ShipComplete)}
-    tag, number = name, 1
-    while name and made.get(tag, commit) != commit:
-        number += 1
-        tag = f"{name}-{number}"
+def _late_tag(ctx: StepContext, result: Integration) -> str:
+    """The tag of what has landed already, made if it is missing; empty, with a warning, if it cannot be made."""
+    try:
+        if tag := _free_tag(ctx, result.commit):
+            ctx.run.repo.move_ref(tag_ref(tag), result.commit, None)
+    except _FAILURES as error:
+        result.warnings.append(f"{ctx.run.target} has moved, but the tag is missing: {_words(error)}")
+        return ""
     return tag
 
 
-def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
+def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> tuple[Integration, str]:
+    """Move target and tag, all that can fail having been done before. What fails after the move is a warning.
+
+    Raises RefMoved, or StepFailed where nothing has moved.
+    """
+    run, commit = ctx.run, result.commit
+    run.repo.put_ref(run.refs.landing, commit)
+    ctx.checkpoint("ship-complete", commit)
+    ctx.kill.must_finish = True
+    try:
+        move(run.repo, run.target, base, commit, tag=tag_ref(tag) if tag else "")
+    except Halfway:
+        result.warnings += _finished(ctx, base, commit)
+    except (CheckoutDirty, TargetHeld) as error:
+        why = f"{error.message}; nothing was shipped, {run.integration} holds the result"
+        raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error
+    except _FAILURES:
+        tip = run.repo.read_ref(branch_ref(run.target))
+        if tip is None or tip == base or not run.repo.is_ancestor(commit, tip):
+            raise
+        result.warnings += _finished(ctx, base, commit)
+        return result, _late_tag(ctx, result)
+    return result, tag
+
+
+def _free_tag(ctx: StepContext, commit: str) -> str:
+    """The tag's name, empty for none. A run that ships again after a retry numbers its tags: no tag ever moves.
+
+    Raises StepFailed if git cannot make it.
+    """
+    run = ctx.run
+    made = {r.event.tag: r.event.commit for r in run.history()[0] if isinstance(r.event, ShipComplete)}
+    number = 1
+    while (tag := run.refs.tag(run.settings.ship.tag, number)) and made.get(tag, commit) != commit:
+        number += 1
+    existing = run.repo.list_refs(TAGS) if tag else {}
+    if existing.get(tag_ref(tag)) != commit:
+        for one in in_the_way([tag_ref(tag)] if tag else [], existing):
+            raise StepFailed(_stopped(ctx, one.text, "ship", one.command))
+    return tag
+
+
+def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     """The same queue in the same order on the target's new tip, tested like the first."""
     run = ctx.run
-    ctx.say(f"{run.target} moved: integrating anew")
+    ctx.say(f"{run.target} moved: integrating again")
     result = prove(
         ctx,
         tip,
-        queue_of(ctx.outputs("merge_prep", "")),
+        known(ctx.state.merge_queue).order,
         lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
         repair=False,
     )
@@ -149,18 +189,24 @@ def _integrate_anew(ctx: StepContext, tip: str) -> Integration:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         reason = f"{run.target} moved, and nothing merges with it: {reasons}"
         raise StepFailed(Failure(reason, error_class="no_merges", retryable=False))
-    if result.commit != tip and run.repo.tree_of(result.commit) == run.repo.tree_of(tip):
+    batches = [ctx.of(name).commit for name in result.merged]
+    same = run.repo.tree_of(result.commit) == run.repo.tree_of(tip)
+    if same and not all(run.repo.is_ancestor(batch, tip) for batch in batches):
         reason = f"{run.target} moved, and holds all that is to be merged already"
         raise StepFailed(Failure(reason, error_class="no_change", retryable=False))
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
-    run.repo.put_ref(f"refs/heads/{run.integration}", result.commit)
+    run.repo.put_ref(branch_ref(run.integration), result.commit)
     return result
 
 
-def _dirty(ctx: StepContext, error: CheckoutDirty) -> Failure:
-    reason = f"{error.message}; nothing was shipped, {ctx.run.integration} holds the result"
+def _stopped(ctx: StepContext, reason: str, kind: str, hint: str) -> Failure:
+    """A failure that a person clears away with the `hint`, and then ships by a retry."""
     again = f"branchline retry {ctx.run.run_id} {ctx.task.id}"
-    hint = f"{error.hint}, then: {again}" if error.hint else again
-    return Failure(reason, error_class="dirty", retryable=False, outputs={"hint": hint})
+    lines = f"{hint}\n{again}" if hint.startswith("git ") else f"{hint}, then: {again}" if hint else again
+    return Failure(reason, error_class=kind, retryable=False, hint=lines)
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -2,62 +2,72 @@
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.saved import save_workspace, told
-from branchline.core.events import WorktreeSaved
-from branchline.core.result import Result, Success
+from branchline.attempt.saved import remove_workspace, save_workspace, told
+from branchline.core.facts import Archived, WorktreeSaved
+from branchline.core.refs import branch_ref
+from branchline.core.result import Success
+from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError
 from branchline.git.folders import is_folder
-from branchline.ledger.work import vacate
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
 
 
-def run(ctx: StepContext) -> Result:
+def run(ctx: StepContext) -> Success:
     """Write `report.md`, the change as `change.patch`, and `archive.json`: every file's hash and every ref.
 
-    Worktrees that are still there, of workstreams that did not ship, are saved as they are, and stay.
+    Workspaces are saved. Once the run has shipped, they go; else they stay as they are.
     """
-    run, saved = ctx.run, _standing(ctx)
-    vacate(run.work)
+    run = ctx.run
     records, state = run.history()
+    ctx.told.extend(_standing(ctx, state))
     text = report(run.run_id, records, state, run.accepted)
-    (run.paths.artifacts / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
-    if commit := ctx.outputs("merge", "").get("commit"):
-        patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(str(commit)))
+    page = run.paths.artifacts / "report.md"
+    page.write_text(text, encoding="utf-8", errors="backslashreplace")
+    if merged := ctx.state.integration:
+        patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(merged.commit))
         (run.paths.artifacts / "change.patch").write_bytes(patch)
     inventory = run.paths.artifacts / "archive.json"
-    refs = {**run.repo.list_refs(run.ref("")), **_branches(run)}
-    made = {"run_id": run.run_id, "records": len(records), "refs": refs, "files": _hashes(run.paths.run_dir)}
+    refs = {**run.repo.list_refs(run.refs.folder), **_branches(run)}
+    made = {"run_id": run.run_id, "records": records[-1].seq + 1, "refs": refs, "files": _hashes(run.paths.run_dir)}
     inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return Success({"report": str(run.paths.artifacts / "report.md"), "archive": str(inventory)}, saved)
+    return Success(Archived(task_id=ctx.task.id, report=run.inside(page), archive=run.inside(inventory)))
 
 
-def _standing(ctx: StepContext) -> tuple[WorktreeSaved, ...]:
-    """Save what stands, so that every attempt has a ref, also one whose end nobody saw."""
-    run, facts = ctx.run, list[WorktreeSaved]()
-    for name in run.accepted.ids if run.accepted else ():
+def _standing(ctx: StepContext, state: RunState) -> tuple[WorktreeSaved, ...]:
+    """Save what stands, so that every attempt has a ref, also one whose end nobody saw; several at once."""
+    ids = ctx.run.accepted.ids if ctx.run.accepted else ()
+    ctx.say("saving workspaces")
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return tuple(fact for fact in pool.map(lambda name: _saved(ctx, state, name), ids) if fact is not None)
+
+
+def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None:
+    """What became of a workspace: saved, and removed if the run has shipped. One that cannot be saved stays."""
+    run = ctx.run
+    try:
+        if ctx.state.shipped:
+            return remove_workspace(run, name, ctx.task.id)
         if not is_folder(run.workspace(name)):
-            continue
-        try:
-            saved = save_workspace(run, name, clear=False)
-        except (BranchlineError, OSError) as error:
-            facts.append(WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error)))
-            continue
-        facts.append(told(ctx.task.id, name, saved))
-        last = ctx.records["execute", name]
-        attempt = run.ref(f"attempts/{last.task.id}/{last.attempt}")
-        if last.attempt and run.repo.read_ref(attempt) is None:
+            return None
+        saved, last = save_workspace(run, name, clear=False), state.find("execute", name)
+        attempt = run.refs.attempt(last.task.id, last.attempt) if last else ""
+        if last and last.attempt and run.repo.read_ref(attempt) is None:
             run.repo.put_ref(attempt, saved.commit)
-    return tuple(facts)
+    except (BranchlineError, OSError, RuntimeError, MemoryError) as error:
+        return WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error))
+    return told(ctx.task.id, name, saved)
 
 
 def _branches(run: Run) -> dict[str, str]:
     names = [run.integration, *(run.branch(name) for name in (run.accepted.ids if run.accepted else ()))]
-    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := f"refs/heads/{name}"))}
+    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := branch_ref(name)))}
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.model.agent import Usage
 from branchline.core.run_state import RunState
 from branchline.core.states import State
@@ -61,10 +62,10 @@ class _Fold:
             case e.Transition(new_state=State.RUNNING) | e.AttemptResumed():
                 if self.state.records[event.task_id].task.step in self.roles:
                     self.waiting[event.task_id] = event.attempt
-            case e.AgentCalled():
+            case f.AgentCalled():
                 self.waiting.pop(event.task_id, None)
                 self.found.append(_told(event))
-            case e.ExecuteWsComplete() if event.task_id in self.waiting:  # ledgers from before `agent_called`
+            case f.ExecuteWsComplete() if event.task_id in self.waiting:  # ledgers from before `agent_called`
                 self.found.append(self._before(event))
             case e.Transition(old_state=State.RUNNING) if event.task_id in self.waiting:
                 call = self.silent(event.task_id, event.error_class or event.new_state.lower())
@@ -86,14 +87,14 @@ class _Fold:
             round=task.round,
         )
 
-    def _before(self, event: e.ExecuteWsComplete) -> Call:
-        usage = msgspec.convert(event.usage, Usage)
+    def _before(self, event: f.ExecuteWsComplete) -> Call:
+        usage = event.usage
         if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then
             usage = msgspec.structs.replace(usage, cost_source="agent")
         return msgspec.structs.replace(self.silent(event.task_id, event.status), agent=event.agent, usage=usage)
 
 
-def _told(event: e.AgentCalled) -> Call:
+def _told(event: f.AgentCalled) -> Call:
     return Call(
         task_id=event.task_id,
         attempt=event.attempt,
@@ -104,7 +105,7 @@ def _told(event: e.AgentCalled) -> Call:
         agent=event.agent,
         model=event.model,
         milliseconds=event.milliseconds,
-        usage=msgspec.convert(event.usage, Usage),
+        usage=event.usage,
         manifest=event.manifest,
         context_files=event.context_files,
         context_tokens=event.context_tokens,

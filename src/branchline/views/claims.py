@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
+from branchline.core.refs import Refs, branch_ref, tag_ref
 from branchline.core.states import State
 from branchline.views.record import Timed
 
@@ -36,6 +37,11 @@ class Claims:
     _attempts: dict[str, int] = field(default_factory=dict)
     _last: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def ours(self) -> Refs:
+        """The names of the run's refs."""
+        return Refs(self.run_id)
+
     def take(self, record: Timed) -> None:
         """Take one record in; what an earlier one said of a ref counts until a task that may move it starts."""
         seq, event = record.seq, record.event
@@ -49,10 +55,6 @@ class Claims:
                 self._add(tasks)
             case e.Transition(new_state=State.RUNNING):
                 self._begin(event)
-            case e.Transition(new_state=State.FAILED, outputs={"repair": name, "tree": tree, "tip": tip}):
-                self.refs[self._own(f"conflict/{name}")] = Claim(
-                    seq, tree=tree, parent=tip, movers=_movers("", "merge")
-                )
             case e.Transition(new_state=State.COMPLETED):
                 self._complete(event, seq)
             case _:
@@ -73,44 +75,43 @@ class Claims:
         if not task.step or task.checkpoint is None or task.checkpoint == "codegate":
             return
         made = self._last.get(f"{task.step}/{task.workstream}") or self._last[""]
-        name = task.checkpoint + (f"/{task.workstream}" if task.workstream else "")
-        self.refs[self._own(f"checkpoint/{name}")] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
+        name = self.ours.checkpoint(task.checkpoint, task.workstream)
+        self.refs[name] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
 
     def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
         match event:
-            case e.WorktreesReady(workstream=name, base=base):
-                yield self._own(f"base/{name}"), Claim(seq, commit=base, movers=_movers(name, "worktrees"))
-            case e.ExecuteWsComplete(task_id=task_id, tree=tree):
-                yield self._own(f"attempts/{task_id}/{self._attempts[task_id]}"), Claim(seq, tree=tree)
-            case e.Codegate(given=given, batch=batch, tree=tree) if given:
-                yield self._own(f"gate/{batch}"), Claim(seq, tree=tree, movers=frozenset({event.task_id}))
-            case e.WsCheckpoint(workstream=name, commit=commit, tree=tree):
+            case f.WorktreesReady(workstream=name, base=base):
+                yield self.ours.base(name), Claim(seq, commit=base, movers=_movers(name, "worktrees"))
+            case f.ExecuteWsComplete(task_id=task_id, tree=tree):
+                yield self.ours.attempt(task_id, self._attempts[task_id]), Claim(seq, tree=tree)
+            case f.Codegate(given=given, batch=batch, tree=tree) if given:
+                yield self.ours.gate(batch), Claim(seq, tree=tree, movers=frozenset({event.task_id}))
+            case f.WsCheckpoint(workstream=name, commit=commit, tree=tree):
                 at = Claim(seq, commit, tree, movers=_movers(name, "worktrees", "execute", "consume"))
-                yield f"refs/heads/feature/{name}-{self.run_id}", at
-                yield self._own(f"checkpoint/codegate/{name}"), Claim(seq, commit, movers=_movers(name, "consume"))
-            case e.ValidateWsPass(workstream=name, commit=commit):
+                yield branch_ref(self.ours.feature(name)), at
+                yield self.ours.checkpoint("codegate", name), Claim(seq, commit, movers=_movers(name, "consume"))
+            case f.ValidateWsPass(workstream=name, commit=commit):
                 self._last[f"validate/{name}"] = commit
-            case e.IntegrationComplete(branch=branch, commit=commit):
+            case f.MergeConflict(workstream=name, tree=tree, tip=tip):
+                yield self.ours.conflict(name), Claim(seq, tree=tree, parent=tip, movers=_movers("", "merge"))
+            case f.IntegrationComplete(branch=branch, commit=commit):
                 self._last["merge/"] = commit
-                yield f"refs/heads/{branch}", Claim(seq, commit, movers=_movers("", "merge", "ship"))
-            case e.ShipComplete():
+                yield branch_ref(branch), Claim(seq, commit, movers=_movers("", "merge", "ship"))
+            case f.ShipComplete():
                 yield from self._shipped(event, seq)
-            case e.WorktreeSaved(ref=ref, commit=commit) if ref:
+            case f.WorktreeSaved(ref=ref, commit=commit) if ref:
                 yield ref, Claim(seq, commit)
-            case d.RolledBack(target=target, commit=commit):
+            case e.RolledBack(target=target, commit=commit):
                 self.held.append((target, commit, seq))
-                yield self._own("rollback"), Claim(seq, commit)
+                yield self.ours.rollback, Claim(seq, commit)
 
-    def _shipped(self, event: e.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
+    def _shipped(self, event: f.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
         self._last["ship/"] = event.commit
-        yield f"refs/heads/integration/{self.run_id}", Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
+        yield branch_ref(self.ours.integration), Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
         if event.target:
             self.held.append((event.target, event.commit, seq))
         if event.tag:
-            yield f"refs/tags/{event.tag}", Claim(seq, event.commit)
-
-    def _own(self, name: str) -> str:
-        return f"refs/branchline/{self.run_id}/{name}"
+            yield tag_ref(event.tag), Claim(seq, event.commit)
 
 
 def claims(run_id: str, records: Iterable[Timed]) -> Claims:
@@ -129,11 +130,11 @@ def _objects(event: e.AnyEvent) -> Iterator[str]:
     match event:
         case e.RunStarted(pins=pins) if "base" in pins:
             yield str(pins["base"])
-        case e.WorktreesReady(base=oid) | e.ExecuteWsComplete(tree=oid) | e.Codegate(tree=oid):
+        case f.WorktreesReady(base=oid) | f.ExecuteWsComplete(tree=oid) | f.Codegate(tree=oid):
             yield oid
-        case d.ApprovalNeeded(tree=oid) | e.ValidateWsFail(commit=oid) | e.CiStatus(commit=oid):
+        case f.ApprovalNeeded(tree=oid) | f.ValidateWsFail(commit=oid) | f.CiStatus(commit=oid):
             yield oid
-        case e.WsCheckpoint(commit=oid) | e.ValidateWsPass(commit=oid) | e.IntegrationComplete(commit=oid):
+        case f.WsCheckpoint(commit=oid) | f.ValidateWsPass(commit=oid) | f.IntegrationComplete(commit=oid):
             yield oid
-        case e.ShipComplete(commit=oid) | d.RolledBack(commit=oid):
+        case f.ShipComplete(commit=oid) | e.RolledBack(commit=oid):
             yield oid

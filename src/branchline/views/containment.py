@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from branchline.core.events import AgentCalled
+from branchline.core.facts import AgentCalled
 from branchline.core.model.limits import WEAK
 from branchline.core.run_state import RunState
 from branchline.views.format.text import wrapped
@@ -12,6 +12,6 @@ from branchline.views.record import Timed
 def containment_sections(records: Iterable[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
     """What a recap has to say aloud: processes could get away."""
     called = {record.event.containment for record in records if isinstance(record.event, AgentCalled)}
-    told = {record.outputs.get("containment") for record in state.current().values() if record.task.step == "preflight"}
-    if "group" in called | told:
+    told = state.pipeline.preflight
+    if "group" in called or (told and told.containment == "group"):
         yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

@@ -1,12 +1,9 @@
 """The ledger for people: one line a record."""
 
 from collections.abc import Iterable
-from typing import Any
 
-import msgspec
-
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.approvals import sentence
 from branchline.core.model.agent import AgentStatus, Usage
 from branchline.core.states import State
@@ -49,11 +46,11 @@ def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentenc
         case e.IntentReceived():
             wanted = f"{event.by} asked to {event.kind} {event.task_id or 'the run'}"
             return f"{wanted}; refused: {event.refused}" if event.refused else wanted
-        case d.ApprovalDecided():
+        case e.ApprovalDecided():
             return _with_reason(f"{event.by} {event.verdict} {event.task_id}, tree {event.tree[:SHORT]}", event.reason)
         case e.Healed():
             return f"{event.by} healed {'; '.join(event.done)}"
-        case d.RolledBack():
+        case e.RolledBack():
             undone = f"{event.by} rolled {event.reverts[:SHORT]} back: {event.target} is at {event.commit[:SHORT]}"
             return _with_reason(undone, event.reason)
     return f"{event.task_id} {_fact(event)}"
@@ -68,42 +65,50 @@ def _transition(event: e.Transition, at: int) -> str:
     return _with_reason(text, event.reason)
 
 
-def _fact(event: e.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
+def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
-        case e.AgentCalled():
+        case f.AgentCalled():
             return _called(event)
-        case e.PlanProposed() | e.PlanComplete():
+        case f.Preflight():
+            return "; ".join(["preflight passed", *(f"warning: {text}" for text in event.warnings)])
+        case f.RunPrepared():
+            return f"request stored in {event.prompt}"
+        case f.PlanProposed() | f.PlanComplete():
             return _plan(event)
-        case e.WorktreesReady():
+        case f.WorktreesReady():
             return f"worktree of {event.workstream} ready at {event.path}, branch {event.branch}"
-        case e.ExecuteWsComplete():
+        case f.ExecuteWsComplete():
             changed = count(len(event.files), "file")
             return f"{event.agent} ended {event.status}, {changed} changed{_given(event)}{_usage(event.usage)}"
-        case e.Codegate():
+        case f.Codegate():
             return _with_reason(f"batch of {event.workstream} {event.verdict}: {event.batch}", event.reason)
-        case d.ApprovalNeeded():
+        case f.ApprovalNeeded():
             whose = f"batch of {event.workstream}" if event.workstream else event.step
             return f"{whose} {sentence(event)}"
-        case e.WorktreeSaved():
+        case f.WorktreeSaved():
             return _saved(event)
-        case e.WsCheckpoint():
+        case f.WsCheckpoint():
             return f"batch of {event.workstream} committed as {event.commit[:SHORT]}"
-        case e.ValidateWsPass():
+        case f.ValidateWsPass():
             return f"{event.workstream} validated at {event.commit[:SHORT]}"
-        case e.ValidateWsFail():
+        case f.ValidateWsFail():
             return _with_reason(f"{event.workstream} did not validate at {event.commit[:SHORT]}", event.reason)
-        case e.MergeQueue():
+        case f.MergeQueue():
             return _queue(event)
-        case e.IntegrationComplete():
+        case f.MergeConflict():
+            return f"{event.workstream} goes back to its agent: {event.reason}"
+        case f.IntegrationComplete():
             return _integration(event)
-        case e.PrOpened():
+        case f.PrOpened():
             return f"request opened with {event.forge}: {event.location}"
-        case e.CiStatus():
+        case f.CiStatus():
             return f"CI says {event.verdict} of {event.commit[:SHORT]}"
+        case f.Archived():
+            return f"archived: {event.archive}"
     return _ship(event)
 
 
-def _saved(event: e.WorktreeSaved) -> str:
+def _saved(event: f.WorktreeSaved) -> str:
     if not event.ref:
         return f"worktree of {event.workstream} could not be saved, and stays: {event.kept}"
     text = f"worktree of {event.workstream} saved as {event.ref}"
@@ -112,31 +117,35 @@ def _saved(event: e.WorktreeSaved) -> str:
     return text + (", and removed" if event.removed else f"; it stays: {event.kept}" if event.kept else "")
 
 
-def _queue(event: e.MergeQueue) -> str:
+def _queue(event: f.MergeQueue) -> str:
     text = f"will merge {', '.join(event.order) or 'nothing'}"
     if event.conflicts:
         text += f"; {count(len(event.conflicts), 'conflict')} expected"
     return text + _left_out(event.excluded)
 
 
-def _integration(event: e.IntegrationComplete) -> str:
+def _integration(event: f.IntegrationComplete) -> str:
     merged = ", ".join(event.merged) or "nothing"
-    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}"
+    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}" + _warned(event)
 
 
-def _ship(event: e.ShipComplete) -> str:
+def _ship(event: f.ShipComplete) -> str:
     tag = f", tag {event.tag}" if event.tag else ""
     if not event.target:
         return f"left {event.commit[:SHORT]} on its integration branch{tag}"
-    return f"shipped {event.commit[:SHORT]} to {event.target}{tag}"
+    return f"shipped {event.commit[:SHORT]} to {event.target}{tag}" + _warned(event)
+
+
+def _warned(event: f.IntegrationComplete | f.ShipComplete) -> str:
+    return "".join(f"; warning: {text}" for text in event.warnings)
 
 
 def _left_out(reasons: dict[str, str]) -> str:
     return "".join(f"; without {name}: {reason}" for name, reason in reasons.items())
 
 
-def _plan(event: e.PlanProposed | e.PlanComplete) -> str:
-    if isinstance(event, e.PlanComplete):
+def _plan(event: f.PlanProposed | f.PlanComplete) -> str:
+    if isinstance(event, f.PlanComplete):
         by = f" by {event.by}" if event.by else ""
         return f"plan accepted{by}: {', '.join(event.workstreams)}"
     names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
@@ -144,25 +153,24 @@ def _plan(event: e.PlanProposed | e.PlanComplete) -> str:
     return "; ".join([f"plan proposed: {names}", *told, *(f"warning: {text}" for text in event.warnings)])
 
 
-def _called(event: e.AgentCalled) -> str:
+def _called(event: f.AgentCalled) -> str:
     model = f" ({event.model})" if event.model else ""
     end = event.status + (f", {event.error_class}" if event.error_class else "")
     text = f"{event.agent}{model} as {event.role}: {end} after {duration(event.milliseconds)}"
     text += _given(event) + _usage(event.usage)
-    if event.usage.get("cost_usd") is None:
+    if event.usage.cost_usd is None:
         text += ", cost unknown"
     return text if event.status == AgentStatus.OK else _with_reason(text, event.message)
 
 
-def _given(event: e.AgentCalled | e.ExecuteWsComplete) -> str:
+def _given(event: f.AgentCalled | f.ExecuteWsComplete) -> str:
     """What it was given to read: `, given 31 files of 41,200 tokens`."""
     files = count(event.context_files, "file")
     return f", given {files} of {event.context_tokens:,} tokens" if event.context_files else ""
 
 
-def _usage(usage: dict[str, Any]) -> str:
+def _usage(told: Usage) -> str:
     """What is known: `, 12,345 tokens in (10,000 cached), 67 out, $0.02 (agent)`."""
-    told = msgspec.convert(usage, Usage)
     cached = f" ({told.cached_tokens:,} cached)" if told.cached_tokens else ""
     source = "" if told.cost_source == "unknown" else f" ({told.cost_source})"
     parts = [

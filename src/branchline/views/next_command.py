@@ -1,5 +1,6 @@
 """The command that a person will most likely want to type next."""
 
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 
@@ -17,12 +18,11 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     if status in plain:
         return plain[status]
     if dropped := _dropped(state):
-        return f"branchline diff {run_id} {dropped}", f"git merge feature/{dropped}-{run_id}"
+        return f"branchline diff {run_id} {dropped}", f"git merge {Refs(run_id).feature(dropped)}"
     if any(record.error_class == "budget" for record in state.current().values()):
         return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
     task = _culprit(state)
-    hint = state.records[task].outputs.get("hint") if state.kind == "pipeline" else None
-    told, again = str(hint or "").splitlines(), f"branchline retry {run_id} {task}"
+    told, again = state.records[task].hint.splitlines(), f"branchline retry {run_id} {task}"
     more = () if any(command.startswith(again) for command in told) else (again,)
     return (*told, f"branchline show {run_id} {task}", *more)
 
@@ -40,9 +40,9 @@ def _to_decide(run_id: str, state: RunState) -> tuple[str, ...]:
 
 def _dropped(state: RunState) -> str:
     """A workstream that was left out of the merge, if that is all that went wrong: merging again would not help."""
-    merge = state.find("merge")
+    merged = state.pipeline.integration
     failed = any(record.state == State.FAILED for record in state.current().values())
-    return next(iter(merge.outputs.get("dropped", ())), "") if merge and not failed else ""
+    return next(iter(merged.dropped), "") if merged and not failed else ""
 
 
 def _culprit(state: RunState) -> str:

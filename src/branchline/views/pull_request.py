@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from branchline.core.events import IntegrationComplete, MergeQueue
+from branchline.core.facts import IntegrationComplete, MergeQueue
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.run_state import RunState

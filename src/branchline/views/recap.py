@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from branchline.core.events import IntegrationComplete, ShipComplete, WorktreeSaved
+from branchline.core.facts import GatedFact, IntegrationComplete, ShipComplete, WorktreeSaved
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome
@@ -53,7 +53,7 @@ class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
 class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `run --json` and `resume --json` print. `collisions`: those foreseen in a plan that waits, if any.
 
-    `waiting`: what a person has to say yes or no to.
+    `waiting`: what a person has to say yes or no to. `warnings`: of the merge, and of its shipping.
     """
 
     run_id: str
@@ -65,6 +65,7 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workstreams: tuple[WorkstreamEnd, ...]
     collisions: tuple[Collision, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
@@ -81,6 +82,7 @@ def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) 
         workstreams=tuple(WorkstreamEnd(id=w.id, state=w.state, reason=w.reason) for w in workstream_outcomes(state)),
         collisions=state.proposed.collisions if state.proposed and state.plan_waits else (),
         waiting=waiting(state),
+        warnings=merge_warnings(records),
     )
 
 
@@ -98,6 +100,20 @@ def integration(records: Iterable[Timed]) -> Integration | None:
     return found
 
 
+def merge_warnings(records: Iterable[Timed]) -> tuple[str, ...]:
+    """What the merge that stands warns of, and its shipping, each once."""
+    told = dict[type, tuple[str, ...]]()
+    for record in records:
+        match record.event:
+            case IntegrationComplete(warnings=warnings):
+                told = {IntegrationComplete: warnings}
+            case ShipComplete(warnings=warnings):
+                told[ShipComplete] = warnings
+            case _:
+                pass
+    return tuple(dict.fromkeys(text for texts in told.values() for text in texts))
+
+
 def shipped(records: Iterable[Timed]) -> Shipped | None:
     """Where the change went; None where only the integration branch was asked for."""
     found = None
@@ -111,12 +127,12 @@ def shipped(records: Iterable[Timed]) -> Shipped | None:
 
 
 def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
-    """(gate, where, reason) of every gate that checked nothing, as the outputs of the latest tasks tell."""
+    """(gate, where, reason) of every gate that checked nothing, as the facts of the latest tasks tell."""
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for record in state.current().values() if state.kind == "pipeline" else ():  # a graph's outputs are its user's own
-        told = [gate for gate in record.outputs.get("gates", ()) if gate["outcome"] == Outcome.SKIPPED]
-        for gate in [*told, *record.outputs.get("skipped", ())]:
-            found.setdefault((gate["gate"], gate["reason"]), {})[record.task.workstream or record.task.step] = None
+    for record in state.current().values():
+        gates = record.fact.gates if isinstance(record.fact, GatedFact) else ()
+        for gate in (one for one in gates if one.outcome == Outcome.SKIPPED):
+            found.setdefault((gate.gate, gate.reason), {})[record.task.workstream or record.task.step] = None
     return [(gate, ", ".join(where), reason) for (gate, reason), where in found.items()]
 
 
@@ -138,6 +154,8 @@ def _sections(
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
     if good:
         yield f"Landed {_where(recap)}".rstrip(), table([(w.id, titles.get(w.id, "")) for w in good])
+    if recap.warnings:
+        yield "Warnings", [line for text in recap.warnings for line in wrapped(text, indent="  ")]
     if bad:
         yield "Not landed", table([(w.id, _why(w)) for w in bad])
     if state.kind == "graph":

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from branchline.core.decisions import RolledBack
-from branchline.core.events import AnyEvent, Healed, IntentReceived
+from branchline.core.events import AnyEvent, Healed, IntentReceived, RolledBack
 
 
 class Timed(Protocol):

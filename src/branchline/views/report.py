@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from branchline.core.events import AgentCalled, Codegate, MergeQueue, PlanComplete
+from branchline.core.facts import AgentCalled, Codegate, MergeQueue, PlanComplete
 from branchline.core.model.plan import Plan
+from branchline.core.outcome import merge_result
 from branchline.core.run_state import RunState
-from branchline.core.states import State
 from branchline.views import costs, timeline
 from branchline.views.attempts import attempts
 from branchline.views.calls import calls
@@ -109,10 +109,8 @@ def _merge(records: Sequence[Timed], state: RunState) -> list[str]:
     queue = next((r.event for r in reversed(records) if isinstance(r.event, MergeQueue)), None)
     if queue is None:
         return []
-    last = next((r for step in ("ship", "merge") if (r := state.find(step)) and r.state == State.COMPLETED), None)
-    outputs = last.outputs if last else {}
-    dropped, merged = outputs.get("dropped", {}), outputs.get("merged", ())
-    rows = []
+    result, rows = merge_result(state), []
+    merged, dropped = (result.merged, result.dropped) if result else ((), {})
     for number, name in enumerate(queue.order, start=1):
         word = "merged" if name in merged else "dropped" if name in dropped else "not merged"
         rows.append((str(number), escaped(name), word, escaped(dropped.get(name, ""))))

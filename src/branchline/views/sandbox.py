@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from branchline.core.events import AgentCalled, RunResumed
+from branchline.core.events import RunResumed
+from branchline.core.facts import AgentCalled
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.run_state import RunState
 from branchline.views.format.text import table, wrapped

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
 from branchline.core.ids import is_ulid, ulid_hex
 from branchline.core.states import TERMINAL, State
@@ -91,25 +91,25 @@ def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
     return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
 
 
-def _put_right(event: e.Healed | d.RolledBack) -> dict[str, Value]:
-    if isinstance(event, d.RolledBack):
+def _put_right(event: e.Healed | e.RolledBack) -> dict[str, Value]:
+    if isinstance(event, e.RolledBack):
         return {"branchline.commit": event.commit}
     return {"branchline.healed": len(event.done)}
 
 
-def _call(event: e.AgentCalled) -> dict[str, Value]:
+def _call(event: f.AgentCalled) -> dict[str, Value]:
     """What OpenTelemetry's conventions for generative models have a name for, by that name."""
     told = {
         "task.id": event.task_id,
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.name": event.agent,
         "gen_ai.response.model": event.model,
-        "gen_ai.usage.input_tokens": event.usage.get("input_tokens"),
-        "gen_ai.usage.output_tokens": event.usage.get("output_tokens"),
+        "gen_ai.usage.input_tokens": event.usage.input_tokens,
+        "gen_ai.usage.output_tokens": event.usage.output_tokens,
         "error.type": event.error_class,
         "branchline.role": event.role,
         "branchline.status": event.status,
-        "branchline.cost_usd": event.usage.get("cost_usd"),
+        "branchline.cost_usd": event.usage.cost_usd,
         "branchline.milliseconds": event.milliseconds,
     }
     return {key: value for key, value in told.items() if value is not None}
@@ -182,14 +182,14 @@ class _Tracer:
             case e.IntentReceived() as event:
                 told = {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
                 self.note(RUN, event, told)
-            case (e.Healed() | d.RolledBack()) as event:
+            case (e.Healed() | e.RolledBack()) as event:
                 self.note(RUN, event, {"branchline.by": event.by, **_put_right(event)})
-            case e.AgentCalled() as event:
+            case f.AgentCalled() as event:
                 self.note(self.innermost(event.task_id), event, _call(event))
-            case e.PlanProposed() as event:
+            case f.PlanProposed() as event:
                 told = {"task.id": event.task_id, "branchline.plan": event.digest}
                 self.note(self.innermost(event.task_id), event, told)
-            case e.PlanComplete() as event:
+            case f.PlanComplete() as event:
                 told = {"task.id": event.task_id, "branchline.plan": event.digest, "branchline.by": event.by}
                 self.note(self.innermost(event.task_id), event, told)
             case event:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from branchline.core.decisions import Concern
+from branchline.core.facts import Concern
 from branchline.core.run_state import RunState
 from branchline.views.format.text import table
 

@@ -7,6 +7,7 @@ from branchline.agents.registry import make
 from branchline.core.model.agent import AgentRequest, Mode
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.sandbox.bubblewrap import Access
+from branchline.sandbox.mounts import own
 
 CURL, PROVIDER = ("curl", "{base_url}"), "https://api.example.org/v1"
 
@@ -23,15 +24,14 @@ def needs(
 
 def test_an_editor_writes_its_worktree_but_not_the_pointer(tmp_path: Path) -> None:
     found = needs(AgentSpec(id="scripted", use="scripted"), tmp_path)
-    assert found.write == (tmp_path / "w", tmp_path / "f")
-    assert found.keep == (tmp_path / "w/.git",)
+    assert found.mounts == (*own("write", tmp_path / "w", tmp_path / "f"), *own("read", tmp_path / "w/.git"))
     assert not found.caches
     assert not found.nests
 
 
 def test_a_reader_writes_nothing_but_its_folder(tmp_path: Path) -> None:
     found = needs(AgentSpec(id="scripted", use="scripted"), tmp_path, mode="read")
-    assert (found.write, found.read) == ((tmp_path / "f",), (tmp_path / "w",))
+    assert {one.place.name: one.mode for one in found.mounts} == {"w": "read", "f": "write", ".git": "read"}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A run of a real repository as steps see it, with nothing started."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from branchline.agents.registry import Agents
 from branchline.attempt.run import Run, StepContext
 from branchline.config.settings import Settings
+from branchline.core.facts import Codegate, MergeConflict, WorktreesReady
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan, Scope, Workstream
-from branchline.core.run_state import TaskRecord
-from branchline.core.states import State
+from branchline.core.workstream import PipelineState, WorkstreamState
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from branchline.ledger.paths import RunPaths
@@ -63,19 +64,34 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def later() -> Later:
-    """A later round of a context: with what failed tasks, by step and workstream, have handed on."""
-    return lambda ctx, outputs, number=2: context(ctx.run, number, outputs)
+    """A later round of a context: after these batches, with this conflict to repair."""
+    return lambda ctx, *batches, conflict=None, number=2: context(ctx.run, number, batches, conflict)
+
+
+def ready(base: str, workstream: str = "a") -> WorktreesReady:
+    """The worktree of a workstream stands."""
+    return WorktreesReady(task_id=f"worktree_{workstream}", workstream=workstream, path="", branch="", base=base)
+
+
+def rejected_batch(tree: str = "", workstream: str = "a", **fields: Any) -> Codegate:
+    """A batch that was rejected."""
+    return Codegate(
+        task_id=f"gate_{workstream}",
+        workstream=workstream,
+        verdict="rejected",
+        batch="",
+        tree=tree,
+        report="",
+        **fields,
+    )
 
 
 def context(
-    run: Run, number: int = 1, outputs: Mapping[tuple[str, str], Mapping[str, Any]] | None = None
+    run: Run, number: int = 1, batches: Sequence[Codegate] = (), conflict: MergeConflict | None = None
 ) -> StepContext:
-    ended = {("worktrees", "a"): {"base": run.base, "setup": {}}, **(outputs or {})}
-    records = {
-        (step, name): TaskRecord(
-            Task(id=f"{step}_{name}", step=step, workstream=name), State.FAILED, outputs=dict(found)
-        )
-        for (step, name), found in ended.items()
-    }
+    known = {"a": WorkstreamState(worktree=ready(run.base))}
+    for batch in batches:
+        known[batch.workstream] = replace(known.get(batch.workstream, WorkstreamState()), batch=batch)
+    state = PipelineState(workstreams=known, conflict=conflict)
     task = Task(id="execute_a", step="execute", workstream="a", round=number)
-    return StepContext(run=run, task=task, attempt=1, records=records, kill=KillSwitch(), say=lambda _text: None)
+    return StepContext(run=run, task=task, attempt=1, state=state, kill=KillSwitch(), say=lambda _text: None)

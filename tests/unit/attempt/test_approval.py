@@ -16,11 +16,11 @@ from branchline.attempt.approval import (
 from branchline.attempt.integration import Integration
 from branchline.attempt.run import StepContext
 from branchline.config.settings import LOCKS, PROTECTED, Approvals, Ship
-from branchline.core.decisions import ApprovalDecided, ApprovalNeeded
-from branchline.core.graph import Task
+from branchline.core.events import ApprovalDecided
+from branchline.core.facts import ApprovalNeeded, WsCheckpoint
 from branchline.core.result import StepFailed
-from branchline.core.run_state import TaskRecord
-from branchline.core.states import State
+from branchline.core.workstream import PipelineState, WorkstreamState
+from unit.attempt.conftest import ready
 
 Make = Callable[..., StepContext]
 Tree = Mapping[str, tuple[str, bytes] | None]  # path -> mode and content, or None: gone
@@ -47,12 +47,8 @@ def based(ctx: StepContext, files: Tree) -> StepContext:
     """The context in a run whose base holds these files."""
     repo = ctx.run.repo
     base = repo.commit(tree(ctx, files), [ctx.run.base], "base", 0)
-    records = {("worktrees", "a"): ended("worktrees", "a", base=base, setup={})}
-    return replace(ctx, run=replace(ctx.run, base=base), records=records)
-
-
-def ended(step: str, workstream: str, **outputs: Any) -> TaskRecord:
-    return TaskRecord(Task(id=f"{step}_{workstream}", step=step, workstream=workstream), State.FAILED, outputs=outputs)
+    state = PipelineState(workstreams={"a": WorkstreamState(worktree=ready(base))})
+    return replace(ctx, run=replace(ctx.run, base=base), state=state)
 
 
 def told(need: ApprovalNeeded | None) -> set[str]:
@@ -173,13 +169,17 @@ def test_no_more_is_told_than_can_be_read(make: Make) -> None:
 
 def merged(ctx: StepContext, *batches: Tree, result: Tree) -> ApprovalNeeded | None:
     """What a merge of batches needs, of which `result` came."""
-    run, records = ctx.run, dict(ctx.records)
+    run = ctx.run
     names = [f"w{number}" for number in range(len(batches))]
-    for name, batch in zip(names, batches, strict=True):
-        records["worktrees", name] = ended("worktrees", name, base=run.base)
-        records["consume", name] = ended("consume", name, tree=tree(ctx, batch))
+    known = {
+        name: WorkstreamState(
+            worktree=ready(run.base, name),
+            checkpoint=WsCheckpoint(task_id=name, workstream=name, commit="", tree=tree(ctx, batch)),
+        )
+        for name, batch in zip(names, batches, strict=True)
+    }
     commit = run.repo.commit(tree(ctx, result), [run.base], "merge", 0)
-    return needed_by_merge(replace(ctx, records=records), run.base, Integration(commit, names))
+    return needed_by_merge(replace(ctx, state=PipelineState(workstreams=known)), run.base, Integration(commit, names))
 
 
 CI = ".github/workflows/ci.yml"

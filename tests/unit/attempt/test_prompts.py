@@ -9,12 +9,13 @@ from branchline.attempt.conventions import NAMED
 from branchline.attempt.prompts import FEEDBACK, OVERVIEW, edit_prompt, feedback, plan_prompt, review_prompt
 from branchline.attempt.run import StepContext
 from branchline.config.settings import Planning
+from branchline.core.facts import MergeConflict
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.manifest import Span
 from branchline.core.model.plan import Scope, Workstream
 from branchline.core.model.verdict import Gate, GateResult, Outcome, QualityReport
 from support import Project
-from unit.attempt.conftest import WORKSTREAM, Later, Make
+from unit.attempt.conftest import WORKSTREAM, Later, Make, rejected_batch
 
 GATES = (
     Gate(id="lint", kind="lint", fix=("ruff", "--fix"), verify=("ruff", "check", "{files}"), when=("**/*.py",)),
@@ -98,7 +99,7 @@ def rejected(make: Make) -> Any:
 
 def test_a_rejected_batch_comes_back_with_its_report_and_its_diff(make: Make, later: Later) -> None:
     first, tree = rejected(make)
-    told = edited(later(first, {("code_gate", "a"): {"tree": tree, "feedback": f"## tests: bad\n{TRICK}"}}))
+    told = edited(later(first, rejected_batch(tree, feedback=f"## tests: bad\n{TRICK}")))
     assert "This is round 2." in told
     assert f"## tests: bad\n{TRICK}\n" in told
     assert "+line\n[cut: the first 19," in told
@@ -108,15 +109,20 @@ def test_a_rejected_batch_comes_back_with_its_report_and_its_diff(make: Make, la
 
 def test_a_conflict_comes_back_with_the_others_tasks(make: Make, later: Later) -> None:
     first, tree = rejected(make)
-    conflict = {
-        ("merge", ""): {"repair": "a", "paths": ["docs/x"], "tree": first.run.repo.tree_of(first.run.base)},
-        ("code_gate", "b"): {"files": ["docs/x"]},
-    }
-    told = edited(later(first, conflict, 1))
+    theirs = rejected_batch(workstream="b", files=("docs/x",))
+    conflict = MergeConflict(
+        task_id="merge",
+        workstream="a",
+        paths=("docs/x",),
+        tree=first.run.repo.tree_of(first.run.base),
+        tip="",
+        commit="",
+    )
+    told = edited(later(first, theirs, conflict=conflict, number=1))
     assert "# Files in conflict\n" in told
     assert "\n- docs/x\n" in told
     assert "# The work of the others\n\n## b\n\nCount the words.\n" in told
-    again = edited(later(first, {**conflict, ("code_gate", "a"): {"tree": tree, "feedback": "still bad"}}))
+    again = edited(later(first, theirs, rejected_batch(tree, feedback="still bad"), conflict=conflict))
     assert "still bad" in again
     assert "# A conflict that is still to be resolved\n" in again
     assert "## b\n\nCount the words.\n" in again

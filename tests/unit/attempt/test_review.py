@@ -10,6 +10,7 @@ from branchline.attempt.gate_run import clean_checkout
 from branchline.attempt.review import REVIEW_SCHEMA, Answer, Reviewed, review
 from branchline.attempt.run import StepContext
 from branchline.config.settings import Review
+from branchline.core.facts import AgentCalled
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.plan import Action, WriteFile
 from branchline.core.model.verdict import Outcome
@@ -33,7 +34,7 @@ def test_a_reviewer_that_cannot_be_called(
     ctx = make({"a": "a"}, agents=(spec,), review=Review(agent=spec.id, required=required))
     found = reviewed(ctx)
     assert (found.result.outcome, found.retryable) == (outcome, False)
-    assert ctx.calls == []
+    assert ctx.told == []
     assert why in found.result.reason
 
 
@@ -55,7 +56,7 @@ def test_the_one_who_stands_in_finds_the_batch_as_it_was(make: Make) -> None:
     ctx = make({"a": "a\n"}, agents=critics, review=Review(agent="first"))
     found = reviewed(ctx)
     assert found.result.reason == "second: nothing found"
-    assert [fact.agent for fact in ctx.calls] == ["first", "second"]
+    assert [fact.agent for fact in ctx.told if isinstance(fact, AgentCalled)] == ["first", "second"]
 
 
 def test_the_schema_and_the_model_say_the_same() -> None:

@@ -111,7 +111,7 @@ def test_commits_that_cannot_be_read_are_kept_as_files(run: Run) -> None:
     kept = run.paths.kept / "a" / "1" / "git"
     assert made in (kept / "logs" / "HEAD").read_text()
     assert sorted(one.name for one in kept.iterdir() if one.name in {"config", "hooks", "info"}) == []
-    saved = run.repo.read_ref(run.ref("saved/a"))
+    saved = run.repo.read_ref(run.refs.saved("a"))
     assert saved is not None
     assert run.repo.read_blob(run.repo.content.text("rev-parse", f"{saved}:src/x.py")) == b"x = 2\n"
 

@@ -92,6 +92,15 @@ class TestWhatMustParse:
         loaded = load_graph(written(tmp_path, text))
         assert [task.id for task in loaded.tasks] == ["a", "b"]
 
+    @pytest.mark.parametrize("version", ["1", "'1.0.0'", "1.0.0"])
+    def test_a_graph_of_either_version(self, tmp_path: Path, version: str) -> None:
+        assert load_graph(written(tmp_path, f"version: {version}\ntasks: [{{id: a, run: ['true']}}]\n")).tasks
+
+    @pytest.mark.parametrize("version", ["2", "'1'", "1.0.1", "true"])
+    def test_a_graph_of_a_version_that_is_not_known(self, tmp_path: Path, version: str) -> None:
+        with pytest.raises(InvalidFile, match=r"'version' must be 1 or '1\.0\.0', not"):
+            load_graph(written(tmp_path, f"version: {version}\ntasks: [{{id: a, run: ['true']}}]\n"))
+
     def test_json_also_with_tabs(self, tmp_path: Path) -> None:
         text = json.dumps(plan(workstream(title="\U0001f600 a/b")), indent="\t").replace("/", "\\/")
         assert load_plan(written(tmp_path, text, "plan.json")).workstreams[0].title == "\U0001f600 a/b"

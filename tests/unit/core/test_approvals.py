@@ -4,8 +4,8 @@ import pytest
 
 from branchline.core.approvals import chosen, objection, sentence, waiting_for
 from branchline.core.commands import CancelTask, OpenRound, StartAttempt
-from branchline.core.decisions import ApprovalDecided, ApprovalNeeded, Concern, RolledBack
-from branchline.core.events import Codegate, Fact, GaveUp, IntegrationComplete, IntentReceived, RunEnded, Transition
+from branchline.core.events import ApprovalDecided, GaveUp, IntentReceived, RolledBack, RunEnded, Transition
+from branchline.core.facts import ApprovalNeeded, Codegate, Concern, Fact, IntegrationComplete
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import repair_round, task_graph
 from branchline.core.rounds import retry_round
@@ -25,8 +25,9 @@ def needed(step: str = "consume", workstream: str = "a", tree: str = "t1", *conc
 
 
 def judged(workstream: str = "a", tree: str = "t1") -> Codegate:
+    gate = {"a": "task_008_gate_a", "b": "task_009_gate_b"}[workstream]
     return Codegate(
-        task_id="g", workstream=workstream, verdict="approved", batch="b", tree=tree, report="r", given=tree
+        task_id=gate, workstream=workstream, verdict="approved", batch="b", tree=tree, report="r", given=tree
     )
 
 
@@ -37,7 +38,7 @@ def said(task_id: str, tree: str, verdict: str = "approved") -> ApprovalDecided:
 
 
 def merged() -> IntegrationComplete:
-    return IntegrationComplete(task_id="m", branch="i", commit="c", merged=("a", "b"), dropped={})
+    return IntegrationComplete(task_id="task_015_merge", branch="i", commit="c", merged=("a", "b"), dropped={})
 
 
 def carried_on(state: RunState, facts: dict[str, tuple[Fact, ...]] | None = None) -> RunState:
@@ -49,8 +50,7 @@ def carried_on(state: RunState, facts: dict[str, tuple[Fact, ...]] | None = None
                 move(state, command.task_id, State.RUNNING, attempt=command.attempt)
                 for fact in (facts or {}).get(f"{record.task.step}/{record.task.workstream}", ()):
                     state.apply(fact)
-                outputs = {"eligible": 2, "merged": ["a", "b"], "dropped": {}}
-                move(state, command.task_id, State.COMPLETED, outputs=outputs)
+                move(state, command.task_id, State.COMPLETED)
             elif isinstance(command, CancelTask):
                 move(state, command.task_id, State.CANCELLED, reason=command.reason)
             elif state.open == 0:

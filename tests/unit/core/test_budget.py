@@ -8,14 +8,9 @@ from hypothesis import strategies as st
 
 from branchline.core.budget import Budget, Grant, Purse, Spending, grant
 from branchline.core.commands import CancelTask, StartAttempt
-from branchline.core.events import (
-    AgentCalled,
-    AttemptInterrupted,
-    AttemptResumed,
-    RunPolicy,
-    RunResumed,
-    Transition,
-)
+from branchline.core.events import AttemptInterrupted, AttemptResumed, RunPolicy, RunResumed, Transition
+from branchline.core.facts import AgentCalled
+from branchline.core.model.agent import Usage
 from branchline.core.pipeline import task_graph
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.scheduler import decide
@@ -33,7 +28,7 @@ def called(task_id: str, cost: float | None, workstream: str = "a", number: int 
         agent="x",
         model="m",
         status="ok",
-        usage={} if cost is None else {"cost_usd": cost},
+        usage=Usage(cost_usd=cost),
         milliseconds=1,
         folder="",
         workstream=workstream,
@@ -75,15 +70,15 @@ def test_reserved_money_is_waited_for_and_spent_money_is_not() -> None:
     budget, spending = Budget(attempt=2, run=3), Spending()
     spending.begin("one", "a", 2)
     assert grant(budget, spending, "b", 4) == Grant(wait=True)
-    spending.pay("one", "a", {"cost_usd": 0.5}, repair=False)
+    spending.pay("one", "a", 0.5, repair=False)
     spending.end("one", "a")
     assert grant(budget, spending, "b", 4).dollars == 2
     spending.begin("two", "b", 2)
-    spending.pay("two", "b", {"cost_usd": 2.0}, repair=False)
+    spending.pay("two", "b", 2.0, repair=False)
     spending.end("two", "b")
     assert grant(budget, spending, "b", 4).dollars == 0.5, "the rest of it, if it is less than wanted"
     spending.begin("three", "b", 0.5)
-    spending.pay("three", "b", {"cost_usd": 0.6}, repair=False)
+    spending.pay("three", "b", 0.6, repair=False)
     spending.end("three", "b")
     assert "budget of run, $3.00, is spent" in grant(budget, spending, "b", 4).refused
 
@@ -91,7 +86,7 @@ def test_reserved_money_is_waited_for_and_spent_money_is_not() -> None:
 def test_a_workstreams_own_limit_holds_while_the_run_has_money() -> None:
     budget, spending = Budget(attempt=1, workstream=1, run=10), Spending()
     spending.begin("one", "a", 1)
-    spending.pay("one", "a", {"cost_usd": 1.0}, repair=False)
+    spending.pay("one", "a", 1.0, repair=False)
     spending.end("one", "a")
     assert "workstream a" in grant(budget, spending, "a", 4).refused
     assert grant(budget, spending, "b", 4).dollars == 1
@@ -101,7 +96,7 @@ def test_a_workstreams_own_limit_holds_while_the_run_has_money() -> None:
 def test_unknown_costs_are_never_zero() -> None:
     spending = Spending()
     spending.begin("one", "a", 2)
-    spending.pay("one", "a", {}, repair=False)
+    spending.pay("one", "a", None, repair=False)
     spending.end("one", "a")
     assert spending.total.spent == 2
     assert spending.unknown == ["one"]
@@ -127,7 +122,7 @@ def test_a_lost_attempt_has_spent_its_reservation_once_and_gets_another() -> Non
         assert spending.reserved_for("one") is None
         assert not spending.unknown
     spending.begin("one", "a", 1.5)
-    spending.pay("one", "a", {"cost_usd": 1.0}, repair=False)
+    spending.pay("one", "a", 1.0, repair=False)
     spending.end("one", "a")
     assert spending.total.spent == 3
 
@@ -136,7 +131,7 @@ def test_what_a_lost_attempt_told_of_is_not_forgotten() -> None:
     spending = Spending()
     for name, reserved in (("limited", 2.0), ("unlimited", None)):
         spending.begin(name, "a", reserved)
-        spending.pay(name, "a", {"cost_usd": 3.0}, repair=False)
+        spending.pay(name, "a", 3.0, repair=False)
         spending.lose(name, "a")
     assert spending.total.spent == 6
 
@@ -237,7 +232,7 @@ def test_no_more_is_ever_reserved_and_spent_than_the_limit(seed: int, each: floa
         if running and chance.random() < 0.6:
             done = chance.choice(sorted(running))
             cost = None if chance.random() < 0.05 else running[done] * chance.random()
-            spending.pay(done, done[-1], {} if cost is None else {"cost_usd": cost}, repair=False)
+            spending.pay(done, done[-1], cost, repair=False)
             spending.end(done, done[-1])
             del running[done]
         assert spending.total.spent + sum(spending.total.reserved.values()) <= limit + 1e-6

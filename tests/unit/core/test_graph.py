@@ -45,9 +45,9 @@ def ancestors(tasks: Sequence[Task], name: str) -> set[str]:
 def test_topo_sort_follows_the_rule_whatever_the_order_of_its_input(
     tasks: tuple[Task, ...], chance: random.Random
 ) -> None:
-    order = topo_sort(tasks)
+    order = [task.id for task in topo_sort(tasks)]
     assert order == by_hand(tasks)
-    assert topo_sort(chance.sample(tasks, len(tasks))) == order
+    assert [task.id for task in topo_sort(chance.sample(tasks, len(tasks)))] == order
     place = {name: number for number, name in enumerate(order)}
     assert all(place[wanted] < place[task.id] for task in tasks for wanted in task.dependencies)
 
@@ -71,7 +71,7 @@ def test_a_back_edge_is_a_cycle_error_that_carries_a_real_cycle(tasks: tuple[Tas
 @given(task_graphs())
 def test_waves_hold_tasks_without_a_path_between_them(tasks: tuple[Task, ...]) -> None:
     plan = execution_plan(tasks)
-    assert list(plan.order) == topo_sort(tasks)
+    assert list(plan.order) == [task.id for task in topo_sort(tasks)]
     assert plan.total_tasks == len(tasks)
     assert plan.total_waves == len(plan.waves)
     assert plan["max_parallelism"] == max(map(len, plan.waves))
@@ -88,8 +88,25 @@ def test_an_empty_graph_has_no_waves() -> None:
     assert (execution_plan([]).total_waves, execution_plan([]).max_parallelism) == (0, 0)
 
 
-def test_plain_mappings_are_tasks() -> None:
-    assert topo_sort([{"id": "c", "dependencies": ["a"]}, {"id": "b"}, {"id": "a"}]) == ["a", "b", "c"]
+def test_topo_sort_gives_back_the_very_tasks_that_it_was_given() -> None:
+    given: list[dict[str, Any]] = [
+        {"id": "c", "dependencies": ["a"], "parallel_group": "heavy"},
+        {"id": "b"},
+        {"id": "a"},
+        {"id": "d", "priority": 1},
+    ]
+    ordered = topo_sort(given)
+    assert [task["id"] for task in ordered] == ["d", "a", "b", "c"]
+    assert {id(task) for task in ordered} == {id(task) for task in given}
+    assert ordered[3].get("parallel_group") == "heavy"
+    assert list(given[1]) == ["id"], "nothing was filled in"
+
+
+def test_structs_stay_the_same_structs_and_both_forms_mix() -> None:
+    task, mapping = Task(id="a"), {"id": "b", "dependencies": ["a"]}
+    ordered = topo_sort(one for one in (mapping, task))
+    assert ordered[0] is task
+    assert ordered[1] is mapping
 
 
 def test_an_unknown_dependency_is_a_key_error_that_names_it() -> None:

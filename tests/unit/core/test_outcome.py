@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from branchline.core.commands import CancelTask, Command, GiveUp, SkipTask, StartAttempt
-from branchline.core.decisions import RolledBack
-from branchline.core.events import GaveUp, IntentReceived, Transition
+from branchline.core.events import GaveUp, IntentReceived, RolledBack, Transition
+from branchline.core.facts import IntegrationComplete, MergeQueue, ShipComplete
 from branchline.core.graph import Task
 from branchline.core.outcome import EXIT_CODES, run_status, workstream_outcomes
 from branchline.core.pipeline import task_graph
@@ -14,11 +15,12 @@ from branchline.core.scheduler import decide
 from branchline.core.states import State
 from strategies import plan, started
 
+COMMIT = "c0ffee" * 7
 Ends = dict[str, dict[str, Any]]
 
 
 def carried_out(ends: Ends, *, until: str = "", cancel_after: str = "") -> RunState:
-    """A run of workstreams a and b; `ends` names what comes of a task, which completes without outputs otherwise."""
+    """A run of workstreams a and b; `ends` names what comes of a task, which completes without a fact otherwise."""
     state = replay([started(*task_graph(plan("a", "b")), kind="pipeline")])
     while commands := decide(state, 0):
         for command in commands:
@@ -38,6 +40,8 @@ def perform(state: RunState, command: Command, ends: Ends) -> None:
         case StartAttempt(name):
             move(state, name, State.RUNNING)
             fields: dict[str, Any] = {"new": State.COMPLETED, **ends.get(name, {})}
+            if fact := fields.pop("fact", None):
+                state.apply(fact(name))
             move(state, name, retryable=False, **fields)
         case GiveUp(name, reason):
             state.apply(GaveUp(task_id=name, reason=reason))
@@ -59,8 +63,21 @@ def failed(reason: str) -> dict[str, Any]:
 
 
 def landed(*merged: str, **dropped: str) -> Ends:
-    outputs = {"merged": list(merged), "dropped": dropped}
-    return {"task_015_merge": {"outputs": outputs}, "task_017_ship": {"outputs": outputs}}
+    return {"task_015_merge": {"fact": integrated(*merged, **dropped)}, "task_017_ship": shipped(*merged, **dropped)}
+
+
+def integrated(*merged: str, **dropped: str) -> Callable[[str], IntegrationComplete]:
+    return lambda name: IntegrationComplete(task_id=name, branch="i", commit=COMMIT, merged=merged, dropped=dropped)
+
+
+def shipped(*merged: str, **dropped: str) -> dict[str, Any]:
+    return {
+        "fact": lambda name: ShipComplete(task_id=name, target="main", commit=COMMIT, merged=merged, dropped=dropped)
+    }
+
+
+def queued(*order: str, **excluded: str) -> dict[str, Any]:
+    return {"fact": lambda name: MergeQueue(task_id=name, order=order, excluded=excluded)}
 
 
 def outcomes(state: RunState) -> list[tuple[str, str, str, str]]:
@@ -80,7 +97,7 @@ def test_one_dropped_at_the_merge() -> None:
 
 
 def test_one_dropped_when_the_ship_merged_again() -> None:
-    again = {"outputs": {"merged": ["a"], "dropped": {"b": "conflicts with the new tip"}}}
+    again = shipped("a", b="conflicts with the new tip")
     state = carried_out({**landed("a", "b"), "task_017_ship": again})
     assert run_status(state) == ("partial", "b: conflicts with the new tip")
 
@@ -94,7 +111,7 @@ def test_one_rejected_at_the_gate() -> None:
 
 def test_nothing_eligible_ends_with_no_merges() -> None:
     broken: Ends = {name: failed("broken") for name in ("task_006_execute_a", "task_007_execute_b")}
-    state = carried_out({**broken, "task_014_merge_prep": {"outputs": {"eligible": 0}}})
+    state = carried_out({**broken, "task_014_merge_prep": queued()})
     assert state.records["task_015_merge"].state == State.SKIPPED
     assert state.records["task_018_archive"].state == State.COMPLETED
     assert outcomes(state) == [("a", "FAILED", "execute", "broken"), ("b", "FAILED", "execute", "broken")]
@@ -169,10 +186,7 @@ def test_a_workstream_that_is_running() -> None:
 
 
 def test_what_had_landed_in_an_earlier_round_has_landed_whatever_becomes_of_the_next() -> None:
-    ends = landed("a", "b")
-    for outputs in ends.values():
-        outputs["outputs"]["commit"] = "c0ffee" * 7
-    state = carried_out(ends)
+    state = carried_out(landed("a", "b"))
     again = retry_round(state, "task_007_execute_b")
     assert not isinstance(again, str)
     state.apply(again)
@@ -206,6 +220,6 @@ def test_a_cancel_or_a_stop_after_something_had_landed_is_partial() -> None:
 
 
 def test_why_a_workstream_is_not_in_the_queue_is_told() -> None:
-    excluded = {"outputs": {"eligible": 1, "excluded": {"b": "it builds on a, which is not merged"}}}
+    excluded = queued("a", b="it builds on a, which is not merged")
     state = carried_out({**landed("a"), "task_014_merge_prep": excluded})
     assert outcomes(state)[1] == ("b", "FAILED", "validate", "it builds on a, which is not merged")

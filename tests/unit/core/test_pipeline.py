@@ -7,19 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core.commands import EndRun, OpenRound, StartAttempt
-from branchline.core.events import (
-    AttemptInterrupted,
-    Codegate,
-    GaveUp,
-    IntentReceived,
-    PlanComplete,
-    PlanProposed,
-    RunEnded,
-    RunPolicy,
-    RunResumed,
-    Transition,
-)
-from branchline.core.graph import topo_sort
+from branchline.core.events import AttemptInterrupted, GaveUp, IntentReceived, RunEnded, RunPolicy, RunResumed, Transition
+from branchline.core.facts import Codegate, MergeConflict, PlanComplete, PlanProposed
+from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan
 from branchline.core.outcome import run_status
 from branchline.core.pipeline import (
@@ -106,7 +96,7 @@ def test_n_workstreams_make_5n_and_8_tasks_and_merge_in_an_order_of_their_own(
 ) -> None:
     tasks = task_graph(made)
     assert len(tasks) == 5 * len(made.workstreams) + 8
-    assert len(topo_sort(tasks)) == len(tasks)
+    assert len(order_ids(tasks)) == len(tasks)
     order = merge_order(made)
     shuffled = plan(*chance.sample(made.workstreams, len(made.workstreams)))
     assert merge_order(shuffled) == order
@@ -120,11 +110,13 @@ def test_merge_order_is_priority_then_id() -> None:
 
 def until(state: RunState, last: str, **fields: Any) -> RunState:
     """The state once `last` has failed and everything before it is completed."""
-    for name in topo_sort([record.task for record in state.records.values()]):
+    for name in order_ids([record.task for record in state.records.values()]):
         record = state.records[name]
         if record.ended:
             continue
         state.apply(Transition(task_id=name, attempt=1, old_state=State.PENDING, new_state=State.RUNNING))
+        if name == last and "fact" in fields:
+            state.apply(fields.pop("fact"))
         new, more = (State.FAILED, fields) if name == last else (State.COMPLETED, {})
         state.apply(
             Transition(task_id=name, attempt=1, old_state=State.RUNNING, new_state=new, retryable=False, **more)
@@ -172,7 +164,8 @@ def test_no_more_rounds_than_allowed(allowed: int) -> None:
 
 
 def test_a_conflict_redoes_the_workstream_and_the_merge() -> None:
-    state = until(fresh(), "task_015_merge", error_class="conflict", reason="x.py", outputs={"repair": "b"})
+    fact = MergeConflict(task_id="task_015_merge", workstream="b", tree="t", tip="c", commit="d")
+    state = until(fresh(), "task_015_merge", error_class="conflict", reason="x.py", fact=fact)
     added = repair_round(state, state.records["task_015_merge"], 0)
     assert added is not None
     assert {old: (new, t.round) for (new, old), t in zip(added.replaces.items(), added.tasks, strict=True)} == {
@@ -211,7 +204,7 @@ def repaired(policy: RunPolicy, at: int, spent: float | None = 0) -> str:
         )
     )
     if spent != 0:
-        state.spending.pay("task_006_execute_a", "a", {"cost_usd": spent}, repair=True)
+        state.spending.pay("task_006_execute_a", "a", spent, repair=True)
     return no_repair(state, state.records["task_006_execute_a"].task, at)
 
 
@@ -268,7 +261,7 @@ def test_a_proposed_plan_waits() -> None:
     state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
     move(state, "task_003_planning", State.COMPLETED)
     assert decide(state, 0) == []
-    waiting = evolve(state, PlanComplete(task_id="x", workstreams=(), digest="d")).awaiting
+    waiting = evolve(state, PlanComplete(task_id="task_003_planning", workstreams=(), digest="d")).awaiting
     assert waiting, "a plan that was accepted without its text is not there"
     accept(state, plan("b"))
     assert not state.awaiting

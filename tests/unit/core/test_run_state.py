@@ -1,6 +1,7 @@
 import pytest
 
-from branchline.core.events import AnyEvent, GaveUp, IntentReceived, PrOpened, RunEnded, RunResumed, Transition
+from branchline.core.events import AnyEvent, GaveUp, IntentReceived, RunEnded, RunResumed, Transition
+from branchline.core.facts import PrOpened
 from branchline.core.graph import CycleError, DuplicateTask, Task
 from branchline.core.run_state import RunState, evolve, replay
 from branchline.core.states import IllegalTransition, State

@@ -32,3 +32,15 @@ def repo(box: Sandbox) -> Repo:
 def workspaces(repo: Repo, box: Sandbox) -> Workspaces:
     """The workspaces of a run in `repo`."""
     return Workspaces(repo, box.scratch / "home", base=repo.head_commit(), target="main")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a user, with a global configuration that is read."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return home

@@ -108,9 +108,11 @@ def test_states_that_are_the_users_business(box: Sandbox, repo: Repo, tips: tupl
     elif state == "locked":
         (box.root / ".git" / "index.lock").touch()
     elif state == "filtered":
-        (box.root / ".git" / "info" / "attributes").write_text("")
-        old = box.commit({".gitattributes": "a.txt filter=lfs\n"})
-        tips = old, repo.commit(repo.edit_tree(old, {"a.txt": ("100644", repo.write_blob(b"p"))}), [old], "m", 0)
+        box.git("config", "filter.broken.smudge", "no-such-program")
+        box.git("config", "filter.broken.required", "true")
+        old = box.commit({".gitattributes": "new filter=broken\n"})
+        repo = Repo.open(box.root)
+        tips = old, repo.commit(repo.edit_tree(old, {"new": ("100644", repo.write_blob(b"p"))}), [old], "m", 0)
     else:
         box.write({"a.txt": "hidden\n"})
         box.git("update-index", f"--{state}", "a.txt")
@@ -134,8 +136,16 @@ def test_a_branch_that_is_elsewhere_is_not_moved(box: Sandbox, repo: Repo, tips:
 def test_what_is_no_fast_forward_is_refused(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     with pytest.raises(CheckoutDirty, match="does not descend"):
         fast_forward(repo, box.root, "main", box.branch_with({"z": "z"}), tips[1])
-    with pytest.raises(CheckoutDirty, match="not on"):
+
+
+def test_a_checkout_that_went_to_another_branch_is_no_place_of_this_one(
+    box: Sandbox, repo: Repo, tips: tuple[str, str]
+) -> None:
+    box.git("branch", "other", tips[0])
+    with pytest.raises(RefMoved, match="is not on refs/heads/other any more"):
         fast_forward(repo, box.root, "other", *tips)
+    assert repo.read_ref("refs/heads/other") == tips[0]
+    assert not [*(box.root / ".git").glob("*.lock")]
 
 
 def interrupted(box: Sandbox, tips: tuple[str, str]) -> None:

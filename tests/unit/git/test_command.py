@@ -1,4 +1,4 @@
-"""What may never run, whatever a repository and an agent have configured."""
+"""What may never run: hooks and drivers that the user has configured, and everything that an agent has."""
 
 import os
 import shutil
@@ -21,29 +21,35 @@ HOOKS = (
 )
 
 
-def booby_trap(box: Sandbox) -> Path:
-    """Configure a program for everything that can have one; return the file that appears if any of them runs."""
+def booby_trap(box: Sandbox, at: Path, *, filters: bool) -> Path:
+    """Configure a program for everything that can have one; return the file that appears if any of them runs.
+
+    `filters`: those too. The user's own may run.
+    """
     canary, trap = box.scratch / "canary", box.scratch / "trap"
     trap.write_text(f"#!/bin/sh\necho $0 $@ >> {canary}\ncat\n")
     trap.chmod(stat.S_IRWXU)
-    hooks = box.root / ".git" / "hooks"
+    hooks = at / "hooks"
     hooks.mkdir(exist_ok=True)
     for hook in HOOKS.split():
         (hooks / hook).unlink(missing_ok=True)
         (hooks / hook).symlink_to(trap)
-    settings = {
+    programs = {
         **{f"filter.z.{kind}": str(trap) for kind in ("clean", "smudge", "process")},
         **{f"filter.y.{kind}": str(trap) for kind in ("clean", "smudge")},
+        "filter.z.required": "true",
+    }
+    settings = {
+        **(programs if filters else {}),
         **{f"diff.z.{kind}": str(trap) for kind in ("command", "textconv")},
         **dict.fromkeys(("merge.z.driver", "merge.default", "diff.external", "core.fsmonitor"), str(trap)),
         **dict.fromkeys(("core.editor", "core.pager", "core.sshCommand", "gpg.program"), str(trap)),
         **dict.fromkeys(("core.alternateRefsCommand", "uploadpack.packObjectsHook"), str(trap)),
-        "filter.z.required": "true",
         "commit.gpgSign": "true",
         "core.hooksPath": str(hooks),
     }
     for name, value in settings.items():
-        box.git("config", name, value)
+        box.git("config", "--file", str(at / "config"), name, value)
     return canary
 
 
@@ -51,7 +57,7 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
     box.commit({".gitattributes": "*.txt filter=z diff=z merge=z\n*.py filter=y diff=z merge=z\n"})
     ours, theirs = box.branch_with({"a.txt": "x\n"}), box.branch_with({"a.txt": "y\n", "src/b.py": "b = 2\n"})
     base = box.git("rev-parse", "main").strip()
-    canary = booby_trap(box)
+    canary = booby_trap(box, box.root / ".git", filters=False)
 
     repo = Repo.open(box.root)
     workspaces = Workspaces(repo, tmp_path / "home", base=base, target="main")
@@ -59,11 +65,13 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
     (path / "a.txt").write_text("changed\n")
     shutil.rmtree(path / ".git")
     box.git("clone", "-q", "--bare", str(box.root), str(path / ".git"))
+    booby_trap(box, path / ".git", filters=True)
     taken = snapshot(workspaces.content(path), path, repo.tree_of(base), scratch=box.scratch)
     assert any(change.path == "a.txt" for change in repo.changes(repo.tree_of(base), taken.tree))
     repo.patch(base, taken.tree)
     repo.diffstat(base, taken.tree)
-    merge_trees(repo, ours, theirs, [("*", "union")], lambda _, __: True)
+    merge_trees(repo, ours, theirs, lambda _: "union", declared=base)
+    merge_trees(repo, ours, theirs, lambda _: None, declared=base)
     save(repo, path, ref="refs/branchline/r/saved/a", parents=[base], when=1, scratch=box.scratch)
     workspaces.reset(path, base, head=base)
     is_dirty(repo)
@@ -76,7 +84,7 @@ def test_no_configured_program_ever_runs(box: Sandbox, tmp_path: Path) -> None:
 
 
 def test_the_trap_works(box: Sandbox) -> None:
-    canary = booby_trap(box)
+    canary = booby_trap(box, box.root / ".git", filters=True)
     box.git("checkout", "-q", "-b", "other")
     assert canary.exists()
 

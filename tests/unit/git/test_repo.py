@@ -48,9 +48,6 @@ def test_a_linked_worktree_shares_the_common_dir(box: Sandbox) -> None:
     assert repo.root == box.scratch / "side"
     assert repo.common_dir == box.root / ".git"
     assert repo.head_branch() == "side"
-    assert repo.checked_out_at("main") == [box.root]
-    assert repo.checked_out_at("side") == [box.scratch / "side"]
-    assert repo.checked_out_at("none") == []
 
 
 def test_a_repository_with_a_newline_in_its_path(box: Sandbox) -> None:

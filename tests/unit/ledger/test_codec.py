@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from branchline.core.events import NAMES, AnyEvent, GaveUp, Transition, WorktreesReady
+from branchline.core.events import NAMES, AnyEvent, GaveUp, Transition
+from branchline.core.facts import WorktreesReady
 from branchline.core.states import State
 from branchline.ledger.codec import GENESIS, BadRecord, Record, decode, encode, milliseconds, timestamp
 from strategies import events, of
@@ -70,7 +71,7 @@ def test_the_members_that_the_contract_names() -> None:
     members = json.loads(encode(record(move, 7), "f" * 64)[0])
     assert members.pop("sha")
     assert members == {
-        "v": 1,
+        "v": 2,
         "seq": 7,
         "epoch": 1,
         "id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
@@ -116,7 +117,7 @@ def test_times_come_back_to_the_millisecond(at: int) -> None:
         (line_of('{"seq":}'), "its content is not valid"),
         (line_of('{"seq":"\udcff"}'), "its content is not valid"),
         (line_of("[]"), "its content is not valid"),
-        (line_of(body(v=2)), "written by a newer Branchline (ledger version 2, this one reads 1)"),
+        (line_of(body(v=3)), "written by a newer Branchline (ledger version 3, this one reads 2)"),
         (line_of(body(v="2")), "its content is not valid"),
         (line_of(body(seq=1)), "it is record 1 where record 0 should stand"),
         (line_of(body(seq=None)), "it is record None where record 0 should stand"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import InvalidInput
-from branchline.ledger.work import VARIABLE, WorkArea, claim, is_of, vacate, work_area
+from branchline.ledger.work import VARIABLE, WorkArea, claim, is_of, tidy, work_area
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def area(common: Path, *outside: Path, **environ: str) -> WorkArea:
 def test_names_are_short_enough_for_a_socket(common: Path) -> None:
     found = area(common, **{VARIABLE: str(common.parent.parent)})
     temporary = found.room("task_012_execute_a-long-name-of-a-workstream_r12", 10) / "tmp"
-    below_home = f"/home/a-long-name/.local/state/branchline/{temporary.relative_to(common.parent.parent)}"
-    assert len(below_home) + len("/agent-1234.sock") < 108
-    assert found.home.name.startswith("my-project-x-")
+    below_home = f"/home/a-name/.local/state/branchline/{temporary.relative_to(common.parent.parent)}"
+    assert len(below_home) + len("/pymp-12345678/listener-12345678") < 108
+    assert found.home.name.startswith("my-proje-")
     assert found.folder.parent == found.home
 
 
@@ -142,14 +142,14 @@ def test_what_a_kill_left_of_a_claim_is_of_nobody(tmp_path: Path) -> None:
 
 def test_a_folder_goes_when_no_work_is_left_in_it(common: Path, tmp_path: Path) -> None:
     found = area(common, **{VARIABLE: str(tmp_path / "s")})
-    vacate(found)
+    tidy(found)
     claim(found, tmp_path)
     (found.workspaces / "a").mkdir(parents=True)
-    vacate(found)
+    tidy(found)
     assert (found.workspaces / "a").exists()
     assert is_of(found.folder, tmp_path)
     (found.workspaces / "a").rmdir()
     found.checkouts.mkdir()
-    vacate(found)
+    tidy(found)
     assert not found.folder.exists()
     assert found.home.exists()

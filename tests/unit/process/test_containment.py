@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ import pytest
 
 from branchline.core.model.limits import UNLIMITED, Containment
 from branchline.process.confinement import Confinement
-from branchline.process.containment import Command, start
+from branchline.process.containment import Command, prefixed, start
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 from branchline.process.sweep import sweep
 from processes import running, soon, three_ways, token
@@ -112,16 +112,11 @@ def test_no_descriptor_of_ours_is_inherited(sh: Sh, method: Containment, tmp_pat
     assert (tmp_path / "out").read_text().split() == ["0", "1", "2"]
 
 
-def test_descriptors_that_are_asked_for_are(method: Containment, tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("a")
-    (tmp_path / "b").write_text("b")
-    out = tmp_path / "out"
-    with open(tmp_path / "a", "rb") as first, open(tmp_path / "b", "rb") as second:
-        numbers = (second.fileno(), first.fileno())
-        held = Confinement(limits=confined(method).limits, keep_fds=numbers)
-        script = f"cat <&{numbers[0]}; cat <&{numbers[1]}"
-        run(["bash", "-c", script], cwd=tmp_path, env=dict(os.environ), stdout=out, stderr=out, confinement=held)
-    assert out.read_text() == "ba"
+def test_its_environment_is_the_commands_alone(method: Containment, tmp_path: Path) -> None:
+    out, env = tmp_path / "out", {"LD_PRELOAD": "/no/such", "PYTHONHOME": "/no/such"}
+    run(["/usr/bin/env"], cwd=tmp_path, env=env, stdout=out, stderr=tmp_path / "err", confinement=confined(method))
+    assert out.read_text().split() == ["LD_PRELOAD=/no/such", "PYTHONHOME=/no/such"]
+    assert "fatal" not in (tmp_path / "err").read_text().lower()
 
 
 @pytest.mark.parametrize("ending", ["exit 3", "kill -9 $$", "sleep 60"])
@@ -171,11 +166,11 @@ def test_processes_are_asked_first(sh: Sh, method: Containment, tmp_path: Path) 
 
 def test_a_sandboxs_own_process_is_not_asked(tmp_path: Path) -> None:
     # Its own program would die of the request, and take the rest with it before they have put their things in order.
-    def wrap(argv: list[str]) -> list[str]:
+    def wrap(argv: Sequence[str], _cwd: Path) -> list[str]:
         return ["sh", "-c", '"$@"; exit $(($? + 100))', "sandbox", *argv]
 
     out = tmp_path / "out"
-    held = Confinement(wrap=wrap)  # type: ignore[arg-type]
+    held = Confinement(wrap=wrap)
     script = "trap 'sleep 0.2; echo bye; exit 3' TERM; while :; do sleep 0.01; done"
     env = {"PATH": os.environ["PATH"]}
     ended = run(
@@ -220,29 +215,40 @@ def test_a_namespace_sees_itself_alone(sh: Sh, method: Containment, tmp_path: Pa
     assert int(seen) < 10
 
 
-def test_the_process_that_starts_keepers_may_be_killed(sh: Sh, strong: Containment, tmp_path: Path) -> None:
-    with open(tmp_path / "log", "wb") as log:
-        streams = (os.open(os.devnull, os.O_RDONLY), log.fileno(), log.fileno())
-        command = Command(argv=["sleep", "0.5"], cwd=tmp_path, env=dict(os.environ), streams=streams)
-        contained = start(command, strong)
-        os.close(streams[0])
-        stat = Path(f"/proc/{contained.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        os.kill(int(stat[1]), signal.SIGKILL)
-        assert sh("exit 4", strong).code == 4
-        assert contained.ended(5)
-        assert contained.finish().code == 0, "those that it had started go on"
-
-
-def test_a_keeper_that_is_killed_is_not_taken_for_the_command(tmp_path: Path) -> None:
+def test_an_init_that_is_killed_is_not_taken_for_the_command(strong: Containment, tmp_path: Path) -> None:
     with open(tmp_path / "log", "wb") as log, open(os.devnull, "rb") as null:
         streams = (null.fileno(), log.fileno(), log.fileno())
-        contained = start(
-            Command(argv=["sleep", "60"], cwd=tmp_path, env=dict(os.environ), streams=streams), "subreaper"
-        )
+        contained = start(Command(argv=["sleep", token()], cwd=tmp_path, env=dict(os.environ), streams=streams), strong)
         os.kill(contained.pid, signal.SIGKILL)
         assert contained.ended(5)
         ended = contained.finish()
     assert (ended.code, ended.lost) == (-signal.SIGKILL, True)
+
+
+def test_a_namespace_ends_with_whichever_of_its_two_is_killed(tmp_path: Path) -> None:
+    for whose in ("first process", "its parent"):
+        name = token()
+        with open(tmp_path / "log", "wb") as log, open(os.devnull, "rb") as null:
+            streams = (null.fileno(), log.fileno(), log.fileno())
+            argv = ["sh", "-c", f"{three_ways(name)}; sleep {name}"]
+            contained = start(Command(argv=argv, cwd=tmp_path, env=dict(os.environ), streams=streams), "namespace")
+            if contained.method != "namespace":
+                pytest.skip("no PID namespace can be made here")
+            assert soon(lambda name=name: len(running(name)) == 4)  # type: ignore[misc]
+            stat = Path(f"/proc/{contained.pid}/stat").read_text().rpartition(")")[2].split()
+            os.kill(contained.pid if whose == "first process" else int(stat[1]), signal.SIGKILL)
+            assert soon(lambda name=name: running(name) == []), whose  # type: ignore[misc]
+            assert contained.finish().lost
+
+
+def test_an_init_whose_parent_has_died_already_starts_nothing(tmp_path: Path) -> None:
+    with open(tmp_path / "environ", "w+b") as environ:
+        made = Command(argv=["touch", "started"], cwd=tmp_path, env={}, streams=(0, 1, 2))
+        argv = [
+            word if word[:7] != "parent=" else "parent=1" for word in prefixed(made, "subreaper", 2, environ.fileno())
+        ]
+        done = subprocess.run(argv, cwd=tmp_path, pass_fds=(environ.fileno(),), capture_output=True, check=False)
+    assert (done.stderr, (tmp_path / "started").exists()) == (b"", False)
 
 
 def test_the_processor_time_of_all_is_counted(sh: Sh, strong: Containment) -> None:

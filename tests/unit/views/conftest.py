@@ -9,10 +9,13 @@ import pytest
 
 from branchline.core import commands as c
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
 from branchline.core.ids import ulid
+from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan, Scope, Workstream
+from branchline.core.model.verdict import GateOutcome, Outcome
 from branchline.core.outcome import EXIT_CODES, run_status
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.retry import RetryPolicy
@@ -35,7 +38,8 @@ class End:
     reason: str = ""
     error_class: str = ""
     outputs: dict[str, Any] = field(default_factory=dict)
-    facts: tuple[e.Fact, ...] = ()
+    hint: str = ""
+    facts: tuple[f.Fact, ...] = ()
 
 
 Story = Mapping[str, tuple[End, ...]]
@@ -112,7 +116,7 @@ class Simulator:
         del self.due[name]
         end = self.end_of(name)
         self.append(*end.facts)
-        more = {"reason": end.reason, "error_class": end.error_class, "outputs": end.outputs}
+        more = {"reason": end.reason, "error_class": end.error_class, "outputs": end.outputs, "hint": end.hint}
         self.move(name, end.state, retryable=end.error_class != "rejected", **more)
 
 
@@ -133,7 +137,7 @@ PLAN = Plan(
 def _story() -> Story:
     """Gate a rejects, then approves; b times out once and is dropped at the merge; docs builds on a."""
     executed = {
-        name: e.ExecuteWsComplete(
+        name: f.ExecuteWsComplete(
             task_id=task,
             workstream=name,
             agent="scripted",
@@ -143,30 +147,36 @@ def _story() -> Story:
             usage=usage,
         )
         for name, task, usage in (
-            ("a", "task_007_execute_a", {"input_tokens": 1200, "output_tokens": 300, "cost_usd": 0.02}),
-            ("b", "task_008_execute_b", {}),
+            ("a", "task_007_execute_a", Usage(input_tokens=1200, output_tokens=300, cost_usd=0.02)),
+            ("b", "task_008_execute_b", Usage()),
         )
     }
-    rejected = e.Codegate(
+    rejected = f.Codegate(
         task_id="task_010_gate_a", workstream="a", verdict="rejected", batch="gate/rejected/a-1", tree="7" * 40,
         report="artifacts/gates/a-1.json", reason="tests failed",
     )  # fmt: skip
-    approved = e.Codegate(
+    approved = f.Codegate(
         task_id="task_010_gate_a_r2", workstream="a", verdict="approved", batch="gate/approved/a-2", tree="8" * 40,
         report="artifacts/gates/a-2.json",
+        gates=(GateOutcome(gate="mypy", outcome=Outcome.SKIPPED, reason="mypy is not installed"),),
     )  # fmt: skip
     dropped = {"b": "conflict with a in greetings.txt"}
     branch = f"integration/{RUN}"
-    queue = e.MergeQueue(
+    queue = f.MergeQueue(
         task_id="task_019_merge_prep", order=("a", "b", "docs"), excluded={},
-        conflicts=({"pair": ["a", "b"], "paths": ["greetings.txt"]},),
+        conflicts=(f.Clash(between=("a", "b"), paths=("greetings.txt",)),),
     )  # fmt: skip
-    merged = e.IntegrationComplete(
+    merged = f.IntegrationComplete(
         task_id="task_020_merge", branch=branch, commit="c" * 40, merged=("a", "docs"), dropped=dropped
     )
-    shipped = e.ShipComplete(task_id="task_022_ship", target="main", commit="c" * 40, tag=f"release/{RUN}")
-    landed = {"merged": ["a", "docs"], "dropped": dropped}
-    skipped = {"skipped": [{"gate": "mypy", "reason": "mypy is not installed"}]}
+    shipped = f.ShipComplete(
+        task_id="task_022_ship",
+        target="main",
+        commit="c" * 40,
+        tag=f"release/{RUN}",
+        merged=("a", "docs"),
+        dropped=dropped,
+    )
     return {
         "task_001_preflight": (End(after=40),),
         "task_002_run_init": (End(after=15),),
@@ -177,10 +187,10 @@ def _story() -> Story:
             End(after=20_000, facts=(executed["b"],)),
         ),
         "task_010_gate_a": (End(State.FAILED, 4000, "tests failed", "rejected", facts=(rejected,)),),
-        "task_010_gate_a_r2": (End(after=4000, outputs=skipped, facts=(approved,)),),
-        "task_019_merge_prep": (End(after=300, outputs={"eligible": 3}, facts=(queue,)),),
-        "task_020_merge": (End(outputs=landed, facts=(merged,)),),
-        "task_022_ship": (End(after=120, outputs=landed, facts=(shipped,)),),
+        "task_010_gate_a_r2": (End(after=4000, facts=(approved,)),),
+        "task_019_merge_prep": (End(after=300, facts=(queue,)),),
+        "task_020_merge": (End(facts=(merged,)),),
+        "task_022_ship": (End(after=120, facts=(shipped,)),),
     }
 
 
@@ -198,16 +208,16 @@ def pipeline_run() -> list[Record]:
 @pytest.fixture(scope="session")
 def waiting_run() -> list[Record]:
     """A run without a plan of its own: a planner proposed one after a wrong answer, and nobody has accepted it yet."""
-    proposed = e.PlanProposed(
+    proposed = f.PlanProposed(
         task_id="task_003_planning",
         plan=msgspec.to_builtins(PLAN),
         digest="d" * 64,
         warnings=("docs/** matches nothing",),
         collisions=(Collision("a", "b", 0.5, ("src/x.py", "src/y.py")), Collision("a", "docs", 0.01, ("README.md",))),
     )
-    usage = {"input_tokens": 900, "output_tokens": 100, "cost_usd": 0.03, "cost_source": "agent"}
+    usage = Usage(input_tokens=900, output_tokens=100, cost_usd=0.03, cost_source="agent")
     answers = tuple(
-        e.AgentCalled(
+        f.AgentCalled(
             task_id="task_003_planning", attempt=1, role="planner", agent="claude_code", model="m-1", status=status,
             error_class=error_class, usage=usage, milliseconds=500, folder="f",
         )

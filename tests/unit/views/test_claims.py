@@ -1,5 +1,5 @@
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.events import AnyEvent, RunStarted, TasksAdded, Transition
 from branchline.core.graph import Task
 from branchline.core.states import State
@@ -33,8 +33,8 @@ def ended(task: str) -> Transition:
     return Transition(task_id=task, old_state=State.RUNNING, new_state=State.COMPLETED, attempt=1)
 
 
-def consumed(commit: str) -> e.WsCheckpoint:
-    return e.WsCheckpoint(task_id="c", workstream="a", commit=commit, tree=f"tree of {commit}")
+def consumed(commit: str) -> f.WsCheckpoint:
+    return f.WsCheckpoint(task_id="c", workstream="a", commit=commit, tree=f"tree of {commit}")
 
 
 def test_the_base_must_be_there_and_a_graph_names_nothing() -> None:
@@ -47,7 +47,7 @@ def test_the_base_must_be_there_and_a_graph_names_nothing() -> None:
 
 def test_every_attempt_has_a_ref_with_its_tree() -> None:
     left = [
-        e.ExecuteWsComplete(task_id="x", workstream="a", agent="s", status="ok", tree=tree, files=())
+        f.ExecuteWsComplete(task_id="x", workstream="a", agent="s", status="ok", tree=tree, files=())
         for tree in ("t1", "t2")
     ]
     found = told(begun("x"), left[0], begun("x", 2), left[1])
@@ -57,7 +57,7 @@ def test_every_attempt_has_a_ref_with_its_tree() -> None:
 
 
 def test_what_may_move_again_is_not_claimed_meanwhile() -> None:
-    ready = e.WorktreesReady(task_id="w", workstream="a", path="/w", branch="b", base="b1")
+    ready = f.WorktreesReady(task_id="w", workstream="a", path="/w", branch="b", base="b1")
     before = told(ready, consumed("c1"))
     assert before.refs[FEATURE].commit == "c1"
     assert before.refs[f"{OWN}base/a"].commit == "b1"
@@ -70,16 +70,16 @@ def test_what_may_move_again_is_not_claimed_meanwhile() -> None:
 
 
 def test_a_batch_is_where_its_gate_put_it_whatever_a_person_said() -> None:
-    gate = e.Codegate(task_id="g", workstream="a", verdict="approved", batch="a-1", tree="t1", report="r", given="t0")
-    no = e.Codegate(task_id="c", workstream="a", verdict="rejected", batch="a-1", tree="t1", report="r")
+    gate = f.Codegate(task_id="g", workstream="a", verdict="approved", batch="a-1", tree="t1", report="r", given="t0")
+    no = f.Codegate(task_id="c", workstream="a", verdict="rejected", batch="a-1", tree="t1", report="r")
     found = told(gate, no)
     assert (found.refs[f"{OWN}gate/a-1"].tree, found.refs[f"{OWN}gate/a-1"].seq) == ("t1", 1)
     assert f"{OWN}gate/a-1" not in told(gate, begun("g", 2)).refs
 
 
 def test_checkpoints_stand_on_what_their_step_made() -> None:
-    merged = e.IntegrationComplete(task_id="m", branch="integration/R", commit="m1", merged=("a",), dropped={})
-    passed = e.ValidateWsPass(task_id="v", workstream="a", commit="c1", report="r")
+    merged = f.IntegrationComplete(task_id="m", branch="integration/R", commit="m1", merged=("a",), dropped={})
+    passed = f.ValidateWsPass(task_id="v", workstream="a", commit="c1", report="r")
     found = told(ended("p"), ended("c"), passed, ended("v"), merged, ended("m"))
     parents = {name.removeprefix(f"{OWN}checkpoint/"): claim.parent for name, claim in found.refs.items()}
     assert parents.pop(INTEGRATION) == ""
@@ -87,26 +87,26 @@ def test_checkpoints_stand_on_what_their_step_made() -> None:
 
 
 def test_what_shipped_is_held_and_so_is_what_undid_it() -> None:
-    merged = e.IntegrationComplete(task_id="m", branch="integration/R", commit="m1", merged=("a",), dropped={})
-    shipped = e.ShipComplete(task_id="s", target="main", commit="m2", tag="v1")
-    undone = d.RolledBack(target="main", commit="r1", reverts="m2", by="alice")
+    merged = f.IntegrationComplete(task_id="m", branch="integration/R", commit="m1", merged=("a",), dropped={})
+    shipped = f.ShipComplete(task_id="s", target="main", commit="m2", tag="v1")
+    undone = e.RolledBack(target="main", commit="r1", reverts="m2", by="alice")
     found = told(merged, shipped, ended("s"), undone)
     assert found.held == [("main", "m2", 2), ("main", "r1", 4)]
     assert found.refs[INTEGRATION].commit == found.refs["refs/tags/v1"].commit == "m2"
     assert found.refs[f"{OWN}checkpoint/ship-complete"].parent == "m2"
     assert found.refs[f"{OWN}rollback"].commit == "r1"
-    left = told(e.ShipComplete(task_id="s", target="", commit="m1"))
+    left = told(f.ShipComplete(task_id="s", target="", commit="m1"))
     assert (left.held, list(left.refs)) == ([], [INTEGRATION])
 
 
 def test_saved_worktrees_have_their_refs() -> None:
-    saved = e.WorktreeSaved(task_id="s", workstream="a", ref=f"{OWN}saved/a", commit="s1")
-    lost = e.WorktreeSaved(task_id="s", workstream="b", ref="", commit="", kept="no space")
+    saved = f.WorktreeSaved(task_id="s", workstream="a", ref=f"{OWN}saved/a", commit="s1")
+    lost = f.WorktreeSaved(task_id="s", workstream="b", ref="", commit="", kept="no space")
     assert {name: claim.commit for name, claim in told(saved, lost).refs.items()} == {f"{OWN}saved/a": "s1"}
 
 
 def test_every_object_that_a_fact_names_is_asked_for() -> None:
-    need = d.ApprovalNeeded(task_id="g", step="consume", workstream="a", tree="n", base="b", concerns=())
-    failed = e.ValidateWsFail(task_id="v", workstream="a", commit="f", report="r", reason="no")
-    ci = e.CiStatus(task_id="x", commit="i", verdict="passed", report="r")
+    need = f.ApprovalNeeded(task_id="g", step="consume", workstream="a", tree="n", base="b", concerns=())
+    failed = f.ValidateWsFail(task_id="v", workstream="a", commit="f", report="r", reason="no")
+    ci = f.CiStatus(task_id="x", commit="i", verdict="passed", report="r")
     assert set(told(need, failed, ci, consumed("c")).objects) == {"base", "n", "f", "i", "c"}

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from branchline.core.budget import Budget
-from branchline.core.events import AgentCalled, RunResumed
+from branchline.core.events import RunResumed
+from branchline.core.facts import AgentCalled
+from branchline.core.model.agent import CostSource, Usage
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -31,14 +33,14 @@ def called(agent: str = "codex", task: str = TASK, workstream: str = "a", **more
     return AgentCalled(task_id=task, agent=agent, workstream=workstream, **fields)
 
 
-def paid(cost: float, source: str = "agent", **more: int) -> dict[str, Any]:
-    return {"input_tokens": 1000, "output_tokens": 100, "cost_usd": cost, "cost_source": source, **more}
+def paid(cost: float, source: CostSource = "agent", **more: int) -> Usage:
+    return Usage(input_tokens=1000, output_tokens=100, cost_usd=cost, cost_source=source, **more)
 
 
 @pytest.fixture
 def mixed(drive_pipeline: Drive) -> list[Record]:
     """A planned run: a falls back after an error, b cannot tell, docs is computed; a reviewer reads a."""
-    fell_back = (called(status="model_error", usage={"input_tokens": 5}), called("aider", usage=paid(0.1)))
+    fell_back = (called(status="model_error", usage=Usage(input_tokens=5)), called("aider", usage=paid(0.1)))
     review = called("codex", "task_010_gate_a_r2", role="reviewer", usage=paid(0.25, cached_tokens=400))
     told = {
         TASK: [{"facts": fell_back}],

@@ -2,9 +2,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
+from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -25,7 +26,7 @@ def move(old: State, new: State, reason: str = "", retry_at: int | None = None) 
     return e.Transition(task_id="t", old_state=old, new_state=new, attempt=1, reason=reason, retry_at=retry_at)
 
 
-CI = d.Concern(kind="protected", path="ci.yml", reason="is protected (added)")
+CI = f.Concern(kind="protected", path="ci.yml", reason="is protected (added)")
 
 CASES: list[tuple[e.AnyEvent, str]] = [
     (move(PENDING, RUNNING), "t PENDING -> RUNNING (attempt 1)"),
@@ -55,7 +56,7 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         "me asked to retry t; refused: it runs",
     ),
     (
-        e.PlanProposed(
+        f.PlanProposed(
             task_id="t",
             plan={"workstreams": [{"id": "a"}, {"id": "b"}]},
             digest="d",
@@ -64,10 +65,10 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         ),
         "t plan proposed: a, b; a and b may collide (62%); warning: x y; warning: z",
     ),
-    (e.PlanComplete(task_id="t", workstreams=("a", "b"), digest="d"), "t plan accepted: a, b"),
-    (e.PlanComplete(task_id="t", workstreams=("a",), digest="d", by="policy"), "t plan accepted by policy: a"),
+    (f.PlanComplete(task_id="t", workstreams=("a", "b"), digest="d"), "t plan accepted: a, b"),
+    (f.PlanComplete(task_id="t", workstreams=("a",), digest="d", by="policy"), "t plan accepted by policy: a"),
     (
-        e.AgentCalled(
+        f.AgentCalled(
             task_id="t",
             attempt=1,
             role="editor",
@@ -76,13 +77,9 @@ CASES: list[tuple[e.AnyEvent, str]] = [
             status="ok",
             milliseconds=12_300,
             folder="f",
-            usage={
-                "input_tokens": 12_345,
-                "cached_tokens": 10_000,
-                "output_tokens": 67,
-                "cost_usd": 0.0042,
-                "cost_source": "computed",
-            },
+            usage=Usage(
+                input_tokens=12_345, cached_tokens=10_000, output_tokens=67, cost_usd=0.0042, cost_source="computed"
+            ),
             message="said when it went well is nobody's business",
             manifest="d",
             context_files=31,
@@ -91,7 +88,7 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         "t codex (m-1) as editor: ok after 12.3s, given 31 files of 41,200 tokens, 12,345 tokens in (10,000 cached), 67 out, $0.0042 (computed)",
     ),
     (
-        e.AgentCalled(
+        f.AgentCalled(
             task_id="t",
             attempt=1,
             role="planner",
@@ -102,20 +99,19 @@ CASES: list[tuple[e.AnyEvent, str]] = [
             message="wrong\nkey",
             milliseconds=5,
             folder="f",
-            usage={"from the future": 1},
         ),
         "t x as planner: model_error, auth after 5ms, cost unknown: wrong key",
     ),
     (
-        e.WorktreesReady(task_id="t", workstream="a", path="w\n/a", branch="feature/a", base="b"),
+        f.WorktreesReady(task_id="t", workstream="a", path="w\n/a", branch="feature/a", base="b"),
         "t worktree of a ready at w /a, branch feature/a",
     ),
     (
-        e.ExecuteWsComplete(task_id="t", workstream="a", agent="x", status="ok", tree="7", files=("f",)),
+        f.ExecuteWsComplete(task_id="t", workstream="a", agent="x", status="ok", tree="7", files=("f",)),
         "t x ended ok, 1 file changed",
     ),
     (
-        e.ExecuteWsComplete(
+        f.ExecuteWsComplete(
             task_id="t",
             workstream="a",
             agent="x",
@@ -128,29 +124,29 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         "t x ended ok, 1 file changed, given 1 file of 1,200 tokens",
     ),
     (
-        e.ExecuteWsComplete(
-            task_id="t", workstream="a", agent="x", status="ok", tree="7", files=(), usage={"cost_usd": 0.5, "z": None}
+        f.ExecuteWsComplete(
+            task_id="t", workstream="a", agent="x", status="ok", tree="7", files=(), usage=Usage(cost_usd=0.5)
         ),
         "t x ended ok, 0 files changed, $0.50",
     ),
     (
-        e.Codegate(task_id="t", workstream="a", verdict="rejected", batch="a-1", tree="7", report="r", reason="tests"),
+        f.Codegate(task_id="t", workstream="a", verdict="rejected", batch="a-1", tree="7", report="r", reason="tests"),
         "t batch of a rejected: a-1: tests",
     ),
     (
-        d.ApprovalNeeded(task_id="t", step="consume", workstream="a", tree="7", base="6", concerns=(CI,), more=2),
+        f.ApprovalNeeded(task_id="t", step="consume", workstream="a", tree="7", base="6", concerns=(CI,), more=2),
         "t batch of a waits for approval: ci.yml is protected (added); and 2 more",
     ),
     (
-        d.ApprovalNeeded(task_id="t", step="ship", tree="7", base="6", concerns=(CI,)),
+        f.ApprovalNeeded(task_id="t", step="ship", tree="7", base="6", concerns=(CI,)),
         "t ship waits for approval: ci.yml is protected (added)",
     ),
     (
-        d.ApprovalDecided(task_id="t", tree="7" * 40, verdict="rejected", by="alice", reason="not now"),
+        e.ApprovalDecided(task_id="t", tree="7" * 40, verdict="rejected", by="alice", reason="not now"),
         "alice rejected t, tree 777777777777: not now",
     ),
     (
-        d.RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="alice", reason="too slow"),
+        e.RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="alice", reason="too slow"),
         "alice rolled cccccccccccc back: main is at dddddddddddd: too slow",
     ),
     (
@@ -158,45 +154,52 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         "process 7 healed worktree a: it was moved: move it back; refs/x: it is gone: put it back",
     ),
     (
-        e.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", removed=True),
+        f.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", removed=True),
         "t worktree of a saved as r, and removed",
     ),
     (
-        e.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", left_out=("big: too large",), kept="locked"),
+        f.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", left_out=("big: too large",), kept="locked"),
         "t worktree of a saved as r, but 1 file kept as it is: big: too large; it stays: locked",
     ),
     (
-        e.WorktreeSaved(task_id="t", workstream="a", ref="", commit="", kept="the disk is full"),
+        f.WorktreeSaved(task_id="t", workstream="a", ref="", commit="", kept="the disk is full"),
         "t worktree of a could not be saved, and stays: the disk is full",
     ),
     (
-        e.WsCheckpoint(task_id="t", workstream="a", commit="c" * 40, tree="7"),
+        f.WsCheckpoint(task_id="t", workstream="a", commit="c" * 40, tree="7"),
         "t batch of a committed as cccccccccccc",
     ),
     (
-        e.ValidateWsPass(task_id="t", workstream="a", commit="c" * 40, report="r"),
+        f.ValidateWsPass(task_id="t", workstream="a", commit="c" * 40, report="r"),
         "t a validated at cccccccccccc",
     ),
     (
-        e.ValidateWsFail(task_id="t", workstream="a", commit="c" * 40, report="r", reason="x"),
+        f.ValidateWsFail(task_id="t", workstream="a", commit="c" * 40, report="r", reason="x"),
         "t a did not validate at cccccccccccc: x",
     ),
-    (e.MergeQueue(task_id="t", order=(), excluded={"b": "failed"}), "t will merge nothing; without b: failed"),
+    (f.MergeQueue(task_id="t", order=(), excluded={"b": "failed"}), "t will merge nothing; without b: failed"),
     (
-        e.MergeQueue(task_id="t", order=("a", "b"), excluded={}, conflicts=({"pair": ["a", "b"]},)),
+        f.MergeQueue(task_id="t", order=("a", "b"), excluded={}, conflicts=(f.Clash(between=("a", "b")),)),
         "t will merge a, b; 1 conflict expected",
     ),
     (
-        e.IntegrationComplete(task_id="t", branch="i", commit="c" * 40, merged=("a",), dropped={"b": "conflict"}),
+        f.MergeConflict(task_id="t", workstream="b", tree="7", tip="c", commit="d", reason="it conflicts with a in x"),
+        "t b goes back to its agent: it conflicts with a in x",
+    ),
+    (
+        f.IntegrationComplete(task_id="t", branch="i", commit="c" * 40, merged=("a",), dropped={"b": "conflict"}),
         "t merged a into i as cccccccccccc; without b: conflict",
     ),
-    (e.PrOpened(task_id="t", forge="local", location="f.md"), "t request opened with local: f.md"),
-    (e.CiStatus(task_id="t", commit="c" * 40, verdict="passed", report="r"), "t CI says passed of cccccccccccc"),
+    (f.PrOpened(task_id="t", forge="local", location="f.md"), "t request opened with local: f.md"),
+    (f.CiStatus(task_id="t", commit="c" * 40, verdict="passed", report="r"), "t CI says passed of cccccccccccc"),
     (
-        e.ShipComplete(task_id="t", target="main", commit="c" * 40, tag="v1"),
+        f.ShipComplete(task_id="t", target="main", commit="c" * 40, tag="v1"),
         "t shipped cccccccccccc to main, tag v1",
     ),
-    (e.ShipComplete(task_id="t", target="", commit="c" * 40), "t left cccccccccccc on its integration branch"),
+    (f.Archived(task_id="t", report="r.md", archive="archive.json"), "t archived: archive.json"),
+    (f.Preflight(task_id="t", warnings=("no gates",)), "t preflight passed; warning: no gates"),
+    (f.RunPrepared(task_id="t", base="b", prompt="prompt.md"), "t request stored in prompt.md"),
+    (f.ShipComplete(task_id="t", target="", commit="c" * 40), "t left cccccccccccc on its integration branch"),
 ]
 
 

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from branchline.core.events import AttemptInterrupted, RunPolicy, RunStarted, Transition
+from branchline.core.facts import ShipComplete
 from branchline.core.graph import Task
 from branchline.core.run_state import replay
 from branchline.core.states import State
@@ -83,8 +84,9 @@ def test_at_the_end_each_has_landed_or_says_why_not(pipeline_run: list[Record]) 
 def test_a_failed_workstream_stays_at_its_step(drive_pipeline: Drive) -> None:
     told = {
         "task_008_execute_b": [{"state": State.FAILED, "reason": "crashed"}],
-        "task_020_merge": [{"outputs": {"merged": ["a", "docs"], "dropped": {}}}],
-        "task_022_ship": [{"outputs": {"merged": ["a", "docs"], "dropped": {}}}],
+        "task_022_ship": [
+            {"facts": (ShipComplete(task_id="task_022_ship", target="main", commit="c", merged=("a", "docs")),)}
+        ],
     }
     row = rows_of(drive_pipeline(told))["b"]
     assert (row.step, row.state, row.reason, row.attempt) == ("execute", State.FAILED, "crashed", 2)

@@ -3,9 +3,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from branchline.core.events import AgentCalled, IntegrationComplete, ShipComplete
+from branchline.core.facts import AgentCalled, CiStatus, Codegate, Fact, IntegrationComplete, ShipComplete
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
+from branchline.core.model.verdict import GateOutcome, Outcome
 from branchline.core.run_state import replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -55,12 +56,11 @@ def test_text_says_what_landed_what_did_not_and_what_nobody_checked(pipeline_run
 
 
 def test_branch_mode_ships_nothing_and_names_the_merge(drive_pipeline: Drive) -> None:
-    kept = ShipComplete(task_id="task_022_ship", target="", commit="c" * 40)
-    outputs = {"merged": ["a", "b", "docs"], "dropped": {}}
+    kept = ShipComplete(task_id="task_022_ship", target="", commit="c" * 40, merged=("a", "b", "docs"))
     records = drive_pipeline(
         {
-            "task_020_merge": [{"outputs": outputs, "facts": (_merged("integration/X", "c" * 40),)}],
-            "task_022_ship": [{"outputs": outputs, "facts": (kept,)}],
+            "task_020_merge": [{"facts": (_merged("integration/X", "c" * 40),)}],
+            "task_022_ship": [{"facts": (kept,)}],
         }
     )
     found = recap_of(records)
@@ -75,9 +75,8 @@ def _merged(branch: str, commit: str) -> IntegrationComplete:
 
 
 def test_a_target_that_moved_leaves_the_commit_that_shipped(drive_pipeline: Drive) -> None:
-    anew = ShipComplete(task_id="task_022_ship", target="main", commit="d" * 40)
-    outputs = {"merged": ["a", "b", "docs"], "dropped": {}}
-    found = recap_of(drive_pipeline({"task_022_ship": [{"outputs": outputs, "facts": (anew,)}]}))
+    anew = ShipComplete(task_id="task_022_ship", target="main", commit="d" * 40, merged=("a", "b", "docs"))
+    found = recap_of(drive_pipeline({"task_022_ship": [{"facts": (anew,)}]}))
     assert found.shipped == Shipped(target="main", commit="d" * 40, tag="")
     assert found.integration
     assert found.integration.commit == "d" * 40
@@ -85,7 +84,7 @@ def test_a_target_that_moved_leaves_the_commit_that_shipped(drive_pipeline: Driv
 
 def test_a_ship_that_failed_gives_the_way_out(drive_pipeline: Drive) -> None:
     end = {"state": State.FAILED, "reason": "the checkout is dirty", "error_class": "rejected"}
-    records = drive_pipeline({"task_022_ship": [{**end, "outputs": {"hint": "git merge --ff-only abc"}}]})
+    records = drive_pipeline({"task_022_ship": [{**end, "hint": "git merge --ff-only abc"}]})
     found = recap_of(records)
     assert (found.status, found.shipped, found.exit_code) == ("failed", None, 1)
     assert isinstance(found.integration, Integration)
@@ -101,12 +100,6 @@ def test_stopped_at_once(drive_pipeline: Drive) -> None:
     assert "Landed" not in text
     assert "\nWhy\n  git is missing\n" in text
     assert "integration" not in text
-
-
-def test_facts_that_a_ledger_lacks_are_not_made_up(drive_pipeline: Drive) -> None:
-    outputs = {"merged": ["a", "b", "docs"], "dropped": {}}
-    records = drive_pipeline({name: [{"outputs": outputs}] for name in ("task_020_merge", "task_022_ship")})
-    assert "\nLanded\n  a\n  b\n  docs\n" in text_of(records)
 
 
 def test_json_tells_of_collisions_in_a_plan_that_waits(waiting_run: list[Record]) -> None:
@@ -155,11 +148,16 @@ def test_a_plain_graph_may_use_any_outputs(drive_graph: Drive) -> None:
 
 
 def test_skipped_gates_are_told_once_for_all_places(drive_pipeline: Drive) -> None:
-    mypy = {"gate": "mypy", "outcome": "skipped", "reason": "not installed"}
-    ran = {"gate": "tests", "outcome": "passed", "reason": ""}
-    outputs = {"gates": [mypy, ran], "skipped": [{"gate": "mypy", "reason": "not installed"}]}
-    ends = {name: [{"outputs": outputs}] for name in ("task_010_gate_a", "task_011_gate_b", "task_021_pr_ci")}
-    records = drive_pipeline(ends)
+    mypy = GateOutcome(gate="mypy", outcome=Outcome.SKIPPED, reason="not installed")
+    gates = (mypy, GateOutcome(gate="tests", outcome=Outcome.PASSED))
+    facts: dict[str, Fact] = {
+        name: Codegate(
+            task_id=name, workstream=name[-1], verdict="approved", batch="x", tree="t", report="r", gates=gates
+        )
+        for name in ("task_010_gate_a", "task_011_gate_b")
+    }
+    facts["task_021_pr_ci"] = CiStatus(task_id="task_021_pr_ci", commit="c", verdict="passed", report="r", gates=gates)
+    records = drive_pipeline({name: [{"facts": (fact,)}] for name, fact in facts.items()})
     state = replay(record.event for record in records)
     assert skipped_gates(state) == [("mypy", "a, b, pr_ci", "not installed")]
 

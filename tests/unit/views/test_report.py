@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from branchline.core.events import PlanComplete
+from branchline.core.facts import PlanComplete, ShipComplete
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import replay
 from branchline.core.states import State
@@ -58,5 +58,6 @@ def test_stopped_at_once(drive_pipeline: Drive) -> None:
 
 def test_untrusted_reasons_do_not_become_markup(drive_pipeline: Drive) -> None:
     dropped = {"b": "| <img src=x>\n# no [link](x) `code`"}
-    told = {name: [{"outputs": {"dropped": dropped}}] for name in ("task_020_merge", "task_022_ship")}
+    shipped = ShipComplete(task_id="task_022_ship", target="main", commit="c", dropped=dropped)
+    told = {"task_022_ship": [{"facts": (shipped,)}]}
     assert r"| \| \<img src=x\> # no \[link\](x) \`code\` |" in report_of(drive_pipeline(told))

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from branchline.core.events import AgentCalled, RunPolicy, RunResumed, RunStarted
+from branchline.core.events import RunPolicy, RunResumed, RunStarted
+from branchline.core.facts import AgentCalled
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.run_state import RunState, replay
 from branchline.views.record import Timed

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.graph import Task
 from branchline.core.ids import ulid_hex
 from branchline.core.states import State
@@ -157,7 +158,7 @@ def test_interruptions_and_intents_are_events(pipeline_run: list[Record], append
 
 
 def test_a_fact_after_the_end_of_its_task_belongs_to_the_run(pipeline_run: list[Record], appended: Append) -> None:
-    late = e.PrOpened(task_id="task_001_preflight", forge="local", location="x")
+    late = f.PrOpened(task_id="task_001_preflight", forge="local", location="x")
     assert spans(ULID, appended(pipeline_run[:5], 1, late))[0].events[0].name == "pr_opened"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from branchline.core import decisions as d
 from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.run_state import replay
 from branchline.ledger.codec import Record
 from branchline.views.next_command import next_commands
@@ -22,14 +22,14 @@ Append = Callable[[list[Record], int, e.AnyEvent], list[Record]]
 CONSUME, SHIP = "task_014_consume_b", "task_022_ship"
 
 
-def needed(step: str, workstream: str, *concerns: d.Concern) -> d.ApprovalNeeded:
-    return d.ApprovalNeeded(
+def needed(step: str, workstream: str, *concerns: f.Concern) -> f.ApprovalNeeded:
+    return f.ApprovalNeeded(
         task_id="t", step=step, workstream=workstream, tree="7" * 40, base="6" * 40, concerns=concerns
     )
 
 
-def protected(path: str) -> d.Concern:
-    return d.Concern(kind="protected", path=path, reason="is protected (added)")
+def protected(path: str) -> f.Concern:
+    return f.Concern(kind="protected", path=path, reason="is protected (added)")
 
 
 @pytest.fixture
@@ -42,9 +42,11 @@ def held(drive_pipeline: Drive) -> list[Record]:
 @pytest.fixture
 def unshipped(drive_pipeline: Drive) -> list[Record]:
     """The merge waits to be shipped."""
-    need = needed("ship", "", d.Concern(kind="ship", reason="main is to move to it"))
-    landed = {"merged": ["a", "docs"], "dropped": {"b": "conflict"}}
-    return drive_pipeline({"task_020_merge": [{"outputs": landed, "facts": (need,)}]})
+    need = needed("ship", "", f.Concern(kind="ship", reason="main is to move to it"))
+    merged = f.IntegrationComplete(
+        task_id="task_020_merge", branch="i", commit="c", merged=("a", "docs"), dropped={"b": "conflict"}
+    )
+    return drive_pipeline({"task_020_merge": [{"facts": (merged, need)}]})
 
 
 def text_of(records: list[Record]) -> str:
@@ -97,7 +99,7 @@ def test_many_concerns_are_counted() -> None:
 
 def test_a_run_that_was_rolled_back_says_so_and_took_no_longer(pipeline_run: list[Record], appended: Append) -> None:
     asked = appended(pipeline_run, 1_000_000, e.IntentReceived(kind="rollback", by="alice"))
-    back = appended(asked, 10, d.RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="alice"))
+    back = appended(asked, 10, e.RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="alice"))
     assert last_at(back) == last_at(asked) == last_at(pipeline_run)
     assert last_at(back[-2:]) == back[-2].at
     state = replay(record.event for record in back)
@@ -110,7 +112,7 @@ def test_a_run_that_was_rolled_back_says_so_and_took_no_longer(pipeline_run: lis
 
 
 def test_what_a_save_left_out_is_loud(pipeline_run: list[Record], appended: Append) -> None:
-    saved = e.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", left_out=("huge.bin: too large",))
-    stays = e.WorktreeSaved(task_id="t", workstream="b", ref="", commit="", kept="no space left")
+    saved = f.WorktreeSaved(task_id="t", workstream="a", ref="r", commit="c", left_out=("huge.bin: too large",))
+    stays = f.WorktreeSaved(task_id="t", workstream="b", ref="", commit="", kept="no space left")
     text = text_of(appended(appended(pipeline_run, 1, saved), 1, stays))
     assert "kept as it is\n  a  huge.bin: too large\n  b  its worktree stays: no space left\n" in text

@@ -9,7 +9,7 @@ from branchline.cli.history import History, load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, page
 from branchline.core.approvals import waiting_for
-from branchline.core.events import ExecuteWsComplete, WorktreesReady, WsCheckpoint
+from branchline.core.facts import ExecuteWsComplete, WorktreesReady, WsCheckpoint
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 from branchline.views.recap import integration

@@ -14,7 +14,7 @@ from branchline.cli.output import emit, say, show
 from branchline.errors import BranchlineError
 from branchline.ledger.codec import milliseconds
 from branchline.ledger.lease import is_held
-from branchline.ledger.paths import RunPaths, run_ids
+from branchline.ledger.paths import RunPaths, run_ids, saved_runs
 from branchline.views.format.text import cut, moment, plain, table
 from branchline.views.status import status_word
 
@@ -24,7 +24,10 @@ GOAL_COLUMNS = 34
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in the list; `started_at` in Unix milliseconds. A `damaged` one is for `branchline verify`."""
+    """A run in the list; `started_at` in Unix milliseconds. A `damaged` one is for `branchline verify`.
+
+    One whose record is lost has saved work all the same: `branchline restore` brings it back.
+    """
 
     run_id: str
     status: str
@@ -39,7 +42,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 def command(*, repo: Path, as_json: bool) -> None:
     """List the runs, the latest last."""
     root = find_root(repo)
-    runs = [_line(RunPaths(root, name)) for name in run_ids(root)]
+    known = run_ids(root)
+    lost = [Line(run_id=name, status="record lost") for name in saved_runs(root) if name not in known]
+    runs = [*lost, *(_line(RunPaths(root, name)) for name in known)]
     if as_json:
         emit(runs)
     elif runs:

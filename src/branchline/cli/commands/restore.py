@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import locate
+from branchline.cli.history import find_root
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
+from branchline.core.refs import Refs, branch_ref
 from branchline.errors import InvalidInput
 from branchline.git.export import export
 from branchline.git.repo import RefMoved, Repo
+from branchline.ledger.paths import pick_run, run_ids, saved_runs
 from branchline.views.format.text import table
 
 KINDS = {
@@ -35,14 +37,16 @@ def command(
 
     WHAT is a workstream, a task, or one of the names that are listed without it. Nothing is overwritten.
     """
-    paths = locate(repo, run)
-    store = Repo.open(paths.root)
-    saved = _saved(store, paths.run_id)
+    root = find_root(repo)
+    known = run_ids(root)
+    run_id = pick_run([name for name in saved_runs(root) if name not in known] + known, run, f"of {root}")
+    store = Repo.open(root)
+    saved = _saved(store, run_id)
     if what is None or (to is None and branch is None):
-        found = saved if what is None else {name: saved[name] for name in _matching(saved, what, paths.run_id)}
-        _list(paths.run_id, found, as_json=as_json)
+        found = saved if what is None else {name: saved[name] for name in _matching(saved, what, run_id)}
+        _list(run_id, found, as_json=as_json)
         return
-    name = _matching(saved, what, paths.run_id)[-1]
+    name = _matching(saved, what, run_id)[-1]
     if to is not None:
         export(store, saved[name], to)
         say(f"{name} is in {to}")
@@ -55,8 +59,8 @@ def command(
 
 def _saved(store: Repo, run_id: str) -> dict[str, str]:
     """{name: commit}, in the order of KINDS, the latest of a kind last."""
-    prefix = f"refs/branchline/{run_id}/"
-    refs = {ref.removeprefix(prefix): oid for ref, oid in store.list_refs(prefix).items()}
+    ours = Refs(run_id)
+    refs = {ours.short(ref): oid for ref, oid in store.list_refs(ours.folder).items()}
     return {name: oid for kind in KINDS for name, oid in refs.items() if name.startswith(f"{kind}/")}
 
 
@@ -92,7 +96,7 @@ def _list(run_id: str, found: dict[str, str], *, as_json: bool) -> None:
 
 
 def _make_branch(store: Repo, name: str, commit: str) -> None:
-    ref = f"refs/heads/{name}"
+    ref = branch_ref(name)
     if store.refs.status_of("check-ref-format", ref).code != 0:
         raise InvalidInput(f"{name!r} cannot name a branch")
     try:

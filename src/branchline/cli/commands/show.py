@@ -10,7 +10,7 @@ from branchline.cli.history import History, load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
 from branchline.cli.task_view import task_lines, task_view
-from branchline.core.events import PlanComplete
+from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline

@@ -52,7 +52,7 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> int:
     found = Verdict(
         ok=fault is None and not any(one.serious for one in compared),
         run_id=paths.run_id,
-        records=len(reading.records),
+        records=reading.count,
         torn_bytes=reading.torn,
         fault=fault,
         differences=compared,

@@ -73,6 +73,14 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: str = ""
 
 
+class GateOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate's outcome in short, as facts hold it."""
+
+    gate: str
+    outcome: Outcome
+    reason: str = ""
+
+
 class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the gates said of one tree."""
 
@@ -93,6 +101,11 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     def error_class(self) -> str:
         """Why the whole could not be checked: the limit that stopped a gate, or `gate_error`."""
         return next((result.limit for result in self.results if result.limit), "gate_error")
+
+    @property
+    def summary(self) -> tuple[GateOutcome, ...]:
+        """What came of each gate, in short."""
+        return tuple(GateOutcome(gate=r.gate, outcome=r.outcome, reason=r.reason) for r in self.results)
 
     def of(self, *outcomes: Outcome) -> tuple[GateResult, ...]:
         """The results with one of these outcomes."""

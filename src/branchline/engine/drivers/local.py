@@ -65,7 +65,8 @@ class LocalDriver:
                 return found
 
     def _patience(self, until: float | None) -> float | None:
-        moments = [m for a in self._active.values() if (m := a.abandon_at or a.deadline) is not None]
+        waiting = [active for active in self._active.values() if not active.switch.must_finish]
+        moments = [m for a in waiting if (m := a.abandon_at or a.deadline) is not None]
         if until is not None:
             moments.append(until)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -83,6 +84,8 @@ class LocalDriver:
     def _expired(self) -> list[Done]:
         now, found = time.monotonic(), []
         for key, active in list(self._active.items()):
+            if active.switch.must_finish:
+                continue
             if active.abandon_at is not None and now >= active.abandon_at:
                 del self._active[key]
                 found.append(Done(*key, _overdue(active)))
@@ -117,8 +120,7 @@ def _carried_out(job: Job, switch: KillSwitch) -> Result:
         return job.work(switch)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
         reason = f"internal error: {type(error).__name__}: {error}"
-        told = {"traceback": traceback.format_exc()}
-        return Failure(reason, error_class="internal", retryable=False, outputs=told)
+        return Failure(reason, error_class="internal", retryable=False, traceback=traceback.format_exc())
 
 
 def _overdue(active: _Active) -> Failure:

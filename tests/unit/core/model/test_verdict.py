@@ -58,3 +58,8 @@ def test_a_gate_applies_to_the_files_it_is_for() -> None:
     assert applies(gate("all"), [])
     assert applies(gate("py", when=("**/*.py",)), ["a.md", "x/a.py"])
     assert not applies(gate("py", when=("**/*.py",)), ["a.md"])
+
+
+def test_a_report_in_short_names_every_gate() -> None:
+    made = report(Outcome.PASSED, Outcome.SKIPPED).summary
+    assert [(one.gate, one.outcome) for one in made] == [("0", Outcome.PASSED), ("1", Outcome.SKIPPED)]

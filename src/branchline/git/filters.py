@@ -1,0 +1,124 @@
+"""How the filters that a user has configured (Git LFS, git-crypt, nbstripout, ...) run on content that agents wrote.
+
+git starts a filter in the work tree, with the content on its standard input. Our git runs with variables and settings
+of its own, so each command first gets the user's back: it finds its keys and settings where it finds them for the user.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+_SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our git has another value of
+_AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
+_CONFIG = "GIT_CONFIG_"
+_SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
+_NOTHING = "cat"  # the command for a direction in which the user has none
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter that the user has configured: a command for each direction, or one process for both."""
+
+    clean: str = ""
+    smudge: str = ""
+    process: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a filter must find inside a sandbox, besides programs: the files it works on, and folders by their use."""
+
+    work_tree: Path
+    readable: tuple[Path, ...]
+    writable: tuple[Path, ...]
+
+
+class Wrap(Protocol):
+    """Puts a command into a sandbox."""
+
+    def __call__(self, argv: Sequence[str], needs: Needs, /) -> Sequence[str]:
+        """Return the command line that runs `argv` contained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The user's filters by name, where they find keys and settings (`git_dir`), and what contains them.
+
+    `reference`: an objects folder beside which a folder `lfs` leads to the user's content of Git LFS. `readable`: all
+    folders that a filter may have to read.
+    """
+
+    known: Mapping[str, Filter] = field(default_factory=dict)
+    git_dir: Path = Path()
+    reference: Path = Path()
+    readable: tuple[Path, ...] = ()
+    wrap: Wrap | None = None
+
+    def environment(
+        self, users: Mapping[str, str], ours: Mapping[str, str], work_tree: Path, aside: Path | None
+    ) -> dict[str, str]:
+        """Return the environment of a git of ours that can run these filters; its own variables are `ours`.
+
+        With `aside`, content is on its way in: Git LFS puts its own below `aside`, in `lfs`, and a filter that fails is
+        an error, even where the user's git would go on and store the content unfiltered.
+        """
+        needs = Needs(work_tree, self.readable, () if aside is None else (lfs_aside(aside),))
+        commands: dict[str, tuple[str, bool]] = {}
+        settings: dict[str, str] = {}
+        for name, one in self.known.items():
+            single = not one.process
+            commands[f"filter.{name}.process"] = (one.process, False)
+            commands[f"filter.{name}.clean"] = (one.clean or _NOTHING * single, True)
+            commands[f"filter.{name}.smudge"] = (one.smudge or _NOTHING * single, True)
+            settings[f"filter.{name}.required"] = str(one.required or (single and aside is not None)).lower()
+        settings |= {key: "" for key, (command, _) in commands.items() if command}
+        overlay = {*ours, *_SET_BY_GIT, *_as_variables(settings), *(one for one in users if one.startswith(_CONFIG))}
+        for key, (command, named) in commands.items():
+            if command:
+                settings[key] = self._contained(command, needs, named=named)
+        saved = {f"{_SAVED}{name}": users[name] for name in overlay & users.keys()}
+        saved[_AS_USER] = self._head(users, overlay, aside)
+        return {
+            **{name: value for name, value in users.items() if name not in overlay},
+            **saved,
+            **ours,
+        } | _as_variables(settings)
+
+    def _head(self, users: Mapping[str, str], overlay: set[str], aside: Path | None) -> str:
+        """What each command begins with: the user's variables again, and where Git LFS keeps content."""
+        lines = [f"unset {' '.join(sorted(overlay))}"]
+        lines += [f'export {name}="${_SAVED}{name}"' for name in sorted(overlay & users.keys())]
+        variables = {"GIT_DIR": str(self.git_dir)}
+        if aside is not None:
+            number = int(users.get(f"{_CONFIG}COUNT", "0"))
+            variables[f"{_CONFIG}COUNT"] = str(number + 1)
+            variables[f"{_CONFIG}KEY_{number}"] = "lfs.storage"
+            variables[f"{_CONFIG}VALUE_{number}"] = str(lfs_aside(aside))
+            # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
+            variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
+        return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
+
+    def _contained(self, command: str, needs: Needs, *, named: bool) -> str:
+        """A command as git is to start it. In those that are `named`, `%f` is the file's path, which git quotes."""
+        if named:
+            command = re.sub(r"%([%f])", lambda one: "%" if one[1] == "%" else '"$1"', command)
+        argv: Sequence[str] = ["/bin/sh", "-c", f'eval "${_AS_USER}"; {command}', "sh"]
+        text = shlex.join(self.wrap(argv, needs) if self.wrap else argv)
+        return f"{text.replace('%', '%%')} %f" if named else text
+
+
+def lfs_aside(aside: Path) -> Path:
+    """Return where Git LFS stores what comes in, while new objects are kept in the folder `aside`."""
+    return aside / "lfs"
+
+
+def _as_variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings in the form that git takes from its environment, whatever characters their names have."""
+    made = {f"{_CONFIG}COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        made |= {f"{_CONFIG}KEY_{number}": name, f"{_CONFIG}VALUE_{number}": value}
+    return made

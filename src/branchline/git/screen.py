@@ -1,0 +1,305 @@
+"""Look at each file of a work tree before git reads it: what is taken, what is gone, what is refused.
+
+What an agent left is hostile until proven otherwise. A file whose bytes are those that git stores for it is not
+touched, whatever attributes would make of it now; only what differs goes on to git.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from branchline.core.rules.by_products import ignore_line
+from branchline.git.collisions import collisions
+from branchline.git.command import Git
+from branchline.git.submodules import is_untouched
+
+GITLINK, LINK, PLAIN, EXECUTABLE = "160000", "120000", "100644", "100755"
+# characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
+_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_GIT_NAMES = frozenset({".git", "git~1"})
+# a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
+_MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A path that was left out, and why; `line` of the file, if it is about one."""
+
+    path: str
+    reason: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        if self.line and self.path.isprintable():
+            return f"{self.path}:{self.line}: {self.reason}"
+        return f"{self.path!r}{f':{self.line}' if self.line else ''}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a work tree is read: what is too large, and how the user's git takes modes and links.
+
+    `everything`: to save, take all that can be taken, up to `room` bytes. `filtered`: whether a file is stored through
+    a filter of the user's, so that its size in the work tree says nothing. `outside`: files of the base that a sparse
+    checkout leaves out.
+    """
+
+    max_bytes: int | None
+    room: int
+    filtered: Callable[[str], bool]
+    everything: bool = False
+    file_mode: bool = True
+    symlinks: bool = True
+    outside: Collection[str] = ()
+
+
+class Screen:
+    """Sorts the paths of a work tree: `taken` to add, `gone` to remove, `refused` to leave out and report.
+
+    `stored`: the mode and blob of each taken path that the base has; `remoded`: the paths of which only the mode
+    changed. `by_products`: how many new files were left out because a program made them on the side, by the line of a
+    .gitignore that covers them.
+    """
+
+    def __init__(self, root: str, rules: Rules, git: Git) -> None:
+        self._root, self._rules, self._git = root, rules, git
+        self._room = rules.room
+        self._folders: dict[str, bool] = {"": True}
+        self._marked: dict[str, str | None] = {"": None}
+        self._tracked: set[str] = set()
+        self._tracked_lines: set[str] | None = None
+        self.taken: list[str] = []
+        self.gone: list[str] = []
+        self.refused: list[Refused] = []
+        self.stored: dict[str, tuple[str, str]] = {}
+        self.remoded: list[str] = []
+        self.by_products: Counter[str] = Counter()
+
+    def tracked(self, lines: Iterable[str]) -> None:
+        """Sort the files of the base, given as `ls-files --stage` prints them. A submodule stays as it is."""
+        for line in lines:
+            meta, path = line.split("\t", 1)
+            mode, oid, _ = meta.split()
+            self._tracked.add(path)
+            found = self._look(path)
+            if mode == GITLINK:
+                self._submodule(path, found, oid)
+            elif found is None and path in self._rules.outside:
+                continue
+            elif found is None or stat.S_ISDIR(found.st_mode):
+                self.gone.append(path)
+            else:
+                self._compare(path, found, mode, oid)
+
+    def _compare(self, path: str, found: os.stat_result, mode: str, oid: str) -> None:
+        now = self._mode(found, mode)
+        large = self._too_large(found) and int(self._git.text("cat-file", "-s", oid)) != found.st_size
+        if not large and (now == LINK) == (mode == LINK) and blob_id(self._place(path), len(oid)) == oid:
+            if now != mode:
+                self.stored[path] = (now, oid)
+                self.remoded.append(path)
+            return
+        self.stored[path] = (now, oid)
+        if large or not self._too_large(found):
+            self._sort(path, found)
+        else:
+            self.taken.append(path)  # it was this large before
+
+    def _mode(self, found: os.stat_result, mode: str) -> str:
+        """What git stores as the mode of a file that had `mode` in the base."""
+        if stat.S_ISLNK(found.st_mode):
+            return LINK
+        if mode == LINK and not self._rules.symlinks and stat.S_ISREG(found.st_mode):
+            return LINK  # it was checked out as a file that holds where it leads
+        if not self._rules.file_mode:
+            return PLAIN if mode == LINK else mode
+        return EXECUTABLE if found.st_mode & stat.S_IXUSR else PLAIN
+
+    def _submodule(self, path: str, found: os.stat_result | None, commit: str) -> None:
+        """Refuse what was put where a submodule is, empty or as it was checked out; to save, take it in its place."""
+        is_folder = found is not None and stat.S_ISDIR(found.st_mode)
+        place = Path(self._place(path))
+        if found is None or (is_folder and (not os.listdir(place) or is_untouched(self._git, place, commit))):
+            return
+        if not self._rules.everything:
+            what = "it is a submodule, and its files were changed" if is_folder else "it replaces a submodule"
+            self.refused.append(Refused(path, what))
+            return
+        self.gone.append(path)
+        for inside in self._files_below(path) if is_folder else (path,):
+            self._sort(inside, os.lstat(self._place(inside)))
+
+    def untracked(self, paths: Iterable[str], most: int) -> None:
+        """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""
+        new = (path for path in chain.from_iterable(map(self._expand, paths)) if not self._is_by_product(path))
+        for path in islice(new, most):
+            found = self._look(path)
+            if found is not None:
+                self._sort(path, found)
+        left_out = sum(1 for _ in new)
+        if left_out:
+            self.refused.append(Refused("", f"{left_out} files past the first {most}"))
+
+    def collide(self) -> None:
+        """Refuse new paths that are no paths of their own everywhere; to save, where they are will do."""
+        new = [path for path in self.taken if path not in self._tracked]
+        if self._rules.everything or not new:
+            return
+        found = collisions(self._tracked.difference(self.gone), new)
+        self.taken = [path for path in self.taken if path not in found]
+        self.refused += [Refused(path, f"on some systems it is the same as {other!r}") for path, other in found.items()]
+
+    def _is_by_product(self, path: str) -> bool:
+        """Count and leave out a new file that a program made on the side, unless the base has files of the same kind."""
+        line = None if self._rules.everything else ignore_line(path) or self._marked_line(os.path.dirname(path))
+        if line is None:
+            return False
+        if self._tracked_lines is None:
+            self._tracked_lines = {found for one in self._tracked if (found := ignore_line(one))}
+        if line in self._tracked_lines:
+            return False
+        self.by_products[line] += 1
+        return True
+
+    def _marked_line(self, folder: str) -> str | None:
+        """The line for the topmost folder above a file that says of itself that a program made it."""
+        for one in self._unknown(folder, self._marked):
+            line = self._marked[os.path.dirname(one)]
+            if line is None and any(self._has_mark(one, name, start) for name, start in _MARKS.items()):
+                line = f"/{one}/"
+                if any(path.startswith(line[1:]) for path in self._tracked):
+                    line = None
+            self._marked[one] = line
+        return self._marked[folder]
+
+    def _has_mark(self, folder: str, name: str, start: bytes) -> bool:
+        try:
+            descriptor = os.open(self._place(f"{folder}/{name}"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False
+        with open(descriptor, "rb") as file:
+            return stat.S_ISREG(os.fstat(descriptor).st_mode) and file.read(len(start)) == start
+
+    def _sort(self, path: str, found: os.stat_result) -> None:
+        reason = self._objection(path, found)
+        everything = self._rules.everything
+        if reason is None and everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
+            os.chmod(self._place(path), found.st_mode | stat.S_IRUSR)
+        if reason is None:
+            self.taken.append(path)
+        else:
+            self.refused.append(Refused(path, reason))
+
+    def _objection(self, path: str, found: os.stat_result) -> str | None:
+        if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
+            return "its name means git's own folder on some systems"
+        if stat.S_ISLNK(found.st_mode) or self.stored.get(path, ("",))[0] == LINK:
+            return None if self._rules.everything else self._link_objection(path, self._target(path, found))
+        if not stat.S_ISREG(found.st_mode):
+            return "it is a device, a pipe or a socket"
+        if self._too_large(found) and not self._rules.filtered(path):
+            return f"it holds {found.st_size} bytes, more than {self._rules.max_bytes}"
+        if self._rules.everything and found.st_size > self._room:
+            return "with it, more would be saved than there is room for"
+        self._room -= found.st_size if self._rules.everything else 0
+        return None
+
+    def _target(self, path: str, found: os.stat_result) -> str:
+        """Where a link leads, also one that is checked out as a file (`core.symlinks=false`)."""
+        if stat.S_ISLNK(found.st_mode):
+            return os.readlink(self._place(path))
+        with open(self._place(path), "rb") as file:
+            return os.fsdecode(file.read(4096))
+
+    def _link_objection(self, path: str, target: str) -> str | None:
+        folder = os.path.dirname(path)
+        if os.path.isabs(target):
+            return "it is a link to an absolute path"
+        written = os.path.normpath(os.path.join(folder, target)).split("/")
+        real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
+        if ".." in (written[0], real[0]):
+            return "it is a link that leaves the tree"
+        return "it is a link into git's own folder" if any(map(_is_git_name, written + real)) else None
+
+    def _too_large(self, found: os.stat_result) -> bool:
+        most = self._rules.max_bytes
+        return most is not None and stat.S_ISREG(found.st_mode) and found.st_size > most
+
+    def _look(self, path: str) -> os.stat_result | None:
+        """Return what is at `path`, or None: nothing, or something that is reached through a link."""
+        if not self._is_folder(os.path.dirname(path)):
+            return None
+        try:
+            return os.lstat(self._place(path))
+        except OSError:
+            return None
+
+    def _is_folder(self, path: str) -> bool:
+        """Whether `path` is a real folder of the tree, reached through real folders; report a repository in it."""
+        for one in self._unknown(path, self._folders):
+            place = self._place(one)
+            known = self._folders[os.path.dirname(one)] and os.path.isdir(place) and not os.path.islink(place)
+            self._folders[one] = known
+            if known and os.path.lexists(os.path.join(place, ".git")):
+                self.refused.append(Refused(f"{one}/.git", "a nested repository: its files are taken, not its history"))
+        return self._folders[path]
+
+    @staticmethod
+    def _unknown(folder: str, known: Collection[str]) -> list[str]:
+        """The folders above a path, itself included, that are not known yet, from the top down."""
+        found = []
+        while folder not in known:
+            found.append(folder)
+            folder = os.path.dirname(folder)
+        return found[::-1]
+
+    def _expand(self, path: str) -> Iterator[str]:
+        if not path.endswith("/"):
+            yield path
+        elif not self._rules.everything:
+            self.refused.append(Refused(path.rstrip("/"), "a nested repository"))
+        else:
+            yield from self._files_below(path.rstrip("/"))
+
+    def _files_below(self, path: str) -> Iterator[str]:
+        for folder, folders, files in os.walk(self._place(path)):
+            inside = path + folder[len(self._place(path)) :]
+            folders[:] = sorted(name for name in folders if name != ".git")
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            yield from (f"{inside}/{name}" for name in sorted(files) + links if name != ".git")
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._root, path)
+
+
+def blob_id(place: str, length: int) -> str | None:
+    """Return the id, of `length` digits, of a blob that holds the bytes of a file or link; None if it cannot be read."""
+    digest = hashlib.new("sha256" if length == 64 else "sha1", usedforsecurity=False)
+    try:
+        if os.path.islink(place):
+            target = os.fsencode(os.readlink(place))
+            digest.update(b"blob %d\0%s" % (len(target), target))
+            return digest.hexdigest()
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb", buffering=0) as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            digest.update(b"blob %d\0" % found.st_size)
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _is_git_name(name: str) -> bool:
+    plain = _IGNORED.sub("", unicodedata.normalize("NFC", name)).casefold()
+    return plain.split(":", 1)[0].rstrip(" .") in _GIT_NAMES

@@ -1,0 +1,59 @@
+"""Submodules in a workspace: filled from the repositories that the user has of them, without a network."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from branchline.git.command import Git, configured
+from branchline.git.folders import is_folder
+from branchline.git.own_commits import head_of
+from branchline.git.repo import Repo
+from branchline.process.temporary import temporary_folder
+
+GITLINK = "160000"
+
+
+def known_submodules(repo: Repo, tree: str) -> Iterator[tuple[str, str, Path]]:
+    """The submodules of a tree that the user has: path, commit, and the folder of their objects."""
+    entries = repo.entries(tree)
+    links = {entry.path: entry.oid for entry in entries if entry.kind == "commit"}
+    said = next((entry.oid for entry in entries if entry.path == ".gitmodules" and entry.kind == "blob"), None)
+    if not links or said is None:
+        return
+    for key, path in configured(repo.read_blob(said)) or ():
+        name = key.removeprefix("submodule.").removesuffix(".path")
+        if key != f"submodule.{name}.path" or path not in links or ".." in name.split("/"):
+            continue
+        places = [repo.git_dir / "modules" / name, repo.common_dir / "modules" / name, repo.root / path / ".git"]
+        for place in places:
+            asked = ("cat-file", "-e", f"{links[path]}^{{commit}}")
+            if is_folder(place) and Git(place).status_of(*asked).code == 0:
+                yield path, links[path], (place / "objects").resolve()
+                break
+
+
+def fill(repo: Repo, root: Path, tree: str, make: Callable[[Path, str, Path], Git]) -> None:
+    """Check the submodules of `tree` out in the workspace `root`; `make(git_dir, commit, objects)` makes a git directory."""
+    for path, commit, objects in known_submodules(repo, tree):
+        place = root / path
+        if os.path.realpath(place.parent) == str(place.parent):
+            place.mkdir(exist_ok=True)
+            make(place / ".git", commit, objects).at(place).call("read-tree", "--reset", "-u", commit)
+
+
+def is_untouched(git: Git, place: Path, commit: str) -> bool:
+    """Whether a filled submodule is as it was checked out; `git`: one of ours, that reads no configuration of it."""
+    if head_of(place) != commit:
+        return False
+    with TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
+        own = git.at(place, Path(folder) / "index")
+        env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(place / ".git/objects")}
+        asked = (
+            ("read-tree", commit),
+            ("update-index", "-q", "--refresh"),
+            ("diff-files", "--quiet"),
+        )
+        if any(own.status_of(*question, env=env).code != 0 for question in asked):
+            return False
+        return not own.status_of("ls-files", "--others", "--exclude-standard", env=env).stdout
