@@ -18,7 +18,17 @@ from branchline.core.commands import (
     SkipTask,
     StartAttempt,
 )
-from branchline.core.events import AnyEvent, AttemptInterrupted, AttemptResumed, GaveUp, IntentReceived, RunEnded, RunResumed, RunStarted, Transition
+from branchline.core.events import (
+    AnyEvent,
+    AttemptInterrupted,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Transition,
+)
 from branchline.core.facts import AgentCalled, MergeConflict, PlanComplete, PlanProposed
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan

@@ -12,7 +12,21 @@ import msgspec
 from branchline.attempt.approval import require_approved
 from branchline.attempt.scope import conflict_of, starting_tree
 from branchline.core.budget import Purse
-from branchline.core.facts import ApprovalNeeded, Archived, Codegate, ExecuteWsComplete, MergeQueue, PlanComplete, PlanProposed, Preflight, RunPrepared, ValidateWsFail, ValidateWsPass, WorktreesReady, WsCheckpoint
+from branchline.core.facts import (
+    ApprovalNeeded,
+    Archived,
+    Codegate,
+    ExecuteWsComplete,
+    MergeQueue,
+    PlanComplete,
+    PlanProposed,
+    Preflight,
+    RunPrepared,
+    ValidateWsFail,
+    ValidateWsPass,
+    WorktreesReady,
+    WsCheckpoint,
+)
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order

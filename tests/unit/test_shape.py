@@ -52,6 +52,7 @@ TESTED_ELSEWHERE = {
     "process/cancel.py": "unit/process/test_spawn.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
+    "sandbox/stage.py": "unit/sandbox/test_probe.py",
     "ledger/disk.py": "unit/ledger/test_log.py",
     "ledger/link.py": "unit/ledger/test_paths.py",
     "attempt/*": "integration/test_pipeline.py",

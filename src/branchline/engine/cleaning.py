@@ -24,7 +24,7 @@ from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.lease import Lease, is_held
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths, run_ids
-from branchline.ledger.work import tidy
+from branchline.ledger.work import vacate
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
             return [replace(item, outcome="left", reason="the run goes on") for item in items]
         run = open_run(paths, state)
         done = [_done(run, item) if item in todo else item for item in items]
-        tidy(run.work)
+        vacate(run.work)
         return done
     finally:
         lease.release()

@@ -44,7 +44,7 @@ from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.work import claim, tidy, work_area
+from branchline.ledger.work import claim, work_area
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import Sandbox
 
@@ -311,9 +311,7 @@ def _drive(
         reopen(coordinator)
         if held.resumed and not held.state.plan_waits:
             coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-        ended = coordinator.run()
-        tidy(run.work)
-        return ended
+        return coordinator.run()
     finally:
         held.release()
 

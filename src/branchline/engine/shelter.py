@@ -5,7 +5,6 @@ from pathlib import Path
 
 from branchline.config.settings import Settings
 from branchline.git.repo import Repo
-from branchline.process.containment import held_by
 from branchline.sandbox.bubblewrap import Sandbox
 from branchline.sandbox.probe import climb
 
@@ -20,7 +19,6 @@ def shelter(repo: Repo, settings: Settings, home: Path) -> Sandbox:
         os.environ,
         root=repo.root,
         covered=_covered(repo, home),
-        floor=0 if held_by("namespace") == "group" else 1,
     )
 
 

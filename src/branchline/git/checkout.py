@@ -18,10 +18,11 @@ from shlex import quote
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError
 from branchline.git.checked_out import untouched
-from branchline.git.command import Git, as_user, discover, words
+from branchline.git.command import Git, as_user, discover, failed, words
 from branchline.git.objects import Change, fields
 from branchline.git.repo import RefMoved, Repo
 from branchline.git.screen import EXECUTABLE, blob_id
+from branchline.process.temporary import temporary_folder
 
 LOCK_SECONDS = 3.0
 
@@ -68,16 +69,17 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     at = repo.read_ref(ref)
-    if at == new and not _begun(git_dir, old, new):
+    begun = _begun(git_dir, old, new)
+    if at == new and not begun:
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    claim = _Claim(halfway=_begun(git_dir, old, new))
+    claim = _Claim(halfway=begun, moved=begun and at == new)
     try:
         with _index_lock(git_dir, old, new, claim):
             _claimed(repo, Git(git_dir), checkout, _Move(ref, old, new, repo.changes(old, new), refs), claim)
     except (GitError, OSError) as error:
-        if not claim.moved or isinstance(error, CheckoutDirty):
+        if not claim.moved:
             raise
         mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
         why = error.message if isinstance(error, GitError) else str(error)
@@ -249,7 +251,7 @@ def _as_checked_out(git: Git, paths: list[str]) -> set[str]:
         mode, oid, _ = meta.split()
         if path in wanted and (mode == EXECUTABLE) == os.access(_in(git, path), os.X_OK):
             (raw.add if blob_id(_in(git, path), len(oid)) == oid else plain.append)(path)
-    with tempfile.TemporaryDirectory(prefix="branchline-index-") as folder:
+    with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
         return raw | (untouched(git, git.index or Path(), Path(folder), plain) if plain else set())
 
 
@@ -327,7 +329,7 @@ def _dirty(git: Git, why: str, *, hint: str = "commit, stash or move away what i
 def _same(git: Git, *question: str) -> bool:
     done = git.status_of(*question)
     if done.code not in (0, 1):
-        raise GitError(f"git {question[0]} failed in {git.work_tree}: {words(done)}")
+        raise failed(f"git {question[0]} failed in {git.work_tree}", done)
     return done.code == 0
 
 

@@ -6,6 +6,7 @@ What the repository's own configuration could still start (merge and diff driver
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,6 +46,12 @@ _CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]
 # larger files would go to a pack of their own, and what is aside is moved one object after another
 _ASIDE = ("-c", "core.fsync=none", "-c", "core.bigFileThreshold=2g")
 NOTHING: Mapping[str, str] = {}
+# what git says where an object is missing or cut off (object-file.c, revision.c, list-objects.c, cache-tree.c, ...)
+_GONE = re.compile(
+    rb"unable to read (sha1 file|tree|object|[0-9a-f]{40})|bad (tree |blob )?object |missing (blob|tree|commit|object) "
+    rb"|invalid object \d+ |[Cc]ould not (fetch|read|parse commit) [0-9a-f]{40}|cannot read object|unable to find [0-9a-f]{40}"
+    rb"|(unable to|could not) get object info|object directory .* does not exist|is corrupt|failed to read object"
+)
 # What `git rev-parse --local-env-vars` lists, and what else makes git look at another place than the user means.
 _REDIRECTS = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_OBJECT_DIRECTORY GIT_DIR GIT_WORK_TREE"
@@ -56,6 +63,12 @@ _REDIRECTS = (
 
 class UnsupportedGit(InvalidInput):
     """git is missing, or too old for `merge-tree --write-tree`."""
+
+
+class ObjectsGone(GitError, InvalidInput):
+    """Objects are not where git looks for them; trying again does not bring them back."""
+
+    exit_code = 1
 
 
 @cache
@@ -114,7 +127,7 @@ class Git:
         """Run git and return its output. Raises GitError, in git's words, on an exit code that is not in `ok`."""
         done = self.status_of(*args, stdin=stdin, env=env)
         if done.code not in ok:
-            raise GitError(f"git {args[0]} failed: {words(done)}")
+            raise failed(f"git {args[0]} failed", done)
         return done.stdout
 
     def text(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> str:
@@ -162,6 +175,13 @@ def configured(text: bytes) -> list[tuple[str, str]] | None:
         return None
     pairs = (os.fsdecode(one).partition("\n") for one in done.stdout.split(b"\0")[:-1])
     return [(name, value) for name, _, value in pairs]
+
+
+def failed(what: str, done: Captured) -> GitError:
+    """Return the error for a git that failed, in git's words; one that lacks objects must not be tried again."""
+    if _GONE.search(done.stderr):
+        return ObjectsGone(f"{what}: objects are missing: {words(done)}", hint="git fsck --connectivity-only")
+    return GitError(f"{what}: {words(done)}")
 
 
 def words(done: Captured) -> str:

@@ -8,9 +8,9 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +31,8 @@ MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing,
 MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
+_MOST_LOOKED_AT = 100_000  # ignored files
+_MOST_IGNORED = 100  # that are named
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
 
 
@@ -39,12 +41,13 @@ class Snapshot:
     """The tree of a worktree's files, and what is not in it, sorted by path.
 
     `by_products`: how many new files were left out because a program made them on the side, by the line of a .gitignore
-    that covers them.
+    that covers them. `ignored`: files that git ignores, of those that were asked for.
     """
 
     tree: str
     refused: tuple[Refused, ...] = ()
     by_products: tuple[tuple[str, int], ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,16 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     max_saved_bytes: int = MAX_SAVED_TOTAL,
     inspect: Inspector | None = None,
     skip: Iterable[str] = (),
+    wanted: Callable[[str], bool] | None = None,
 ) -> Snapshot:
     """Return the tree of the files in `work_tree`, which began as `base_tree`.
 
     A path that is refused stays as it is in the base. Refused are: devices, pipes and sockets, files over
     `max_file_bytes`, files past `max_files` new ones, nested repositories and submodules, links that leave the tree,
     names that git cannot hold. With `include_ignored` (to save) ignored files, the files of nested repositories, and
-    links wherever they lead are taken too, up to `max_saved_bytes` of files in all. What `inspect` objects to never becomes
-    an object; new files of `skip` are passed over. `git`: see Workspaces.content; `scratch`: a folder for the index.
+    links wherever they lead are taken too, up to `max_saved_bytes` of files in all. What `inspect` objects to never
+    becomes an object; new files of `skip` are passed over. `wanted`: whether to name a file that is ignored. `git`: see
+    Workspaces.content; `scratch`: a folder for the index.
     Raises GitError if the folder is gone, or an agent put a link in its place.
     """
     if not is_folder(work_tree):
@@ -101,11 +106,20 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         _put(fresh, dict.fromkeys(screen.gone, ("0", "0" * len(base_tree))))
         screen.refused += _add(fresh.storing(aside), screen.taken, unfiltered=include_ignored)
         _put(fresh, _as_it_was(fresh, screen, folder))
+        ignored = tuple(_ignored(fresh, screen, wanted)) if wanted else ()
         flaws = take_in(fresh, aside, base_tree, inspect)
         screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
         tree = fresh.text("write-tree", "--missing-ok")  # a partial clone need not have what nobody changed
     refused = sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))
-    return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())))
+    return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())), ignored)
+
+
+def _ignored(git: Git, screen: Screen, wanted: Callable[[str], bool]) -> Iterator[str]:
+    """The ignored files that `wanted` names, but for by-products; no more than a person reads."""
+    listed = git.call("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    below = chain.from_iterable(map(screen.files_of, fields(listed)))
+    named = (path for path in islice(below, _MOST_LOOKED_AT) if wanted(path))
+    return islice(named, _MOST_IGNORED)
 
 
 def _rules(git: Git, files: list[str], folder: Path, max_bytes: int | None, room: int | None) -> Rules:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import GitError
-from branchline.git.command import Git, words
+from branchline.git.command import Git, failed, words
 from branchline.process.temporary import temporary_folder
 
 
@@ -56,7 +56,7 @@ class ObjectStore:
         """Whether `descendant` holds `ancestor`; a commit holds itself."""
         done = self.content.status_of("merge-base", "--is-ancestor", ancestor, descendant)
         if done.code not in (0, 1):
-            raise GitError(f"cannot compare {ancestor} with {descendant}: {words(done)}")
+            raise failed(f"cannot compare {ancestor} with {descendant}", done)
         return done.code == 0
 
     def merge_base(self, one: str, other: str) -> str | None:
@@ -153,7 +153,7 @@ class ObjectStore:
             done = git.status_of("update-index", "--replace", "-z", "--index-info", stdin=b"".join(lines))
             if done.code != 0 or b"Ignoring path" in done.stderr:  # git leaves such a path out and reports success
                 raise GitError(f"git cannot edit the tree {tree}: {words(done)}")
-            return git.text("write-tree")
+            return git.text("write-tree", "--missing-ok")  # a partial clone need not have what is not edited
 
     def commit(self, tree: str, parents: Sequence[str], message: str, when: int) -> str:
         """Store a commit by Branchline at `when` (seconds since 1970, UTC): same arguments, same id."""

@@ -13,7 +13,7 @@ from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, discover, version, words
 from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
-from branchline.git.user_git import quarantine, read_user_git
+from branchline.git.user_git import gone, quarantine, read_user_git
 from branchline.process.temporary import temporary_folder
 
 
@@ -57,6 +57,9 @@ class Repo(ObjectStore):
         """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
         repo = cls.find(path, marker=marker)
         if repo.resolve("HEAD") is None:
+            named = repo.refs.status_of("rev-parse", "--verify", "--quiet", "HEAD")
+            if named.code == 0:
+                raise gone(repo.user, [named.stdout.decode().strip()])
             message = f"{repo.root} has no commit to start from"
             raise NoCommits(message, hint="git add -A && git commit -m 'first commit'")
         return repo
@@ -180,6 +183,8 @@ def _find(path: Path) -> tuple[Path, Path]:
     if answers[0] == "true":
         message = f"{path} is a bare repository: it has no files to work on"
         raise BareRepository(message, hint=f"git clone {path} work && cd work")
+    if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
+        raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
     if done.code != 0 or answers[1] != "true":
         message = f"{path} is not in the work tree of a git repository"
         raise NotARepository(message, hint="git init")

@@ -147,6 +147,16 @@ class Screen:
         if left_out:
             self.refused.append(Refused("", f"{left_out} files past the first {most}"))
 
+    def files_of(self, path: str) -> Iterator[str]:
+        """The files of an ignored path, or of a folder if it ends in a slash, but for what programs make on the side."""
+        if not path.endswith("/"):
+            inside = iter([path])
+        elif ignore_line(f"{path}x") or self._marked_line(path.rstrip("/")):
+            return
+        else:
+            inside = self._files_below(path.rstrip("/"))
+        yield from (one for one in inside if not ignore_line(one) and not self._marked_line(os.path.dirname(one)))
+
     def collide(self) -> None:
         """Refuse new paths that are no paths of their own everywhere; to save, where they are will do."""
         new = [path for path in self.taken if path not in self._tracked]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, as_user, words
+from branchline.git.command import Git, ObjectsGone, as_user, words
 from branchline.git.filters import Filter, Filters
 from branchline.process.spawn import Captured
 
@@ -253,19 +253,41 @@ def quarantine(home: Path, user: UserGit) -> Git:
 
 def object_folders(common_dir: Path) -> list[Path]:
     """Return the folders that hold a repository's objects: its own, then what it borrows, each once, as git finds them."""
-    return list(dict.fromkeys(_folders(common_dir / "objects", 0)))
+    return [common_dir.resolve() / "objects", *(folder for folder in borrowed(common_dir) if folder.is_dir())]
 
 
-def _folders(objects: Path, depth: int) -> Iterator[Path]:
-    yield Path(os.path.realpath(objects))
+def borrowed(common_dir: Path) -> list[Path]:
+    """Return the folders that a repository borrows objects from, and that these borrow from, whether or not they exist."""
+    own = Path(os.path.realpath(common_dir / "objects"))
+    return [folder for folder in dict.fromkeys(_alternates(own, 1)) if folder != own]
+
+
+def _alternates(objects: Path, depth: int) -> Iterator[Path]:
     named = objects / "info" / "alternates"
-    if depth > _DEEPEST or not named.is_file():
-        return
-    for line in named.read_bytes().split(b"\n"):
+    for line in named.read_bytes().split(b"\n") if depth <= _DEEPEST and named.is_file() else ():
         if line and not line.startswith(b"#"):
-            path = Path(os.path.realpath(objects), os.fsdecode(_unquoted(line)))
-            if path.is_dir():
-                yield from _folders(path, depth + 1)
+            folder = Path(os.path.realpath(objects / os.fsdecode(_unquoted(line))))
+            yield folder
+            yield from _alternates(folder, depth + 1)
+
+
+def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
+    """Return the error that says which objects are missing, where they were to come from, and what helps."""
+    what = f"{len(oids)} objects that a run needs are missing from {user.common_dir}, such as {oids[0]}"
+    again = f"git -C {shlex.quote(str(user.root))}"
+    lenders = borrowed(user.common_dir)
+    lost = [str(folder) for folder in lenders if not folder.is_dir()]
+    if lost:
+        names = user.common_dir / "objects" / "info" / "alternates"
+        why = f"it borrows them from {', '.join(lost)}, which is not there"
+        return ObjectsGone(f"{what}: {why}", hint=f"put {lost[0]} back, or write where it is now into {names}")
+    if user.promisors:
+        remote = next(iter(user.promisors))
+        why = f"it is a partial clone, and the remote {remote} did not give them{f': {said}' if said else ''}"
+        return ObjectsGone(f"{what}: {why}", hint=f"{again} fetch {shlex.quote(remote)}")
+    if lenders:
+        what += f": it borrows from {', '.join(map(str, lenders))}, where objects may have been removed"
+    return ObjectsGone(what, hint=f"{again} fsck --connectivity-only")
 
 
 def _unquoted(line: bytes) -> bytes:

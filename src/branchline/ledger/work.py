@@ -72,15 +72,14 @@ def claim(area: WorkArea, run_dir: Path) -> None:
     (area.folder / OWNER).write_bytes(os.fsencode(run_dir))
 
 
-def tidy(area: WorkArea) -> None:
-    """Remove the folders if nothing is left in them."""
+def vacate(area: WorkArea) -> None:
+    """Remove the run's folder if no work is left in it."""
     with suppress(OSError):
         for folder in (area.workspaces, area.checkouts, area.folder / "a"):
-            if folder.is_dir():
+            if folder.exists():
                 folder.rmdir()
-        if [entry.name for entry in area.folder.iterdir()] == [OWNER]:
-            (area.folder / OWNER).unlink()
-            area.folder.rmdir()
+        (area.folder / OWNER).unlink(missing_ok=True)
+        area.folder.rmdir()
 
 
 def is_of(folder: Path, run_dir: Path) -> bool:

@@ -1,46 +1,76 @@
-"""Temporary files of this process: in one folder that carries its name, so that the next process can clear up after it.
+"""Temporary files of this process: in one folder, which the next process removes if this one is killed.
 
-A process that is killed removes nothing. Its folder is named after its process id, its start (proc_pid_stat(5), field 22)
-and its PID namespace, in which alone the id means anything (pid_namespaces(7)): so the next one can tell that it is dead.
+A process that is killed removes nothing. It holds a lock on its folder for as long as it lives, so another can tell that it
+is dead, also from another PID namespace.
 """
 
 import atexit
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 
 def temporary_folder() -> Path:
-    """The folder for this process' temporary files; it is gone when the process ends, at the latest when another begins."""
+    """The folder for this process' temporary files; it goes when the process ends, at the latest when another begins.
+
+    Its path is short, so that a socket can lie in it.
+    """
     return _of_process(os.getpid())
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """An empty folder that is removed at the end."""
+    with tempfile.TemporaryDirectory(dir=temporary_folder(), prefix="", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @cache
 def _of_process(pid: int) -> Path:
-    base = Path(tempfile.gettempdir()) / f"branchline-tmp-{os.getuid()}"
-    own = base / _name(pid)
-    for _ in range(100):  # another process may remove the empty base at this moment
-        with suppress(FileNotFoundError):
-            base.mkdir(mode=0o700, exist_ok=True)
-            if not _is_ours(base):  # in a folder that everybody may write, somebody made one of that name
+    base = Path(tempfile.gettempdir()).resolve() / f"branchline-tmp-{os.getuid()}"
+    turn = None
+    while turn is None:
+        with suppress(FileExistsError):
+            base.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # the process that used it last has just removed it
+            if not _is_ours(base):  # everybody may write there, and somebody has made one of that name
                 return Path(tempfile.mkdtemp(prefix="branchline-"))
-            own.mkdir(mode=0o700, exist_ok=True)
-            break
-    _clear(base)
+            turn = _locked(base, fcntl.LOCK_EX)
+            if not os.path.samestat(base.stat(), os.fstat(turn)):
+                os.close(turn)
+                turn = None
+    try:
+        for entry in base.iterdir():
+            with suppress(OSError):  # it is locked: its process lives
+                os.close(_locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                shutil.rmtree(entry, ignore_errors=True)
+        own = Path(tempfile.mkdtemp(dir=base, prefix=""))
+        _locked(own, fcntl.LOCK_EX)  # until the end of the process
+    finally:
+        os.close(turn)
     atexit.register(_leave, own, pid)
     return own
 
 
-def _clear(base: Path) -> None:
-    """Remove what processes left that do not live any more."""
-    for entry in os.listdir(base):
-        pid, _, rest = entry.partition("-")
-        if pid.isdecimal() and rest.endswith(f"-{_namespace()}") and entry != _name(int(pid)):
-            shutil.rmtree(base / entry, ignore_errors=True)
+def _locked(folder: Path, how: int) -> int:
+    """A descriptor of the folder that holds its lock, where the file system has locks. Raises OSError if another has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        if how & fcntl.LOCK_NB:  # no locks here: nobody can tell whether its process lives
+            os.close(descriptor)
+            raise
+    return descriptor
 
 
 def _leave(own: Path, pid: int) -> None:
@@ -50,38 +80,7 @@ def _leave(own: Path, pid: int) -> None:
             own.parent.rmdir()
 
 
-def _name(pid: int) -> str:
-    """A name that no other process has: process ids are used again. Without /proc the id alone has to do."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            started = file.read().rpartition(")")[2].split()[19]
-    except OSError:
-        started = "0" if _lives(pid) else "gone"
-    return f"{pid}-{started}-{_namespace()}"
-
-
-@cache
-def _namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
-    except OSError:
-        return "0"
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _is_ours(folder: Path) -> bool:
     found = folder.lstat()
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == os.getuid()
-        and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    )
+    private = not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and private

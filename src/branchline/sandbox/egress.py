@@ -3,15 +3,13 @@
 import ipaddress
 import os
 import re
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 
 from branchline.core.model.sandbox import host_matches
+from branchline.process.temporary import temporary
 
 LONGEST_HEAD = 8192  # bytes
 PATIENCE = 30.0  # seconds to say where to, and to get there
@@ -34,8 +32,8 @@ class Egress:
         self._hosts: Entries = tuple(hosts)
         self._local = {(LOOPBACK, port) for port in ports}
         self._refused: dict[str, None] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="branchline-"))
-        self.path = self._folder / "egress"
+        self._folder = ExitStack()
+        self.path = self._folder.enter_context(temporary()) / "egress"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(os.fspath(self.path))
         self._server.listen(64)
@@ -51,7 +49,7 @@ class Egress:
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.close()
 
     def _accept(self) -> None:
         while True:

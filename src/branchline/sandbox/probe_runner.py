@@ -1,7 +1,7 @@
-"""Inside the sandbox: tries everything that must work there, and everything that must not.
+"""Inside the sandbox: tries what must work there, and what must not.
 
 `probe_runner.py PLACE.json` prints one JSON object: what was tried, and whether it was `allowed` or `denied`. Standard
-library only, and little of it: this runs before every run.
+library only, and little of it.
 """
 
 import ctypes
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
 OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "NODE_USE_ENV_PROXY", "no_proxy", "NO_PROXY"}
 MNT_DETACH = 2
 CLONE_NEWNS_NEWUSER = 0x10020000
-OUTSIDE = ("192.0.2.1", 9)  # set aside for documentation: nobody answers
+ELSEWHERE = ("192.0.2.1", 9)  # set aside for documentation: nobody answers
 SECONDS = 0.2
 
 
 class Place:
-    """Where things are; made by `branchline.sandbox.probe`."""
+    """Where things are; made by `branchline.sandbox.stage`."""
 
     def __init__(self, given: "dict[str, Any]") -> None:
-        self.worktree: str = given["worktree"]
-        self.folder: str = given["folder"]
-        self.other: str = given["other"]
         self.main: str = given["main"]
-        self.git: str = given["git"]
-        self.ledger: str = given["ledger"]
+        self.state: str = given["state"]
+        self.folder: str = given["folder"]
         self.home: str = given["home"]
+        self.secrets: list[str] = given["secrets"]
         self.variables: set[str] = set(given["variables"])
         self.pid: int = given["pid"]
         self.started: str = given["started"]
@@ -54,9 +52,9 @@ def open_to_write(path: str) -> None:
 
 
 def git(place: Place, *args: str) -> bool:
-    """Whether git does it in the worktree."""
+    """Whether git does it in the workspace."""
     settings = ("-c", "user.name=probe", "-c", "user.email=probe@localhost")
-    done = subprocess.run(["git", *settings, *args], cwd=place.worktree, capture_output=True, check=False)
+    done = subprocess.run(["git", *settings, *args], cwd=place.main, capture_output=True, check=False)
     return done.returncode == 0
 
 
@@ -84,7 +82,7 @@ def abstract(name: str) -> None:
 def tcp_out() -> bool:
     """Whether a packet finds a way out; a time-out means that it did."""
     try:
-        socket.create_connection(OUTSIDE, timeout=SECONDS).close()
+        socket.create_connection(ELSEWHERE, timeout=SECONDS).close()
     except TimeoutError:
         return True
     return True
@@ -93,7 +91,7 @@ def tcp_out() -> bool:
 def udp_out() -> None:
     """Send a datagram."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.sendto(b"probe", OUTSIDE)
+        client.sendto(b"probe", ELSEWHERE)
 
 
 def sees_coordinator(place: Place) -> bool:
@@ -130,43 +128,28 @@ def called(name: str, *args: "Any") -> bool:
     return bool(getattr(ctypes.CDLL(None, use_errno=True), name)(*args) == 0)
 
 
-def uncover(place: Place) -> bool:
-    """Whether the cover over the home can be taken away, also by who is root in a namespace of his own."""
-    home = os.fsencode(place.home)
+def uncover(folder: str, secret: str) -> bool:
+    """Whether the cover over a folder can be taken away, also by one who is root in a namespace of his own."""
     child = os.fork()
     if child == 0:
         called("unshare", CLONE_NEWNS_NEWUSER)
-        called("umount2", home, MNT_DETACH)
-        os._exit(0 if os.path.exists(f"{place.home}/.ssh/id") else 1)
+        called("umount2", os.fsencode(folder), MNT_DETACH)
+        os._exit(0 if os.path.exists(secret) else 1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def through_link(place: Place) -> None:
-    """Write to the main tree through a link in the worktree."""
-    link = f"{place.worktree}/link"
-    os.symlink(f"{place.main}/main.txt", link)
-    try:
-        write(link)
-    finally:
-        os.unlink(link)
-
-
-def hard_link(place: Place) -> bool:
-    """Whether a file of the main tree gets a second name in the worktree."""
-    name = f"{place.worktree}/hard"
-    os.link(f"{place.main}/main.txt", name)
-    os.unlink(name)
+def write_outside(place: Place) -> bool:
+    """Whether anything of the user's, or of the machine's, can be written if it can be named at all."""
+    for path in (*place.secrets, f"{place.state}/objects/README"):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        except OSError:
+            continue
+        os.write(descriptor, b"probe\n")
+        os.close(descriptor)
+        return True
+    open_to_write("/etc/passwd")
     return True
-
-
-def swap_pointer(place: Place) -> None:
-    """Put another file in the place of the worktree's pointer to its repository."""
-    write(f"{place.worktree}/other")
-    try:
-        os.replace(f"{place.worktree}/other", f"{place.worktree}/.git")
-    finally:
-        if os.path.exists(f"{place.worktree}/other"):
-            os.unlink(f"{place.worktree}/other")
 
 
 def status(name: str) -> str:
@@ -182,7 +165,7 @@ def read(path: str) -> None:
 
 def mount(place: Place) -> bool:
     """Whether something can be mounted; it is taken away again."""
-    where = os.fsencode(place.worktree)
+    where = os.fsencode(place.main)
     made = called("mount", b"none", where, b"tmpfs", 0, None)
     if made:
         called("umount2", where, MNT_DETACH)
@@ -202,50 +185,53 @@ def device(path: str) -> None:
     os.unlink(path)
 
 
+OWN_FOLDER, GIT, OUTSIDE, SECRET, PROCESS, NETWORK = (
+    *("write the attempt's own folder", "git status", "write outside", "read a secret of the home"),
+    *("see the coordinator", "the host's loopback"),
+)
+DECISIVE = (OWN_FOLDER, GIT, OUTSIDE, SECRET, PROCESS, NETWORK)
+"""What is tried before a run. All the rest is tried by `branchline doctor --sandbox`, and by our tests."""
+
 ALLOWED: "dict[str, Callable[[Place], object]]" = {
-    "write the worktree": lambda place: write(f"{place.worktree}/new.txt"),
-    "write the attempt's own folder": lambda place: write(f"{place.folder}/new.txt"),
+    OWN_FOLDER: lambda place: write(f"{place.folder}/new.txt"),
+    GIT: lambda place: git(place, "status"),
+    "git commit": lambda place: git(place, "commit", "--allow-empty", "--message=probe"),
+    "write the workspace": lambda place: write(f"{place.main}/new.txt"),
     "write /tmp": lambda _: write_temporary(),
     "write a home of its own": lambda place: write(f"{place.home}/new.txt"),
-    "git status": lambda place: git(place, "status"),
     "loopback of its own": lambda _: own_loopback(),
     "a port that is let through": lambda place: connect(place.open_port),
 }
 
 DENIED: "dict[str, Callable[[Place], object]]" = {
-    "write the main tree": lambda place: write(f"{place.main}/main.txt"),
-    "write the main tree through a link": through_link,
-    "hard link into the main tree": hard_link,
-    "write shared hooks": lambda place: write(f"{place.git}/hooks/pre-commit"),
-    "write shared config": lambda place: write(f"{place.git}/config"),
-    "move a ref": lambda place: write(f"{place.git}/refs/heads/main"),
-    "git commit": lambda place: git(place, "commit", "--allow-empty", "--message=probe"),
-    "rewrite the .git pointer": lambda place: write(f"{place.worktree}/.git"),
-    "rename the .git pointer": lambda place: os.rename(f"{place.worktree}/.git", f"{place.worktree}/git"),
-    "replace the .git pointer": swap_pointer,
-    "write the ledger": lambda place: write(place.ledger),
-    "read another attempt": lambda place: read(f"{place.other}/secret"),
-    "read a secret of the home": lambda place: read(f"{place.home}/.ssh/id"),
-    "uncover the home": uncover,
+    OUTSIDE: write_outside,
+    SECRET: lambda place: read(place.secrets[0]),
+    "read the user's checkout": lambda place: read(place.secrets[1]),
+    "read the ledger": lambda place: read(place.secrets[2]),
+    "read another workspace": lambda place: read(place.secrets[3]),
+    "read another attempt": lambda place: read(place.secrets[4]),
+    "write borrowed objects": lambda place: write(f"{place.state}/objects/probe"),
+    "replace borrowed objects": lambda place: os.rename(f"{place.state}/objects", f"{place.state}/other"),
+    "make a workspace": lambda place: os.mkdir(f"{place.state}/r/w/c"),
+    "uncover the home": lambda place: uncover(place.home, place.secrets[0]),
+    "uncover the checkout": lambda place: uncover(place.main, place.secrets[1]),
     "write /etc": lambda _: open_to_write("/etc/passwd"),
     "write a kernel setting": lambda _: open_to_write("/proc/sys/kernel/core_pattern"),
-    "make a device": lambda place: device(f"{place.worktree}/disk"),
+    "make a device": lambda place: device(f"{place.main}/disk"),
     "mount": mount,
     "hold a capability": lambda _: int(status("CapEff"), 16) != 0,
     "gain privileges": lambda _: status("NoNewPrivs") != "1",
     "a terminal": lambda _: read("/dev/tty"),
-    "see the coordinator": sees_coordinator,
+    PROCESS: sees_coordinator,
     "signal the coordinator": kill,
     "see variables that were not given": foreign_variables,
+    NETWORK: lambda place: connect(place.shut_port),
     "TCP out": lambda _: tcp_out(),
     "UDP out": lambda _: udp_out(),
-    "the host's loopback": lambda place: connect(place.shut_port),
     "the host's abstract sockets": lambda place: abstract(place.abstract),
 }
 
-NETWORK = frozenset(
-    {"a port that is let through", "TCP out", "UDP out", "the host's loopback", "the host's abstract sockets"}
-)
+SHUT = frozenset({"a port that is let through", "TCP out", "UDP out", "the host's abstract sockets"})
 """What is only tried where the sandbox has no network."""
 
 UNCHANGED = "change anything outside"
@@ -261,13 +247,11 @@ def found(place: Place, attempt: "Callable[[Place], object]") -> str:
 
 
 def main() -> None:
-    """Try them all, but for those on the network if that is not shut."""
+    """Try those that are asked for, in order."""
     with open(sys.argv[1]) as file:
         given = json.load(file)
-    place = Place(given)
-    tried = {**ALLOWED, **DENIED}
-    chosen = {name: one for name, one in tried.items() if given["shut"] or name not in NETWORK}
-    print(json.dumps({name: found(place, one) for name, one in chosen.items()}))
+    place, tried = Place(given), {**ALLOWED, **DENIED}
+    print(json.dumps({name: found(place, tried[name]) for name in given["names"]}))
 
 
 if __name__ == "__main__":

@@ -143,8 +143,9 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> tuple[I
     ctx.kill.must_finish = True
     try:
         move(run.repo, run.target, base, commit, tag=tag_ref(tag) if tag else "")
-    except Halfway:
-        result.warnings += _finished(ctx, base, commit)
+    except Halfway as error:
+        if _finished(ctx, base, commit):  # the second failure says less than the first
+            result.warnings.append(f"{run.target} has moved, but not all of its checkout: {_words(error)}")
     except (CheckoutDirty, TargetHeld) as error:
         why = f"{error.message}; nothing was shipped, {run.integration} holds the result"
         raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error

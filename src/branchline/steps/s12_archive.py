@@ -27,6 +27,7 @@ def run(ctx: StepContext) -> Success:
     run = ctx.run
     records, state = run.history()
     ctx.told.extend(_standing(ctx, state))
+    vacate(run.work)
     text = report(run.run_id, records, state, run.accepted)
     page = run.paths.artifacts / "report.md"
     page.write_text(text, encoding="utf-8", errors="backslashreplace")

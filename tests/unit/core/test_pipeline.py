@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core.commands import EndRun, OpenRound, StartAttempt
-from branchline.core.events import AttemptInterrupted, GaveUp, IntentReceived, RunEnded, RunPolicy, RunResumed, Transition
+from branchline.core.events import (
+    AttemptInterrupted,
+    GaveUp,
+    IntentReceived,
+    RunEnded,
+    RunPolicy,
+    RunResumed,
+    Transition,
+)
 from branchline.core.facts import Codegate, MergeConflict, PlanComplete, PlanProposed
 from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from branchline.core import rounds
 from branchline.core.budget import Budget
 from branchline.core.commands import CancelTask, Command, EndRun, GiveUp, KillAttempt, RetryLater, StartAttempt
-from branchline.core.events import AttemptInterrupted, AttemptResumed, GaveUp, IntentReceived, RunPolicy, RunResumed, RunStarted, Transition
+from branchline.core.events import (
+    AttemptInterrupted,
+    AttemptResumed,
+    GaveUp,
+    IntentReceived,
+    RunPolicy,
+    RunResumed,
+    RunStarted,
+    Transition,
+)
 from branchline.core.graph import Condition, Task, TaskResources
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import planning_graph, task_graph

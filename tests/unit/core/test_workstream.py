@@ -5,7 +5,21 @@ from typing import Any
 import pytest
 
 from branchline.core.events import AttemptInterrupted, AttemptResumed, GaveUp, Transition
-from branchline.core.facts import CiStatus, Codegate, ExecuteWsComplete, IntegrationComplete, MergeConflict, MergeQueue, PlanComplete, Preflight, ShipComplete, StepFact, ValidateWsPass, WorktreesReady, WsCheckpoint
+from branchline.core.facts import (
+    CiStatus,
+    Codegate,
+    ExecuteWsComplete,
+    IntegrationComplete,
+    MergeConflict,
+    MergeQueue,
+    PlanComplete,
+    Preflight,
+    ShipComplete,
+    StepFact,
+    ValidateWsPass,
+    WorktreesReady,
+    WsCheckpoint,
+)
 from branchline.core.pipeline import task_graph
 from branchline.core.rounds import new_round
 from branchline.core.run_state import RunState, evolve, replay

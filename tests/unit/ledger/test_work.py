@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import InvalidInput
-from branchline.ledger.work import VARIABLE, WorkArea, claim, is_of, tidy, work_area
+from branchline.ledger.work import VARIABLE, WorkArea, claim, is_of, vacate, work_area
 
 
 @pytest.fixture
@@ -142,14 +142,14 @@ def test_what_a_kill_left_of_a_claim_is_of_nobody(tmp_path: Path) -> None:
 
 def test_a_folder_goes_when_no_work_is_left_in_it(common: Path, tmp_path: Path) -> None:
     found = area(common, **{VARIABLE: str(tmp_path / "s")})
-    tidy(found)
+    vacate(found)
     claim(found, tmp_path)
     (found.workspaces / "a").mkdir(parents=True)
-    tidy(found)
+    vacate(found)
     assert (found.workspaces / "a").exists()
     assert is_of(found.folder, tmp_path)
     (found.workspaces / "a").rmdir()
     found.checkouts.mkdir()
-    tidy(found)
+    vacate(found)
     assert not found.folder.exists()
     assert found.home.exists()

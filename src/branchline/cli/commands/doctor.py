@@ -56,7 +56,7 @@ def _sandbox(*, as_json: bool) -> int:
             show(["", f"{name}: {one.problem or f'holds, {held} of {len(rows)} probes'}", *table(rows)])
         if not trials:
             show([f"There is no bubblewrap: {INSTALL}"])
-    return EXIT_MISSING if all(one.sandbox is None for one in trials.values()) else 0
+    return EXIT_MISSING if all(one.fact is None for one in trials.values()) else 0
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -14,8 +14,8 @@ from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline
-from branchline.views.format.text import duration, moment, plain, table
-from branchline.views.recap import integration, shipped
+from branchline.views.format.text import duration, moment, plain, table, wrapped
+from branchline.views.recap import integration, merge_warnings, shipped
 from branchline.views.record import last_at
 from branchline.views.sandbox import sandbox_of
 from branchline.views.status import status_word
@@ -82,6 +82,7 @@ def _data(history: History) -> dict[str, Any]:
         "workstreams": workstream_outcomes(state),
         "integration": integration(records),
         "shipped": shipped(records),
+        "warnings": merge_warnings(records),
         "costs": costs.costs(records, state) if state.kind == "pipeline" else None,
         "attempts": timeline.timeline(history.run_id, records).bars,
     }
@@ -97,6 +98,8 @@ def _lines(history: History) -> list[str]:
         ends = [(w.id, _word(w.state), titles.get(w.id, ""), w.reason) for w in workstream_outcomes(state)]
         if ends:
             out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
+        if warnings := merge_warnings(records):
+            out += ["", "Warnings", *(line for text in warnings for line in wrapped(text, indent="  "))]
         out += ["", "Cost", *table(costs.rows(costs.costs(records, state)))]
     out += ["", "Attempts", *timeline.lines(timeline.timeline(history.run_id, records))]
     return [*out, "", f"  one task    branchline show {history.run_id} TASK", f"  files       {history.paths.run_dir}"]

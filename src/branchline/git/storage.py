@@ -1,0 +1,214 @@
+"""What of a repository's storage a run cannot honour, found before anybody is paid: objects, filters, Git LFS."""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from branchline.errors import BranchlineError
+from branchline.git import lfs
+from branchline.git.command import Git, ObjectsGone, words
+from branchline.git.missing import fetch_missing, missing
+from branchline.git.objects import fields
+from branchline.git.repo import Repo
+from branchline.git.user_git import gone, object_folders
+from branchline.process.temporary import temporary_folder
+
+LFS = "lfs"
+_ENCRYPTED = b"\0GITCRYPT\0"
+_UNSET = frozenset({"unspecified", "unset", "set"})
+_MOST_NAMES = 3  # of files, in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong and the command that helps. With `fatal` a run must not start, else it is said."""
+
+    text: str
+    hint: str = ""
+    fatal: bool = True
+
+
+def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
+    """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
+
+    `target`: the branch that is shipped to, in the mode `ship`.
+    """
+    commits = [base]
+    if ship == "merge" and (tip := repo.read_ref(f"refs/heads/{target}")):
+        commits.append(tip)
+    try:
+        if lost := missing(repo, commits):
+            raise gone(repo.user, lost)
+        return [*_replaced(repo), *_filters(repo, base)]
+    except BranchlineError as error:
+        return [Problem(error.message, error.hint)]
+
+
+def fetch(repo: Repo, commits: Iterable[str]) -> None:
+    """Fetch, with the user's git, what a run on these commits needs and is not here: objects, content of Git LFS.
+
+    What cannot be had is left to `problems` to tell.
+    """
+    wanted = [*commits]
+    with suppress(ObjectsGone):
+        fetch_missing(repo, wanted)
+    for commit in wanted if LFS in repo.user.filters else ():
+        with (
+            suppress(BranchlineError),
+            tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as folder,
+        ):
+            found = filtered(_blank(repo.content, commit, Path(folder)), repo, commit).get(LFS, {})
+            if found and _large_files(repo, commit, found).absent:
+                repo.user.status_of("lfs", "fetch", _remote(repo), commit)
+
+
+def _replaced(repo: Repo) -> Iterator[Problem]:
+    if repo.list_refs("refs/replace"):
+        yield Problem(
+            "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
+        )
+
+
+def _filters(repo: Repo, base: str) -> Iterator[Problem]:
+    """Each filter that files of the base go through: whether it is there, and works on one of them."""
+    with tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as name:
+        folder = Path(name)
+        git = _blank(repo.content, base, folder)
+        files = filtered(git, repo, base)
+        for filter_name, found in sorted(files.items()):
+            if filter_name not in repo.user.filters:
+                yield _unconfigured(repo, filter_name, found)
+                continue
+            absent = set[str]()
+            if filter_name == LFS:
+                seen = _large_files(repo, base, found)
+                absent = seen.absent | seen.left_out
+                yield from _without_content(repo, base, seen)
+            here = {path: oid for path, oid in found.items() if path not in absent}
+            if here:
+                yield from _tried(repo, git, folder, filter_name, here)
+
+
+def _blank(content: Git, base: str, folder: Path) -> Git:
+    """Git with the index of the base and a work tree without files, so that the base's own attributes count."""
+    (folder / "work").mkdir()
+    git = content.at(folder / "work", folder / "index")
+    git.call("read-tree", base)
+    return git
+
+
+def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
+    """Return the files of a commit that attributes send through a filter: filter -> path -> blob."""
+    entries = {entry.path: entry for entry in repo.entries(base)}
+    texts = [repo.user.global_attributes, repo.user.info_attributes]
+    own = [entry.oid for path, entry in entries.items() if path.rpartition("/")[2] == ".gitattributes"]
+    texts += [os.fsdecode(data) for _, data in repo.read_blobs(dict.fromkeys(own))] if own else []
+    if not any("filter" in text for text in texts):
+        return {}
+    asked = b"".join(os.fsencode(f"{path}\0") for path, entry in entries.items() if entry.mode.startswith("100"))
+    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=asked))
+    found: dict[str, dict[str, str]] = {}
+    for path, _, value in zip(answers, answers, answers, strict=True):
+        if value not in _UNSET:
+            found.setdefault(value, {})[path] = entries[path].oid
+    return found
+
+
+def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Problem:
+    """Files that attributes send through a filter that the user's git does not have."""
+    small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
+    blobs = dict(repo.read_blobs(small[:1])) if small else {}
+    blobs |= dict(repo.read_blobs([next(iter(found.values()))]))
+    what = f"{_named(found)} {'is' if len(found) == 1 else 'are'} stored through the filter {name}, which your git does not have"
+    root = shlex.quote(str(repo.root))
+    if any(lfs.pointer(data) for data in blobs.values()):
+        return Problem(what, f"git -C {root} lfs install && git -C {root} lfs pull")
+    if any(data.startswith(_ENCRYPTED) for data in blobs.values()):
+        return Problem(what, f"cd {root} && git-crypt unlock")
+    return Problem(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _LargeFiles:
+    """Files that Git LFS stores: whose content is `absent`, is `left_out` by the user's choice, or never wanted here."""
+
+    absent: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+
+
+def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles:
+    programs = repo.user.filters[LFS]
+    if "--skip" in f"{programs.smudge} {programs.process}" or os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in (
+        "",
+        "0",
+        "false",
+    ):
+        return _LargeFiles(skipped=set(found))
+    small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
+    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))} if small else {}
+    lost = set(lfs.missing(lfs_stores(repo), named.values()))
+    absent = {path for path, oid in found.items() if named.get(oid) in lost}
+    wanted = _wanted(repo, base) if absent else set()
+    return _LargeFiles(absent & wanted, absent - wanted)
+
+
+def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Problem]:
+    again = f"git -C {shlex.quote(str(repo.root))} lfs"
+    for paths, why in (
+        (seen.skipped, "your git is set up to skip their content"),
+        (seen.left_out, "lfs.fetchinclude or lfs.fetchexclude leaves their content out"),
+    ):
+        if paths:
+            text = f"agents and gates see pointers of Git LFS in the place of {_named(paths)}: {why}"
+            yield Problem(text, f"{again} pull --include= --exclude=", fatal=False)
+    if seen.absent:
+        text = f"the content of {_named(seen.absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
+        yield Problem(text, f"{again} fetch {_remote(repo)} {base[:12]}")
+
+
+def _wanted(repo: Repo, base: str) -> set[str]:
+    """The files of a commit whose content Git LFS is to have here, by the user's settings and the tree's own."""
+    chosen = []
+    for flag, key in (("--include", "lfs.fetchinclude"), ("--exclude", "lfs.fetchexclude")):
+        of_tree = repo.user.status_of("config", "--blob", f"{base}:.lfsconfig", "--get", key)
+        value = repo.user.storage.get(key) or os.fsdecode(of_tree.stdout).strip()
+        chosen += [f"{flag}={value}"] if value else []
+    listed = repo.user.call("lfs", "ls-files", "--name-only", *chosen, base)
+    return set(os.fsdecode(listed).splitlines())
+
+
+def lfs_stores(repo: Repo) -> list[Path]:
+    """Return the folders in which Git LFS looks for content: the user's store, and those beside borrowed objects."""
+    return [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
+
+
+def _remote(repo: Repo) -> str:
+    remotes = os.fsdecode(repo.user.call("remote")).splitlines()
+    return "origin" if "origin" in remotes or not remotes else remotes[0]
+
+
+def _tried(repo: Repo, git: Git, folder: Path, name: str, found: Mapping[str, str]) -> Iterator[Problem]:
+    """Whether a filter works both ways on the smallest of the files, contained as it will be."""
+    sizes = repo.sizes(found.values())
+    path = min(found, key=lambda one: (sizes.get(found[one], 0), one))
+    aside = folder / "objects"
+    aside.mkdir(exist_ok=True)
+    tried = git.storing(aside)
+    asked = os.fsencode(f"{path}\0")
+    done = tried.status_of("checkout-index", "--force", "-z", "--stdin", stdin=asked)
+    if done.code == 0 and b"error: " not in done.stderr:
+        done = tried.status_of("update-index", "-z", "--stdin", stdin=asked)
+    if done.code != 0 or b"error: " in done.stderr:
+        command = f"git -C {shlex.quote(str(repo.root))} cat-file --filters {shlex.quote(f'HEAD:{path}')}"
+        yield Problem(f"the filter {name}, through which {_named(found)} is stored, fails: {words(done)}", command)
+
+
+def _named(paths: Iterable[str]) -> str:
+    names = sorted(paths)
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
