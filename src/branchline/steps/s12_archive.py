@@ -14,6 +14,7 @@ from branchline.core.result import Success
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError
 from branchline.git.folders import is_folder
+from branchline.ledger.work import vacate
 from branchline.views.report import report
 
 LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
