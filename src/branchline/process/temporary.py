@@ -1,4 +1,4 @@
-"""Folders for temporary files that are gone after us, even if we are killed: the next one to need such a folder sees to it."""
+"""Folders for temporary files that are gone after us, even if we are killed: the next start sees to it."""
 
 import fcntl
 import os
@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-TOP = "branchline"
-
 
 @contextmanager
 def temporary() -> Iterator[Path]:
     """An empty folder that is removed at the end. Its path is short, so that a socket can lie in it."""
-    with _top() as top:
-        folder = Path(tempfile.mkdtemp(dir=top, prefix=""))
-        # Whoever holds its lock lives.
-        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    folder, lock = _new()
     try:
         yield folder
     finally:
@@ -28,29 +21,36 @@ def temporary() -> Iterator[Path]:
 
 
 def clear() -> None:
-    """Remove such folders of processes that have died."""
-    with suppress(OSError), _top() as top:
-        for folder in top.iterdir():
-            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                with suppress(OSError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder, ignore_errors=True)
-            finally:
+    """Remove such folders of processes that have died: nobody holds their locks."""
+    with suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
+            with suppress(OSError):  # its owner lives, or it is another user's
+                lock = _locked(folder, fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
 
 
-@contextmanager
-def _top() -> Iterator[Path]:
-    """The folder of all of these; nobody else makes or clears one meanwhile. Raises OSError if it is another user's."""
-    top = Path(tempfile.gettempdir()).resolve() / f"{TOP}-{os.getuid()}"
-    top.mkdir(mode=0o700, exist_ok=True)
-    lock = os.open(top, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _new() -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix())).resolve()
+        with suppress(FileNotFoundError):
+            lock = _locked(folder)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)  # it was taken for a dead one's before it had its lock
+
+
+def _prefix() -> str:
+    return f"branchline-{os.getuid()}-"
+
+
+def _locked(folder: Path, how: int = 0) -> int:
+    """A descriptor of a folder that holds its lock. Raises BlockingIOError if another process holds it, with LOCK_NB."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        if os.fstat(lock).st_uid != os.getuid():
-            raise PermissionError(f"{top} belongs to another user")
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield top
-    finally:
-        os.close(lock)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+    except OSError:
+        if how:  # else the file system has no locks, and what is left there stays
+            os.close(descriptor)
+            raise
+    return descriptor

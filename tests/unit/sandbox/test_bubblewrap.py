@@ -608,6 +608,12 @@ def test_nothing_outlives_it(stage: Stage) -> None:
     assert found.stdout == b""
 
 
+def test_where_namespaces_are_forbidden_a_command_is_held_by_less(stage: Stage) -> None:
+    code = "from branchline.process.containment import held_by; print(held_by('namespace'), held_by('namespace'))"
+    path = os.pathsep.join(sys.path)
+    assert stage.run([sys.executable, "-c", code], PYTHONPATH=path).out == "subreaper subreaper\n"
+
+
 def test_a_program_that_is_missing_is_missing_in_it_too(stage: Stage) -> None:
     with pytest.raises(ToolMissing, match="no-such-program"):
         stage.run(["no-such-program"])
