@@ -48,7 +48,6 @@ TESTED_ELSEWHERE = {
     "git/export.py": "integration/test_cli_repair.py",
     "process/confinement.py": "unit/process/test_containment.py",
     "process/init.py": "unit/process/test_containment.py",
-    "process/cancel.py": "unit/process/test_spawn.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
     "sandbox/stage.py": "unit/sandbox/test_probe.py",
