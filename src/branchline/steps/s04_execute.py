@@ -152,8 +152,8 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
     if changed:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
-    if batch := rejected(ctx):
-        why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
+    if rejected(ctx):
+        why += f"; {ctx.ws.unfinished['code_gate']}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 
