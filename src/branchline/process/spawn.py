@@ -39,7 +39,10 @@ class TookTooLong(BranchlineError):
 
 
 class KillSwitch:
-    """The token of one attempt: pulled from any thread, it ends the attempt's processes, those to come included."""
+    """The token of one attempt: pulled from any thread, it ends the attempt's processes, those to come included.
+
+    `must_finish`: the attempt is past the point at which giving it up would leave it half done.
+    """
 
     def __init__(self, grace: float = 2.0) -> None:
         """`grace`: seconds between asking and killing."""
@@ -47,6 +50,7 @@ class KillSwitch:
         self._lock = threading.Lock()
         self._guarded: set[Contained] = set()
         self._reason: str | None = None
+        self.must_finish = False
 
     @property
     def reason(self) -> str | None:
