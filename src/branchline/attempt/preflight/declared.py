@@ -26,7 +26,9 @@ def of_gates(gates: tuple[Gate, ...]) -> Iterator[Remark]:
     """Gates whose tool is not here."""
     if not gates:
         yield Remark(
-            "gates", "there are no gates, so nothing will be verified", "branchline init, or `gates:` in branchline.yaml"
+            "gates",
+            "there are no gates, so nothing will be verified",
+            "branchline init, or `gates:` in branchline.yaml",
         )
     for gate in gates:
         tool = gate.verify[0]
