@@ -10,7 +10,6 @@ import msgspec
 
 from branchline.attempt.agent_call import bring_home
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
 from branchline.config.removed import recorded_settings
@@ -23,7 +22,6 @@ from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import scopeless
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
@@ -83,7 +81,7 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     repo = Repo.open(request.repo)
     base, target = pinned(repo, request)
     settings = _with_presets(request.settings, repo)
-    plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
+    plan, now = request.plan, request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
     work = work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
@@ -170,11 +168,6 @@ def resume(  # noqa: PLR0913 - keyword-only data
     return _drive(held, session, sandbox, reopen)
 
 
-def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
-    """The plan with a scope for each workstream that has none. Raises InvalidInput if nothing fits its task."""
-    return Survey.of(repo, base, settings).scoped(plan) if scopeless(plan) else plan
-
-
 @contextmanager
 def _released_on_error(held: Held) -> Iterator[None]:
     """Whatever keeps us from going on, Ctrl-C included: the next one must be able to take the run up."""
@@ -209,7 +202,6 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
     settings = recorded_settings(state.pins)
-    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     file = paths.artifacts / "execution_plan.yaml"
     file.write_text(canonical(plan), encoding="utf-8")
