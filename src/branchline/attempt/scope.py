@@ -14,7 +14,7 @@ def violation(ctx: StepContext, path: str) -> str | None:
     scope, settings = ctx.workstream.scope, ctx.run.settings
     conflict = conflict_of(ctx)
     mine = conflict is not None and path in conflict.paths
-    if not mine and not matches_any(scope.write, path):
+    if not mine and not matches_any(scope.globs, path):
         return "outside the workstream's scope"
     if protection(scope.protect).name_of(path):
         return PROTECTED_BY_SCOPE

@@ -11,11 +11,11 @@ import msgspec
 from branchline.attempt.agent_call import Ask, Called, call
 from branchline.attempt.context_requests import plan_request
 from branchline.attempt.conventions import given, unabridged
+from branchline.attempt.forecast import foreseen
 from branchline.attempt.hints import way_out
 from branchline.attempt.manifest import Chosen, choose
 from branchline.attempt.prompts import plan_prompt
 from branchline.attempt.run import StepContext
-from branchline.attempt.scoping import Survey, made_scopes
 from branchline.attempt.templates import base_files
 from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data, scriptless
@@ -29,6 +29,7 @@ from branchline.core.planning import (
     hopeless,
     overlaps,
     plan_schema,
+    scopeless,
     serialised,
     unmatched,
     with_folders,
@@ -54,7 +55,6 @@ def _planned(ctx: StepContext) -> Success | Failure:
     planning = ctx.run.settings.planning
     name = planning.agent or ctx.run.settings.agent
     answer, errors = "", tuple[str, ...]()
-    survey = Survey.of(ctx.run.repo, ctx.run.base, ctx.run.settings)
     chosen = _chosen(ctx)
     context = given(chosen.manifest)
     with _checkout(ctx) as place:
@@ -66,7 +66,7 @@ def _planned(ctx: StepContext) -> Success | Failure:
             if called.result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
                 return _failed(ctx, called)
             answer = _as_text(called)
-            found = _judged(ctx, called, survey)
+            found = _judged(ctx, called)
             if isinstance(found, _Checked):
                 return _accepted(ctx, found)
             errors = found
@@ -116,7 +116,7 @@ class _Checked:
     collisions: tuple[Collision, ...] = ()
 
 
-def _judged(ctx: StepContext, called: Called, survey: Survey) -> _Checked | tuple[str, ...]:
+def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
     """The plan in an answer, or what is wrong with it, in words that the planner can act on."""
     if called.result.status is AgentStatus.INVALID_OUTPUT:
         return (called.result.message,)
@@ -125,22 +125,21 @@ def _judged(ctx: StepContext, called: Called, survey: Survey) -> _Checked | tupl
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
     try:
-        answered = plan_from_data(
+        plan = plan_from_data(
             data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
         )
         paths = _paths(ctx)
-        if wrong := hopeless(answered, paths):
+        if wrong := hopeless(plan, paths):
             return tuple(wrong)
-        answered = with_folders(answered, paths)
-        plan = survey.scoped(answered)
+        plan = with_folders(plan, paths)
     except InvalidInput as error:
         return tuple(error.message.splitlines())
     found = checked(plan, paths, settings.planning.overlap)
     if not isinstance(found, _Checked):
         return found
     short = filter(None, [_short_of_money(ctx, plan)])
-    warnings = (*made_scopes(answered, plan), *found.warnings, *short)
-    return replace(found, warnings=warnings, collisions=survey.collisions(plan))
+    collisions = foreseen(ctx.run.repo, ctx.run.base, settings, plan)
+    return replace(found, warnings=(*scopeless(plan), *found.warnings, *short), collisions=collisions)
 
 
 def _short_of_money(ctx: StepContext, plan: Plan) -> str:

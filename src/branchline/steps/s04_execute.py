@@ -140,7 +140,7 @@ def _question(ctx: StepContext) -> Ask:
         number=ctx.task.round,
         context=context,
         script=workstream.script_of_round(ctx.task.round),
-        write=workstream.scope.write,
+        write=workstream.scope.globs,
         protect=(*workstream.scope.protect, *barred(ctx.run)),
     )
 
