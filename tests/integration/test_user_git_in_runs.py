@@ -126,7 +126,7 @@ def test_ignored_files_in_scope_are_named(project: Project) -> None:
     told = [
         e for e in project.records() if e["event"] == "execute_ws_complete" and e["context"]["workstream"] == "both"
     ]
-    assert told[-1]["context"]["left_out"] == ["git ignores src/lib/u.py: see .gitignore"]
+    assert told[-1]["context"]["left_out"] == ["git ignores src/lib/u.py: see git check-ignore -v"]
     reports = [path.read_text() for path in (project.root / ".runs").glob("*/gate/approved/both-1/report.md")]
     assert "git ignores src/lib/u.py" in reports[0]
 

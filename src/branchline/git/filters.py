@@ -4,10 +4,11 @@ git starts a filter in the work tree, with the content on its standard input. Ou
 of its own, so each command first gets the user's back: it finds its keys and settings where it finds them for the user.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ _SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our g
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
 _CONFIG = "GIT_CONFIG_"
 _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
+_WORD = re.compile(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
+_CHECKOUT = "BRANCHLINE_CHECKOUT"  # the variable that holds the top of the user's checkout
+_TOP = re.compile(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
 _NOTHING = "cat"  # the command for a direction in which the user has none
 
 
@@ -46,7 +50,7 @@ class Wrap(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The user's filters by name, where they find keys and settings (`git_dir`), and what contains them.
+    """The user's filters by name, the checkout and the git directory where they find their own, and what contains them.
 
     `settings`: those of Git LFS, where it keeps content among them; a sandbox may hide the file that they are in.
     `reference`: an objects folder beside which a folder `lfs` leads to that content. `readable`: all folders that a
@@ -54,6 +58,7 @@ class Filters:
     """
 
     known: Mapping[str, Filter] = field(default_factory=dict)
+    root: Path = Path()
     git_dir: Path = Path()
     settings: Mapping[str, str] = field(default_factory=dict)
     reference: Path = Path()
@@ -95,7 +100,8 @@ class Filters:
         lines = [f"unset {' '.join(sorted(overlay))}"]
         lines += [f'export {name}="${_SAVED}{name}"' for name in sorted(overlay & users.keys())]
         settings = self.settings if aside is None else {**self.settings, "lfs.storage": str(lfs_aside(aside))}
-        variables = {"GIT_DIR": str(self.git_dir), **_as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))}
+        variables = {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
+        variables |= _as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))
         if aside is not None:
             # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
             variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
@@ -108,6 +114,26 @@ class Filters:
         argv: Sequence[str] = ["/bin/sh", "-c", f'eval "${_AS_USER}"; {command}', "sh"]
         text = shlex.join(self.wrap(argv, needs) if self.wrap else argv)
         return f"{text.replace('%', '%%')} %f" if named else text
+
+
+def of_checkout(one: Filter, root: Path) -> Filter:
+    """Return a filter with programs of the tree named where the user's checkout at `root` has them.
+
+    An agent cannot change those, and a new checkout may not have written its own yet.
+    """
+    clean, smudge, process = (_of_checkout(command, root) for command in (one.clean, one.smudge, one.process))
+    return replace(one, clean=clean, smudge=smudge, process=process)
+
+
+def _of_checkout(command: str, root: Path) -> str:
+    def named(match: re.Match[str]) -> str:
+        begins, word = match["begins"], match["word"]
+        by_path = begins is not None and "/" not in word  # the shell looks such a program up in PATH
+        if by_path or os.path.isabs(word) or not (root / word).is_file():
+            return match[0]
+        return (begins or "") + shlex.quote(str(root / word))
+
+    return _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command))
 
 
 def lfs_aside(aside: Path) -> Path:

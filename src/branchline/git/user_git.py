@@ -14,7 +14,7 @@ from pathlib import Path
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, ObjectsGone, as_user, words
-from branchline.git.filters import Filter, Filters
+from branchline.git.filters import Filter, Filters, of_checkout
 from branchline.process.spawn import Captured
 
 # Settings that say how content is stored and compared; none of them starts a program or names a place.
@@ -247,10 +247,11 @@ def quarantine(home: Path, user: UserGit) -> Git:
     (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
     (home / "lfs").symlink_to(user.lfs_store)
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
-    places = (user.git_dir, user.common_dir, user.lfs_store, home)
+    places = (user.root, user.git_dir, user.common_dir, user.lfs_store, home)
     settings = {name: value for name, value in user.storage.items() if name.startswith("lfs.")}
     settings["lfs.storage"] = str(user.lfs_store)
-    return Git(home, filters=Filters(user.filters, user.git_dir, settings, home / "objects", places))
+    known = {name: of_checkout(one, user.root) for name, one in user.filters.items()}
+    return Git(home, filters=Filters(known, user.root, user.git_dir, settings, home / "objects", places))
 
 
 def object_folders(common_dir: Path) -> list[Path]:
