@@ -247,11 +247,12 @@ def quarantine(home: Path, user: UserGit) -> Git:
     (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
     (home / "lfs").symlink_to(user.lfs_store)
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
-    places = (user.root, user.git_dir, user.common_dir, user.lfs_store, home)
+    places = (user.root, user.git_dir, user.common_dir, home)
     settings = {name: value for name, value in user.storage.items() if name.startswith("lfs.")}
-    settings["lfs.storage"] = str(user.lfs_store)
     known = {name: of_checkout(one, user.root) for name, one in user.filters.items()}
-    return Git(home, filters=Filters(known, user.root, user.git_dir, settings, home / "objects", places))
+    return Git(
+        home, filters=Filters(known, user.root, user.git_dir, settings, user.lfs_store, home / "objects", places)
+    )
 
 
 def object_folders(common_dir: Path) -> list[Path]:
