@@ -9,6 +9,11 @@ import pytest
 
 from support import Project, fate, gate, sh, workstream, write
 
+# what an agent may do with its own git to a file that says "old", and it has written "new" into
+GITS = (
+    "git status --porcelain | grep -q {0} && git add {0} && git stash -q && grep -q old {0} && git stash pop -q"
+    " && grep -q new {0} && git commit -qam mine && git checkout -q HEAD~1 && grep -q old {0} && git checkout -q -"
+)
 MERGE = {"ship": {"mode": "merge"}}
 needs_lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 needs_crypt = pytest.mark.skipif(shutil.which("git-crypt") is None, reason="git-crypt is not installed")
@@ -43,7 +48,11 @@ def commit(project: Project, files: dict[str, str | bytes]) -> None:
 def test_git_lfs_files_are_real_for_agents_and_gates_and_land_as_pointers(project: Project, mode: str) -> None:
     user(project, "lfs", "install", "--local")
     commit(project, {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "a.bin": "old\n", "b.bin": "b\n"})
-    plan = {"workstreams": [workstream("a", sh("grep -q old a.bin && echo new >a.bin && echo c >c.bin"))]}
+    plan = {
+        "workstreams": [
+            workstream("a", sh("grep -q old a.bin && echo new >a.bin && echo c >c.bin"), sh(GITS.format("a.bin")))
+        ]
+    }
     gates = [gate("real", 'grep -q new a.bin && test "$(cat b.bin)" = b && git diff --quiet HEAD -- b.bin')]
     ran = project.run(plan, {"ship": {"mode": mode}, "gates": gates})
     assert ran.code == 0, ran.err
@@ -61,7 +70,7 @@ def test_git_lfs_files_are_real_for_agents_and_gates_and_land_as_pointers(projec
 def test_git_crypt_files_land_encrypted(project: Project) -> None:
     user(project, "crypt", "init")
     commit(project, {".gitattributes": "*.key filter=git-crypt diff=git-crypt\n", "a.key": "old\n"})
-    plan = {"workstreams": [workstream("a", sh("grep -q old a.key && echo new >a.key"))]}
+    plan = {"workstreams": [workstream("a", sh("grep -q old a.key && echo new >a.key"), sh(GITS.format("a.key")))]}
     ran = project.run(plan, {**MERGE, "gates": [gate("plain", "grep -q new a.key")]})
     assert ran.code == 0, ran.err
     assert user(project, "cat-file", "blob", "main:a.key").startswith("\0GITCRYPT\0")

@@ -15,6 +15,7 @@ from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.git.filters import Needs, Wrap
+from branchline.git.workspace import LFS
 from branchline.sandbox.bubblewrap import Access, Entered, Sandbox, overlays
 from branchline.sandbox.mounts import Mode, Mount, occupied, own
 from branchline.sandbox.probe import nests
@@ -76,6 +77,8 @@ def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
         yield Mount(objects, link, "read")
         if (objects / "info/alternates").is_file():  # these are borrowed by a link of their own
             yield Mount(Path(os.devnull), link / "info/alternates", "read")
+    store = run.repo.user.lfs_store
+    yield from (Mount(store, link.parent / LFS, "read") for link in [*run.workspaces.borrowed][:1] if store.is_dir())
     for name in run.settings.setup.symlink:
         shared, place = (root / name).resolve(), root / name
         if shared.is_dir() and not occupied(place, [Mount(tree, root, mode)]):

@@ -7,6 +7,7 @@ local and worktree files, with everything that they include. Nothing here comes 
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -221,7 +222,8 @@ def _quoted(value: str) -> str:
 def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
     """Write into `git_dir`, of a repository of ours or an agent's, how the user's git stores and ignores content.
 
-    Written are `config` and, below `info`, the user's excludes, attributes and sparse patterns.
+    Written are `config` and, below `info`, the user's excludes, attributes and sparse patterns. An agent's gets the keys
+    of git-crypt too: without them its git could not even compare the files, which it sees in the clear.
     """
     info = git_dir / "info"
     info.mkdir(exist_ok=True)
@@ -234,6 +236,9 @@ def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
     }
     for path, text in ((path, text) for path, text in texts.items() if text):
         path.write_bytes(os.fsencode(text))
+    keys = user.git_dir / "git-crypt"
+    if not bare and keys.is_dir() and any(name.startswith("git-crypt") for name in user.filters):
+        shutil.copytree(keys, git_dir / "git-crypt")
     # relative in a workspace, because it stands at another path inside the sandbox; git goes to the top of the tree
     seen = str(shared) if bare else f".git/info/{shared.name}"
     (git_dir / "config").write_bytes(os.fsencode(config_text(user, bare=bare, attributes_file=seen)))
