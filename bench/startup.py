@@ -78,7 +78,9 @@ def waits(folder: Path, rounds: int) -> list[dict[str, str | float]]:
     repo.mkdir()
     (repo / "a.txt").write_text("a\n")
     for argv in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "one"]):
-        subprocess.run(["git", "-c", "user.name=Bench", "-c", "user.email=bench@localhost", *argv], cwd=repo, check=True)
+        subprocess.run(
+            ["git", "-c", "user.name=Bench", "-c", "user.email=bench@localhost", *argv], cwd=repo, check=True
+        )
     floors, signs, records = [], [], []
     for number in range(rounds):
         floors.append(child([sys.executable, "-c", "pass"]).wall)

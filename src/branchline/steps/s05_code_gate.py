@@ -47,7 +47,7 @@ def _may_fix(ctx: StepContext, path: str) -> bool:
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
-    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then is kept."""
+    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then stands."""
     if ctx.task.round == 1:
         return None
     records, state = ctx.run.history()
@@ -57,7 +57,8 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
                 before = state.records[event.task_id]
                 if before.task.round < ctx.task.round:
                     reason = f"no progress: round {ctx.task.round} ended with the files that batch {event.batch} had"
-                    return Failure(reason, "no_progress", retryable=False)
+                    again = msgspec.structs.replace(event, task_id=ctx.task.id, reason=reason)
+                    return Failure(reason, "no_progress", retryable=False, fact=again)
     return None
 
 
@@ -163,4 +164,5 @@ def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed
     if verdict == "rejected":
         return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, fact=fact)
+    retryable = report.retryable and (seen is None or seen.retryable)
+    return Failure(reason, report.error_class, retryable=retryable, fact=fact)
