@@ -160,9 +160,7 @@ def test_a_sparse_checkout_deletes_nothing(project: Project) -> None:
     assert not (project.root / "README.md").exists()
 
 
-@pytest.mark.parametrize(
-    "how", [["--reference", "{}"], ["--shared"], ["--reference", "{}", "--object-format=none"]][:2]
-)
+@pytest.mark.parametrize("how", [["--reference", "{}"], ["--shared"]])
 def test_a_clone_that_borrows_objects(project: Project, tmp_path: Path, how: list[str]) -> None:
     odd = tmp_path / 'a "mirror"'
     user(project, "clone", "-q", "--bare", str(project.root), str(odd))
@@ -172,3 +170,46 @@ def test_a_clone_that_borrows_objects(project: Project, tmp_path: Path, how: lis
     ran = clone.run(plan, {**MERGE, "gates": [gate("log", "git log -p >/dev/null")]})
     assert ran.code == 0, ran.err
     assert (clone.root / "a.txt").read_text() == "a\n"
+
+
+def partial(project: Project, tmp_path: Path, *how: str) -> Project:
+    project.git("config", "uploadpack.allowFilter", "true")
+    project.git("checkout", "--quiet", "-b", "dev")
+    project.commit("on dev", {"src/dev.py": "d = 1\n", "docs/deep/x.md": "x\n"})
+    project.git("checkout", "--quiet", "main")
+    user(project, "clone", "-q", *how, f"file://{project.root}", str(tmp_path / "clone"))
+    return Project(tmp_path / "clone", env=project.env)
+
+
+@pytest.mark.parametrize("how", [["--filter=blob:none"], ["--filter=blob:none", "--sparse"], ["--filter=tree:0"]])
+def test_a_partial_clone_and_a_base_that_is_not_checked_out(project: Project, tmp_path: Path, how: list[str]) -> None:
+    clone = partial(project, tmp_path, *how)
+    plan = {"workstreams": [workstream("a", write("src/a.py", "a = 1\n"))]}
+    ran = clone.run(plan, {"ship": {"mode": "branch"}}, "--base", "origin/dev")
+    assert ran.code == 0, ran.err
+    assert "src/dev.py" in clone.files(ran.json["integration"]["branch"])
+
+
+def test_a_target_of_a_partial_clone_that_a_fetch_moves(project: Project, tmp_path: Path) -> None:
+    clone = partial(project, tmp_path, "--filter=blob:none")
+    clone.git("checkout", "--quiet", "--detach")
+    project.commit("meanwhile", {"src/x.py": "x = 1\ny = 1\n", "new.txt": "new\n"})
+    (tmp_path / "fetch.sh").write_text(f"git -C {clone.root} fetch -q origin main:main\n")
+    ran = clone.run(
+        {"workstreams": [workstream("a", write("src/a.py", "a = 1\n"))]},
+        {**MERGE, "gates": [gate("moves", f"sh {tmp_path}/fetch.sh", phases=["integration"])], "sandbox": {"rung": 1}},
+        "--base",
+        "main",
+    )
+    assert ran.code == 0, ran.err
+    assert {"new.txt", "src/a.py"} <= set(clone.files("main"))
+
+
+def test_a_partial_clone_whose_origin_is_gone_is_refused_before_anybody_works(project: Project, tmp_path: Path) -> None:
+    clone = partial(project, tmp_path, "--filter=blob:none")
+    project.root.rename(tmp_path / "elsewhere")
+    ran = clone.run({"workstreams": [workstream("a", write("a.py", "a\n"))]}, None, "--base", "origin/dev")
+    assert ran.code != 0
+    assert "partial clone" in ran.err
+    assert ran.err.count("RUNNING -> FAILED") == 1
+    assert not [record for record in clone.records() if record["event"] == "agent_called"]
