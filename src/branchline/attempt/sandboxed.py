@@ -15,7 +15,8 @@ from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.git.filters import Needs, Wrap
-from branchline.sandbox.bubblewrap import Access, Entered, Sandbox
+from branchline.git.workspace import LFS
+from branchline.sandbox.bubblewrap import Access, Entered, Sandbox, overlays
 from branchline.sandbox.mounts import Mode, Mount, occupied, own
 from branchline.sandbox.probe import nests
 
@@ -59,7 +60,9 @@ def filters_in(sandbox: Sandbox) -> Wrap:
         for folder in needs.writable:
             folder.mkdir(parents=True, exist_ok=True)
         readable = (path for path in (needs.work_tree, *needs.readable) if path.exists())
-        mounts = (*own("read", *readable), *own("write", *needs.writable))
+        thrown = [path for path in needs.throwaway if overlays(sandbox.fact.program, path)]
+        kept = [*needs.writable, *(path for path in needs.throwaway if path not in thrown)]
+        mounts = (*own("read", *readable), *own("throwaway", *thrown), *own("write", *kept))
         with sandbox.entered(Access(mounts=mounts)) as entered:
             return entered.wrap(argv, needs.work_tree) if entered.wrap else argv
 
@@ -74,6 +77,8 @@ def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
         yield Mount(objects, link, "read")
         if (objects / "info/alternates").is_file():  # these are borrowed by a link of their own
             yield Mount(Path(os.devnull), link / "info/alternates", "read")
+    store = run.repo.user.lfs_store
+    yield from (Mount(store, link.parent / LFS, "read") for link in [*run.workspaces.borrowed][:1] if store.is_dir())
     for name in run.settings.setup.symlink:
         shared, place = (root / name).resolve(), root / name
         if shared.is_dir() and not occupied(place, [Mount(tree, root, mode)]):

@@ -95,7 +95,7 @@ def _left_out(taken: Snapshot, setup: Setup) -> tuple[str, ...]:
     """What the agent made that is not in its tree, in words; set-up may have made it before."""
     ignored = [shown(path) for path in taken.ignored if path not in setup]
     more = [f"and {len(ignored) - MOST_NAMED} more"] if len(ignored) > MOST_NAMED else []
-    words = [f"git ignores {', '.join([*ignored[:MOST_NAMED], *more])}: see .gitignore"] if ignored else []
+    words = [f"git ignores {', '.join([*ignored[:MOST_NAMED], *more])}: see git check-ignore -v"] if ignored else []
     made = [
         f"{count(number, 'by-product')} of programs: add {line} to .gitignore" for line, number in taken.by_products
     ]

@@ -15,6 +15,7 @@ from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.git.checkout import CheckoutDirty, Halfway
 from branchline.git.repo import RefMoved
+from branchline.git.storage import fetch
 from branchline.git.target import TargetHeld, move
 
 SWAPS = 5
@@ -199,6 +200,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     """The same queue in the same order on the target's new tip, tested like the first."""
     run = ctx.run
     ctx.say(f"{run.target} moved: integrating again")
+    fetch(run.repo, [tip])  # in a partial clone the user's fetch brings the commit without its files
     result = prove(
         ctx,
         tip,
