@@ -45,7 +45,6 @@ NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="comp
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
 LONGEST_WARNING = 500  # characters
-OFF_TAPE = "it asked its model something that is not on the tape"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
 def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
     """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
 
-    What was called is noted in `ctx.told`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    What was called is noted in `ctx.told`, so that the ledger has it even if the step fails. Raises InvalidInput
     (AgentMissing) if none of them can be asked.
     """
     tried: list[tuple[AgentResult, AgentCalled]] = []
@@ -254,8 +253,6 @@ def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentRe
     if meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
         message = over_budget(request)
         return msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
-    if meter.missing and result.status is not AgentStatus.OK:
-        return msgspec.structs.replace(result, error_class="not_on_tape", message=OFF_TAPE)
     return result
 
 
@@ -269,25 +266,20 @@ def _schema_in_words(agent: Agent, ask: Ask) -> str:
 
 @contextmanager
 def _metered(ctx: StepContext, agent: Agent, request: AgentRequest, sub: str) -> Iterator[tuple[AgentRequest, Any]]:
-    """The request by way of our proxy where the agent's configuration or a recording asks for it."""
-    cassettes = ctx.run.settings.cassettes
-    taped = cassettes.mode != "off" and "endpoint" in agent.abilities
-    if not (agent.spec.meter or taped):
+    """The request by way of our proxy where the agent's configuration asks for it."""
+    if not agent.spec.meter:
         yield request, None
         return
     from branchline.agents.metering import metered
 
     folder = ctx.folder / sub
     folder.mkdir(parents=True, exist_ok=True)
-    name = "-".join(filter(None, (f"{ctx.task.id}.{ctx.attempt}", sub.replace("/", "-"), agent.spec.id)))
     with metered(
         agent,
         request,
         prices=ctx.run.settings.prices,
         limit_usd=request.limits.usd,
         folder=folder,
-        tape=ctx.run.paths.root / cassettes.folder / name if taped else None,
-        mode=cassettes.mode if taped else "off",
     ) as both:
         yield both
 

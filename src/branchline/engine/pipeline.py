@@ -13,6 +13,7 @@ from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
+from branchline.config.removed import recorded_settings
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
@@ -22,7 +23,7 @@ from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import scopeless
+from branchline.core.planning import hopeless, scopeless, with_folders
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
@@ -42,6 +43,7 @@ from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
+from branchline.git.storage import fetch
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import claim, work_area
@@ -81,6 +83,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
     repo = Repo.open(request.repo)
     base, target = pinned(repo, request)
+    if repo.user.promisors or repo.user.filters:
+        fetch(repo, [base])  # what could not be had stops the run at preflight
     settings = _with_presets(request.settings, repo)
     plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
@@ -170,7 +174,14 @@ def resume(  # noqa: PLR0913 - keyword-only data
 
 
 def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
-    """The plan with a scope for each workstream that has none. Raises InvalidInput if nothing fits its task."""
+    """The plan with a scope for each workstream that has none, and with folders for what names one.
+
+    Raises InvalidInput if nothing fits a workstream's task, or if its scope can match no file.
+    """
+    paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
+    if wrong := hopeless(plan, paths):
+        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
+    plan = with_folders(plan, paths)
     return Survey.of(repo, base, settings).scoped(plan) if scopeless(plan) else plan
 
 
@@ -194,7 +205,7 @@ def _with_budget(held: Held, budget: Budget) -> Held:
 def _sheltered(held: Held) -> tuple[Held, Sandbox]:
     """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
     with _released_on_error(held):
-        settings = msgspec.convert(held.state.pins["settings"], Settings)
+        settings = recorded_settings(held.state.pins)
         repo = Repo.open(held.ledger.paths.root)
         work = area(repo, held.ledger.paths, held.state)
         claim(work, held.ledger.paths.run_dir)
@@ -207,7 +218,7 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
     if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
-    settings = msgspec.convert(state.pins["settings"], Settings)
+    settings = recorded_settings(state.pins)
     plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     file = paths.artifacts / "execution_plan.yaml"
