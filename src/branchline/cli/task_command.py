@@ -123,8 +123,8 @@ def _is_open(name: str, names: Collection[str]) -> bool:
 def _notes(history: History, folder: Path, cwd: str, fact: AgentCalled | None) -> Iterator[str]:
     if not Path(cwd).is_dir():
         yield f"{cwd} is gone; what it held: branchline restore {history.run_id}"
-        begun = (r.event for r in history.records if isinstance(r.event, WorktreesReady) and r.event.path == cwd)
-        if fact is not None and fact.round == 1 and (first := next(begun, None)):
+        begun = {r.event.workstream: r.event for r in history.records if isinstance(r.event, WorktreesReady)}
+        if fact is not None and (fact.role, fact.round) == ("editor", 1) and (first := begun.get(fact.workstream)):
             yield f"as it was when the agent began: git worktree add --detach {quoted(cwd)} {first.base}"
     if _read(folder / "request.json").get("endpoint"):
         yield "it went through Branchline's proxy, which has ended: set the provider's own address instead"
