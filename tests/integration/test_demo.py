@@ -60,7 +60,7 @@ def test_what_attempts_were_given_names_no_place_of_the_machine(
     for data in given.values():
         assert encode(decode(data, Work)) == data
     steps = Counter(decode(data, Work).task.step for data in given.values())
-    assert steps == {"execute": 7, "code_gate": 6, "validate": 5, "merge": 1, "pr_ci": 1}
+    assert steps == {"execute": 6, "code_gate": 6, "validate": 5, "merge": 1, "pr_ci": 1}
     places = (root, Path.home(), tempfile.gettempdir(), "/var/tmp")
     assert [name for name, data in given.items() if any(os.fsencode(f"{one}/") in data for one in places)] == []
 

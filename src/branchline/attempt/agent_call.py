@@ -49,9 +49,11 @@ def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
 
 
 def call(ctx: Attempt, ask: Asked, tree: Path, *, again: Callable[[], None] = lambda: None) -> AgentResult:
-    """Have an agent answer, or the next of its fallbacks: the result of the last; `again` puts the workspace `tree` back before the next one starts.
+    """Have an agent answer, or the next of its fallbacks: the result of the last.
 
-    What was called is noted in `ctx.told`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    `again` puts the workspace `tree` back before the next one starts.
+
+    What was called is noted in `ctx.told`, so that the ledger has it even if the step fails. Raises InvalidInput
     (AgentMissing) if none of them can be asked.
     """
     result: AgentResult | None = None
@@ -133,9 +135,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, sub: str) -> Agent
     idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
     if idle and usage.cost_usd is None and not seen:
         usage = NOTHING
-    result = msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model)
-    told.tell(result)
-    return result
+    return told.tell(msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model))
 
 
 @contextmanager
@@ -170,7 +170,7 @@ class _Telling:
     own_sandbox: OwnSandbox = ""
     refused: tuple[str, ...] = ()
 
-    def tell(self, result: AgentResult) -> None:
+    def tell(self, result: AgentResult) -> AgentResult:
         """Note what came of it, and pay for it."""
         ctx = self.ctx
         ctx.purse.pay(result.usage.cost_usd)
@@ -199,6 +199,7 @@ class _Telling:
             refused_hosts=self.refused,
         )
         ctx.told.append(made)
+        return result
 
 
 def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentResult:

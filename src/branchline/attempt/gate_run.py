@@ -10,16 +10,26 @@ from msgspec.structs import replace
 
 from branchline.attempt.confining import confinement
 from branchline.attempt.performing import have_done
-from branchline.attempt.run import Attempt, StepContext
+from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
 from branchline.attempt.scope import is_guarded, violation
 from branchline.attempt.setup import Setup, set_up
-from branchline.core.model.verdict import Phase, QualityReport
+from branchline.attempt.ways_back import ways_back
+from branchline.core.model.verdict import NOT_PROVEN, GateResult, Outcome, Phase, QualityReport
 from branchline.core.work import Gating, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.report import write_report
 from branchline.gates.run import check
 from branchline.git.commit import snapshot
+from branchline.process.environment import allowed
+
+PORT_TAKEN = re.compile(
+    r"address already in use|EADDRINUSE|port \d+ is (already )?(in use|taken|allocated)", re.IGNORECASE
+)
+PORT_ADVICE = (
+    "its port was taken, perhaps by the gates of another workstream; use a free port (0), max_parallel: 1, "
+    "or sandbox: {network: loopback}"
+)
 
 
 @dataclass(slots=True)
@@ -104,26 +114,27 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
     folder = run.paths.run_dir / gating.folder
 
     def may_change(path: str) -> bool:
-        allowed = gating.scope is None or violation(run, gating.scope, gating.torn, path) is None
-        return allowed and (path in gating.changed or not is_guarded(run, path))
+        in_scope = work.scope is None or violation(run, work.scope, work.torn, path) is None
+        return in_scope and (path in gating.changed or not is_guarded(run, path))
 
-    with clean_checkout(ctx, work) as checkout, commands_in_sandbox(run, checkout.path) as entered:
+    with clean_checkout(ctx, work) as checkout:
         checkout.may_change = may_change
-        report = check(
-            run.gates,
-            tree=checkout,
-            phase=gating.phase,
-            changed=gating.changed,
-            logs=folder / "logs",
-            environ=run.environ,
-            kill=ctx.kill,
-            on_progress=ctx.say,
-            pass_env=run.settings.env,
-            marker=ctx.marker,
-            confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
-        )
-        report = report_with_refused(report, entered.refused())
-    report = _placeless(report, run.seen_at(checkout.path))
+        with commands_in_sandbox(run, checkout.path) as entered:
+            report = check(
+                run.gates,
+                tree=checkout,
+                phase=gating.phase,
+                changed=gating.changed,
+                logs=folder / "logs",
+                environ=run.environ,
+                kill=ctx.kill,
+                on_progress=ctx.say,
+                pass_env=run.settings.env,
+                marker=ctx.marker,
+                confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
+            )
+        report = _proven(run, report_with_refused(report, entered.refused()), checkout.path)
+    report = _placeless(_with_ports(report) if gating.beside_others else report, run.seen_at(checkout.path))
     write_report(report, folder)
     return WorkOutcome(report=report)
 
@@ -135,12 +146,38 @@ def _placeless(report: QualityReport, tree: Path) -> QualityReport:
     return replace(report, results=tuple(results))
 
 
+def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:
+    """The report, with a result that says so if what passed may have tested the user's checkout."""
+    passed = [result.gate for result in report.of(Outcome.PASSED)]
+    if run.sandbox.on or not passed:
+        return report
+    environ = allowed(run.environ, pass_=run.settings.env)
+    ways = ways_back(run.repo.root, environ, run.settings.setup, run.gates, tree)
+    if not ways:
+        return report
+    more = f" and {len(ways) - 1} more" if len(ways) > 1 else ""
+    reason = f"{', '.join(passed)} passed, but without a sandbox they may have tested your checkout: {ways[0]}{more}"
+    doubt = GateResult(gate=NOT_PROVEN, outcome=Outcome.ERROR, reason=reason, output="\n".join(ways))
+    return replace(report, results=(*report.results, doubt))
+
+
+def _with_ports(report: QualityReport) -> QualityReport:
+    """The report, in which a gate that found its port taken could not check: another workstream may have taken it."""
+    results = [
+        replace(one, outcome=Outcome.ERROR, reason=f"{one.reason}: {PORT_ADVICE}")
+        if one.outcome is Outcome.FAILED and PORT_TAKEN.search(one.output)
+        else one
+        for one in report.results
+    ]
+    return replace(report, results=tuple(results))
+
+
 def commit_work(ctx: StepContext, commit: str, *, base: str, phase: Phase, folder: str, part: str = "") -> Work:
     """The work of verifying a commit; the report goes to `artifacts/<folder>`."""
     repo = ctx.run.repo
     tree = repo.tree_of(commit)
     changed = tuple(change.path for change in repo.changes(repo.tree_of(base), tree))
-    gating = Gating(phase=phase, changed=changed, folder=f"artifacts/{folder}")
+    gating = Gating(phase=phase, changed=changed, folder=f"artifacts/{folder}", beside_others=ctx.run.has_several)
     return Work(**ctx.own, base=base, commit=commit, tree=tree, part=part, gating=gating)
 
 

@@ -101,6 +101,11 @@ class Run(Place):
         return self.accepted
 
     @property
+    def has_several(self) -> bool:
+        """Whether workstreams are at work at the same time."""
+        return self.settings.max_parallel != 1 and self.accepted is not None and len(self.plan.ids) > 1
+
+    @property
     def integration(self) -> str:
         """The integration branch."""
         return self.refs.integration
@@ -125,8 +130,8 @@ class Run(Place):
 class Attempt:
     """One attempt of one step where its work is done. It knows nothing of the ledger or of other steps.
 
-    `purse` is what its agents may spend; `told` are facts that stand whatever becomes of the step: agents that were called,
-    worktrees that were saved. `part`: which of several pieces of work it is.
+    `purse` is what its agents may spend; `told` are facts that the ledger gets even if the step fails:
+    agents that were called, worktrees that were saved. `part`: which of several pieces of work it is.
     """
 
     run: Place

@@ -1,7 +1,7 @@
 """What is about to be run: its settings, put together, and its plan, which a person is asked about."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from branchline.cli.asking import somebody_is_there
+from branchline.cli.options import Given
 from branchline.cli.output import say
 from branchline.cli.plan_text import plan_lines
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
@@ -22,22 +23,6 @@ from branchline.views.format.text import plain
 if TYPE_CHECKING:
     from branchline.engine.pipeline import Request
     from branchline.ledger.paths import RunPaths
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What the command line says of a run to begin; None leaves it to the settings."""
-
-    repo: Path
-    base: str | None = None
-    agent: str | None = None
-    planner: str | None = None
-    ship: str | None = None
-    config: Path | None = None
-    max_parallel: int | None = None
-    budget: float | None = None
-    yes: bool = False
-    as_json: bool = False
 
 
 def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tuple["RunPaths", "Request"]:

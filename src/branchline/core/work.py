@@ -56,22 +56,22 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Gating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which gates are run: those of a `phase`; the report goes to `folder`, within the run's own.
 
-    Of the `changed` files fixers may change those that the workstream may (`scope`, or `torn`: the paths of the conflict
-    that it repairs), and protected ones only if they are `changed` already.
+    `changed`: the files to look at, which fixers may change even if they are protected. `beside_others`: other workstreams
+    may be at work at the same time.
     """
 
     phase: Phase
     changed: tuple[str, ...]
     folder: str
-    scope: Scope | None = None
-    torn: tuple[str, ...] = ()
+    beside_others: bool = False
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="format", tag=1):
     """One piece of an attempt's work: an agent is `asked`, or it is `gating`.
 
     `part` is its name where there are several, and that of the folder for its files, below the attempt's own.
-    `task` says no more than whose it is. It begins with the files of `tree` on the commit `commit`; `base` is what the change is compared with. `setup`: what
+    `task` says no more than whose it is. It begins with the files of `tree` on the commit `commit`; `base` is what the change is compared with. What may be
+    changed is in `scope`, or is `torn`: in conflict with others, which the workstream is to repair. `setup`: what
     set-up left in the workspace (see WorktreesReady); `refused`: what the agent has heard to be refused, and may correct.
     `reserved_usd`: what its agents may spend, None is without limit.
     """
@@ -85,6 +85,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     part: str = ""
     asked: Asked | None = None
     gating: Gating | None = None
+    scope: Scope | None = None
+    torn: tuple[str, ...] = ()
     setup: dict[str, str | None] = {}
     refused: tuple[str, ...] = ()
     reserved_usd: float | None = None
@@ -94,7 +96,7 @@ class WorkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What came of it. `told`: facts that stand in any case; `failure`: why it was not carried out to its end.
 
     `result`: of the agent that answered last. `tree` is what is there then, `commit` keeps it; `own_commits`: the agent made
-    commits, `left_out`: why they are not in the repository. `refused`: what of the files must not come into a tree.
+    commits. `refused`, `left_out`, `commits_left_out`: see ExecuteWsComplete.
     """
 
     told: tuple[Fact, ...] = ()
@@ -103,8 +105,9 @@ class WorkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tree: str = ""
     commit: str = ""
     own_commits: bool = False
-    left_out: tuple[str, ...] = ()
+    commits_left_out: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     report: QualityReport | None = None
 
     @property

@@ -22,7 +22,7 @@ from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import scopeless
+from branchline.core.planning import hopeless, scopeless, with_folders
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
@@ -42,6 +42,7 @@ from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
+from branchline.git.storage import fetch
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import claim, work_area
@@ -81,6 +82,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
     repo = Repo.open(request.repo)
     base, target = pinned(repo, request)
+    if repo.user.promisors or repo.user.filters:
+        fetch(repo, [base])  # what could not be had stops the run at preflight
     settings = _with_presets(request.settings, repo)
     plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
@@ -170,7 +173,14 @@ def resume(  # noqa: PLR0913 - keyword-only data
 
 
 def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
-    """The plan with a scope for each workstream that has none. Raises InvalidInput if nothing fits its task."""
+    """The plan with a scope for each workstream that has none, and with folders for what names one.
+
+    Raises InvalidInput if nothing fits a workstream's task, or if its scope can match no file.
+    """
+    paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
+    if wrong := hopeless(plan, paths):
+        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
+    plan = with_folders(plan, paths)
     return Survey.of(repo, base, settings).scoped(plan) if scopeless(plan) else plan
 
 

@@ -46,10 +46,10 @@ def _details(result: GateResult) -> Iterator[str]:
     )
 
 
-def write_report(report: QualityReport, folder: Path) -> None:
-    """Keep a report for machines and people; a review's advice is shown although it rejects nothing."""
+def write_report(report: QualityReport, folder: Path, more: str = "") -> None:
+    """Keep a report for machines and people; a review's advice is shown although it rejects nothing. `more` is its end."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     advice = [f"\n### {r.gate}\n\n{fenced(r.output)}\n" for r in report.of(Outcome.PASSED) if r.output and not r.argv]
-    text = "".join((render(report), *advice))
+    text = "".join((render(report), *advice, more))
     (folder / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")

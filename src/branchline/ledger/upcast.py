@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 
 from branchline.core.events import AnyEvent, RunStarted, TasksAdded, Transition
-from branchline.core.facts import Archived, MergeConflict, Preflight, PrOpened, RunPrepared, StepFact
+from branchline.core.facts import FILES, Archived, MergeConflict, Preflight, PrOpened, RunPrepared, StepFact
 from branchline.core.states import State
 from branchline.ledger.codec import BadRecord, Record
 
-FILES = frozenset({"report", "request", "location", "queue", "archive", "file"})  # paths, which were absolute
 RENAMED = {"planning": {"plan": "file"}, "merge": {"repair": "workstream", "commit_of": "commit"}}
 UNTOLD: dict[tuple[str, State], type[StepFact]] = {
     ("preflight", State.COMPLETED): Preflight,
@@ -70,13 +69,13 @@ def _required(kind: type[StepFact]) -> set[str]:
 
 
 def _with(record: Record, told: dict[str, Any]) -> Record:
-    """A fact with what the outputs say besides."""
+    """A fact, completed by what the outputs say."""
     fact = record.event
     more = {key: value for key, value in told.items() if key in fact.__struct_fields__}
     return msgspec.structs.replace(record, event=msgspec.convert({**msgspec.to_builtins(fact), **more}, type(fact)))
 
 
 def _located(fields: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Fields with the paths in the run's folder as they are from there."""
+    """Fields with the paths in the run's folder, which were absolute, as they are from there."""
     folder = f"/.runs/{run_id}/"
     return {key: value.partition(folder)[2] or value if key in FILES else value for key, value in fields.items()}

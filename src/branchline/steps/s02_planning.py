@@ -23,7 +23,15 @@ from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
-from branchline.core.planning import from_answer, overlaps, plan_schema, serialised, unmatched
+from branchline.core.planning import (
+    from_answer,
+    hopeless,
+    overlaps,
+    plan_schema,
+    serialised,
+    unmatched,
+    with_folders,
+)
 from branchline.core.result import Failure, Success
 from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
@@ -131,10 +139,14 @@ def _judged(ctx: StepContext, result: AgentResult, survey: Survey) -> _Checked |
         answered = plan_from_data(
             data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
         )
+        paths = _paths(ctx)
+        if wrong := hopeless(answered, paths):
+            return tuple(wrong)
+        answered = with_folders(answered, paths)
         plan = survey.scoped(answered)
     except InvalidInput as error:
         return tuple(error.message.splitlines())
-    found = checked(plan, _paths(ctx), settings.planning.overlap)
+    found = checked(plan, paths, settings.planning.overlap)
     if not isinstance(found, _Checked):
         return found
     short = filter(None, [_short_of_money(ctx, plan)])

@@ -24,9 +24,13 @@ from branchline.core.result import Failure, Success
 from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
-from branchline.git.commit import Refused, snapshot
+from branchline.gates.output import shown
+from branchline.git.commit import Snapshot, snapshot
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
+from branchline.views.format.text import count
+
+MOST_NAMED = 20  # ignored files, in a message
 
 
 def prepare(ctx: StepContext) -> Work:
@@ -52,6 +56,8 @@ def prepare(ctx: StepContext) -> Work:
         commit=_head(ctx),
         tree=starting_tree(ctx),
         asked=asked,
+        scope=scope,
+        torn=torn(ctx),
         setup=ctx.ws.setup,
         refused=ctx.ws.work.refused if batch and ctx.ws.work else (),
     )
@@ -67,15 +73,16 @@ def perform(work: Work, ctx: Attempt) -> WorkOutcome:
         with suppress(BranchlineError, OSError):
             _left(work, ctx, setup)
         raise
-    own_commits, left_out = _own_commits(ctx, work.commit)
+    own_commits, commits_left_out = _own_commits(ctx, work.commit)
     tree, commit, taken = _left(work, ctx, setup)
     return WorkOutcome(
         result=result,
         tree=tree,
         commit=commit,
         own_commits=own_commits,
-        left_out=left_out,
-        refused=tuple(str(one) for one in taken if one.path not in setup),
+        commits_left_out=commits_left_out,
+        refused=tuple(str(one) for one in taken.refused if one.path not in setup),
+        left_out=_left_out(taken, setup),
     )
 
 
@@ -95,7 +102,8 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
         usage=last.usage,
         context_files=last.context_files,
         context_tokens=last.context_tokens,
-        commits_left_out=outcome.left_out,
+        commits_left_out=outcome.commits_left_out,
+        left_out=outcome.left_out,
     )
     if result.status != AgentStatus.OK:
         reason, hint = f"agent {last.agent}: {result.message or result.status}", way_out(ctx, last.agent, result)
@@ -103,16 +111,34 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     return Success(fact)
 
 
-def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:
+def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, Snapshot]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
     run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
-    base_tree = run.repo.tree_of(work.base)
+    base_tree, scope = run.repo.tree_of(work.base), known(work.scope)
     git = run.workspaces.content(path)
-    taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
+    taken = snapshot(
+        git,
+        path,
+        base_tree,
+        scratch=run.paths.scratch,
+        inspect=run.inspect,
+        wanted=lambda one: violation(run, scope, work.torn, one) is None,
+    )
     tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
-    return tree, commit, taken.refused
+    return tree, commit, taken
+
+
+def _left_out(taken: Snapshot, setup: Setup) -> tuple[str, ...]:
+    """What the agent made that is not in its tree, in words; set-up may have made it before."""
+    ignored = [shown(path) for path in taken.ignored if path not in setup]
+    more = [f"and {len(ignored) - MOST_NAMED} more"] if len(ignored) > MOST_NAMED else []
+    words = [f"git ignores {', '.join([*ignored[:MOST_NAMED], *more])}: see .gitignore"] if ignored else []
+    made = [
+        f"{count(number, 'by-product')} of programs: add {line} to .gitignore" for line, number in taken.by_products
+    ]
+    return (*words, *made)
 
 
 def _agent(ctx: StepContext) -> str:
@@ -161,6 +187,7 @@ def _judged(ctx: StepContext, outcome: WorkOutcome) -> AgentResult:
     if outcome.tree != starting_tree(ctx) or outcome.refused:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
+    why += "".join(f"; {text}" for text in outcome.left_out)
     if batch := rejected(ctx):
         why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE

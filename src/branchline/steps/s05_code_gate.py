@@ -25,15 +25,19 @@ FOLDER = "gate"  # of the attempt's own
 
 def prepare(ctx: StepContext) -> Work | Success | Failure:
     """Check progress, scope and safety of what the agent left, before it goes through the gates."""
-    left, scope = known(ctx.ws.work), ctx.workstream.scope
+    left = known(ctx.ws.work)
     if again := _no_progress(ctx, left.tree):
         return again
-    folder = ctx.folder / FOLDER
     if report := _scope_report(ctx, left):
-        write_report(report, folder)
         return _route(ctx, report)
-    gating = Gating(phase="batch", changed=left.files, folder=ctx.run.inside(folder), scope=scope, torn=torn(ctx))
-    return Work(**ctx.own, base=ctx.ws.base, commit=left.commit, tree=left.tree, gating=gating)
+    gating = Gating(
+        phase="batch",
+        changed=left.files,
+        folder=ctx.run.inside(ctx.folder / FOLDER),
+        beside_others=ctx.run.has_several,
+    )
+    base, scope = ctx.ws.base, ctx.workstream.scope
+    return Work(**ctx.own, base=base, commit=left.commit, tree=left.tree, gating=gating, scope=scope, torn=torn(ctx))
 
 
 def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
@@ -42,12 +46,11 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
         seen = review(ctx, report.tree)
         report, retryable = msgspec.structs.replace(report, results=(*report.results, seen.result)), seen.retryable
-        write_report(report, ctx.folder / FOLDER)
     return _route(ctx, report, retryable=retryable)
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
-    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then is kept."""
+    """The end of a workstream whose agent has left what an earlier round was rejected for; its last batch stands."""
     if ctx.task.round == 1:
         return None
     records, state = ctx.run.history()
@@ -59,6 +62,10 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
                     reason = f"no progress: round {ctx.task.round} ended with the files that batch {event.batch} had"
                     return Failure(reason, "no_progress", retryable=False)
     return None
+
+
+def _not_in_it(left_out: tuple[str, ...]) -> str:
+    return "\n".join(("\n## Not in the batch\n", *(f"- {text}" for text in left_out), "")) if left_out else ""
 
 
 def _batch_name(ctx: StepContext) -> str:
@@ -120,6 +127,8 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
     run, workstream, batch = ctx.run, ctx.task.workstream, _batch_name(ctx)
     base = ctx.ws.base
     verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
+    not_in_it = _not_in_it(known(ctx.ws.work).left_out)
+    write_report(report, ctx.folder / FOLDER, not_in_it)
     kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +148,7 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
         at=time.time_ns() // 1_000_000,
         files=tuple(change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)),
         gates=report.summary,
-        feedback=feedback(report) if verdict == "rejected" else "",
+        feedback=feedback(report) + not_in_it if verdict == "rejected" else "",
     )
     if verdict == "approved" and report.tree == reference(ctx) and not conflict_of(ctx):
         undone = msgspec.structs.replace(fact, verdict="rejected", reason="it changes nothing")
@@ -151,4 +160,4 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
     if verdict == "rejected":
         return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, report.error_class, retryable=retryable, fact=fact)
+    return Failure(reason, report.error_class, retryable=retryable and report.retryable, fact=fact)

@@ -30,5 +30,5 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
         task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=report.why, gates=report.summary
     )
     if report.outcome == Outcome.ERROR:
-        return Failure(f"could not be checked: {report.why}", error_class=report.error_class, fact=failed)
+        return Failure(f"could not be checked: {report.why}", report.error_class, report.retryable, fact=failed)
     return Failure(f"in a clean checkout: {report.why}", error_class="validation", retryable=False, fact=failed)

@@ -51,5 +51,5 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     )
     if report.outcome == Outcome.PASSED:
         return Success(status)
-    kind = "ci_red" if report.outcome == Outcome.FAILED else "gate_error"
-    return Failure(f"CI: {report.why}", kind, retryable=kind == "gate_error", fact=status)
+    kind = "ci_red" if report.outcome == Outcome.FAILED else report.error_class
+    return Failure(f"CI: {report.why}", kind, retryable=report.retryable, fact=status)

@@ -36,7 +36,9 @@ WORK = Work(
     tree="t",
     part="review",
     asked=ASKED,
-    gating=Gating(phase="batch", changed=(ODD,), folder="gate", scope=Scope(write=("a",)), torn=("b",)),
+    gating=Gating(phase="batch", changed=(ODD,), folder="gate", beside_others=True),
+    scope=Scope(write=("a",)),
+    torn=("b",),
     setup={ODD: None, "b": "oid"},
     refused=("x",),
     reserved_usd=0.1,
@@ -73,6 +75,7 @@ def test_what_comes_of_it_survives_its_bytes() -> None:
         result=result,
         tree="t",
         left_out=("x",),
+        commits_left_out=("y",),
         report=QualityReport(tree="t", passes=1, fixed=("g",), results=(gate,)),
     )
     assert decode(encode(done), WorkOutcome) == done

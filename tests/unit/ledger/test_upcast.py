@@ -14,7 +14,7 @@ from branchline.ledger.codec import GENESIS, VERSION, Record, encode
 from branchline.ledger.log import Reading, behind, verified
 from histories.decisions import ledgers
 
-OLD = [path for path in ledgers() if path.name.startswith("0.1.0-")]
+OLD = [path for path in ledgers() if '"v":1,"sha":' in path.read_text("utf-8").partition("\n")[0]]
 RENAMED = {"planning": {"plan": "file"}, "merge": {"repair": "workstream", "commit_of": "commit"}}
 DERIVED = {"skipped", "run_id", "traceback", "hint"}  # of the gates, of the ledger itself, of the move
 
@@ -40,7 +40,7 @@ def bodies(path: Path) -> list[dict[str, Any]]:
 
 
 def history(name: str) -> Path:
-    return next(path for path in OLD if path.stem == f"0.1.0-{name}")
+    return next(path for path in OLD if path.stem.endswith(f"-{name}"))
 
 
 def located(value: Any) -> Any:
