@@ -1,4 +1,4 @@
-"""Runs whose agents talk to their provider through our proxy: metered, cut, recorded, repeated without a model."""
+"""Runs whose agents talk to their provider through our proxy: metered and cut."""
 
 import json
 import threading
@@ -110,27 +110,3 @@ def test_the_budget_cuts_an_agent_that_cannot_tell_its_cost(project: Project, pr
     assert (called["status"], called["error_class"]) == ("limit", "budget")
     assert provider.asked < 10
     assert "budget" in fate(ran, "a")["reason"]
-
-
-def test_a_recorded_run_is_repeated_without_a_model(project: Project, provider: Provider) -> None:
-    first = project.run(PLAN, settings(provider, 2, cassettes={"mode": "record"}))
-    assert first.code == 0, first.err
-    tapes = project.root / ".branchline" / "cassettes"
-    assert tapes.is_dir()
-    assert not [path for path in tapes.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
-    asked = provider.asked
-    again = project.run(PLAN, settings(provider, 2, cassettes={"mode": "replay"}))
-    assert again.code == 0, again.err
-    assert provider.asked == asked == 2
-    one, other = (ran.json["integration"]["branch"] for ran in (first, again))
-    assert project.show(one, "said.txt") == project.show(other, "said.txt") == "answer 1\nanswer 2\n"
-    assert project.tree(one) == project.tree(other)
-
-
-def test_what_is_not_on_the_tape_is_said(project: Project, provider: Provider) -> None:
-    assert project.run(PLAN, settings(provider, 1, cassettes={"mode": "record"})).code == 0
-    again = project.run(PLAN, settings(provider, 2, cassettes={"mode": "replay"}))
-    assert again.code == 1
-    called = [r["context"] for r in project.records(again.json["run_id"]) if r["event"] == "agent_called"]
-    assert called[0]["error_class"] == "not_on_tape"
-    assert "not on the tape" in again.err

@@ -40,8 +40,6 @@ FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatu
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
 
-OFF_TAPE = "it asked its model something that is not on the tape"
-
 
 def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
     """An agent and its fallbacks, in the order in which they are asked."""
@@ -61,7 +59,7 @@ def call(ctx: Attempt, ask: Asked, tree: Path, *, again: Callable[[], None] = la
     for position, one in enumerate(chosen(ctx.run.agents, ask.agent)):
         if result is not None:
             again()
-        folder = "/".join(filter(None, (ctx.part, f"agent-{position + 1}" if position else "")))
+        folder = ctx.folder / f"agent-{position + 1}" if position else ctx.folder
         try:
             result = _once(ctx, ctx.run.agents[one], ask, tree, folder)
         except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
@@ -75,9 +73,9 @@ def call(ctx: Attempt, ask: Asked, tree: Path, *, again: Callable[[], None] = la
     return result
 
 
-def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, sub: str) -> AgentResult:
+def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> AgentResult:
     """Run one agent once, metered if it is to be."""
-    run, name, folder = ctx.run, agent.spec.id, ctx.folder / sub
+    run, name = ctx.run, agent.spec.id
     room = run.work.room(ctx.task.id, ctx.attempt)
     request = AgentRequest(
         run_id=run.run_id,
@@ -107,7 +105,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, sub: str) -> Agent
     try:
         with (
             settled(room, folder),
-            _metered(ctx, agent, request, sub) as (asked, meter),
+            _metered(ctx, agent, request, folder) as (asked, meter),
             agent_in_sandbox(run, agent, asked, tree, metered=meter is not None) as shut,
         ):
             result = attempt(
@@ -208,8 +206,6 @@ def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentRe
     if meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
         message = over_budget(request)
         return msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
-    if meter.missing and result.status is not AgentStatus.OK:
-        return msgspec.structs.replace(result, error_class="not_on_tape", message=OFF_TAPE)
     return result
 
 
@@ -222,26 +218,20 @@ def _schema_in_words(agent: Agent, ask: Asked) -> str:
 
 
 @contextmanager
-def _metered(ctx: Attempt, agent: Agent, request: AgentRequest, sub: str) -> Iterator[tuple[AgentRequest, Any]]:
-    """The request by way of our proxy where the agent's configuration or a recording asks for it."""
-    cassettes = ctx.run.settings.cassettes
-    taped = cassettes.mode != "off" and "endpoint" in agent.abilities
-    if not (agent.spec.meter or taped):
+def _metered(ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path) -> Iterator[tuple[AgentRequest, Any]]:
+    """The request by way of our proxy where the agent's configuration asks for it."""
+    if not agent.spec.meter:
         yield request, None
         return
     from branchline.agents.metering import metered
 
-    folder = ctx.folder / sub
     folder.mkdir(parents=True, exist_ok=True)
-    name = "-".join(filter(None, (f"{ctx.task.id}.{ctx.attempt}", sub.replace("/", "-"), agent.spec.id)))
     with metered(
         agent,
         request,
         prices=ctx.run.settings.prices,
         limit_usd=request.limits.usd,
         folder=folder,
-        tape=ctx.run.paths.root / cassettes.folder / name if taped else None,
-        mode=cassettes.mode if taped else "off",
     ) as both:
         yield both
 

@@ -10,7 +10,6 @@ IN_SETTINGS = {
     "bad_request": "`args:` and `model:` of {agent} are corrected; branchline doctor tells tested versions",
     "context_too_large": "the prompt is shorter, or {agent} has a model with a larger window",
     "turns": "`max_turns:` of {agent} is raised",
-    "not_on_tape": "`cassettes: {{mode: record}}` is set",
 }
 """What has to be corrected in the configuration. A run keeps the one that it began with: a new run takes its plan over."""
 

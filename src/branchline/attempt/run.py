@@ -145,8 +145,8 @@ class Attempt:
 
     @property
     def folder(self) -> Path:
-        """The attempt's own folder, made on first use."""
-        folder = self.run.paths.attempt(self.task.id, self.attempt)
+        """The attempt's own folder, or that of a part of it; made on first use."""
+        folder = self.run.paths.attempt(self.task.id, self.attempt) / self.part
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -13,6 +13,7 @@ from branchline.cli.output import is_live, say
 from branchline.cli.plan_text import plan_lines
 from branchline.config.canonical import canonical
 from branchline.config.load import plan_of
+from branchline.config.removed import recorded_settings
 from branchline.config.settings import Settings
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
@@ -71,7 +72,7 @@ def proposal(state: RunState) -> tuple[Plan, Settings]:
     """Show the plan that a run waits with; the plan, and the settings that it will be carried out by."""
     assert state.proposed is not None
     plan = msgspec.convert(state.proposed.plan, Plan)
-    settings = msgspec.convert(state.pins["settings"], Settings)
+    settings = recorded_settings(state.pins)
     shown = plan_lines(plan, settings, state.policy.budget)
     collisions = collision_lines(state.proposed.collisions)
     say("", *shown, *collisions, *(f"warning: {plain(text)}" for text in state.proposed.warnings), "")

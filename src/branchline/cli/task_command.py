@@ -11,7 +11,7 @@ import msgspec
 from branchline.agents.registry import Agents
 from branchline.cli.history import History
 from branchline.cli.task_view import files_of, task_view
-from branchline.config.settings import Settings
+from branchline.config.removed import recorded_settings
 from branchline.core.facts import AgentCalled, WorktreesReady
 from branchline.core.model.agent import AgentRequest, Invocation
 from branchline.errors import BranchlineError, InvalidInput
@@ -108,7 +108,7 @@ def _prepared(history: History, folder: Path, fact: AgentCalled | None) -> Invoc
     if fact is None:
         return blank
     try:
-        settings = msgspec.convert(history.state.pins["settings"], Settings)
+        settings = recorded_settings(history.state.pins)
         request = msgspec.convert(_read(folder / "request.json"), AgentRequest)
         return Agents(settings.agents)[fact.agent].prepare(request)
     except (BranchlineError, msgspec.ValidationError, KeyError):

@@ -42,9 +42,6 @@ def check_settings(root: Node) -> Iterator[Finding]:
         yield from _inside(_one(gate, "cwd"), "the gate's cwd")
         yield from literal_secrets(gate, "set it where you run branchline, and name it under the top-level `env:`")
     yield from check_agents(root)
-    cassettes = root.children.get("cassettes")
-    if cassettes is not None:
-        yield from _inside(_one(cassettes, "folder"), "the folder of the cassettes")
     sandbox = root.children.get("sandbox")
     if sandbox is not None:
         yield from _rungs(sandbox)

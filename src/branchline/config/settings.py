@@ -144,13 +144,6 @@ class Review(Model, frozen=True, kw_only=True):
     required: bool = False
 
 
-class Cassettes(Model, frozen=True, kw_only=True):
-    """Models' answers on tape, in a folder of the repository's: `record` them, or `replay` them without any model."""
-
-    mode: Literal["off", "record", "replay"] = "off"
-    folder: str = ".branchline/cassettes"
-
-
 class Settings(Model, frozen=True, kw_only=True):
     """The whole configuration."""
 
@@ -165,7 +158,6 @@ class Settings(Model, frozen=True, kw_only=True):
     context: ContextSettings = ContextSettings()
     budget: Budget = Budget()
     prices: dict[str, Price] = {}
-    cassettes: Cassettes = Cassettes()
     env: tuple[Name, ...] = ()
     setup: Setup = Setup()
     gates: tuple[Gate, ...] = ()

@@ -9,7 +9,7 @@ from branchline.agents.registry import Agents
 from branchline.attempt.run import Run
 from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
-from branchline.config.settings import Settings
+from branchline.config.removed import recorded_settings
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs
@@ -26,7 +26,7 @@ from branchline.sandbox.bubblewrap import OPEN, Sandbox
 
 def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
     """The fixed parts of a run, from its record 0 alone, but for the sandbox of this machine."""
-    settings = msgspec.convert(state.pins["settings"], Settings)
+    settings = recorded_settings(state.pins)
     repo = Repo.open(paths.root, marker=paths.marker)
     work = area(repo, paths, state)
     if sandbox.on:

@@ -13,6 +13,7 @@ from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
+from branchline.config.removed import recorded_settings
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget, Purse
 from branchline.core.durations import seconds
@@ -204,7 +205,7 @@ def _with_budget(held: Held, budget: Budget) -> Held:
 def _sheltered(held: Held) -> tuple[Held, Sandbox]:
     """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
     with _released_on_error(held):
-        settings = msgspec.convert(held.state.pins["settings"], Settings)
+        settings = recorded_settings(held.state.pins)
         repo = Repo.open(held.ledger.paths.root)
         work = area(repo, held.ledger.paths, held.state)
         claim(work, held.ledger.paths.run_dir)
@@ -217,7 +218,7 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
     if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
-    settings = msgspec.convert(state.pins["settings"], Settings)
+    settings = recorded_settings(state.pins)
     plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     file = paths.artifacts / "execution_plan.yaml"

@@ -188,8 +188,8 @@ def _judged(ctx: StepContext, outcome: WorkOutcome) -> AgentResult:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
     why += "".join(f"; {text}" for text in outcome.left_out)
-    if batch := rejected(ctx):
-        why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
+    if rejected(ctx):
+        why += f"; {ctx.ws.unfinished['code_gate']}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 

@@ -50,7 +50,7 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
-    """The end of a workstream whose agent has left what an earlier round was rejected for; its last batch stands."""
+    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then stands."""
     if ctx.task.round == 1:
         return None
     records, state = ctx.run.history()
@@ -60,7 +60,8 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
                 before = state.records[event.task_id]
                 if before.task.round < ctx.task.round:
                     reason = f"no progress: round {ctx.task.round} ended with the files that batch {event.batch} had"
-                    return Failure(reason, "no_progress", retryable=False)
+                    again = msgspec.structs.replace(event, task_id=ctx.task.id, reason=reason)
+                    return Failure(reason, "no_progress", retryable=False, fact=again)
     return None
 
 

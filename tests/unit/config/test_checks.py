@@ -104,7 +104,6 @@ gates:
   - {id: t, verify: ['true'], cwd: /}
   - {id: t, verify: ['true'], cwd: a/..}
 setup: {copy: [../.env], symlink: [/x]}
-cassettes: {folder: /tapes}
 """
     assert settings_complaints(tmp_path, text) == [
         (3, 36, "the gate's cwd '/' is absolute"),
@@ -112,7 +111,6 @@ cassettes: {folder: /tapes}
         (4, 36, "the gate's cwd 'a/..' contains '..'"),
         (5, 16, "the set-up path '../.env' contains '..'"),
         (5, 36, "the set-up path '/x' is absolute"),
-        (6, 21, "the folder of the cassettes '/tapes' is absolute"),
     ]
 
 

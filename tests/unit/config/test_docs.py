@@ -9,7 +9,6 @@ import pytest
 from branchline.config.load import load_graph, load_plan, load_settings
 from branchline.config.settings import (
     Approvals,
-    Cassettes,
     Merge,
     Planning,
     Repair,
@@ -39,7 +38,7 @@ SECTIONS: list[tuple[str, str, type[msgspec.Struct]]] = [
     (CONFIGURATION, "output", Output), (CONFIGURATION, "planning", Planning), (CONFIGURATION, "review", Review),
     (CONFIGURATION, "context", ContextSettings), (CONFIGURATION, "caps", Caps),
     (CONFIGURATION, "repair", Repair), (CONFIGURATION, "budget", Budget), (CONFIGURATION, "prices", Price),
-    (CONFIGURATION, "cassettes", Cassettes), (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources), (CONFIGURATION, "limits", ProcessLimits),
+    (CONFIGURATION, "setup", Setup), (CONFIGURATION, "retry", RetryPolicy), (CONFIGURATION, "resources", Resources), (CONFIGURATION, "limits", ProcessLimits),
     (CONFIGURATION, "sandbox", SandboxSettings), (CONFIGURATION, "secrets", Secrets),
     (CONFIGURATION, "approvals", Approvals), (CONFIGURATION, "merge", Merge), (CONFIGURATION, "ship", Ship), (PLAN_FORMAT, "Plan", Plan),
     (PLAN_FORMAT, "Workstream", Workstream), (PLAN_FORMAT, "Scope", Scope), (PLAN_FORMAT, "Action", Action),

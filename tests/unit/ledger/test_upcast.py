@@ -98,6 +98,24 @@ def test_preflight_and_run_init_told_nothing() -> None:
     assert second.target == "main"
 
 
+def test_a_batch_that_repeated_what_was_rejected_stands_again() -> None:
+    told = bodies(history("partial"))
+    place = next(
+        n for n, body in enumerate(told) if body["event"] == "codegate" and body["context"]["verdict"] != "approved"
+    )
+    outputs = told[place + 1]["context"]["outputs"]
+    again = [*told[:place], told[place + 1]]  # it tells no fact
+    again[-1]["context"]["reason"] = "no progress"
+    (gate,) = [r.event for r in reading_of(chained(again)).records[-2:] if isinstance(r.event, Codegate)]
+    assert (gate.workstream, gate.verdict, gate.batch, gate.tree) == (
+        "b",
+        "rejected",
+        outputs["batch"],
+        outputs["tree"],
+    )
+    assert (gate.reason, gate.feedback) == ("no progress", outputs["feedback"])
+
+
 def test_a_hint_and_a_traceback_go_to_the_move() -> None:
     told = bodies(history("success"))
     told[2].update(new_state="FAILED", context={"outputs": {"hint": "type this", "traceback": "Traceback"}})

@@ -18,8 +18,7 @@ import pytest
 
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.sandbox import Network, SandboxSettings
-from branchline.process.confinement import PLAIN, Confinement
-from branchline.process.containment import kernel
+from branchline.process.confinement import PLAIN, Confinement, kernel
 from branchline.process.environment import allowed
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 from branchline.sandbox.bubblewrap import OPEN, Access, Sandbox, layout, overlays
@@ -606,6 +605,12 @@ def test_nothing_outlives_it(stage: Stage) -> None:
     assert stage.sh(script).ok
     found = subprocess.run(["pgrep", "-f", f"sleep {number}"], capture_output=True, check=False)
     assert found.stdout == b""
+
+
+def test_where_namespaces_are_forbidden_a_command_is_held_by_less(stage: Stage) -> None:
+    code = "from branchline.process.containment import held_by; print(held_by('namespace'), held_by('namespace'))"
+    path = os.pathsep.join(sys.path)
+    assert stage.run([sys.executable, "-c", code], PYTHONPATH=path).out == "subreaper subreaper\n"
 
 
 def test_a_program_that_is_missing_is_missing_in_it_too(stage: Stage) -> None:

@@ -1,9 +1,9 @@
-"""A loopback proxy between an agent and its provider: it counts, cuts, records and replays."""
+"""A loopback proxy between an agent and its provider: it counts and cuts."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,27 +13,22 @@ from branchline.core.model.pricing import Price
 from branchline.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from branchline.agents.metering.cassette import Recorder, Tape
     from branchline.agents.metering.proxy import Proxy
-
-TapeMode = Literal["off", "record", "replay"]
 
 
 @contextmanager
-def metered(  # noqa: PLR0913 - keyword-only data
+def metered(
     agent: Agent,
     request: AgentRequest,
     *,
     prices: Mapping[str, Price],
     limit_usd: float | None,
     folder: Path,
-    tape: Path | None,
-    mode: TapeMode,
 ) -> "Iterator[tuple[AgentRequest, Proxy]]":
     """A request by way of a proxy, and that proxy: its `usage`, its `cut()`; both only until the end of the `with`.
 
-    `folder` receives transcript.jsonl; `tape` is the folder of a recording, made or played by `mode`. Raises
-    InvalidInput if the agent cannot be sent to a proxy, its provider is not known, or there is no recording to play.
+    `folder` receives transcript.jsonl. Raises InvalidInput if the agent cannot be sent to a proxy, or its provider is
+    not known.
     """
     from branchline.agents.metering.proxy import Proxy
 
@@ -43,18 +38,10 @@ def metered(  # noqa: PLR0913 - keyword-only data
             f"agent {name} cannot be metered: it cannot be sent to another endpoint",
             hint=f"take `meter: true` away from agent {name}, or use {{base_url}} in its command",
         )
-    if not upstream and mode != "replay":
+    if not upstream:
         raise InvalidInput(
             f"agent {name} cannot be metered: its provider is not known",
             hint=f"set `base_url:` of agent {name} to its provider's base URL",
         )
-    with Proxy(upstream, folder, prices, limit_usd, _cassette(tape, mode, request.worktree)) as proxy:
+    with Proxy(upstream, folder, prices, limit_usd) as proxy:
         yield msgspec.structs.replace(request, endpoint=proxy.endpoint), proxy
-
-
-def _cassette(tape: Path | None, mode: TapeMode, root: str) -> "Recorder | Tape | None":
-    from branchline.agents.metering.cassette import Recorder, Tape
-
-    if tape is None or mode == "off":
-        return None
-    return Recorder(tape, root) if mode == "record" else Tape(tape, root)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -83,12 +82,6 @@ def without_secrets(path: str) -> str:
     plain, _, query = path.partition("?")
     kept = [part for part in query.split("&") if not SECRET_NAME.search(part.partition("=")[0])]
     return "?".join(filter(None, (plain, "&".join(kept))))
-
-
-def secrets_in(path: str, headers: Iterable[tuple[str, str]]) -> set[str]:
-    """The words of a request that are, or may be, secret: of its query and of its headers."""
-    parameters = [part.partition("=")[::2] for part in path.partition("?")[2].split("&")]
-    return {word for name, value in (*parameters, *headers) if SECRET_NAME.search(name) for word in value.split()}
 
 
 def error_body(api: Api, status: int, message: str) -> bytes:

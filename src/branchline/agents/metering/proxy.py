@@ -1,10 +1,9 @@
-"""The proxy of one attempt: between an agent and its provider, or a tape of what the provider said."""
+"""The proxy of one attempt, between an agent and its provider."""
 
 import hmac
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException
@@ -12,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from branchline.agents.metering.api import Question, Unasked, error_body, question, secrets_in
-from branchline.agents.metering.cassette import Recorder, Recording, Tape
+from branchline.agents.metering.api import Question, Unasked, error_body, question
 from branchline.agents.metering.reply import ClientGone, Reply
 from branchline.agents.metering.server import LARGEST_REQUEST, Call, Server
 from branchline.agents.metering.tally import Account, Tally
@@ -35,17 +33,14 @@ class Proxy:
         folder: Path,
         prices: Mapping[str, Price],
         limit_usd: float | None = None,
-        cassette: Recorder | Tape | None = None,
         *,
         silence: float = SILENCE,
     ) -> None:
-        """`upstream`: the provider's base URL, unused with a Tape; `folder` receives transcript.jsonl.
+        """`upstream`: the provider's base URL; `folder` receives transcript.jsonl.
 
         Raises InvalidInput if `upstream` is no such URL.
         """
-        self._tape = cassette if isinstance(cassette, Tape) else None
-        self._recorder = cassette if isinstance(cassette, Recorder) else None
-        self._upstream = None if self._tape else Upstream(upstream, silence=silence)
+        self._upstream = Upstream(upstream, silence=silence)
         self._folder, self._limit = folder, limit_usd
         self._tally = Tally(prices, limit_usd)
         self._token = secrets.token_urlsafe(24)
@@ -72,11 +67,6 @@ class Proxy:
     def usage(self) -> Usage:
         """What all answers have used; what is unknown of one is unknown of all. Waits up to 2 s for the last ones."""
         return self._tally.usage
-
-    @property
-    def missing(self) -> int:
-        """How many requests were not on the tape."""
-        return self._tape.missing if self._tape else 0
 
     def cut(self) -> str | None:
         """Why the agent is to be stopped: `budget`, once the known cost is over the limit."""
@@ -119,9 +109,10 @@ class Proxy:
             return
         account = Account(self._tally, asked, line)
         try:
-            with self._reply(call, asked, sent) as reply:
+            headers = call.headers.items()
+            with self._upstream.ask(asked.method, sent.path, headers, asked.body, call.connection) as reply:
                 account.head(reply)
-                _pass_on(call, asked, reply, account, self._recording(call, asked, sent))
+                _pass_on(call, asked, reply, account)
         except ClientGone:
             account.settle(whole=False)  # what nobody waited for has to be paid all the same
             raise
@@ -147,28 +138,8 @@ class Proxy:
             )
         return None
 
-    @contextmanager
-    def _reply(self, call: Call, asked: Question, sent: "_Sent") -> Iterator[Reply]:
-        """The provider's answer, or the tape's."""
-        body = sent.body or b""
-        if self._tape is not None:
-            missing = _refusal(
-                asked, HTTPStatus.NOT_FOUND, f"not on the tape: {asked.method} {asked.path} {asked.model}".strip()
-            )
-            yield self._tape.find(asked, body) or missing
-            return
-        assert self._upstream is not None
-        headers = call.headers.items()
-        with self._upstream.ask(asked.method, sent.path, headers, asked.body, call.connection) as reply:
-            yield reply
 
-    def _recording(self, call: Call, asked: Question, sent: "_Sent") -> Recording | None:
-        if self._recorder is None:
-            return None
-        return self._recorder.start(asked, sent.body or b"", secrets_in(sent.path, call.headers.items()))
-
-
-def _pass_on(call: Call, asked: Question, reply: Reply, account: Account, recording: Recording | None) -> None:
+def _pass_on(call: Call, asked: Question, reply: Reply, account: Account) -> None:
     """Give the agent each piece as it comes."""
     whole = False
     unasked = Unasked() if asked.usage_added and reply.is_stream else None
@@ -176,14 +147,10 @@ def _pass_on(call: Call, asked: Question, reply: Reply, account: Account, record
         call.start(replace(reply, length=None) if unasked else reply)
         for piece in reply.pieces:
             account.take(piece)
-            if recording:
-                recording.write(piece)
             call.write(unasked.rid(piece) if unasked else piece)
         whole = True
     finally:
         account.settle(whole=whole)
-        if recording:
-            recording.end(reply, whole=whole)
     call.write(unasked.end() if unasked else b"")
     call.end_body()
 

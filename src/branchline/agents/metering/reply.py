@@ -1,4 +1,4 @@
-"""An answer on its way to an agent, wherever it comes from: the provider, a tape, or ourselves."""
+"""An answer on its way to an agent, from the provider or from ourselves."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

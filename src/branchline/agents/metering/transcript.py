@@ -48,14 +48,12 @@ class Transcript:
             try:
                 self._file.write(line)
             except OSError as error:
-                raise cannot_write(self._path, error) from error
+                # Not an OSError: the proxy would take that for a fault of a connection.
+                raise BranchlineError(
+                    f"{self._path} cannot be written: {error.strerror}", hint="make room on the disk"
+                ) from error
 
     def close(self) -> None:
         """Write no more."""
         with self._lock:
             self._file.close()
-
-
-def cannot_write(path: Path, error: OSError) -> BranchlineError:
-    """A full disk, most likely; no connection's error, and so not to be taken for one."""
-    return BranchlineError(f"{path} cannot be written: {error.strerror}", hint="make room on the disk")

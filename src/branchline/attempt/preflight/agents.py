@@ -56,7 +56,7 @@ def _blind(run: Run) -> Iterator[Remark]:
 
 def _shut_off(run: Run) -> Iterator[Remark]:
     """What the sandbox does not hold, and what it would keep an agent from."""
-    fact, settings = run.sandbox.fact, run.settings
+    fact = run.sandbox.fact
     if not run.sandbox.on:
         if fact.why != ASKED_FOR:
             yield Remark("sandbox", f"sandbox: {sandbox_words(fact)}")
@@ -64,7 +64,7 @@ def _shut_off(run: Run) -> Iterator[Remark]:
     alone = fact.network in {"none", "loopback"}
     for name in sorted({name for one in needed(run) for name in chosen(run.agents, one)} if alone else ()):
         agent = run.agents[name]
-        if reaches_out(agent) and not agent.spec.meter and settings.cassettes.mode == "off":
+        if reaches_out(agent) and not agent.spec.meter:
             text = f"agent {name} talks to {agent.provider}, which `sandbox.network: {fact.network}` shuts off"
             yield Remark(f"agent {name}", text, "list that host, or set `meter: true` for the agent")
 

@@ -3,18 +3,15 @@
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.attempt.preflight.remark import Remark
-from branchline.core.model.sandbox import Network
 from branchline.process.environment import ALLOWED
 
 LEAST_FREE_MB = 200
 SOCKET_BYTES = 107  # of a path (unix(7)), less the end mark
-OWN_SOCKET = len("/branchline-12345678/egress")
 THEIR_SOCKET = len("/pymp-12345678/listener-12345678")  # Python's multiprocessing; others are shorter
 STATE = "export BRANCHLINE_STATE=FOLDER"
 HANDED_ON = (
@@ -58,11 +55,8 @@ def of_disks(record: Disk, work: Disk) -> Iterator[Remark]:
         yield Remark("disk", text, STATE)
 
 
-def of_temporary(folder: str, room: Path, network: Network) -> Iterator[Remark]:
-    """Whether sockets fit into the folders for temporary files: ours, and the one that agents get below `room`."""
-    if isinstance(network, tuple) and len(os.fsencode(folder)) + OWN_SOCKET > SOCKET_BYTES:
-        text = f"TMPDIR is too long for a socket, which `sandbox.network` needs: {folder}"
-        yield Remark("TMPDIR", text, "export TMPDIR=/tmp", stops=True)
+def of_room(room: Path) -> Iterator[Remark]:
+    """Whether the sockets of agents' tools fit into the folder for temporary files that agents get below `room`."""
     if len(os.fsencode(room / "tmp")) + THEIR_SOCKET > SOCKET_BYTES:
         text = f"the work area is too long for the sockets of agents' tools: {room}"
         yield Remark("work area", text, STATE)
@@ -76,11 +70,6 @@ def of_environment(environ: Mapping[str, str], named: Iterable[str]) -> Iterator
         yield Remark(
             "environment", text, f"env: [{', '.join([*named, *kept_back])}]  # in branchline.yaml, if they are needed"
         )
-
-
-def temporary_folder() -> str:
-    """Where temporary files go here."""
-    return tempfile.gettempdir()
 
 
 def _locks(file: Path) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.declared import of_gates, of_ports, of_setup, of_ways_back
-from branchline.attempt.preflight.machine import observed, of_disks, of_temporary, temporary_folder
+from branchline.attempt.preflight.machine import observed, of_disks, of_room
 from branchline.attempt.preflight.remark import Remark
 from branchline.attempt.preflight.repository import of_names, of_repository, of_storage, of_target
 from branchline.attempt.run import Run
@@ -62,7 +62,7 @@ def remarks(run: Subject) -> Iterator[Remark]:
     yield from of_repository(repo, run.base, dirty=run.dirty)
     yield from of_storage(repo, run.base, run.target, settings.ship)
     yield from of_disks(observed(repo.common_dir, lock=repo.common_dir / "HEAD"), observed(run.work.folder))
-    yield from of_temporary(temporary_folder(), run.work.room("task_000_execute", 1), network)
+    yield from of_room(run.work.room("task_000_execute", 1))
     yield from of_setup(repo, run.base, settings.setup, mounted=run.sandbox.on)
     yield from of_ports(run.plan, settings, apart=run.sandbox.on and network in {"none", "loopback"})
     yield from of_ways_back(repo.root, run.environ, settings, run.sandbox)

@@ -10,7 +10,7 @@ from branchline.cli.driving import driven
 from branchline.cli.history import load
 from branchline.cli.options import file_type, json_option, repo_option, run_argument
 from branchline.config.load import plan_of
-from branchline.config.settings import Settings
+from branchline.config.removed import recorded_settings
 from branchline.core.model.plan import Plan
 from branchline.errors import InvalidInput
 
@@ -42,5 +42,5 @@ def command(*, run: str | None, task: str | None, file: Path | None, repo: Path,
     if file is None:
         plan = msgspec.convert(history.state.proposed.plan, Plan)
     else:
-        plan = plan_of(file, msgspec.convert(history.state.pins["settings"], Settings))
+        plan = plan_of(file, recorded_settings(history.state.pins))
     return driven(history.paths, lambda session: resume(history.paths, session, accept=plan), as_json=as_json)

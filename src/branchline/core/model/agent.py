@@ -112,7 +112,7 @@ class AgentStatus(StrEnum):
 TRANSIENT = frozenset({"rate_limit", "overloaded", "server_error", "connection"})
 """The kinds of model error that may pass by themselves."""
 
-PERMANENT = frozenset({"auth", "billing", "unknown_model", "context_too_large", "bad_request", "not_on_tape"})
+PERMANENT = frozenset({"auth", "billing", "unknown_model", "context_too_large", "bad_request"})
 """The kinds that another try with the same agent cannot mend."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.metering.api import Api, Unasked, error_body, question, secrets_in, without_secrets
+from branchline.agents.metering.api import Api, Unasked, error_body, question, without_secrets
 from branchline.agents.metering.counting import LONGEST
 from unit.agents.metering.provider import chat, event_bytes
 
@@ -82,11 +82,6 @@ def test_secrets_leave_the_path() -> None:
     assert without_secrets("/m:g?alt=sse&key=AIza&$x=1") == "/m:g?alt=sse&$x=1"
     assert without_secrets("/m:g?key=AIza") == "/m:g"
     assert without_secrets("/m:g") == "/m:g"
-
-
-def test_the_secret_words_of_a_request() -> None:
-    headers = [("Authorization", "Bearer sk-1"), ("x-api-key", "k2"), ("Cookie", "a=b"), ("Accept", "all")]
-    assert secrets_in("/m?alt=sse&key=AIza", headers) == {"Bearer", "sk-1", "k2", "a=b", "AIza"}
 
 
 def test_errors_have_the_providers_form() -> None:

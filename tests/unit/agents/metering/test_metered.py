@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from branchline.agents.base import Ability
-from branchline.agents.metering import TapeMode, metered
+from branchline.agents.metering import metered
 from branchline.agents.scripted import ScriptedAgent
 from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.agent_spec import AgentSpec
@@ -23,9 +23,8 @@ def agent(base_url: str = "", own: str = "", abilities: frozenset[Ability] = fro
     return ScriptedAgent(AgentSpec(id="mine", use="scripted", base_url=base_url), abilities, own)
 
 
-def use(agent: ScriptedAgent, folder: Path, mode: TapeMode = "off", limit: float | None = None) -> tuple[Any, ...]:
-    tape = folder / "tape"
-    with metered(agent, REQUEST, prices=PRICES, limit_usd=limit, folder=folder, tape=tape, mode=mode) as (asked, meter):
+def use(agent: ScriptedAgent, folder: Path, limit: float | None = None) -> tuple[Any, ...]:
+    with metered(agent, REQUEST, prices=PRICES, limit_usd=limit, folder=folder) as (asked, meter):
         assert asked == REQUEST.__class__(**{**vars_of(REQUEST), "endpoint": asked.endpoint})
         status = ask(asked.endpoint, "/v1/messages", BODY).status
         return status, meter.usage, meter.cut()
@@ -42,22 +41,15 @@ def test_the_base_url_counts_before_the_agents_own_provider(tmp_path: Path) -> N
     assert json.loads((tmp_path / "transcript.jsonl").read_bytes())["status"] == 200
 
 
-def test_a_recording_is_replayed_without_a_provider(tmp_path: Path) -> None:
-    with provider(lambda talk: talk.events(anthropic())) as upstream:
-        recorded = use(agent(upstream.url), tmp_path, "record")
-    assert use(agent(), tmp_path, "replay") == recorded == (200, METERED, None)
-
-
 @pytest.mark.parametrize(
-    ("one", "mode", "message"),
+    ("one", "message"),
     [
-        (agent("http://127.0.0.1:1", abilities=frozenset()), "off", "agent mine cannot be metered: it cannot be sent"),
-        (agent(), "off", "agent mine cannot be metered: its provider is not known"),
-        (agent("nonsense"), "record", "'nonsense' is no base URL"),
-        (agent("http://127.0.0.1:1"), "replay", "there is no recording in"),
+        (agent("http://127.0.0.1:1", abilities=frozenset()), "agent mine cannot be metered: it cannot be sent"),
+        (agent(), "agent mine cannot be metered: its provider is not known"),
+        (agent("nonsense"), "'nonsense' is no base URL"),
     ],
 )
-def test_what_cannot_be_metered(tmp_path: Path, one: ScriptedAgent, mode: TapeMode, message: str) -> None:
+def test_what_cannot_be_metered(tmp_path: Path, one: ScriptedAgent, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
-        use(one, tmp_path, mode)
+        use(one, tmp_path)
     assert caught.value.hint

@@ -6,13 +6,12 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from branchline.agents.metering.cassette import Recorder, Tape
 from branchline.agents.metering.proxy import Proxy
 from branchline.core.model.agent import Usage
 from branchline.core.model.pricing import Price
@@ -105,8 +104,7 @@ def test_no_key_is_written_anywhere(tmp_path: Path) -> None:
     def echo(talk: Talk) -> None:
         talk.json({"seen": talk.seen.path, "headers": talk.seen.headers}, 401)
 
-    recorder = Recorder(tmp_path / "tape")
-    with between(echo, tmp_path, cassette=recorder) as (proxy, _):
+    with between(echo, tmp_path) as (proxy, _):
         for path, body in CALLS.items():
             assert KEY in ask(proxy.endpoint, path, body, headers=KEYS).body.decode()
     for file in tmp_path.rglob("*"):
@@ -294,7 +292,7 @@ def test_fifty_megabytes_pass_in_bounded_memory(tmp_path: Path) -> None:
             talk.chunk(piece)
         talk.wfile.write(b"0\r\n\r\n")
 
-    with between(huge, tmp_path, cassette=Recorder(tmp_path / "tape")) as (proxy, _):
+    with between(huge, tmp_path) as (proxy, _):
         connection, prefix = connect(proxy.endpoint)
         connection.request("POST", f"{prefix}/v1/messages", b'{"model": "claude-x"}')
         response, got = connection.getresponse(), 0
@@ -320,52 +318,3 @@ def test_a_large_request_passes_and_a_larger_one_is_refused(tmp_path: Path) -> N
         connection.endheaders()
         assert connection.getresponse().status == 413
         connection.close()
-
-
-def test_a_run_is_repeated_without_its_provider(tmp_path: Path) -> None:
-    calls = [*CALLS.items()] * 3
-    with (
-        between(everything, tmp_path, cassette=Recorder(tmp_path / "tape")) as (proxy, _),
-        ThreadPoolExecutor(6) as pool,
-    ):
-        said = list(pool.map(lambda call: ask(proxy.endpoint, *call).body, calls))
-        usage = proxy.usage
-    tape = Tape(tmp_path / "tape")
-    with Proxy("", tmp_path, PRICES, cassette=tape) as proxy:
-        with ThreadPoolExecutor(6) as pool:
-            assert list(pool.map(lambda call: ask(proxy.endpoint, *call).body, calls)) == said
-        assert proxy.usage == usage
-        extra = ask(proxy.endpoint, "/v1/messages", {"model": "claude-x"})
-        assert (extra.status, proxy.missing) == (404, 1)
-        assert "not on the tape: POST /v1/messages claude-x" in extra.json["error"]["message"]
-
-
-def test_faults_are_repeated_too(tmp_path: Path) -> None:
-    says: list[Say] = [lambda talk: talk.json({"error": {}}, 529), cut_stream, everything]
-
-    def in_turn(talk: Talk) -> None:
-        says.pop(0)(talk)
-
-    def played(proxy: Proxy) -> list[int]:
-        found = []
-        for _ in range(3):
-            try:
-                found.append(ask(proxy.endpoint, "/v1/messages", {"model": "claude-x"}).status)
-            except http.client.IncompleteRead:
-                found.append(0)
-        return found
-
-    with between(in_turn, tmp_path, cassette=Recorder(tmp_path / "tape")) as (proxy, _):
-        recorded = played(proxy)
-    with Proxy("", tmp_path, PRICES, cassette=Tape(tmp_path / "tape")) as proxy:
-        assert played(proxy) == recorded == [529, 0, 200]
-
-
-def test_a_tape_that_cannot_be_written_fails_the_attempt(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "tape")
-    (tmp_path / "tape" / "0001.body").touch()
-    with ExitStack() as stack:
-        stack.enter_context(pytest.raises(Exception, match=r"0001\.body cannot be written"))
-        proxy, _ = stack.enter_context(between(everything, tmp_path, cassette=recorder))
-        with pytest.raises(http.client.HTTPException):
-            ask(proxy.endpoint, "/v1/messages", {"model": "claude-x"})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.attempt.preflight.machine import Disk, observed, of_disks, of_environment, of_temporary
+from branchline.attempt.preflight.machine import Disk, observed, of_disks, of_environment, of_room
 from branchline.attempt.preflight.remark import Remark, commands
 
 GOOD = Disk(Path("/work"), free_mb=10_000)
@@ -50,17 +50,10 @@ def test_locks_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not observed(tmp_path, lock=tmp_path / "HEAD").locks
 
 
-def test_a_temporary_folder_that_is_too_long_for_our_socket() -> None:
-    long = "/tmp/" + "x" * 80
-    (one,) = of_temporary(long, Path("/s/r/1"), ("pypi.org",))
-    assert (one.subject, one.stops, one.command) == ("TMPDIR", True, "export TMPDIR=/tmp")
-    assert list(of_temporary(long, Path("/s/r/1"), "host")) == []
-    assert list(of_temporary("/tmp", Path("/s/r/1"), ("pypi.org",))) == []
-
-
 def test_a_work_area_that_is_too_long_for_the_sockets_of_others() -> None:
-    (one,) = of_temporary("/tmp", Path("/s/" + "x" * 70), "host")
+    (one,) = of_room(Path("/s/" + "x" * 70))
     assert (one.subject, one.stops) == ("work area", False)
+    assert list(of_room(Path("/s/r/1"))) == []
 
 
 def test_variables_that_are_kept_back_and_the_line_that_hands_them_on() -> None:
