@@ -1,10 +1,10 @@
 """What durability costs per attempt, piece by piece, against a bare spawn of the agent that it keeps the work of.
 
 The agent is the scripted one, which writes one file: started with `subprocess`, output to a file, waited for. It is the
-quickest that there is; a real one takes minutes. The pieces, in the order of an attempt: a worktree is added; the
-ledger's two appends of an attempt (it starts; its facts and its end), each synced; the files of the worktree become a
-tree, a commit and a ref; a checkpoint file; the worktree is saved as a commit with all that is in it, and removed. All
-of them in turns, in one process; milliseconds, medians. `no sync`: the same two appends without a sync. Worktrees are
+quickest that there is; a real one takes minutes. The pieces, in the order of an attempt: a workspace is made; the
+ledger's two appends of an attempt (it starts; its facts and its end), each synced; the files of the workspace become a
+tree, a commit and a ref; a checkpoint file; the workspace is saved as a commit with all that is in it, and removed. All
+of them in turns, in one process; milliseconds, medians. `no sync`: the same two appends without a sync. Workspaces are
 removed in the end: ext4 creates files slowly (ten times) in the minute after many were deleted.
 """
 
@@ -18,8 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from _measuring import interleaved, options, show
-from branchline.git.worktree import Worktrees
-from worktrees import generate
+from workspaces import generate
 
 from branchline.agents.scripted import RUNNER
 from branchline.core.events import RunPolicy, RunStarted, Transition
@@ -29,6 +28,7 @@ from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.git.commit import save, snapshot
 from branchline.git.repo import Repo
+from branchline.git.workspace import Workspaces
 from branchline.ledger.checkpoint import Scribe
 from branchline.ledger.disk import Files
 from branchline.ledger.log import Ledger
@@ -65,15 +65,16 @@ class Unsynced(Files):
 
 
 class Attempts:
-    """Attempts in one repository, one after the other; each in a worktree of its own."""
+    """Attempts in one repository, one after the other; each in a workspace of its own."""
 
     def __init__(self, root: Path) -> None:
         self.repo = Repo.open(root)
         self.head, self.numbers = self.repo.head_commit(), count()
         self.synced, self.unsynced = RunPaths(root, "SYNCED"), RunPaths(root, "UNSYNCED")
         for paths in (self.synced, self.unsynced):
-            paths.make(paths.scratch, paths.worktrees)
-        self.worktrees = Worktrees(self.repo, self.synced.runs / "git.lock")
+            paths.make(paths.scratch)
+        self.folder = root.parent / "work"
+        self.workspaces = Workspaces(self.repo, root.parent / "home", base=self.head, target="main")
         self.ledgers = {
             LEDGER: Ledger(self.synced, epoch=1, clock=lambda: 1),
             UNSYNCED: Ledger(self.unsynced, epoch=1, clock=lambda: 1, disk=Unsynced(self.unsynced)),
@@ -94,9 +95,9 @@ class Attempts:
 
     def pieces(self, name: str) -> Iterator[tuple[str, float]]:
         """Every piece with its seconds."""
-        path, began = self.synced.worktrees / name, time.perf_counter()
-        self.worktrees.add(path, self.head, f"feature/{name}")
-        yield "worktree added", time.perf_counter() - began
+        path, began = self.folder / name, time.perf_counter()
+        self.workspaces.add(path, self.head, f"feature/{name}")
+        yield "workspace made", time.perf_counter() - began
         began = time.perf_counter()
         with (self.script.parent / "out").open("wb") as out:
             argv = [sys.executable, "-I", "-S", RUNNER, str(self.script)]
@@ -105,7 +106,7 @@ class Attempts:
         if not (path / "a.txt").exists():
             raise RuntimeError("the agent did nothing")
         began = time.perf_counter()
-        tree = snapshot(self.worktrees.git_for(path), path, self.repo.tree_of(self.head), scratch=self.synced.scratch)
+        tree = snapshot(self.workspaces.content(path), path, self.repo.tree_of(self.head), scratch=self.synced.scratch)
         commit = self.repo.commit(tree.tree, [self.head], f"attempt {name} 1\n", 1)
         self.repo.put_ref(f"refs/branchline/SYNCED/attempts/{name}/1", commit)
         yield "tree, commit and ref of what it left", time.perf_counter() - began
@@ -118,28 +119,22 @@ class Attempts:
         yield "checkpoint file, handed to its thread", time.perf_counter() - began
         began = time.perf_counter()
         ref = f"refs/branchline/SYNCED/saved/{name}"
-        save(self.repo, self.worktrees, path, ref=ref, base=self.head, when=1, scratch=self.synced.scratch)
-        yield "worktree saved", time.perf_counter() - began
+        save(self.repo, path, ref=ref, parents=[self.head], when=1, scratch=self.synced.scratch)
+        yield "workspace saved", time.perf_counter() - began
         self.standing.append(path)
 
     def remove(self) -> dict[str, float]:
-        """Remove the worktree of one attempt."""
+        """Remove the workspace of one attempt."""
         path, began = self.standing.pop(), time.perf_counter()
-        self.worktrees.remove(path)
-        return {"worktree removed": (time.perf_counter() - began) * 1000}
+        self.workspaces.remove(path)
+        return {"workspace removed": (time.perf_counter() - began) * 1000}
 
 
 def append(ledger: Ledger, name: str, tree: str) -> None:
     """What an attempt writes."""
     ledger.append([Transition(task_id=name, old_state=State.PENDING, new_state=State.RUNNING, attempt=1)])
     fact = ExecuteWsComplete(task_id=name, workstream=name, agent="scripted", status="ok", tree=tree, files=("a.txt",))
-    done = Transition(
-        task_id=name,
-        old_state=State.RUNNING,
-        new_state=State.COMPLETED,
-        attempt=1,
-        outputs={"tree": tree, "files": ["a.txt"], "agent": "scripted", "notes": ""},
-    )
+    done = Transition(task_id=name, old_state=State.RUNNING, new_state=State.COMPLETED, attempt=1)
     ledger.append([fact, done])
 
 

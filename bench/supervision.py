@@ -41,6 +41,7 @@ AT_ONCE = 50
 ENVIRON = {**os.environ, "BENCH_KEY": "sk-bench-0123456789"}
 PROMPT = script({"text": "done"})
 CLI = [sys.executable, "-m", "branchline"]
+OPEN = {"rung": 1}  # a sandbox hides the folder of temporary files, where the agents leave their stamps
 GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
 
 
@@ -129,7 +130,7 @@ def first_start(folder: Path, rounds: int) -> dict[str, str | float]:
     stamp = folder / "stamp"
     script = [{"run": ["sh", "-c", f"date +%s%N > {stamp}"]}, {"fail": "that is all"}]
     config = {
-        "version": 1, "agent": "planner", "retry": {"max_attempts": 1},
+        "version": 1, "agent": "planner", "retry": {"max_attempts": 1}, "sandbox": OPEN,
         "agents": [{"id": "planner", "use": "scripted", "scripts": [script]}],
     }  # fmt: skip
     (folder / "first.json").write_text(json.dumps(config))
@@ -163,7 +164,7 @@ def many(folder: Path, at_once: int) -> dict[str, str | float]:
     ]
     plan, config = folder.parent / "many-plan.json", folder.parent / "many.json"
     plan.write_text(json.dumps({"version": 1, "workstreams": workstreams}))
-    config.write_text(json.dumps({"version": 1, "max_parallel": at_once}))
+    config.write_text(json.dumps({"version": 1, "max_parallel": at_once, "sandbox": OPEN}))
     argv = [*CLI, "run", "--plan", str(plan), "--config", str(config), "--yes", "--json"]
     began = time.perf_counter()
     with subprocess.Popen(argv, cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

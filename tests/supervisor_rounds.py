@@ -14,44 +14,63 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from branchline.core.model.limits import UNLIMITED, Containment
+from branchline.core.model.sandbox import SandboxSettings
 from branchline.process.confinement import Confinement
 from branchline.process.spawn import run
 from branchline.process.sweep import sweep
+from branchline.sandbox.bubblewrap import Access
+from branchline.sandbox.mounts import own
+from branchline.sandbox.probe import ASKED, climb
 from processes import running, three_ways, token
 
-METHODS: tuple[Containment, ...] = ("namespace", "subreaper", "group")
+Method = Containment | Literal["sandbox"]
+METHODS: tuple[Method, ...] = ("namespace", "sandbox", "subreaper", "group")
 AT_ONCE = 10
 ENV = {"PATH": os.environ["PATH"]}
 SRC = Path(__file__).parents[1] / "src"
 
 
-def attempt(method: Containment, name: str, out: Path, how: str) -> str:
+@contextmanager
+def confined(method: Method, folder: Path) -> Iterator[Confinement]:
+    """What holds a command by a method."""
+    if method != "sandbox":
+        yield Confinement(limits=msgspec.structs.replace(UNLIMITED, containment=method))
+        return
+    sandbox = climb(SandboxSettings(), {**os.environ, ASKED: ""}, root=None)
+    with sandbox.entered(Access(mounts=own("write", folder))) as entered:
+        yield entered.around(Confinement(limits=UNLIMITED))
+
+
+def attempt(method: Method, name: str, out: Path, how: str) -> str:
     """One round of the first two kinds; what held it."""
     ending = "exit 0" if how == "exit" else "trap '' TERM; while :; do sleep 1; done"
-    held = Confinement(limits=msgspec.structs.replace(UNLIMITED, containment=method))
     script = f"{three_ways(name)}; echo ready; {ending}"
 
     def ready() -> str | None:
         return "stopped" if how == "stop" and out.stat().st_size else None
 
-    argv = ["sh", "-c", script]
-    return run(
-        argv, cwd=out.parent, env=ENV, stdout=out, stderr=out, grace=0.05, marker=name, confinement=held, watch=ready
-    ).containment
+    argv, place = ["sh", "-c", script], out.parent
+    with confined(method, place) as held:
+        return run(
+            argv, cwd=place, env=ENV, stdout=out, stderr=out, grace=0.05, marker=name, confinement=held, watch=ready
+        ).containment
 
 
-def coordinate(method: Containment, names: list[str], folder: Path) -> None:
+def coordinate(method: Method, names: list[str], folder: Path) -> None:
     """As a process of its own: ten commands that do not end."""
     for name in names:
         threading.Thread(target=attempt, args=(method, name, folder / name, "never")).start()
 
 
-def killed(method: Containment, folder: Path) -> tuple[list[str], float]:
+def killed(method: Method, folder: Path) -> tuple[list[str], float]:
     """A coordinator is killed; the names of what it had started, and when."""
     names = [token() for _ in range(AT_ONCE)]
     argv = [sys.executable, __file__, "--coordinate", method, str(folder), *names]
@@ -79,7 +98,7 @@ def clean(names: list[str]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def rounds(method: Containment, how: str, number: int, folder: Path) -> int:
+def rounds(method: Method, how: str, number: int, folder: Path) -> int:
     """All rounds of one kind, and their line of the table; the survivors."""
     at_once, after, times, held = 0, 0, [], ""
     for _ in range(number):

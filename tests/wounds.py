@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.git.workspace import DRAFT, REMOVED
 from support import SEAM, Project
 
 RUN = SEAM["BRANCHLINE_RUN_ID"]
@@ -29,14 +30,6 @@ class Wound:
     mended: bool = True
 
 
-def admin(project: Project, name: str = "a") -> Path:
-    return project.root / ".git" / "worktrees" / name
-
-
-def worktree(project: Project, name: str = "a") -> Path:
-    return project.root / ".runs" / RUN / "worktrees" / name
-
-
 def touch(*names: str) -> Callable[[Project], None]:
     def make(project: Project) -> None:
         for name in names:
@@ -46,83 +39,29 @@ def touch(*names: str) -> Callable[[Project], None]:
     return make
 
 
-def registration(name: str, content: str | None) -> Callable[[Project], None]:
-    def make(project: Project) -> None:
-        (admin(project) / name).unlink()
-        if content is not None:
-            (admin(project) / name).write_text(content)
-
-    return make
-
-
-def all_empty(project: Project) -> None:
-    for file in admin(project).iterdir():
-        if file.is_file():
-            file.write_text("")
-
-
-def unregistered(project: Project) -> None:
-    shutil.rmtree(admin(project))
-
-
-def pointer(content: str | None) -> Callable[[Project], None]:
-    def make(project: Project) -> None:
-        (worktree(project) / ".git").unlink()
-        if content is not None:
-            (worktree(project) / ".git").write_text(content)
-
-    return make
-
-
-def pointer_to_another(project: Project) -> None:
-    (worktree(project) / ".git").write_bytes((worktree(project, "b") / ".git").read_bytes())
-
-
-def pointer_folder(project: Project) -> None:
-    (worktree(project) / ".git").unlink()
-    subprocess.run(["git", "init", "-q", str(worktree(project))], check=True)
-    (worktree(project) / ".git" / "precious").write_text("kept")
-
-
-def folder_gone(project: Project) -> None:
-    shutil.rmtree(worktree(project))
-
-
-def folder_replaced(project: Project) -> None:
-    worktree(project).rename(project.root.parent / "was-a")
-    worktree(project).symlink_to(project.root.parent)
-
-
-def git_moved(project: Project) -> None:
-    project.git("worktree", "unlock", str(worktree(project)))
-    project.git("worktree", "move", str(worktree(project)), str(project.root.parent / "moved"))
-
-
-def says_elsewhere(project: Project) -> None:
-    (admin(project) / "gitdir").write_text("/nowhere/at/all/.git\n")
-
-
-def unlocked(project: Project) -> None:
-    project.git("worktree", "unlock", str(worktree(project)))
-
-
 def ref(name: str, to: str | None) -> Callable[[Project], str]:
     return lambda project: project.git(
         "update-ref", *(("-d", name) if to is None else (name, project.git("rev-parse", to)))
     )
 
 
-def removal_unfinished(project: Project) -> None:
-    half = project.root / ".git" / f"branchline-removed-{RUN}@old"
-    half.mkdir()
-    (half / "HEAD").touch()
-    (worktree(project, ".removed-a") / "src").mkdir(parents=True)
+def half_a_workspace(name: str) -> Callable[[Project], None]:
+    def make(project: Project) -> None:
+        (project.workspace(name) / "src").mkdir(parents=True)
+        (project.workspace(name) / ".git").mkdir()
+
+    return make
 
 
-def scratch_registered(project: Project) -> None:
-    place = project.root / ".runs" / RUN / "scratch" / "task_008_gate_a-0123456789ab"
-    project.git("worktree", "add", "-q", "--lock", "--detach", str(place))
+def scratch(project: Project) -> None:
+    (project.work() / "c" / "task_008_gate_a-0123456789ab" / "src").mkdir(parents=True)
     (project.root / ".runs" / RUN / "scratch" / "index-x").mkdir()
+
+
+def worktree_of_an_older_version(project: Project) -> None:
+    place = project.root / ".git/branchline/runs" / RUN / "worktrees" / "a"
+    project.git("worktree", "add", "-q", "--force", "--lock", str(place), f"feature/a-{RUN}")
+    (place / "old-work").write_text("precious")
 
 
 def orphan(project: Project) -> None:
@@ -143,36 +82,15 @@ def checked_out_elsewhere(project: Project) -> None:
 
 
 FEATURE, OTHER = f"refs/heads/feature/a-{RUN}", f"refs/heads/feature/b-{RUN}"
+LEFT = "a step that was killed left it"
 WOUNDS: dict[str, Wound] = {
-    "index.lock": Wound(touch("worktrees/a/index.lock"), "worktrees/a/index.lock is left"),
-    "HEAD.lock": Wound(touch("worktrees/a/HEAD.lock"), "worktrees/a/HEAD.lock is left"),
-    "log lock": Wound(touch("worktrees/a/logs/HEAD.lock"), "worktrees/a/logs/HEAD.lock is left"),
-    "branch.lock": Wound(touch(f"{FEATURE}.lock"), "is left of a git that was killed"),
-    "integration.lock": Wound(touch(f"refs/heads/integration/{RUN}.lock"), "is left of a git that was killed"),
-    "own ref.lock": Wound(touch(f"{OWN}/head.lock", f"{OWN}/deep/er.lock"), "is left of a git that was killed"),
-    "commondir empty": Wound(registration("commondir", ""), "lacks commondir"),
-    "commondir gone": Wound(registration("commondir", None), "lacks commondir"),
-    "commondir elsewhere": Wound(registration("commondir", "/elsewhere\n"), "lacks commondir"),
-    "gitdir empty": Wound(registration("gitdir", ""), "lacks gitdir"),
-    "gitdir gone": Wound(registration("gitdir", None), "lacks gitdir"),
-    "HEAD empty": Wound(registration("HEAD", ""), "lacks HEAD"),
-    "HEAD rubbish": Wound(registration("HEAD", "rubbish"), "lacks HEAD"),
-    "our mark gone": Wound(registration("branchline", None), "lacks our mark"),
-    "index empty": Wound(registration("index", ""), "its index is gone"),
-    "everything empty": Wound(all_empty, "lacks HEAD and commondir and gitdir"),
-    "registration gone": Wound(unregistered, "its registration is gone"),
-    "registration elsewhere": Wound(says_elsewhere, "says that it is at /nowhere/at/all"),
-    "unlocked": Wound(unlocked, "is not locked any more"),
-    "pointer gone": Wound(pointer(None), "its .git does not lead to it"),
-    "pointer elsewhere": Wound(pointer("gitdir: /elsewhere\n"), "its .git does not lead to it"),
-    "pointer to another": Wound(pointer_to_another, "its .git does not lead to it"),
-    "pointer a repository": Wound(pointer_folder, "its .git does not lead to it"),
-    "moved by git": Wound(git_moved, "it was moved to"),
-    "folder gone": Wound(folder_gone, "its folder is gone"),
-    "folder of b gone": Wound(lambda project: shutil.rmtree(worktree(project, "b")), "its folder is gone"),
-    "folder replaced": Wound(folder_replaced, "something else is in its folder's place"),
-    "removal unfinished": Wound(removal_unfinished, "its removal was not finished"),
-    "scratch": Wound(scratch_registered, "left of a step that was killed"),
+    "old worktree": Wound(worktree_of_an_older_version, "an older version made it"),
+    "branch.lock": Wound(touch(f"{FEATURE}.lock"), "a git that was killed left it"),
+    "integration.lock": Wound(touch(f"refs/heads/integration/{RUN}.lock"), "a git that was killed left it"),
+    "own ref.lock": Wound(touch(f"{OWN}/head.lock", f"{OWN}/deep/er.lock"), "a git that was killed left it"),
+    "removal unfinished": Wound(half_a_workspace(f"{REMOVED}a"), f"{REMOVED}a: {LEFT}"),
+    "workspace half made": Wound(half_a_workspace(f"{DRAFT}c"), f"{DRAFT}c: {LEFT}"),
+    "scratch": Wound(scratch, f"task_008_gate_a-0123456789ab: {LEFT}"),
     "branch gone": Wound(ref(OTHER, None), "is gone"),
     "branch moved": Wound(ref(OTHER, "main"), "was moved"),
     "base gone": Wound(ref(f"{OWN}/base/a", None), "is gone"),
@@ -185,6 +103,28 @@ WOUNDS: dict[str, Wound] = {
     "orphan": Wound(orphan, "nobody drives the run"),
     "checked out elsewhere": Wound(checked_out_elsewhere, "it is checked out at", mended=False),
 }
+
+
+def _link_in_its_place(project: Project) -> None:
+    project.workspace("a").rename(project.root.parent / "was-a")
+    project.workspace("a").symlink_to(project.root.parent / "was-a")
+
+
+def _links_gone(project: Project) -> None:
+    for link in project.work().parent.glob("objects*"):
+        link.unlink()
+
+
+RUINS: dict[str, Callable[[Project], object]] = {
+    "its git is gone": lambda project: shutil.rmtree(project.workspace("a") / ".git"),
+    "its HEAD is garbage": lambda project: (project.workspace("a") / ".git/HEAD").write_bytes(b"\0\xff"),
+    "its folder is gone": lambda project: shutil.rmtree(project.workspace("a")),
+    "a link is in its place": _link_in_its_place,
+    "both are gone": lambda project: shutil.rmtree(project.work() / "w"),
+    "the work area is gone": lambda project: shutil.rmtree(project.work()),
+    "the links to the objects are gone": _links_gone,
+}
+"""What can be made of a workspace: nothing to mend, the run goes on."""
 
 
 def foreign(project: Project) -> list[Path]:
@@ -201,17 +141,16 @@ def foreign(project: Project) -> list[Path]:
     locks = [f"refs/heads/feature/a-{near}.lock", f"refs/heads/my/feature/a-{RUN}.lock", f"refs/tags/{RUN}.lock",
              f"refs/branchline/{near}/base/a.lock", "worktrees/a2/index.lock", "packed-refs.lock"]  # fmt: skip
     touch(*locks)(project)
-    removed, other = git / f"branchline-removed-{near}@a", git / "branchline-removed-"
-    for folder in (removed, other, outside / ".removed-a"):
-        folder.mkdir()
+    other = project.work().parent / "ffffffff"
+    for folder in (other / "w" / "a", other / "w" / f"{DRAFT}a", other / "c" / "task_008_gate_a-0123456789ab"):
+        folder.mkdir(parents=True)
         (folder / "file").write_text("theirs")
-    worktree(project, ".removed-theirs").mkdir()
+    (project.workspace("theirs")).mkdir()
     refs = [f"feature/a-{near}", f"feature/aa-{RUN}", f"my/feature/a-{RUN}", f"integration/{near}"]
     return [
         outside,
-        removed,
         other,
-        worktree(project, ".removed-theirs"),
+        project.workspace("theirs"),
         project.root / ".runs" / near,
         git / "refs" / "branchline" / near,
         *(git / "refs" / "heads" / name for name in refs),
@@ -219,7 +158,7 @@ def foreign(project: Project) -> list[Path]:
             git / name
             for name in ("packed-refs.lock", "config", "HEAD", "hooks", "info", "refs/tags", "refs/heads/main")
         ),
-        *(one for one in (git / "worktrees").iterdir() if one.name not in {"a", "b"}),
+        *(one for one in (git / "worktrees").iterdir() if one.name != "a"),
         *(git / name for name in locks),
     ]
 

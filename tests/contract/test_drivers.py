@@ -77,6 +77,24 @@ def test_a_callable_that_overruns_its_time_is_left_behind(driver: Driver) -> Non
     assert driver.wait(0.2) == [], "its late result is ignored"
 
 
+def test_work_past_the_point_of_no_return_is_waited_for(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch that moves must not move behind the ledger's back, however long its files take."""
+    monkeypatch.setattr("branchline.engine.drivers.local.KILL_SECONDS", 0.1)
+    begun = threading.Event()
+
+    def landing(kill: KillSwitch) -> Result:
+        kill.must_finish = True
+        begun.set()
+        time.sleep(0.6)
+        return Returned({"cancelled": kill.reason})
+
+    driver.start(Job("ship", 1, landing, timeout=0.2))
+    assert begun.wait(5)
+    driver.kill("ship", "cancelled")
+    (done,) = all_of(driver, 1)
+    assert isinstance(done.result, Returned)
+
+
 def test_work_that_raises_is_a_failure_with_its_traceback(driver: Driver) -> None:
     def broken(_kill: KillSwitch) -> Result:
         raise ZeroDivisionError("ours")

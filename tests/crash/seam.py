@@ -37,6 +37,7 @@ FUNCTIONS = {
     "git.merge:merge": "merge",
     "git.objects:ObjectStore.commit": "commit",
     "git.repo:Repo.move_ref": REF,
+    "git.repo:Repo.move_refs": REF,
     "git.repo:Repo.put_ref": REF,
     "git.repo:Repo.keep_ref": REF,
     "engine.pipeline:mark": "run.head",

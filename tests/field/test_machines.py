@@ -73,6 +73,21 @@ def test_the_home_of_a_user_without_a_passwd_entry_in_the_sandbox(project: Proje
     assert "sandbox: " in done.stdout
 
 
+@pytest.mark.parametrize("folder", ["/dev/shm/branchline-field", "long"])
+def test_a_place_for_temporary_files_that_is_odd(project: Project, tmp_path: Path, folder: str) -> None:
+    """In memory, where the sandbox has a /dev of its own; or with a path that has no room for a socket."""
+    place = Path(folder) if folder[0] == "/" else tmp_path / ("x" * 90)
+    place.mkdir(exist_ok=True)
+    plan, config = project.request({"workstreams": [ADD]}, {**SETTINGS, "sandbox": {"network": ["pypi.org"]}})
+    args = ("run", "--plan", str(plan), "--config", str(config), "--yes")
+    plain = project.branchline("doctor", BRANCHLINE_SANDBOX="3").out
+    ran = project.branchline(*args, TMPDIR=str(place), BRANCHLINE_SANDBOX="3")
+    assert (ran.code, landed(project)) == (0, True), ran.err
+    if "rung 3" in plain:
+        assert "rung 3" in project.branchline("doctor", BRANCHLINE_SANDBOX="3", TMPDIR=str(place)).out
+    shutil.rmtree(place)
+
+
 def test_a_locale_without_utf_8(project: Project) -> None:
     ran = run_by(project, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert (ran.returncode, landed(project)) == (0, True), ran.stderr

@@ -27,18 +27,18 @@ def decisions(ledger: Path) -> Iterator[str]:
     data = ledger.read_bytes()
     reading = verified(data, None, json.loads(data.split(b"\n", 1)[0])["run_id"])
     assert reading.ok, reading.fault
-    state = RunState()
+    state, old = RunState(), reading.records[0].v == 1
     for record, after in zip_longest(reading.records, reading.records[1:]):
         state.apply(record.event)
         if after is not None and after.seq == record.seq:  # a fact that an old ledger has in its move alone
             continue
         wanted = [_words(command) for command in decide(state, record.at)]
         due = wake_at(state, record.at)
-        yield " ".join([str(record.seq), digest(state), *wanted, *([] if due is None else [f"wake({due})"])])
+        yield " ".join([str(record.seq), digest(state, old=old), *wanted, *([] if due is None else [f"wake({due})"])])
 
 
-def digest(state: RunState) -> str:
-    """What decides about a run, and nothing that a later version adds to it."""
+def digest(state: RunState, *, old: bool) -> str:
+    """What decides about a run, and nothing that a later version adds to it. `old`: steps of version 1 had outputs."""
     tasks = {
         name: [r.state, r.attempt, r.reason, r.error_class, r.retryable, r.retry_at, r.ended, r.lost, r.doomed]
         for name, r in state.records.items()
@@ -46,7 +46,7 @@ def digest(state: RunState) -> str:
     account = state.spending.total
     told = {
         "tasks": tasks,
-        "outputs": {name: record.outputs for name, record in state.records.items()},
+        "outputs": {name: r.outputs if old else r.handed_on() for name, r in state.records.items()},
         "dependencies": {name: record.task.dependencies for name, record in state.records.items()},
         "sets": [sorted(one) for one in (state.ready, state.running, state.failed, state.doomed)],
         "latest": state.latest,

@@ -1,7 +1,8 @@
 """`make histories`: record the ledgers of real runs of this version, with paths and names of this machine taken out.
 
-`PYTHONPATH=tests python -m histories.record [NAME ...]` writes VERSION-NAME.jsonl and what the core decides at each
-record, VERSION-NAME.decisions. What an earlier release wrote is never written again.
+`PYTHONPATH=tests python -m histories.record [NAME ...]` writes VERSION-NAME.jsonl, what the core decides at each record,
+VERSION-NAME.decisions, and what people are shown, VERSION-NAME.shown. What an earlier release wrote is never written
+again.
 """
 
 import json
@@ -23,6 +24,7 @@ from branchline.engine.library import run_graph
 from branchline.ledger.codec import GENESIS, encode
 from branchline.ledger.log import verified
 from histories.decisions import HERE, decisions
+from histories.shown import shown
 from support import SEAM, Json, Project, gate, sh, workstream, write
 
 RUN = SEAM["BRANCHLINE_RUN_ID"]
@@ -229,6 +231,7 @@ def main() -> None:
         ledger = HERE / f"{__version__}-{name}.jsonl"
         ledger.write_bytes(neutral(data, folder))
         ledger.with_suffix(".decisions").write_text("".join(f"{line}\n" for line in decisions(ledger)))
+        ledger.with_suffix(".shown").write_text(shown(ledger))
         print(ledger.name)
 
 

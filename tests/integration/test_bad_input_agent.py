@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from support import Json, Project, fate, gate, sh, workstream, write
-from witness import assert_only_our_worktrees, assert_untouched, see
+from witness import assert_no_worktrees, assert_untouched, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}
 ONCE: Json = {**MERGE, "repair": {"rounds": 0}, "retry": {"max_attempts": 1}}
@@ -54,7 +54,7 @@ def test_out_of_scope_is_repaired_or_quarantined_and_never_lands(tmp_path: Path)
     assert fate(ran, "insists")["reason"] == f"batch insists-3 rejected: {reason}"
     assert saved(project, ran.json["run_id"], "insists", "stray.txt") == ["s\n"]
     assert project.git("status", "--porcelain") == ""
-    assert_only_our_worktrees(project)
+    assert_no_worktrees(project)
 
 
 def test_what_is_written_outside_the_worktree_never_lands(tmp_path: Path) -> None:

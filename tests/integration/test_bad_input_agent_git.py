@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support import Json, Project, fate, sh, workstream, write
-from witness import assert_only_our_worktrees
+from witness import assert_no_worktrees
 
 SETTINGS: Json = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}, "retry": {"max_attempts": 1}}
 COMMIT = "git add -A && git -c user.name=x -c user.email=x@example.org commit -q -m own"
@@ -74,4 +74,4 @@ def test_going_back_in_history_is_a_change_like_any_other(project: Project) -> N
     assert "internal error" not in ran.out
     assert "nothing to take" in fate(ran, "gone")["reason"]
     assert project.git("status", "--porcelain") == ""
-    assert_only_our_worktrees(project)
+    assert_no_worktrees(project)

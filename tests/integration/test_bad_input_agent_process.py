@@ -9,7 +9,7 @@ import pytest
 
 from processes import running, token
 from support import Json, Project, fate, sh, workstream, write
-from witness import assert_only_our_worktrees, assert_untouched, see
+from witness import assert_no_worktrees, assert_untouched, see
 
 MERGE: Json = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}}
 ONCE: Json = {**MERGE, "retry": {"max_attempts": 1}}
@@ -73,7 +73,7 @@ def test_no_process_of_an_agent_survives_it(tmp_path: Path) -> None:
     assert len(list(mine.iterdir())) == 4
     assert running(long) == []
     assert spent < 60
-    assert_only_our_worktrees(project)
+    assert_no_worktrees(project)
 
 
 def tool(folder: Path, name: str, text: str, mode: int = 0o755) -> str:

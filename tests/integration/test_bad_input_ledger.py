@@ -61,9 +61,9 @@ def spliced(lines: Lines) -> Lines:
 
 
 def newer(lines: Lines) -> Lines:
-    """A last record of version 2, with a hash that fits."""
+    """A last record of version 3, with a hash that fits."""
     text = re.sub(
-        rb',"sha":"[0-9a-f]{64}"}\n$', b"", lines[-1].replace(b'"v":1}', b'"v":2}').replace(b'"v":1,', b'"v":2,')
+        rb',"sha":"[0-9a-f]{64}"}\n$', b"", lines[-1].replace(b'"v":2}', b'"v":3}').replace(b'"v":2,', b'"v":3,')
     )
     return [*lines[:-1], b'%s,"sha":"%s"}\n' % (text, hashlib.sha256(text).hexdigest().encode())]
 
@@ -73,7 +73,7 @@ DAMAGES: dict[str, tuple[Callable[[Lines], Lines], int, str]] = {
     "reordered": (reordered, 4, "it is record 5 where record 4 should stand"),
     "a deleted line": (shortened, 4, "it is record 5 where record 4 should stand"),
     "an inserted line": (spliced, 4, "it does not end in its hash"),
-    "from a newer version": (newer, -1, "newer Branchline (ledger version 2, this one reads 1)"),
+    "from a newer version": (newer, -1, "newer Branchline (ledger version 3, this one reads 2)"),
 }
 
 

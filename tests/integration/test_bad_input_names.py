@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from support import Json, Project, fate, workstream, write
-from witness import assert_only_our_worktrees, files_below
+from witness import assert_no_worktrees, files_below
 
 NAMES = (
     b"new\nline.txt", b'quo"te\'s.txt', b"not-utf8-\xff\xfe.bin", b"tab\there", b" blank in front", b"-dash", b"*?[x]",
@@ -52,7 +52,7 @@ def test_any_name_lands_intact(tmp_path: Path) -> None:
     in_checkout = {os.fsencode(name): content for name, (_, content) in files_below(project.root).items()}
     assert in_checkout == landed
     assert project.git("status", "--porcelain") == ""
-    assert_only_our_worktrees(project)
+    assert_no_worktrees(project)
     _every_view_shows_them(project, Path(ran.json["run_dir"]))
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from support import Json, Project, Ran, fate, gate, workstream, write
-from witness import assert_only_our_worktrees, assert_refused, assert_untouched, files_below, see
+from witness import assert_no_worktrees, assert_refused, assert_untouched, files_below, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}
 PLAN: Json = {"workstreams": [workstream("a", write("hello.txt", "hello\n"), write("src/x.py", "x = 2\n"))]}
@@ -34,7 +34,7 @@ def test_a_target_that_moved_is_integrated_anew_and_tested_again(tmp_path: Path)
     tested = [line for line in seen.read_text().splitlines() if "theirs.txt" in line and "hello.txt" in line]
     assert tested, seen.read_text()
     assert project.git("status", "--porcelain") == ""
-    assert_only_our_worktrees(project)
+    assert_no_worktrees(project)
 
 
 def test_a_target_that_moved_against_the_change_is_left_alone(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_gc_saves_and_removes_what_an_ended_run_left(tmp_path: Path) -> None:
     }
     ran = project.run(failing, {"gates": [gate("no", "false")], "repair": {"rounds": 0}})
     assert ran.code == 1
-    worktree = Path(ran.json["run_dir"]) / "worktrees" / "b"
+    worktree = project.workspace("b")
     (worktree / "later.txt").write_text("even later\n")
     dry = project.branchline("gc", "--dry-run", "--json").json
     assert worktree.is_dir()
@@ -137,8 +137,7 @@ def test_gc_saves_and_removes_what_an_ended_run_left(tmp_path: Path) -> None:
 def test_gc_leaves_a_run_alone_that_can_go_on(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     ran = project.run({"goal": "x", "workstreams": [workstream("a", write("a.txt", "a\n"))]})
-    folder = Path(ran.json["run_dir"])
-    left = folder / "worktrees" / "left"
+    folder, left = Path(ran.json["run_dir"]), project.workspace("left")
     left.mkdir(parents=True)
     ledger = folder / "logs" / "run.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
@@ -175,17 +174,6 @@ def test_doctor_names_what_is_missing_and_what_to_type(tmp_path: Path) -> None:
     assert (found["agent mine"]["state"], found["gate g"]["state"]) == ("missing", "warning")
     assert "no-such-agent-here" in found["agent mine"]["next"]
     assert "-> install no-such-agent-here" in project.branchline("doctor").out
-
-
-def test_doctor_finds_a_poisoned_worktree(tmp_path: Path) -> None:
-    project = Project.make(tmp_path / "p")
-    admins = project.root / ".git" / "worktrees"
-    for name in ("empty", "half"):
-        (admins / name).mkdir(parents=True)
-    (admins / "half" / "commondir").touch()
-    found = [one for one in json.loads(project.branchline("doctor", "--json").out) if one["name"] == "worktree"]
-    assert [one["state"] for one in found] == ["warning", "warning"]
-    assert [one["next"] for one in found] == ["git worktree prune", f"rm -r {admins / 'half'}"]
 
 
 def test_doctor_outside_a_repository(tmp_path: Path) -> None:

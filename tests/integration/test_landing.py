@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Json, Project, Ran, edit, fate, workstream, write
+from support import Json, Project, Ran, edit, fate, gate, workstream, write
 
 SETTINGS: Json = {"ship": {"mode": "merge"}, "approvals": {"ship": True}, "gates": [{"id": "ok", "verify": ["true"]}]}
 PLAN: Json = {
@@ -406,3 +406,48 @@ def test_the_checkout_of_the_target_goes_along_wherever_git_keeps_it(what: str, 
         assert Project(place).git("status", "--porcelain") == ""
     assert project.branchline("rollback", ran.json["run_id"]).code == 0
     assert project.show("main", "a.txt") is None
+
+
+def test_a_target_that_is_rewritten_while_the_new_merge_is_tested(tmp_path: Path) -> None:
+    """Each time it moves again: a commit more, then back to before the base, then on."""
+    project, count = Project.make(tmp_path / "p"), tmp_path / "count"
+    oops = project.commit("oops", {"oops.csv": "secret\n"})
+    commit = "git -c user.name=x -c user.email=x@example.org commit -q --allow-empty -m"
+    moves = f"""
+        n=$(cat {count} 2>/dev/null || echo 0); echo $((n + 1)) >{count}; unset GIT_DIR GIT_WORK_TREE; cd {project.root}
+        case $n in 0) {commit} first;; 1) git reset -q --hard HEAD~2;; 2) {commit} second;; esac
+        """
+    gates = [gate("moves", moves, phases=["integration"])]
+    ran = project.run(
+        {"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"ship": {"mode": "merge"}, "gates": gates}
+    )
+    assert ran.code == 0, ran.err
+    assert count.read_text() == "4\n"
+    subjects = project.git("log", "--format=%s", "main").splitlines()
+    assert subjects == ["Merge workstream a", "second", "first commit"]
+    assert not holds(project, oops)
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_a_target_that_is_deleted_while_the_merge_is_tested(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    project.git("branch", "work")
+    gates = [gate("deletes", f"unset GIT_DIR; git -C {project.root} branch -D work", phases=["integration"])]
+    plan = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
+    ran = project.run(plan, {"ship": {"mode": "merge"}, "gates": gates}, "--base", "work")
+    assert (ran.code, ran.json["shipped"]) == (1, None)
+    assert "the target branch work is gone" in fate(ran, "a")["reason"]
+    assert project.git("for-each-ref", "refs/heads/work", "refs/tags") == ""
+
+
+def test_what_a_user_picked_alone_is_taken_as_there(waiting: Project) -> None:
+    """A reset, then one workstream's commit picked: the others land on it; a rollback leaves what the user picked."""
+    run = run_id(waiting)
+    reset(waiting)
+    waiting.git("cherry-pick", f"feature/a-{run}")
+    ran = approved(waiting)
+    assert ran.code == 0, ran.err
+    assert [fate(ran, name)["state"] for name in ("a", "b", "c")] == ["COMPLETED"] * 3
+    assert waiting.git("log", "--format=%s", "main").splitlines()[:2] == ["Merge workstream c", "Merge workstream b"]
+    assert waiting.branchline("rollback", run).code == 0
+    assert {"a.txt", "b.txt", "c.txt"} & set(waiting.files("main")) == {"a.txt"}

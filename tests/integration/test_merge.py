@@ -194,6 +194,34 @@ def test_strategies_of_paths_settle_what_they_can_and_nothing_else(tmp_path: Pat
     assert "old.txt" not in project.files("main")
 
 
+def test_what_gitattributes_say_of_merging_is_what_git_means_by_it(tmp_path: Path) -> None:
+    """As the user had committed them: what a batch writes there does not count."""
+    lines = "one\ntwo\nthree\nfour\nfive\n"
+    attributes = "CHANGELOG.md merge=union\n*.lock -merge\nmine.txt merge=ours\n"
+    files = {".gitattributes": attributes, "CHANGELOG.md": "# Changes\n", "x.lock": lines, "mine.txt": lines}
+    project = Project.make(tmp_path / "p", {**files, "plain.txt": "p\n"})
+    plan = {
+        "workstreams": [
+            workstream("a", sh("echo of a >>CHANGELOG.md"), edit("mine.txt", "one", "ONE")),
+            workstream("b", sh("echo of b >>CHANGELOG.md"), edit("mine.txt", "five", "FIVE")),
+            workstream("c", edit("x.lock", "one", "ONE"), write("plain.txt", "of c\n")),
+            workstream("d", edit("x.lock", "five", "FIVE")),
+            workstream("e", write(".gitattributes", "* merge=union\n"), write("plain.txt", "of e\n")),
+        ]
+    }
+    ran = project.run(plan, {**MERGE, "approvals": {"protected": "allow"}})
+    assert ran.code == 5, ran.err
+    assert merges(project) == ["a", "b", "c"]
+    assert project.show("main", "CHANGELOG.md") == "# Changes\nof a\nof b\n"
+    assert fate(ran, "d")["reason"] == "it conflicts with c in x.lock"
+    assert fate(ran, "e")["reason"] == "it conflicts with c in plain.txt"
+    assert ran.json["warnings"] == [
+        "mine.txt was merged by lines: the driver ours of .gitattributes does not count here"
+    ]
+    queue = artefact(ran, "merge_queue.json")
+    assert [one["between"] for one in queue["conflicts"]] == [["c", "d"], ["c", "e"]]
+
+
 def test_two_that_pass_alone_and_fail_together(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     script = "! (test -f one.txt && test -f two.txt)"

@@ -3,6 +3,11 @@
 import json
 from pathlib import Path
 
+from branchline.config.load import load_settings, plan_of
+from branchline.core.run_state import replay
+from branchline.engine.drivers.inline import InlineDriver
+from branchline.engine.pipeline import Request, Session, start
+from branchline.ledger.log import read
 from support import Project, edit, fate, gate, sh, workstream, write
 
 STEP_EVENTS = {
@@ -102,6 +107,27 @@ def test_a_checkpoint_holds_its_steps_fact_and_the_ledger_holds_it_once(tmp_path
         assert fact["context"].items() <= page["outputs"].items(), name
     for name, key in (("gate_a", "report"), ("pr_ci", "request"), ("archive", "archive"), ("planning", "file")):
         assert (run_dir / pages[name]["outputs"][key]).is_file()
+
+
+def test_what_a_live_run_knows_of_its_steps_is_what_its_ledger_replays_to(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    plan = {
+        "workstreams": [
+            workstream("a", write("shared.txt", "BAD\n"), repair_scripts=[[write("shared.txt", "a\n")]]),
+            workstream("b", write("shared.txt", "b\n"), repair_scripts=[[write("shared.txt", "a and b\n")]]),
+        ]
+    }
+    rules = {"gates": [gate("clean", "! grep -rn BAD *.txt")], "merge": {"on_conflict": "repair"}}
+    plan_file, config = project.request(plan, rules)
+    settings = load_settings(config, root=project.root)
+    request = Request(repo=project.root, settings=settings, plan=plan_of(plan_file, settings))
+    paths, state = start(request, Session(driver=InlineDriver()))
+    assert state.end is not None
+    assert state.end.status == "succeeded", state.end.reason
+    assert state.pipeline.integration is not None
+    again = replay(record.event for record in read(paths).records)
+    assert again.pipeline == state.pipeline
+    assert again.records == state.records
 
 
 def test_branch_mode_moves_nothing_of_the_users(tmp_path: Path) -> None:

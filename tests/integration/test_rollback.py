@@ -1,5 +1,6 @@
 """What a run has shipped is undone by a new commit, or nothing happens at all."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,39 @@ def test_a_rollback_that_was_killed_before_it_was_recorded_is_completed(shipped:
         assert project.branchline("rollback", run, "--json").json["commit"] == made
         assert project.git("rev-parse", "main") == tip
         assert project.branchline("status", "--json").json["status"] == "rolled_back"
+
+
+def test_a_rollback_whose_files_cannot_be_written_has_moved_the_target(
+    shipped: tuple[Project, str], tmp_path: Path
+) -> None:
+    project, run = shipped
+    (tmp_path / "bin").mkdir()
+    git = tmp_path / "bin" / "git"
+    half = f'case "$*" in *"read-tree -m -u"*) echo half >{project.root}/old.txt; exit 128;; esac'
+    git.write_text(f'#!/bin/sh\n{half}\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    landed = project.git("rev-parse", "main")
+    done = project.branchline("rollback", run, PATH=f"{git.parent}:{os.environ['PATH']}")
+    assert (done.code, "is not all at" in done.err) == (1, True), done.err
+    assert project.git("rev-parse", "main^") == landed
+    assert project.branchline("status", "--json").json["status"] == "rolled_back"
+    assert project.branchline("verify").code == 0
+    project.git("config", "alias.do", "!" + done.err.rpartition("once the cause is gone: ")[2].splitlines()[0])
+    project.git("do")
+    assert project.git("status", "--porcelain") == ""
+    assert (project.root / "old.txt").read_text() == "o\n"
+
+
+def test_a_target_that_git_holds_is_not_rolled_back(shipped: tuple[Project, str]) -> None:
+    project, run = shipped
+    project.git("bisect", "start", "HEAD", "HEAD~2")
+    before = refs(project)
+    refused = project.branchline("rollback", run)
+    assert (refused.code, "a bisect that began on main" in refused.err) == (1, True), refused.err
+    assert f"hint: git -C {project.root} bisect reset" in refused.err
+    assert refs(project) == before
+    project.git("bisect", "reset")
+    assert project.branchline("rollback", run).code == 0
 
 
 def test_what_is_not_there_is_not_undone(shipped: tuple[Project, str]) -> None:

@@ -49,7 +49,6 @@ TESTED_ELSEWHERE = {
     "git/user_git.py": "unit/git/test_workspace.py",
     "process/confinement.py": "unit/process/test_containment.py",
     "process/init.py": "unit/process/test_containment.py",
-    "process/cancel.py": "unit/process/test_spawn.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
     "sandbox/stage.py": "unit/sandbox/test_probe.py",

@@ -96,7 +96,7 @@ def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
 def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
     """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
 
-    What was called is noted in `ctx.told`, so that it is told of whatever becomes of the step. Raises InvalidInput
+    What was called is noted in `ctx.told`, so that the ledger has it even if the step fails. Raises InvalidInput
     (AgentMissing) if none of them can be asked.
     """
     tried: list[tuple[AgentResult, AgentCalled]] = []

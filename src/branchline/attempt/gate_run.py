@@ -1,5 +1,6 @@
 """Running gates in a clean checkout of a commit: never in an agent's worktree, never in the user's checkout."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,13 +9,23 @@ from pathlib import Path
 import msgspec
 
 from branchline.attempt.confining import confinement
-from branchline.attempt.run import StepContext
+from branchline.attempt.run import Run, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
 from branchline.attempt.setup import set_up
-from branchline.core.model.verdict import Phase, QualityReport
+from branchline.attempt.ways_back import ways_back
+from branchline.core.model.verdict import NOT_PROVEN, GateResult, Outcome, Phase, QualityReport
 from branchline.gates.report import render
 from branchline.gates.run import check
 from branchline.git.commit import snapshot
+from branchline.process.environment import allowed
+
+PORT_TAKEN = re.compile(
+    r"address already in use|EADDRINUSE|port \d+ is (already )?(in use|taken|allocated)", re.IGNORECASE
+)
+PORT_ADVICE = (
+    "its port was taken, perhaps by the gates of another workstream; use a free port (0), max_parallel: 1, "
+    "or sandbox: {network: loopback}"
+)
 
 
 @dataclass(slots=True)
@@ -113,9 +124,38 @@ def run_gates(
             confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
         )
     report = report_with_refused(report, entered.refused())
+    report = _with_ports(run, _proven(run, report, checkout.path))
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     (folder / "report.md").write_text(render(report), encoding="utf-8", errors="backslashreplace")
     return report
+
+
+def _proven(run: Run, report: QualityReport, tree: Path) -> QualityReport:
+    """The report, with a result that says so if what passed may have tested the user's checkout."""
+    passed = [result.gate for result in report.of(Outcome.PASSED)]
+    if run.sandbox.on or not passed:
+        return report
+    environ = allowed(run.environ, pass_=run.settings.env)
+    ways = ways_back(run.repo.root, environ, run.settings.setup, run.gates, tree)
+    if not ways:
+        return report
+    more = f" and {len(ways) - 1} more" if len(ways) > 1 else ""
+    reason = f"{', '.join(passed)} passed, but without a sandbox they may have tested your checkout: {ways[0]}{more}"
+    doubt = GateResult(gate=NOT_PROVEN, outcome=Outcome.ERROR, reason=reason, output="\n".join(ways))
+    return msgspec.structs.replace(report, results=(*report.results, doubt))
+
+
+def _with_ports(run: Run, report: QualityReport) -> QualityReport:
+    """The report, in which a gate that found its port taken could not check, if another workstream may have taken it."""
+    if run.settings.max_parallel == 1 or run.accepted is None or len(run.plan.ids) == 1:
+        return report
+    results = [
+        msgspec.structs.replace(one, outcome=Outcome.ERROR, reason=f"{one.reason}: {PORT_ADVICE}")
+        if one.outcome is Outcome.FAILED and PORT_TAKEN.search(one.output)
+        else one
+        for one in report.results
+    ]
+    return msgspec.structs.replace(report, results=tuple(results))
 
 
 def check_commit(ctx: StepContext, commit: str, *, base: str, phase: Phase, name: str) -> QualityReport:

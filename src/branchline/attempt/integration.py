@@ -1,6 +1,5 @@
 """Merging commits in the order of the queue, by plumbing, with nothing checked out."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,6 @@ from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
 from branchline.core.workstream import known
 from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
-from branchline.git.repo import Repo
 
 _STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes does not count here"
 
@@ -136,15 +134,6 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     return result
 
 
-def stands_on(repo: Repo, commit: str, run_id: str) -> tuple[str, list[str]]:
-    """The commit that a run's merges stand on, first parent by first parent, and the workstreams merged since."""
-    names: list[str] = []
-    while f"\nBranchline-Run: {run_id}\n" in (text := repo.content.text("log", "-1", "--format=%B%n", commit) + "\n"):
-        names += re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
-        commit = repo.parents(commit)[0]
-    return commit, names[::-1]
-
-
 def _taken_in(ctx: StepContext) -> dict[str, list[str]]:
     """Every commit that a workstream's batches ever became, those of earlier rounds too."""
     found: dict[str, list[str]] = {}
@@ -208,7 +197,9 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
     """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
     report = check(commit)
     if report.outcome == Outcome.ERROR:
-        raise StepFailed(Failure("the merge result could not be checked", error_class=report.error_class))
+        why = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.ERROR))
+        reason = f"the merge result could not be checked: {why}"
+        raise StepFailed(Failure(reason, report.error_class, report.retryable))
     return report
 
 

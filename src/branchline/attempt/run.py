@@ -111,8 +111,8 @@ class Run:
 class StepContext:
     """One attempt of one step. `state` is what the others had come to when it began.
 
-    `purse` is what its agents may spend; `told` are facts that stand whatever becomes of the step: agents that were called,
-    worktrees that were saved. `decision`: what a person has said of this task, if it had to wait.
+    `purse` is what its agents may spend; `told` are facts that the ledger gets even if the step fails:
+    agents that were called, worktrees that were saved. `decision`: what a person has said of this task, if it had to wait.
     """
 
     run: Run

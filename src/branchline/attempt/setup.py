@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from branchline.attempt.confining import confinement
@@ -35,8 +36,9 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
         elif (root / name).is_file():  # folders are mounted
             shutil.copy2(root / name, path / name)
     for name in copied(ctx.run):
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / name, path / name, follow_symlinks=False)
+        if not (path / name).is_symlink():  # one of the repository's own stays
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, path / name, follow_symlinks=False)
     for number, argv in enumerate(setup.run, start=1):
         ctx.say(f"set-up {number} of {len(setup.run)}")
         log = ctx.folder / f"setup{number}.log"
@@ -45,8 +47,9 @@ def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
         finally:
             ctx.run.secrets.clean_file(log)
     git = ctx.run.workspaces.content(path)
-    taken = snapshot(git, path, base_tree, scratch=ctx.run.paths.scratch, inspect=ctx.run.inspect)
-    made: Setup = {one.path: None for one in taken.refused}
+    scratch = ctx.run.paths.scratch
+    taken = snapshot(git, path, base_tree, scratch=scratch, inspect=ctx.run.inspect, wanted=lambda _: True)
+    made: Setup = dict.fromkeys([*(one.path for one in taken.refused), *taken.ignored])
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made
@@ -59,16 +62,32 @@ def _link(source: Path, link: Path) -> None:
 
 
 def copied(run: Run) -> list[str]:
-    """Files of the user's checkout that `setup.copy` names; a glob without wildcards costs no walk."""
-    root, globs = run.repo.root, run.settings.setup.copy
-    found = [glob for glob in globs if not set(glob) & set("*?[") and (root / glob).is_file()]
-    wild = [glob for glob in globs if set(glob) & set("*?[")]
-    if wild:
-        for folder, subfolders, names in os.walk(root):
-            subfolders[:] = [name for name in subfolders if name not in {".git", ".runs"}]
-            here = Path(folder).relative_to(root)
-            found += [p for name in names if matches_any(wild, p := (here / name).as_posix())]
+    """Files of the user's checkout that `setup.copy` names."""
+    return files_to_copy(run.repo.root, run.settings.setup.copy)
+
+
+def files_to_copy(root: Path, entries: Iterable[str]) -> list[str]:
+    """The files below `root` that entries name: a file, a folder with all that is in it, or a glob. A name costs no walk."""
+    found, wild = [], list[str]()
+    for entry in entries:
+        place = root / entry
+        if place.is_symlink() or place.is_file():
+            found.append(entry)
+        elif place.is_dir():
+            found += [f"{entry.rstrip('/')}/{path}" for path in _below(place)]
+        elif set(entry) & set("*?["):
+            wild.append(entry)
+    found += [path for path in (_below(root) if wild else ()) if matches_any(wild, path)]
     return sorted(set(found))
+
+
+def _below(top: Path) -> Iterator[str]:
+    """Files and links below a folder, in no git directory and no record."""
+    for folder, subfolders, names in os.walk(top):
+        here = Path(folder).relative_to(top)
+        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
+        subfolders[:] = [name for name in subfolders if name not in {".git", ".runs"}]
+        yield from ((here / name).as_posix() for name in (*names, *links))
 
 
 def _command(ctx: StepContext, argv: tuple[str, ...], path: Path, log: Path, timeout: float) -> None:

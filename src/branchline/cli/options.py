@@ -1,5 +1,6 @@
 """Options and arguments that many commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,3 +44,19 @@ cache_option = click.option(
     metavar="DIR",
     help="Where the index is. [default: in the git directory]",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the command line says of a run to begin; None leaves it to the settings."""
+
+    repo: Path
+    base: str | None = None
+    agent: str | None = None
+    planner: str | None = None
+    ship: str | None = None
+    config: Path | None = None
+    max_parallel: int | None = None
+    budget: float | None = None
+    yes: bool = False
+    as_json: bool = False

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, TextIO
 
 import msgspec
@@ -41,6 +41,20 @@ def say(*lines: str) -> None:
     with contextlib.suppress(OSError):
         _write(sys.stderr, lines)
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def busy(text: str) -> Generator[None]:
+    """Show on a terminal what is being done, until the block ends: its imports alone can take a third of a second."""
+    live = is_live(sys.stderr)
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text} ...\r" if live else "")
+        sys.stderr.flush()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stderr.write("\x1b[K" if live else "")
 
 
 def is_coloured(stream: TextIO) -> bool:

@@ -1,7 +1,6 @@
 """What is about to be run: its settings, put together, and its plan, which a person is asked about."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import click
 import msgspec
 
 from branchline.cli.asking import somebody_is_there
+from branchline.cli.options import Given
 from branchline.cli.output import say
 from branchline.cli.plan_text import plan_lines
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
@@ -23,22 +23,6 @@ from branchline.views.format.text import plain
 if TYPE_CHECKING:
     from branchline.engine.pipeline import Request
     from branchline.ledger.paths import RunPaths
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What the command line says of a run to begin; None leaves it to the settings."""
-
-    repo: Path
-    base: str | None = None
-    agent: str | None = None
-    planner: str | None = None
-    ship: str | None = None
-    config: Path | None = None
-    max_parallel: int | None = None
-    budget: float | None = None
-    yes: bool = False
-    as_json: bool = False
 
 
 def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tuple["RunPaths", "Request"]:
@@ -123,11 +107,13 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
 def agreed(request: "Request", plan: Plan) -> bool:
     """Show the plan and ask; without a terminal nobody is asked. False if somebody refused."""
     from branchline.attempt.forecast import foreseen
-    from branchline.engine.pipeline import pinned
+    from branchline.engine.pipeline import pinned, scoped
     from branchline.git.repo import Repo
 
     repo, settings = Repo.open(request.repo), request.settings
-    collisions = foreseen(repo, pinned(repo, request)[0], settings, plan)
+    commit = pinned(repo, request)[0]
+    plan = scoped(repo, commit, plan)
+    collisions = foreseen(repo, commit, settings, plan)
     warnings = [f"warning: {plain(text)}" for text in scopeless(plan)]
     say(*plan_lines(plan, settings, settings.budget), *collision_lines(collisions), *warnings, "")
     if not somebody_is_there():

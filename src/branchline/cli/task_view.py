@@ -9,6 +9,8 @@ import msgspec
 
 from branchline.agents.by_hand import COMMAND, quoted
 from branchline.cli.history import History
+from branchline.core.facts import FILES
+from branchline.core.run_state import TaskRecord
 from branchline.core.states import State
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
@@ -96,10 +98,18 @@ def task_view(history: History, name: str) -> TaskView:
                 dependencies=task.dependencies,
                 attempts=made,
                 calls=mine,
-                outputs=record.handed_on(),
+                outputs=_handed_on(history, record),
             )
         )
     return TaskView(run_id=history.run_id, task_id=origin, rounds=tuple(rounds))
+
+
+def _handed_on(history: History, record: TaskRecord) -> dict[str, Any]:
+    """What a task has handed on, with whole paths where a fact has those in the run's folder."""
+    told, folder = record.handed_on(), history.paths.run_dir
+    if record.fact is None:
+        return told
+    return {key: str(folder / value) if key in FILES and value else value for key, value in told.items()}
 
 
 def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
@@ -146,8 +156,8 @@ def task_lines(view: TaskView) -> list[str]:
         rows += [_given(call) for call in round_.calls if call.manifest]
         out += [*table(rows), *([] if rows else table([("", plain(round_.reason))] if round_.reason else [])), ""]
     last = view.rounds[-1]
-    if last.outputs:
-        out += ["Handed on", *_outputs(last.outputs), ""]
+    if told := {k: v for k, v in last.outputs.items() if not last.step or v not in ("", [], {}, None)}:
+        out += ["Handed on", *_outputs(told), ""]
     if last.attempts:
         out += _on_disk(last.attempts[-1])
     out += [f"  again    branchline retry {view.run_id} {last.task_id}"]

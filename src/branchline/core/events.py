@@ -49,7 +49,7 @@ class Transition(Event, frozen=True, tag="state_transition", kw_only=True):
     """A task moved. `retry_at` is in Unix milliseconds; `retryable` says whether the failure's cause may pass.
 
     `reserved_usd`: what a started attempt may spend, where there is a budget. `hint`: what to type after a failure.
-    `outputs`: what a plain graph's task handed on (in ledgers of version 1, what a step did besides its fact).
+    `outputs`: what a plain graph's task handed on (in ledgers of version 1, what a step did beside its fact).
     """
 
     task_id: str

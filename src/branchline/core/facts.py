@@ -15,6 +15,9 @@ from branchline.core.model.verdict import GateOutcome
 
 OwnSandbox = Literal["", "nested", "off"]
 
+FILES = frozenset({"report", "prompt", "file", "queue", "request", "location", "archive"})
+"""Fields that hold a path in the run's folder."""
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
     """Base of all events: a fact is an event that a step tells."""
@@ -40,7 +43,7 @@ class RunPrepared(Event, frozen=True, tag="run_prepared", kw_only=True):
 
 
 class PlanProposed(Event, frozen=True, tag="plan_proposed", kw_only=True):
-    """Step 2: a planner made a plan that passed our checks; it is in `file`, and waits for somebody to accept it.
+    """Step 2: a planner made a plan that passed our checks; it is in `file`, and a person has to accept it.
 
     `collisions`: the workstreams that are likely to change the same files, as the planner would have had them run.
     """
@@ -79,7 +82,7 @@ class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
 
 
 class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
-    """One agent was run once, for whatever purpose; `folder` is within the run's own.
+    """One agent was run once, for any purpose; `folder` is within the run's own.
 
     `manifest`: the digest of the manifest that it was given, a file of `artifacts/manifests`, with `context_files` files
     and `context_tokens` tokens (an estimate); `context_warning`: what is amiss with it. `containment`: what held its
@@ -115,7 +118,8 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     """Step 4: an agent ended. `tree` is what it left, kept by `commit`; `files` is what differs from the base.
 
     `refused`: what of it must not come into a tree, and why; `notes`: what the agent says. For the rest see AgentCalled.
-    `commits_left_out`: why commits of its own are not in the repository.
+    `commits_left_out`: why commits of its own are not in the repository. `left_out`: files that git ignores although the
+    scope names them, and what programs made on the side; neither is in the tree, and neither rejects it.
     """
 
     task_id: str
@@ -131,6 +135,7 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     context_files: int = 0
     context_tokens: int = 0
     commits_left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
@@ -164,7 +169,7 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ApprovalNeeded(Event, frozen=True, tag="approval_needed", kw_only=True):
-    """The task of `step` for this workstream waits until somebody has said yes or no to `tree`.
+    """The task of `step` for this workstream waits until a person has said yes or no to `tree`.
 
     `base` is the tree that it is to be compared with; `more` concerns are not listed.
     """
@@ -232,7 +237,7 @@ class Clash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MergeQueue(Event, frozen=True, tag="merge_queue", kw_only=True):
-    """Step 8: what will be merged, in which order, and which pairs are expected to conflict; it is in the file `queue`."""
+    """Step 8: what will be merged, in this order, and the pairs that are expected to conflict; all in the file `queue`."""
 
     task_id: str
     order: tuple[str, ...]
@@ -294,7 +299,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     """Step 11: the change is where it should be; `target` is empty where only the integration branch was asked for.
 
     `merged` and `dropped` are those of the merge that landed, which is another than that of step 9 where the target had
-    moved. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge. `saved`:
+    moved; `onto` is where the target was before. `warnings`: what could not be done once the target had moved, and what is worth a word of the merge. `saved`:
     in ledgers of version 1 the ref of each worktree's last state, by workstream.
     """
 
@@ -305,6 +310,7 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     branch: str = ""
     merged: tuple[str, ...] = ()
     dropped: dict[str, str] = {}
+    onto: str = ""
     warnings: tuple[str, ...] = ()
     saved: dict[str, str] = {}
 
@@ -338,7 +344,7 @@ StepFact = (
 """What an attempt of a step comes to."""
 
 SideFact = AgentCalled | ApprovalNeeded | WorktreeSaved | PrOpened
-"""What a step tells besides."""
+"""What a step may tell beside its fact."""
 
 GatedFact = Codegate | ValidateWsPass | ValidateWsFail | CiStatus
 """Those that say what gates came to."""

@@ -1,18 +1,26 @@
 """What a plan's scopes promise and threaten, looked at before anybody works on it."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import Any
 
 from msgspec.structs import replace
 
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.pipeline import merge_order
-from branchline.core.rules.globs import matches_any
+from branchline.core.rules.globs import matches, matches_any
 
 WILD = frozenset("*?[")
 SHOWN = 3
+STRANGE = (
+    (re.compile(r"\{[^{}]*,[^{}]*\}"), "{a,b} is no pattern here; write one entry for each"),
+    (re.compile(r"^!"), "an entry does not exclude; `protect` does"),
+    (re.compile(r"\\"), "folders are divided by /"),
+    (re.compile(r"^\s|\s$"), "it begins or ends with a space"),
+)
+"""Forms that other tools know, and that are plain names here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,57 @@ def unmatched(plan: Plan, paths: Sequence[str]) -> list[tuple[str, str]]:
 
     A name without wildcards may be a file to be made; so may a wildcard in a folder that is there.
     """
-    folders = {path[:end] for path in paths for end, sign in enumerate(path) if sign == "/"}
+    folders = _folders(paths)
     return [
         (w.id, glob)
         for w in plan.workstreams
         for glob in w.scope.write
         if (fixed := _fixed_folder(glob)) is not None and fixed and fixed not in folders
     ]
+
+
+def with_folders(plan: Plan, paths: Sequence[str]) -> Plan:
+    """The plan in which an entry of a scope that names a folder of the tree means all that is in it: `src` is `src/**`."""
+    folders = _folders(paths)
+
+    def meant(globs: Sequence[str]) -> tuple[str, ...]:
+        return tuple(f"{glob}/**" if glob in folders else glob for glob in globs)
+
+    made = [
+        replace(w, scope=replace(w.scope, write=meant(w.scope.write), protect=meant(w.scope.protect)))
+        for w in plan.workstreams
+    ]
+    return plan if made == list(plan.workstreams) else replace(plan, workstreams=tuple(made))
+
+
+def hopeless(plan: Plan, paths: Sequence[str]) -> list[str]:
+    """The entries of scopes that can match no file, each with the reason: an agent that obeys them could change nothing."""
+    files = set(paths)
+    return [
+        f"workstream {w.id}: the write glob {glob!r} can match no file: {why}"
+        for w in plan.workstreams
+        for glob in w.scope.write
+        if (why := _why_nothing(glob, files))
+    ]
+
+
+def _why_nothing(glob: str, files: Collection[str]) -> str:
+    parts = glob.removesuffix("/").split("/")
+    if "" in parts or "." in parts:
+        return f"write {'/'.join(part for part in parts if part not in {'', '.'}) or '**'!r}"
+    if ".git" in parts:
+        return "git never takes what lies in a folder .git"
+    whole = next((name for name in accumulate(parts, "{}/{}".format) if name in files and name != glob), "")
+    if whole:
+        return f"{whole} is a file"
+    for form, why in STRANGE:
+        if form.search(glob) and not any(matches(glob, path) for path in files):
+            return why
+    return ""
+
+
+def _folders(paths: Sequence[str]) -> set[str]:
+    return {path[:end] for path in paths for end, sign in enumerate(path) if sign == "/"}
 
 
 def plan_schema(agents: Sequence[str]) -> dict[str, Any]:

@@ -45,6 +45,16 @@ def remote_ref(name: str) -> str:
     return f"refs/remotes/origin/{name}"
 
 
+def holds_runs(pattern: str) -> bool:
+    """Whether a fetch that prunes below this pattern (git-fetch(1), `<refspec>`) removes what runs have made."""
+    return pattern in {"refs/*", f"{HEADS}*", f"{TAGS}*"}
+
+
+def usual_fetch(remote: str) -> str:
+    """The refspec that `git clone` writes down: it touches nothing but `refs/remotes/<remote>/`."""
+    return f"+{HEADS}*:refs/remotes/{remote}/*"
+
+
 @dataclass(frozen=True, slots=True)
 class Refs:
     """The names of one run. What returns a full name says so; a branch or a tag is named as people name it.
@@ -85,7 +95,7 @@ class Refs:
 
     @property
     def landing(self) -> str:
-        """Full name: the commit that the target moves to; it stands before the target moves."""
+        """Full name: a commit whose parents are where the target moves to and where it was; it stands before that."""
         return f"{self.folder}landing"
 
     @property

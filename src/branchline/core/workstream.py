@@ -1,8 +1,9 @@
-"""What the steps of a pipeline have come to: typed state, folded from their facts. Steps read it, and nothing else.
+"""What the steps of a pipeline have come to: typed state, folded from their facts.
 
-It changes when a task has ended for good, not at a failure that is retried. A step that is done again (a new round) hands
-on anew; if it does not complete, what it had handed on is gone. A batch is the exception: one that was rejected stands
-until there is another, because its repair begins with it.
+Steps, outcomes and views read it; they look nothing up by name in what another step handed on. It changes when a task
+has ended for good, not at a failure that is retried. A step that is done again (a new round) hands on again; if it does
+not complete, what it had handed on is gone. A batch is the exception: one that was rejected stands until there is
+another, because its repair begins with it.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,10 @@ def known(value: T | None) -> T:
     return value
 
 
+def _only(kind: type[T], fact: StepFact | None) -> T | None:
+    return fact if isinstance(fact, kind) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkstreamState:
     """One workstream. `round` is that of its agent; `unfinished` says by step why it did not complete.
@@ -46,7 +51,7 @@ class WorkstreamState:
     worktree: WorktreesReady | None = None
     work: ExecuteWsComplete | None = None
     batch: Codegate | None = None
-    checkpoint: WsCheckpoint | None = None
+    consumed: WsCheckpoint | None = None
     validated: ValidateWsPass | None = None
     unfinished: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,12 +68,12 @@ class WorkstreamState:
     @property
     def commit(self) -> str:
         """The commit of its approved batch."""
-        return known(self.checkpoint).commit
+        return known(self.consumed).commit
 
     @property
     def tree(self) -> str:
         """The tree of its approved batch."""
-        return known(self.checkpoint).tree
+        return known(self.consumed).tree
 
     @property
     def rejected(self) -> Codegate | None:
@@ -84,20 +89,20 @@ class WorkstreamState:
         now, made = replace(self, unfinished=unfinished), fact if completed else None
         match task.step:
             case "worktrees":
-                return replace(now, worktree=made if isinstance(made, WorktreesReady) else None)
+                return replace(now, worktree=_only(WorktreesReady, made))
             case "execute":
-                return replace(now, round=task.round, work=made if isinstance(made, ExecuteWsComplete) else None)
+                return replace(now, round=task.round, work=_only(ExecuteWsComplete, made))
             case "code_gate":
                 stands = None if completed else self.rejected
-                return replace(now, batch=fact if isinstance(fact, Codegate) else stands)
+                return replace(now, batch=_only(Codegate, fact) or stands)
             case "consume":
-                return replace(now, checkpoint=made if isinstance(made, WsCheckpoint) else None)
-        return replace(now, validated=made if isinstance(made, ValidateWsPass) else None)
+                return replace(now, consumed=_only(WsCheckpoint, made))
+        return replace(now, validated=_only(ValidateWsPass, made))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineState:
-    """A run's steps. `landed`: the commit in which a workstream landed last, in whichever round."""
+    """A run's steps. `landed`: the commit in which each workstream landed last, in any round."""
 
     workstreams: Mapping[str, WorkstreamState] = field(default_factory=dict)
     preflight: Preflight | None = None
@@ -122,19 +127,19 @@ class PipelineState:
         made = fact if state == State.COMPLETED else None
         match task.step:
             case "preflight":
-                return replace(self, preflight=made if isinstance(made, Preflight) else None)
+                return replace(self, preflight=_only(Preflight, made))
             case "merge_prep":
-                return replace(self, merge_queue=made if isinstance(made, MergeQueue) else None)
+                return replace(self, merge_queue=_only(MergeQueue, made))
             case "merge":
                 return replace(
                     self,
-                    conflict=fact if isinstance(fact, MergeConflict) and state == State.FAILED else None,
-                    integration=made if isinstance(made, IntegrationComplete) else None,
+                    conflict=_only(MergeConflict, fact) if state == State.FAILED else None,
+                    integration=_only(IntegrationComplete, made),
                 )
             case "pr_ci":
-                return replace(self, ci=made if isinstance(made, CiStatus) else None)
+                return replace(self, ci=_only(CiStatus, made))
             case "ship":
-                return self._shipped(made if isinstance(made, ShipComplete) else None)
+                return self._shipped(_only(ShipComplete, made))
         return self
 
     def _shipped(self, fact: ShipComplete | None) -> "PipelineState":

@@ -14,10 +14,9 @@ from msgspec.structs import replace
 from branchline.attempt.run import Run
 from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed
-from branchline.core.facts import ExecuteWsComplete, WorktreeSaved
+from branchline.core.facts import ExecuteWsComplete, MergeConflict, WorktreeSaved
 from branchline.core.refs import HEADS, branch_ref, is_branch
 from branchline.core.run_state import RunState
-from branchline.core.workstream import known
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import take_up, taken_by
@@ -191,8 +190,9 @@ def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState)
         text = f"checkpoint({name.partition('/')[0]}): {run.run_id}\n"
         return run.repo.commit(run.repo.tree_of(claim.parent), [claim.parent], text, run.commit_time)
     if kind == "conflict":
-        parents = [claim.parent, known(state.pipeline.conflict).commit]
-        return run.repo.commit(claim.tree, parents, f"{kind} {name}\n", run.commit_time)
+        facts = [one.fact for one in state.records.values() if isinstance(one.fact, MergeConflict)]
+        theirs = next(one.commit for one in reversed(facts) if one.workstream == name)
+        return run.repo.commit(claim.tree, [claim.parent, theirs], f"{kind} {name}\n", run.commit_time)
     task = name.partition("/")[0]
     if kind == "attempts":
         record = state.records[task]

@@ -195,7 +195,9 @@ class Coordinator:
                 hint=result.hint,
                 traceback=result.traceback,
             )
-        self.note(*result.facts, move)
+        # As the ledger gives them back: a live run knows what a resumed one will know, to the letter.
+        facts = (msgspec.convert(msgspec.to_builtins(fact), type(fact)) for fact in result.facts)
+        self.note(*facts, move)
 
     def _take_intents(self) -> None:
         for intent in self.inbox.take():

@@ -22,6 +22,7 @@ from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
+from branchline.core.planning import hopeless, with_folders
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
@@ -41,6 +42,7 @@ from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.checkout import is_dirty
 from branchline.git.repo import Repo
+from branchline.git.storage import fetch
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import claim, work_area
@@ -80,8 +82,10 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
     repo = Repo.open(request.repo)
     base, target = pinned(repo, request)
+    if repo.user.promisors or repo.user.filters:
+        fetch(repo, [base])  # what could not be had stops the run at preflight
     settings = _with_presets(request.settings, repo)
-    plan, now = request.plan, request.started_at or clock()
+    plan, now = request.plan and scoped(repo, base, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
     work = work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
@@ -168,6 +172,14 @@ def resume(  # noqa: PLR0913 - keyword-only data
     return _drive(held, session, sandbox, reopen)
 
 
+def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
+    """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
+    paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
+    if wrong := hopeless(plan, paths):
+        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
+    return with_folders(plan, paths)
+
+
 @contextmanager
 def _released_on_error(held: Held) -> Iterator[None]:
     """Whatever keeps us from going on, Ctrl-C included: the next one must be able to take the run up."""
@@ -202,6 +214,7 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
     settings = recorded_settings(state.pins)
+    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     file = paths.artifacts / "execution_plan.yaml"
     file.write_text(canonical(plan), encoding="utf-8")

@@ -16,9 +16,11 @@ from branchline.core.events import AnyEvent, RunStarted, Transition
 from branchline.core.facts import (
     CiStatus,
     Codegate,
+    ExecuteWsComplete,
     GatedFact,
     IntegrationComplete,
     MergeQueue,
+    ShipComplete,
     ValidateWsFail,
     ValidateWsPass,
     WsCheckpoint,
@@ -107,9 +109,13 @@ def replayed(
 
 def _needed(records: Sequence[Record], base: str) -> Iterator[str]:
     yield base
-    for record in replay(record.event for record in records).records.values():
-        if record.state == State.COMPLETED and (commit := getattr(record.fact, "commit", "")):
-            yield commit
+    done = replay(record.event for record in records).records.values()
+    for fact in (record.fact for record in done if record.state == State.COMPLETED):
+        match fact:
+            case ExecuteWsComplete(commit=oid) | WsCheckpoint(commit=oid) | ValidateWsPass(commit=oid) if oid:
+                yield oid
+            case IntegrationComplete(commit=oid) | CiStatus(commit=oid) | ShipComplete(commit=oid):
+                yield oid
 
 
 class _Again:

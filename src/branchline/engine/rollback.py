@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from branchline.attempt.integration import stands_on
 from branchline.core.events import IntentReceived, RolledBack
 from branchline.core.facts import ShipComplete
 from branchline.core.refs import Refs, branch_ref
@@ -86,7 +85,7 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     tip = repo.read_ref(branch_ref(target))
     if tip is None or not repo.is_ancestor(shipped.commit, tip):
         raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
-    base = stands_on(repo, shipped.commit, run_id)[0]
+    base = shipped.onto or _before(repo, shipped.commit, run_id)
     result = merge_trees(repo, tip, base, lambda _: None, base=shipped.commit, declared=tip, union=False)
     if isinstance(result, Conflicted):
         raise GitError(
@@ -99,6 +98,13 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     why = f"\n{reason}\n" if reason else ""
     message = f"Roll back run {run_id}\n{why}\nBranchline-Rolls-Back: {shipped.commit}\n"
     return tip, repo.commit(result.tree, [tip], message, clock() // 1000)
+
+
+def _before(repo: Repo, commit: str, run_id: str) -> str:
+    """Where the target was, in a ledger that does not say it: the first commit, parent by parent, not of the run."""
+    while f"\nBranchline-Run: {run_id}\n" in repo.content.text("log", "-1", "--format=%B%n", commit) + "\n":
+        commit = repo.parents(commit)[0]
+    return commit
 
 
 def _move(repo: Repo, target: str, old: str, new: str) -> None:

@@ -32,7 +32,7 @@ MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
 _MOST_LOOKED_AT = 100_000  # ignored files
-_MOST_IGNORED = 100  # that are named
+_MOST_IGNORED = 1000  # that are named
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
 
 

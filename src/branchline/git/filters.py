@@ -48,12 +48,14 @@ class Wrap(Protocol):
 class Filters:
     """The user's filters by name, where they find keys and settings (`git_dir`), and what contains them.
 
-    `reference`: an objects folder beside which a folder `lfs` leads to the user's content of Git LFS. `readable`: all
-    folders that a filter may have to read.
+    `settings`: those of Git LFS, where it keeps content among them; a sandbox may hide the file that they are in.
+    `reference`: an objects folder beside which a folder `lfs` leads to that content. `readable`: all folders that a
+    filter may have to read.
     """
 
     known: Mapping[str, Filter] = field(default_factory=dict)
     git_dir: Path = Path()
+    settings: Mapping[str, str] = field(default_factory=dict)
     reference: Path = Path()
     readable: tuple[Path, ...] = ()
     wrap: Wrap | None = None
@@ -92,12 +94,9 @@ class Filters:
         """What each command begins with: the user's variables again, and where Git LFS keeps content."""
         lines = [f"unset {' '.join(sorted(overlay))}"]
         lines += [f'export {name}="${_SAVED}{name}"' for name in sorted(overlay & users.keys())]
-        variables = {"GIT_DIR": str(self.git_dir)}
+        settings = self.settings if aside is None else {**self.settings, "lfs.storage": str(lfs_aside(aside))}
+        variables = {"GIT_DIR": str(self.git_dir), **_as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))}
         if aside is not None:
-            number = int(users.get(f"{_CONFIG}COUNT", "0"))
-            variables[f"{_CONFIG}COUNT"] = str(number + 1)
-            variables[f"{_CONFIG}KEY_{number}"] = "lfs.storage"
-            variables[f"{_CONFIG}VALUE_{number}"] = str(lfs_aside(aside))
             # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
             variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
         return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
@@ -116,9 +115,9 @@ def lfs_aside(aside: Path) -> Path:
     return aside / "lfs"
 
 
-def _as_variables(settings: Mapping[str, str]) -> dict[str, str]:
-    """Settings in the form that git takes from its environment, whatever characters their names have."""
-    made = {f"{_CONFIG}COUNT": str(len(settings))}
-    for number, (name, value) in enumerate(settings.items()):
+def _as_variables(settings: Mapping[str, str], before: int = 0) -> dict[str, str]:
+    """Settings in the form that git takes from its environment, whatever their names are; there are some `before`."""
+    made = {f"{_CONFIG}COUNT": str(before + len(settings))}
+    for number, (name, value) in enumerate(settings.items(), start=before):
         made |= {f"{_CONFIG}KEY_{number}": name, f"{_CONFIG}VALUE_{number}": value}
     return made

@@ -1,5 +1,6 @@
 """One repository: where it is, its refs, its checkouts. Objects: see `ObjectStore`."""
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -173,6 +174,13 @@ class Repo(ObjectStore):
         self.put_ref(ref, new)
 
 
+def _work_trees(git_dir: Path) -> list[Path]:
+    """The work trees of a bare repository that are there."""
+    files = sorted((git_dir / "worktrees").glob("*/gitdir"))
+    named = [Path(os.path.normpath(file.parent / os.fsdecode(file.read_bytes()).strip())).parent for file in files]
+    return [place for place in named if place.is_dir()]
+
+
 def _find(path: Path) -> tuple[Path, Path]:
     """Return the root of the work tree that `path` is in, and its git directory."""
     if not path.is_dir():
@@ -182,7 +190,9 @@ def _find(path: Path) -> tuple[Path, Path]:
     answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
     if answers[0] == "true":
         message = f"{path} is a bare repository: it has no files to work on"
-        raise BareRepository(message, hint=f"git clone {path} work && cd work")
+        if there := _work_trees(Path(answers[3].removesuffix("\n"))):
+            message += f"; its work trees are {', '.join(map(str, there))}"
+        raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
     if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
         raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
     if done.code != 0 or answers[1] != "true":

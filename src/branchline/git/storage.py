@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from branchline.core.refs import branch_ref
 from branchline.errors import BranchlineError
 from branchline.git import lfs
 from branchline.git.command import Git, ObjectsGone, words
@@ -38,7 +39,7 @@ def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
     `target`: the branch that is shipped to, in the mode `ship`.
     """
     commits = [base]
-    if ship == "merge" and (tip := repo.read_ref(f"refs/heads/{target}")):
+    if ship == "merge" and (tip := repo.read_ref(branch_ref(target))):
         commits.append(tip)
     try:
         if lost := missing(repo, commits):

@@ -248,7 +248,9 @@ def quarantine(home: Path, user: UserGit) -> Git:
     (home / "lfs").symlink_to(user.lfs_store)
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
     places = (user.git_dir, user.common_dir, user.lfs_store, home)
-    return Git(home, filters=Filters(user.filters, user.git_dir, home / "objects", places))
+    settings = {name: value for name, value in user.storage.items() if name.startswith("lfs.")}
+    settings["lfs.storage"] = str(user.lfs_store)
+    return Git(home, filters=Filters(user.filters, user.git_dir, settings, home / "objects", places))
 
 
 def object_folders(common_dir: Path) -> list[Path]:

@@ -34,11 +34,11 @@ class Lease:
 
     def _locked(self, path: Path) -> bool:
         """Take the lock. One who only asks whether it is held (`is_held`) may have it for a moment: try again."""
-        for wait in (0.0, 0.01, 0.02, 0.04):
-            time.sleep(wait)
+        for wait in (0.01, 0.02, 0.04, 0.0):
             try:
                 take(self._file, path, wait=False)
             except BlockingIOError:
+                time.sleep(wait)
                 continue
             except InvalidInput:
                 os.close(self._file)

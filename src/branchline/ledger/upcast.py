@@ -10,18 +10,20 @@ from typing import Any
 import msgspec
 
 from branchline.core.events import AnyEvent, RunStarted, TasksAdded, Transition
-from branchline.core.facts import Archived, MergeConflict, Preflight, PrOpened, RunPrepared, StepFact
+from branchline.core.facts import FILES, Archived, Codegate, MergeConflict, Preflight, PrOpened, RunPrepared, StepFact
+from branchline.core.graph import Task
 from branchline.core.states import State
 from branchline.ledger.codec import BadRecord, Record
 
-FILES = frozenset({"report", "request", "location", "queue", "archive", "file"})  # paths, which were absolute
 RENAMED = {"planning": {"plan": "file"}, "merge": {"repair": "workstream", "commit_of": "commit"}}
-UNTOLD: dict[tuple[str, State], type[StepFact]] = {
-    ("preflight", State.COMPLETED): Preflight,
-    ("run_init", State.COMPLETED): RunPrepared,
-    ("merge", State.FAILED): MergeConflict,
-    ("archive", State.COMPLETED): Archived,
+UNTOLD: dict[tuple[str, State], tuple[type[StepFact], str]] = {
+    ("preflight", State.COMPLETED): (Preflight, "report"),
+    ("run_init", State.COMPLETED): (RunPrepared, "base"),
+    ("code_gate", State.FAILED): (Codegate, "batch"),  # it repeated what was rejected: that batch stands again
+    ("merge", State.FAILED): (MergeConflict, "tip"),
+    ("archive", State.COMPLETED): (Archived, "archive"),
 }
+"""How a step ended that told no fact: the fact that it has now, and the output that it is known by."""
 
 
 class Upcaster:
@@ -29,7 +31,7 @@ class Upcaster:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self._steps: dict[str, str] = {}
+        self._tasks: dict[str, Task] = {}
         self._told: dict[str, int] = {}
 
     def take(self, record: Record) -> None:
@@ -37,10 +39,10 @@ class Upcaster:
         event: AnyEvent = record.event
         match event:
             case RunStarted(tasks=tasks) | TasksAdded(tasks=tasks):
-                self._steps.update((task.id, task.step) for task in tasks)
+                self._tasks.update((task.id, task) for task in tasks if task.step)
             case Transition(new_state=State.RUNNING):
                 self._told.pop(event.task_id, None)
-            case Transition() if event.outputs and self._steps.get(event.task_id):
+            case Transition() if event.outputs and event.task_id in self._tasks:
                 event = self._ended(record, event)
             case _ if isinstance(event, StepFact | PrOpened):
                 event = msgspec.structs.replace(event, **_located(msgspec.structs.asdict(event), record.run_id))
@@ -50,14 +52,16 @@ class Upcaster:
 
     def _ended(self, record: Record, move: Transition) -> Transition:
         """Complete the fact of the attempt that ends, or insert it; the move, with the hint or the traceback of a failure."""
-        step, name = self._steps[move.task_id], move.task_id
-        told = {RENAMED.get(step, {}).get(key, key): value for key, value in move.outputs.items()}
-        told = _located(told, record.run_id)
+        name, task = move.task_id, self._tasks[move.task_id]
+        renamed = {RENAMED.get(task.step, {}).get(key, key): value for key, value in move.outputs.items()}
+        told = _located(renamed, record.run_id)
+        kind, sign = UNTOLD.get((task.step, move.new_state), (None, ""))
         try:
             if (place := self._told.get(name)) is not None:
                 self.records[place] = _with(self.records[place], told)
-            elif (kind := UNTOLD.get((step, move.new_state))) and told.keys() >= _required(kind):
-                fact = msgspec.convert({**told, "task_id": name, "event": kind.__struct_config__.tag}, kind)
+            elif kind is not None and sign in told:
+                known = {"task_id": name, "workstream": task.workstream, "verdict": "rejected", "reason": move.reason}
+                fact = msgspec.convert({**known, **told, "event": kind.__struct_config__.tag}, kind)
                 self.records.append(msgspec.structs.replace(record, event=fact))
         except msgspec.ValidationError as error:
             raise BadRecord(f"its outputs are not those of a step: {error}") from error
@@ -65,18 +69,14 @@ class Upcaster:
         return msgspec.structs.replace(move, **said)
 
 
-def _required(kind: type[StepFact]) -> set[str]:
-    return {field.name for field in msgspec.structs.fields(kind) if field.required} - {"task_id"}
-
-
 def _with(record: Record, told: dict[str, Any]) -> Record:
-    """A fact with what the outputs say besides."""
+    """A fact, completed by what the outputs say."""
     fact = record.event
     more = {key: value for key, value in told.items() if key in fact.__struct_fields__}
     return msgspec.structs.replace(record, event=msgspec.convert({**msgspec.to_builtins(fact), **more}, type(fact)))
 
 
 def _located(fields: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Fields with the paths in the run's folder as they are from there."""
+    """Fields with the paths in the run's folder, which were absolute, as they are from there."""
     folder = f"/.runs/{run_id}/"
     return {key: value.partition(folder)[2] or value if key in FILES else value for key, value in fields.items()}

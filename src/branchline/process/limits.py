@@ -10,42 +10,19 @@ from pathlib import Path
 
 from branchline.core.durations import seconds
 from branchline.core.model.limits import ProcessLimits
+from branchline.process.confinement import MB
 from branchline.process.containment import Contained
 from branchline.process.disk import Growth
 from branchline.process.output import tail
 from branchline.process.usage import Processes, proportional, tree, usage
 
-MB = 1 << 20
 AUTO_SHARE = 0.9  # of the machine's memory
 TICK, NEAR_TICK = 0.2, 0.02  # seconds between two looks: usually, and past half of a limit
 CROWD_TICK = 0.05  # seconds between two looks at the number of all of the machine's processes
-THREADS, LEAST_CEILING = 4, 1024  # the kernel counts threads, too: how many a process may have, on average
 BOMBS = frozenset({"process_limit", "memory_limit"})
 """Ends that cannot wait: while they are asked to end, they would fill the machine."""
-CPU_SLACK, CPU_HARD = 2, 5  # seconds: who looks at the whole tree should be first, since only they know the whole
 TAIL = 4096
 _PROCESSES = Processes()
-
-
-def rlimits(limits: ProcessLimits) -> dict[str, tuple[int, int]]:
-    """The limits that the system itself can set for each process: the soft and the hard one.
-
-    None for memory: it would be one for addresses, of which some programs reserve far more than they use. None for the
-    number of processes: it would count those of all of the user's.
-    """
-    found = {}
-    if limits.cpu is not None:
-        # The soft one comes first: its signal tells the cause, which that of the hard one does not.
-        soft = math.ceil(seconds(limits.cpu)) + CPU_SLACK
-        found["RLIMIT_CPU"] = (soft, soft + CPU_HARD)
-    if limits.file_mb is not None:
-        found["RLIMIT_FSIZE"] = (limits.file_mb * MB, limits.file_mb * MB)
-    return found
-
-
-def ceiling(limits: ProcessLimits) -> int | None:
-    """The number of processes and threads that the kernel should allow, where it can: well above the limit."""
-    return None if limits.processes is None else max(LEAST_CEILING, THREADS * limits.processes)
 
 
 class Watch:

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import subprocess  # noqa: TID251 - this is the package that may
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -16,14 +17,11 @@ from pathlib import Path
 
 from branchline.core.model.limits import ProcessLimits
 from branchline.errors import BranchlineError
-from branchline.process.cancel import KillSwitch
 from branchline.process.cgroup import ControlGroup
-from branchline.process.confinement import PLAIN, Confinement
-from branchline.process.containment import Command, Contained, Ended, start
-from branchline.process.limits import BOMBS, MB, Watch, cause, ceiling, rlimits
+from branchline.process.confinement import MB, PLAIN, Command, Confinement, ceiling
+from branchline.process.containment import Contained, Ended, start
+from branchline.process.limits import BOMBS, Watch, cause
 from branchline.process.sweep import MARKER, sweep
-
-__all__ = ["CannotStart", "Captured", "Exit", "KillSwitch", "TookTooLong", "ToolMissing", "capture", "run"]
 
 _NOT_RUNNABLE = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR})
 
@@ -38,6 +36,55 @@ class ToolMissing(CannotStart):
 
 class TookTooLong(BranchlineError):
     """A short command that we wait for did not end in time; it was killed."""
+
+
+class KillSwitch:
+    """The token of one attempt: pulled from any thread, it ends the attempt's processes, those to come included.
+
+    `must_finish`: the attempt is past the point at which giving it up would leave it half done.
+    """
+
+    def __init__(self, grace: float = 2.0) -> None:
+        """`grace`: seconds between asking and killing."""
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._guarded: set[Contained] = set()
+        self._reason: str | None = None
+        self.must_finish = False
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was pulled (the first reason given), or None."""
+        return self._reason
+
+    def pull(self, reason: str) -> None:
+        """End every process of the attempt: asked now, killed after the grace. The first reason stays."""
+        with self._lock:
+            if self._reason is None:
+                self._reason = reason
+                for one in self._guarded:
+                    one.ask()
+                timer = threading.Timer(self._grace, self._kill)
+                timer.daemon = True
+                timer.start()
+
+    @contextmanager
+    def guarding(self, contained: Contained) -> Iterator[None]:
+        """Have the switch end what was started while the block runs; it must not be finished inside."""
+        with self._lock:
+            self._guarded.add(contained)
+            if self._reason is not None:
+                contained.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._guarded.discard(contained)
+
+    def _kill(self) -> None:
+        with self._lock:
+            for one in self._guarded:
+                one.kill()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +146,10 @@ def run(  # noqa: PLR0913 - keyword-only data
     limits = confinement.limits
     with _streams(stdin, stdout, stderr) as streams, _control_group(limits) as control:
         with _explained(argv[0], cwd):
-            command = Command(
-                argv=argv,
-                cwd=cwd,
-                env=named,
-                streams=streams,
-                rlimits=rlimits(limits),
-                cgroup="" if control is None else str(control.folder),
-                most=ceiling(limits),
-                wrap=confinement.wrap,
+            cgroup = None if control is None else control.folder
+            contained = start(
+                Command(argv=argv, cwd=cwd, env=named, streams=streams, confinement=confinement, cgroup=cgroup)
             )
-            contained = start(command, limits.containment)
         looks = Watch(limits, contained, streams[1:], confinement.grows, watch)
         reason, ended = _supervised(contained, switch, timeout, grace, looks)
         looks.cut()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact, SandboxSettings, host_and_port
@@ -24,6 +23,7 @@ NAMESPACES = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts
 NOBODY = ("--uid", "1000", "--gid", "1000")  # only a name for us: user 0 of a namespace cannot be handed on to another
 TEMPORARY = frozenset({Path("/tmp"), Path("/var/tmp")})  # noqa: S108 - the sandbox's own
 LITTLE = 1 << 20  # bytes; enough for the folders on the way to what is shown
+_OVERLAYS: dict[tuple[str, int], bool] = {}
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # empty folders take of it what is written to them
 PATIENCE = 20.0  # seconds
 HELD = ("--new-session", "--die-with-parent", "--cap-drop", "ALL")
@@ -96,7 +96,7 @@ class Sandbox:
             if mount.mode == "write" and mount.source.resolve() != mount.source:
                 problem = f"{mount.source} leads to {mount.source.resolve()}"
                 raise LinkInPath(f"{problem}: something has put a link in its place")
-        mounts = [*self._mounts(hidden, access)]
+        mounts = self._mounts(hidden, access)
         egress = self._egress(access)
         outward = () if egress is None else (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read"))
         options, bridge = [*self._namespaces(access)], () if egress is None else self._bridge(access)
@@ -153,33 +153,29 @@ class Sandbox:
 
     def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
         """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""
-        caches = own("throwaway", *hidden.caches) if access.caches else ()
-        tools = [*hidden.shows, *caches]
-        below = [
-            *own("empty", *hidden.covers),
-            *(one for one in tools if not occupied(one.place, access.mounts)),
-        ]
-        above = [
+        tools = (*hidden.shows, *(own("throwaway", *hidden.caches) if access.caches else ()))
+        below = [*own("empty", *hidden.covers), *(one for one in tools if not occupied(one.place, access.mounts))]
+        over = [
             # An access may have mounted something else over what would be covered.
             *own("closed", *(path for path in self.covered if path.is_dir() and seen(path, access.mounts) == path)),
             *access.mounts,
             *self._writable(hidden),
             *self._logins(access),
         ]
-        return ordered([*below, *_secrets(hidden, [*below, *above]), *above])
+        return ordered([*below, *_secrets(hidden, [*below, *over]), *over])
 
     def _program(self, hidden: Hiding, name: str, mounts: Sequence[Mount]) -> tuple[Mount, ...]:
         """What shows a program that stands in a hidden folder. Raises FileNotFoundError, as a start without it would."""
         if os.path.dirname(name) and not os.path.isabs(name):
             return ()  # the workspace's own
-        folders = (Path(one) for one in self.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(one))
-        path = os.pathsep.join(str(seen(one.resolve(), mounts) or one) for one in folders)
-        place = Path(name).parent.resolve() / os.path.basename(name)
-        found = shutil.which(str(seen(place, mounts) or name) if os.path.dirname(name) else name, path=path)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        real = Path(found).resolve()
-        return () if seen(real, mounts) is not None else own("read", above(real, hidden.home))
+        folders = [os.path.dirname(name)] if os.path.dirname(name) else self.environ.get("PATH", os.defpath).split(":")
+        for place in (Path(one).resolve() for one in folders if os.path.isabs(one)):
+            there = seen(place, mounts)
+            if found := shutil.which(str((there or place) / os.path.basename(name))):
+                real = Path(found).resolve()
+                visible = (there is not None and real.is_relative_to(there)) or seen(real, mounts) is not None
+                return () if visible else own("read", above(real, hidden.home))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
     def _disk(self, hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[str]:
         yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
@@ -227,14 +223,17 @@ def _secrets(hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[Mount]:
             yield Mount(path, path, "closed") if there.is_dir() else Mount(Path(os.devnull), path, "read")
 
 
-@cache
 def overlays(program: str, folder: Path) -> bool:
     """Whether this bubblewrap (since 0.11) can lay a layer over a folder: some file systems cannot be one's base."""
-    tried = (*NAMESPACES, "--ro-bind", "/", "/", "--overlay-src", str(folder), "--tmp-overlay", str(folder))
-    try:
-        return capture([program, *tried, "--", "true"], cwd=Path("/"), env={}, timeout=PATIENCE).code == 0
-    except (CannotStart, TookTooLong):
-        return False
+    place = program, folder.stat().st_dev
+    if place not in _OVERLAYS:
+        tried = (*NAMESPACES, "--ro-bind", "/", "/", "--overlay-src", str(folder), "--tmp-overlay", str(folder))
+        try:
+            code = capture([program, *tried, "--", "true"], cwd=Path("/"), env={}, timeout=PATIENCE).code
+        except (CannotStart, TookTooLong):
+            code = -1
+        _OVERLAYS[place] = code == 0
+    return _OVERLAYS[place]
 
 
 def own_paths(texts: Iterable[str], home: Path, root: Path | None) -> list[Path]:

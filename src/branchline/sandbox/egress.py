@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from branchline.core.model.sandbox import host_matches
 from branchline.process.temporary import temporary
@@ -35,9 +36,17 @@ class Egress:
         self._folder = ExitStack()
         self.path = self._folder.enter_context(temporary()) / "egress"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._server.bind(os.fspath(self.path))
+        self._bind(self.path)
         self._server.listen(64)
         threading.Thread(target=self._accept, name="egress", daemon=True).start()
+
+    def _bind(self, path: Path) -> None:
+        """By way of the folder's descriptor: the path of a socket has room for 107 bytes (unix(7)), TMPDIR has no limit."""
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._server.bind(f"/proc/self/fd/{folder}/{path.name}")
+        finally:
+            os.close(folder)
 
     @property
     def refused(self) -> tuple[str, ...]:

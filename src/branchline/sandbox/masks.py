@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.sandbox.mounts import Mount, ordered, own, seen
+from branchline.sandbox.mounts import Mount, own, seen
 
 COVERED = (
     *("/home", "/root", "/tmp", "/var/tmp", "/run", "/mnt", "/media", "/var/mail", "/var/spool", "/var/log"),  # noqa: S108 - hidden, not used
@@ -82,7 +82,8 @@ def hiding(
 ) -> Hiding:
     """What to hide from programs with this environment; `show` and `hide` are the user's own paths, and the run's.
 
-    `over`: folders that something else stands in for; the tools in them are shown, too.
+    `over`: folders that something else stands in for; the tools in them are shown, too, and can be written to no effect:
+    programs do write to them.
     """
     homes, over = _homes(environ), [*over]
     hidden = [path.resolve() for path in hide if path.exists()]
@@ -93,11 +94,13 @@ def hiding(
     wanted = [path for path in (*tools, *asked) if os.path.exists(path)]  # which says no to what we may not look at
     mounts = own("empty", *covers, *over)
     shows: list[Mount] = []
-    for mount in ordered(Mount(*pair, "read") for path in wanted for pair in sights(path)):
-        # A link in a folder that is covered is made again; in the user's checkout, something stands for it.
-        named = mount.place == mount.source or _below(mount.place, over)
-        if named and mount.place not in over and seen(mount.place, [*mounts, *shows]) != mount.source:
-            shows.append(mount)
+    for source, place in sorted(
+        (pair for path in wanted for pair in sights(path)), key=lambda pair: len(pair[1].parts)
+    ):
+        inside = _below(place, over)
+        # A link in a folder that is covered is made again, below. In another's place, what it leads to stands for it.
+        if (place == source or inside) and place not in over and seen(place, [*mounts, *shows]) != source:
+            shows.append(Mount(source, place, "throwaway" if inside and source.is_dir() else "read"))
     links = dict.fromkeys(pair for path in (*wanted, Path(environ.get("HOME") or "/")) for pair in _links(path))
     found = [*_there(map(Path, SYSTEM_SECRETS)), *_there(one / name for one in homes for name in HOME_SECRETS)]
     # What the user shows by its own name is no secret to him.

@@ -1,6 +1,5 @@
 """What stands where in a sandbox: mounts as data, what is seen at a path because of them, and what they need to stand on."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -81,39 +80,36 @@ def occupied(place: Path, mounts: Iterable[Mount]) -> bool:
 
 @contextmanager
 def mountpoints(mounts: Sequence[Mount], given: Sequence[Mount]) -> Iterator[None]:
-    """Make what the mounts stand on in the folders of those that are `given`, and remove it at the end if it is unused.
+    """Make what the mounts stand on in the folders of those that are `given`; empty files of it go at the end.
 
+    Folders stay, which git does not see: to remove one would end another sandbox's mount on it (Linux since 3.18).
     Raises LinkInPath: an agent may have put a link or a file where a folder is to be mounted.
     """
-    made: list[Path] = []
+    files: list[Path] = []
     try:
         for mount in mounts:
             under = beneath(mount.place.parent, [one for one in given if one.mode in {"write", "read"}])
             if under is not None:
-                made += _made(mount, under)
+                files += _made(mount, under)
         yield
     finally:
-        for path in reversed(made):
+        for path in files:
             with suppress(OSError):
-                if path.is_dir():
-                    path.rmdir()
-                elif path.stat().st_size == 0:
+                if path.lstat().st_size == 0:
                     path.unlink()
 
 
 def _made(mount: Mount, under: Mount) -> Iterator[Path]:
+    """Make what one mount stands on; if it is a file that was not there, its path."""
     path, folder = under.source, mount.mode in {"empty", "closed"} or mount.source.is_dir()
     *above, name = mount.place.relative_to(under.place).parts
-    for part in above:
+    for part, is_folder in (*((one, True) for one in above), (name, folder)):
         path /= part
-        if path.is_symlink():
-            raise LinkInPath(f"{path} is a link to {os.readlink(path)}: nothing can be mounted at {mount.place}")
-        if not path.exists():
-            path.mkdir()
+        if path.is_symlink() or (path.exists() and path.is_dir() is not is_folder):
+            kind = "folder" if is_folder else "file"
+            raise LinkInPath(f"{path} is not a {kind} of its own: nothing can be mounted at {mount.place}")
+        if is_folder:
+            path.mkdir(exist_ok=True)
+        elif not path.exists():
+            path.touch()
             yield path
-    path /= name
-    if path.is_symlink() or (path.exists() and path.is_dir() is not folder):
-        raise LinkInPath(f"{path} is not a {'folder' if folder else 'file'}: nothing can be mounted at {mount.place}")
-    if not path.exists():
-        path.mkdir() if folder else path.touch()
-        yield path

@@ -61,7 +61,12 @@ def climb(
     Raises SandboxMissing below `settings.min`, or when rung 3 is asked for by name.
     """
     asked = _asked(settings, environ)
-    fact = SandboxFact(rung=1, why=ASKED_FOR) if asked == 1 else _highest(settings.network, environ)
+    if asked == 1:
+        fact = SandboxFact(rung=1, why=ASKED_FOR)
+    elif root == Path("/"):
+        fact = SandboxFact(rung=1, why="the repository is the whole disk, and nothing can stand in its place")
+    else:
+        fact = _highest(settings.network, environ)
     if fact.rung < 3:
         fact = msgspec.structs.replace(fact, rung=0 if held_by("namespace") == "group" else 1)
     least = max(settings.min, 3 if asked == 3 else 0)

@@ -24,7 +24,16 @@ from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
-from branchline.core.planning import from_answer, overlaps, plan_schema, scopeless, serialised, unmatched
+from branchline.core.planning import (
+    from_answer,
+    hopeless,
+    overlaps,
+    plan_schema,
+    scopeless,
+    serialised,
+    unmatched,
+    with_folders,
+)
 from branchline.core.result import Failure, Success
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput
@@ -119,9 +128,13 @@ def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
         plan = plan_from_data(
             data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
         )
+        paths = _paths(ctx)
+        if wrong := hopeless(plan, paths):
+            return tuple(wrong)
+        plan = with_folders(plan, paths)
     except InvalidInput as error:
         return tuple(error.message.splitlines())
-    found = checked(plan, _paths(ctx), settings.planning.overlap)
+    found = checked(plan, paths, settings.planning.overlap)
     if not isinstance(found, _Checked):
         return found
     short = filter(None, [_short_of_money(ctx, plan)])

@@ -22,9 +22,13 @@ from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Success
 from branchline.errors import BranchlineError
-from branchline.git.commit import Refused, snapshot
+from branchline.gates.output import shown
+from branchline.git.commit import Snapshot, snapshot
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
+from branchline.views.format.text import count
+
+MOST_NAMED = 20  # ignored files, in a message
 
 
 def run(ctx: StepContext) -> Success | Failure:
@@ -42,8 +46,9 @@ def run(ctx: StepContext) -> Success | Failure:
     committed, not_kept = _own_commits(ctx, head)
     base_tree = run.repo.tree_of(ctx.ws.base)
     tree, commit, taken = _left(ctx, head, setup)
-    refused = tuple(str(one) for one in taken if one.path not in setup)
-    result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed)
+    refused = tuple(str(one) for one in taken.refused if one.path not in setup)
+    left_out = _left_out(taken, setup)
+    result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed, left_out=left_out)
     files = tuple(change.path for change in run.repo.changes(base_tree, tree))
     fact = ExecuteWsComplete(
         task_id=ctx.task.id,
@@ -59,6 +64,7 @@ def run(ctx: StepContext) -> Success | Failure:
         context_files=called.facts[-1].context_files,
         context_tokens=called.facts[-1].context_tokens,
         commits_left_out=not_kept,
+        left_out=left_out,
     )
     if result.status != AgentStatus.OK:
         reason = f"agent {name}: {result.message or result.status}"
@@ -66,16 +72,34 @@ def run(ctx: StepContext) -> Success | Failure:
     return Success(fact)
 
 
-def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, tuple[Refused, ...]]:
+def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, Snapshot]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
     run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
     base_tree = run.repo.tree_of(ctx.ws.base)
     git = run.workspaces.content(path)
-    taken = snapshot(git, path, base_tree, scratch=run.paths.scratch, inspect=run.inspect)
+    taken = snapshot(
+        git,
+        path,
+        base_tree,
+        scratch=run.paths.scratch,
+        inspect=run.inspect,
+        wanted=lambda one: violation(ctx, one) is None,
+    )
     tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
-    return tree, commit, taken.refused
+    return tree, commit, taken
+
+
+def _left_out(taken: Snapshot, setup: Setup) -> tuple[str, ...]:
+    """What the agent made that is not in its tree, in words; set-up may have made it before."""
+    ignored = [shown(path) for path in taken.ignored if path not in setup]
+    more = [f"and {len(ignored) - MOST_NAMED} more"] if len(ignored) > MOST_NAMED else []
+    words = [f"git ignores {', '.join([*ignored[:MOST_NAMED], *more])}: see .gitignore"] if ignored else []
+    made = [
+        f"{count(number, 'by-product')} of programs: add {line} to .gitignore" for line, number in taken.by_products
+    ]
+    return (*words, *made)
 
 
 def _agent(ctx: StepContext) -> str:
@@ -131,7 +155,9 @@ def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
     return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
-def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool) -> AgentResult:
+def _judged(
+    ctx: StepContext, called: Called, *, changed: bool, committed: bool, left_out: tuple[str, ...]
+) -> AgentResult:
     """The agent's own account, corrected by what git says."""
     result = called.result
     if result.status is not AgentStatus.OK:
@@ -142,8 +168,9 @@ def _judged(ctx: StepContext, called: Called, *, changed: bool, committed: bool)
     if changed:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
-    if batch := rejected(ctx):
-        why += f"; batch {batch.batch} was {batch.verdict}: {batch.reason}"
+    why += "".join(f"; {text}" for text in left_out)
+    if rejected(ctx):
+        why += f"; {ctx.ws.unfinished['code_gate']}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
     return msgspec.structs.replace(result, status=status, message=f"the agent changed nothing{why}")
 

@@ -37,7 +37,7 @@ def run(ctx: StepContext) -> Success | Failure:
             if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
                 seen = review(ctx, checkout)
                 report = msgspec.structs.replace(report, results=(*report.results, seen.result))
-    _write(report, folder)
+    _write(report, folder, work.left_out)
     return _route(ctx, report, folder, seen)
 
 
@@ -47,7 +47,7 @@ def _may_fix(ctx: StepContext, path: str) -> bool:
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
-    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then is kept."""
+    """The end of a workstream whose agent has left what an earlier round was rejected for; the batch of then stands."""
     if ctx.task.round == 1:
         return None
     records, state = ctx.run.history()
@@ -57,17 +57,22 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
                 before = state.records[event.task_id]
                 if before.task.round < ctx.task.round:
                     reason = f"no progress: round {ctx.task.round} ended with the files that batch {event.batch} had"
-                    return Failure(reason, "no_progress", retryable=False)
+                    again = msgspec.structs.replace(event, task_id=ctx.task.id, reason=reason)
+                    return Failure(reason, "no_progress", retryable=False, fact=again)
     return None
 
 
-def _write(report: QualityReport, folder: Path) -> None:
+def _write(report: QualityReport, folder: Path, left_out: tuple[str, ...]) -> None:
     """Keep a report for machines and people; a review's advice is shown although it rejects nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     advice = [f"\n### {r.gate}\n\n{fenced(r.output)}\n" for r in report.of(Outcome.PASSED) if r.output and not r.argv]
-    text = "".join((render(report), *advice))
+    text = "".join((render(report), *advice, _not_in_it(left_out)))
     (folder / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _not_in_it(left_out: tuple[str, ...]) -> str:
+    return "\n".join(("\n## Not in the batch\n", *(f"- {text}" for text in left_out), "")) if left_out else ""
 
 
 def _batch_name(ctx: StepContext) -> str:
@@ -147,7 +152,7 @@ def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed
         at=time.time_ns() // 1_000_000,
         files=tuple(change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)),
         gates=report.summary,
-        feedback=feedback(report) if verdict == "rejected" else "",
+        feedback=feedback(report) + _not_in_it(known(ctx.ws.work).left_out) if verdict == "rejected" else "",
     )
     if verdict == "approved" and report.tree == reference(ctx) and not conflict_of(ctx):
         undone = msgspec.structs.replace(fact, verdict="rejected", reason="it changes nothing")
@@ -159,4 +164,5 @@ def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed
     if verdict == "rejected":
         return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    return Failure(reason, report.error_class, retryable=seen is None or seen.retryable, fact=fact)
+    retryable = report.retryable and (seen is None or seen.retryable)
+    return Failure(reason, report.error_class, retryable=retryable, fact=fact)

@@ -25,5 +25,5 @@ def run(ctx: StepContext) -> Success | Failure:
         task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=reason, gates=report.summary
     )
     if report.outcome == Outcome.ERROR:
-        return Failure(f"could not be checked: {reason}", error_class=report.error_class, fact=failed)
+        return Failure(f"could not be checked: {reason}", report.error_class, report.retryable, fact=failed)
     return Failure(f"in a clean checkout: {reason}", error_class="validation", retryable=False, fact=failed)

@@ -46,5 +46,5 @@ def run(ctx: StepContext) -> Success | Failure:
     if report.outcome == Outcome.PASSED:
         return Success(status)
     reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
-    kind = "ci_red" if report.outcome == Outcome.FAILED else "gate_error"
-    return Failure(f"CI: {reason}", kind, retryable=kind == "gate_error", fact=status)
+    kind = "ci_red" if report.outcome == Outcome.FAILED else report.error_class
+    return Failure(f"CI: {reason}", kind, retryable=report.retryable, fact=status)

@@ -1,10 +1,11 @@
 """Step 11: what was tested lands, by compare-and-swap."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 
 from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
 from branchline.attempt.gate_run import check_commit
-from branchline.attempt.integration import Integration, merge_queue, prove, stands_on
+from branchline.attempt.integration import Integration, merge_queue, prove
 from branchline.attempt.run import StepContext
 from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
@@ -17,7 +18,17 @@ from branchline.git.repo import RefMoved
 from branchline.git.target import TargetHeld, move
 
 SWAPS = 5
+_LEFT_OUT = "it was left out when the others landed"
 _FAILURES = (BranchlineError, OSError, RuntimeError, MemoryError)  # no room, no process, no thread
+
+
+@dataclass(frozen=True, slots=True)
+class _Landed:
+    """What is on the target now, under which tag, and where the target was before."""
+
+    result: Integration
+    tag: str = ""
+    onto: str = ""
 
 
 def run(ctx: StepContext) -> Success | Failure:
@@ -30,21 +41,22 @@ def run(ctx: StepContext) -> Success | Failure:
     if known(ctx.state.ci).commit != result.commit:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
     refuse_rejected(ctx)
-    target, tag = "", ""
     if run.settings.ship.mode == "merge":
-        target = run.target
-        result, tag = _land(ctx, result)
+        target, landed = run.target, _land(ctx, result)
     else:
         _require_approved(ctx, run.base, result)
         ctx.checkpoint("ship-complete", result.commit)
+        target, landed = "", _Landed(result)
+    result = landed.result
     fact = ShipComplete(
         task_id=ctx.task.id,
         target=target,
         commit=result.commit,
-        tag=tag,
+        tag=landed.tag,
         branch=run.integration,
         merged=tuple(result.merged),
         dropped=result.dropped,
+        onto=landed.onto,
         warnings=tuple(result.warnings),
     )
     return Success(fact)
@@ -67,7 +79,7 @@ def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
         raise StepFailed(replace(error.failure, reason=reason, asks=need)) from error
 
 
-def _land(ctx: StepContext, result: Integration) -> tuple[Integration, str]:
+def _land(ctx: StepContext, result: Integration) -> _Landed:
     """Swap the target from the tested commit's base to the tested commit; if it moved, integrate and test again."""
     run, base = ctx.run, ctx.run.base
     for _ in range(SWAPS):
@@ -90,26 +102,33 @@ def _land(ctx: StepContext, result: Integration) -> tuple[Integration, str]:
     raise StepFailed(Failure(f"{run.target} kept moving while it was tested against", error_class="target_moved"))
 
 
-def _landed(ctx: StepContext, result: Integration, tip: str) -> tuple[Integration, str] | None:
-    """What the target holds already: the merge result, or what a lost attempt had integrated again and landed.
+def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
+    """What the target holds already: what a lost attempt has landed, or the merge result, which a user may merge too.
 
-    The ref `landing` says what that was. Is it the queue of now? The same merges have the same ids.
+    Is what landed the queue of now? The same merges on the same commit have the same ids.
     """
-    run, landing = ctx.run, ctx.run.repo.read_ref(ctx.run.refs.landing)
-    if landing is not None and run.repo.is_ancestor(landing, tip):
-        base, names = stands_on(run.repo, landing, run.run_id)
-        order = known(ctx.state.merge_queue).order
-        again = merge_queue(ctx, base, [name for name in order if name in names], repair=False)
-        if again.commit == landing:
-            left_out = {name: "it was left out when the others landed" for name in order if name not in again.merged}
-            again.dropped = {name: result.dropped.get(name, why) for name, why in left_out.items()}
-            if tip == landing:
-                again.warnings += _finished(ctx, base, landing)
-            return again, _late_tag(ctx, again)
+    run, order = ctx.run, known(ctx.state.merge_queue).order
+    if mark := run.repo.read_ref(run.refs.landing):
+        parents = run.repo.parents(mark)
+        commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
+        if run.repo.is_ancestor(commit, tip):
+            for names in (result.merged, _merged_between(ctx, onto, commit)):
+                again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
+                if again.commit == commit:
+                    left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
+                    again.dropped = left_out
+                    again.warnings += _finished(ctx, onto, commit) if tip == commit else []
+                    return _Landed(again, _late_tag(ctx, again), onto)
     if not run.repo.is_ancestor(result.commit, tip):
         return None
     ctx.checkpoint("ship-complete", result.commit)
-    return result, _late_tag(ctx, result)
+    return _Landed(result, _late_tag(ctx, result), run.base)
+
+
+def _merged_between(ctx: StepContext, onto: str, commit: str) -> list[str]:
+    """The workstreams that were merged onto a commit, as the messages say."""
+    text = ctx.run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
+    return re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
 
 
 def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:
@@ -132,13 +151,14 @@ def _late_tag(ctx: StepContext, result: Integration) -> str:
     return tag
 
 
-def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> tuple[Integration, str]:
+def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> _Landed:
     """Move target and tag, all that can fail having been done before. What fails after the move is a warning.
 
     Raises RefMoved, or StepFailed where nothing has moved.
     """
     run, commit = ctx.run, result.commit
-    run.repo.put_ref(run.refs.landing, commit)
+    mark = run.repo.commit(run.repo.tree_of(commit), [commit, base], "landing\n", run.commit_time)
+    run.repo.put_ref(run.refs.landing, mark)
     ctx.checkpoint("ship-complete", commit)
     ctx.kill.must_finish = True
     try:
@@ -154,8 +174,8 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> tuple[I
         if tip is None or tip == base or not run.repo.is_ancestor(commit, tip):
             raise
         result.warnings += _finished(ctx, base, commit)
-        return result, _late_tag(ctx, result)
-    return result, tag
+        return _Landed(result, _late_tag(ctx, result), base)
+    return _Landed(result, tag, base)
 
 
 def _free_tag(ctx: StepContext, commit: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from branchline.core.facts import GatedFact, IntegrationComplete, ShipComplete, WorktreeSaved
+from branchline.core.facts import ExecuteWsComplete, GatedFact, IntegrationComplete, ShipComplete, WorktreeSaved
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome
@@ -168,8 +168,10 @@ def _sections(
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield from sandbox_sections(records, state)
     yield from containment_sections(records, state)
-    if left_out := not_saved(records):
-        yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(left_out)
+    if not_taken := left_out(state):
+        yield "Not in the batches", table(not_taken)
+    if left_out_rows := not_saved(records):
+        yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(left_out_rows)
     if used := agent_rows(records, state):
         yield "Agents", table(used)
     yield "Where things are", table(_places(recap))
@@ -177,6 +179,12 @@ def _sections(
     if good and recap.integration and not recap.shipped and recap.status != "waiting":
         commands.append(f"git merge {recap.integration.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
+
+
+def left_out(state: RunState) -> list[tuple[str, str]]:
+    """(workstream, what) of ignored files and by-products that agents made and that are in no batch."""
+    facts = (record.fact for record in state.current().values())
+    return [(fact.workstream, text) for fact in facts if isinstance(fact, ExecuteWsComplete) for text in fact.left_out]
 
 
 def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:

@@ -174,7 +174,7 @@ def merged(ctx: StepContext, *batches: Tree, result: Tree) -> ApprovalNeeded | N
     known = {
         name: WorkstreamState(
             worktree=ready(run.base, name),
-            checkpoint=WsCheckpoint(task_id=name, workstream=name, commit="", tree=tree(ctx, batch)),
+            consumed=WsCheckpoint(task_id=name, workstream=name, commit="", tree=tree(ctx, batch)),
         )
         for name, batch in zip(names, batches, strict=True)
     }

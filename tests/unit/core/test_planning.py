@@ -7,11 +7,13 @@ from branchline.core.planning import (
     Overlap,
     at_once,
     from_answer,
+    hopeless,
     overlaps,
     plan_schema,
     scopeless,
     serialised,
     unmatched,
+    with_folders,
 )
 from strategies import plans
 
@@ -123,3 +125,31 @@ def test_the_schema_is_strict_and_offers_agents_only_where_there_is_a_choice(age
         assert part["required"] == list(part["properties"])
         assert part["additionalProperties"] is False
     assert ("agent" in workstream["properties"]) == (len(agents) > 1)
+
+
+def test_an_entry_that_names_a_folder_means_what_is_in_it() -> None:
+    plan = made(a=Scope(write=("docs", "src/app", "new", "README.md"), protect=("src",)), b=("docs/**",))
+    first, second = with_folders(plan, PATHS).workstreams
+    assert first.scope == Scope(write=("docs/**", "src/app/**", "new", "README.md"), protect=("src/**",))
+    assert second.scope.write == ("docs/**",)
+    assert with_folders(made(a=("x",)), PATHS) == made(a=("x",))
+
+
+def test_entries_that_can_match_no_file() -> None:
+    plan = made(a=("src//app/x.py", "./docs/", "docs/.git/x", "docs/a.md/**", "{a,b}.py", "!x", "a\\b", " x"))
+    reasons = [text.partition("can match no file: ")[2] for text in hopeless(plan, PATHS)]
+    assert reasons == [
+        "write 'src/app/x.py'",
+        "write 'docs'",
+        "git never takes what lies in a folder .git",
+        "docs/a.md is a file",
+        "{a,b} is no pattern here; write one entry for each",
+        "an entry does not exclude; `protect` does",
+        "folders are divided by /",
+        "it begins or ends with a space",
+    ]
+
+
+def test_strange_names_that_are_there_are_no_mistake() -> None:
+    paths = ["{a,b}.py", "!x", "a\\b", "docs/a.md"]
+    assert hopeless(made(a=("{a,b}.py", "!x", "a\\b", "docs/a.md", "new/*.py", "docs/", "**")), paths) == []

@@ -11,14 +11,22 @@ import pytest
 
 import branchline
 from branchline.core.model.plan import Plan
-from branchline.core.refs import Obstacle, Refs, branch_ref, in_the_way, needed, tag_ref
+from branchline.core.refs import (
+    Obstacle,
+    Refs,
+    branch_ref,
+    holds_runs,
+    in_the_way,
+    needed,
+    tag_ref,
+    usual_fetch,
+)
 from support import Project
 
 SRC = Path(branchline.__file__).parent
 OTHERS = {
     "git/user_git.py": "the HEAD of a repository of ours, which names no branch",
-    "sandbox/probe.py": "files of a repository that is made up",
-    "sandbox/probe_runner.py": "files of a repository that is made up",
+    "sandbox/stage.py": "files of a repository that is made up",
 }
 PLAN = msgspec.convert({"version": 1, "goal": "g", "workstreams": [{"id": "a"}, {"id": "b"}]}, Plan)
 WANTED = needed("R", PLAN, "merge", "release/{run_id}")
@@ -159,3 +167,12 @@ def test_one_ref_is_told_of_once_and_its_new_name_is_free() -> None:
 
 def test_names_of_branches_and_tags() -> None:
     assert (branch_ref("main"), tag_ref("v1")) == ("refs/heads/main", "refs/tags/v1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "holds"),
+    [("refs/*", True), ("refs/heads/*", True), ("refs/tags/*", True), ("refs/remotes/origin/*", False), ("", False)],
+)
+def test_where_a_fetch_that_prunes_would_meet_runs(pattern: str, *, holds: bool) -> None:
+    assert holds_runs(pattern) is holds
+    assert not holds_runs(usual_fetch("origin").partition(":")[2])

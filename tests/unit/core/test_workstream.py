@@ -72,7 +72,7 @@ def test_each_step_hands_its_fact_on() -> None:
     for fact in facts:
         attempt(state, fact.task_id, fact)
     one = state.pipeline.of("a")
-    assert (one.worktree, one.work, one.batch, one.checkpoint, one.validated) == facts
+    assert (one.worktree, one.work, one.batch, one.consumed, one.validated) == facts
     assert (one.base, one.setup, one.commit, one.tree) == ("b", {"x": None}, "c", "t2")
     assert one.rejected is None
     assert one.unfinished == {}
@@ -146,7 +146,7 @@ def test_a_person_who_refuses_a_batch_leaves_it_approved() -> None:
     attempt(state, GATE, gate("t1", "approved"))
     failed(state, "task_007_consume_a", gate("t1", "rejected", "task_007_consume_a"))
     one = state.pipeline.of("a")
-    assert (known(one.batch).verdict, one.checkpoint, one.unfinished) == ("approved", None, {"consume": "why"})
+    assert (known(one.batch).verdict, one.consumed, one.unfinished) == ("approved", None, {"consume": "why"})
 
 
 @pytest.mark.parametrize("end", [State.COMPLETED, State.CANCELLED])

@@ -52,6 +52,17 @@ def test_a_clean_checkout_moves(box: Sandbox, repo: Repo, tips: tuple[str, str])
     fast_forward(repo, box.root, "main", *tips)
 
 
+def test_a_tag_is_made_in_the_same_move_or_nothing_moves(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
+    box.git("tag", "v1", tips[0])
+    with pytest.raises(RefMoved):
+        fast_forward(repo, box.root, "main", *tips, tag="refs/tags/v1")
+    assert repo.read_ref("refs/heads/main") == tips[0]
+    assert box.git("status", "--porcelain") == ""
+    assert not (box.root / ".git" / "index.lock").exists()
+    fast_forward(repo, box.root, "main", *tips, tag="refs/tags/v2")
+    assert repo.read_ref("refs/tags/v2") == repo.read_ref("refs/heads/main") == tips[1]
+
+
 def test_a_linked_worktree_moves(box: Sandbox, repo: Repo, tips: tuple[str, str]) -> None:
     box.git("checkout", "-q", "--detach")
     side = box.scratch / "side"

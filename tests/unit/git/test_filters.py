@@ -200,6 +200,19 @@ def test_git_lfs_content_goes_to_the_store_that_the_user_has_chosen(box: Sandbox
 
 
 @needs_lfs
+def test_settings_that_a_sandbox_hides_from_git_lfs_count(box: Sandbox, home: Path) -> None:
+    lfs_repository(box, home)
+    configure(home, f"lfs.storage={home / 'store'}")
+    box.git("config", "lfs.storage", str(home / "store"))
+    box.commit({"a.bin": b"first"})
+    box.git("config", "--unset", "lfs.storage")
+    repo = Repo.open(box.root)
+    (home / ".gitconfig").unlink()
+    check_out(repo, box.scratch / "w")
+    assert (box.scratch / "w" / "a.bin").read_bytes() == b"first"
+
+
+@needs_lfs
 def test_pointers_that_git_lfs_writes_differently_now_are_no_change(box: Sandbox, home: Path) -> None:
     repo = lfs_repository(box, home, a=b"first")
     old = stored(repo, take(repo, check_out(repo, box.scratch / "v"), box), "a.bin").replace(

@@ -205,3 +205,25 @@ def test_a_ref_that_keeps_what_it_held(repo: Repo, box: Sandbox) -> None:
         "refs/branchline/R/attempts/t/1-kept-1": one,
         "refs/branchline/R/attempts/t/1-kept-2": two,
     }
+
+
+def test_several_refs_move_together_or_not_at_all(repo: Repo, box: Sandbox) -> None:
+    old, new = repo.head_commit(), box.branch_with({"x": "x"})
+    moves: dict[str, tuple[str | None, str | None]] = {"refs/heads/b": (new, old), "refs/tags/t": (new, None)}
+    repo.move_ref("refs/heads/b", old, None)
+    repo.move_ref("refs/tags/t", old, None)
+    with pytest.raises(RefMoved, match=f"refs/tags/t is at {old}, not at nothing"):
+        repo.move_refs(moves)
+    assert (repo.read_ref("refs/heads/b"), repo.read_ref("refs/tags/t")) == (old, old)
+    repo.move_ref("refs/tags/t", None, old)
+    repo.move_refs({"refs/tags/t/below": (old, None)})
+    with pytest.raises(GitError, match="cannot move refs/heads/b and refs/tags/t"):
+        repo.move_refs(moves)
+    assert repo.read_ref("refs/heads/b") == old
+    repo.move_ref("refs/tags/t/below", None, old)
+    repo.move_refs(moves)
+    assert (repo.read_ref("refs/heads/b"), repo.read_ref("refs/tags/t")) == (new, new)
+    repo.move_refs(moves)
+    repo.move_ref("refs/tags/t", None, new)
+    repo.move_refs(moves)
+    assert (repo.read_ref("refs/heads/b"), repo.read_ref("refs/tags/t")) == (new, new), "a killed move is finished"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from branchline.git.repo import Repo
-from branchline.git.target import checked_out_at, obstacles
+from branchline.git.repo import RefMoved, Repo
+from branchline.git.target import TargetHeld, checked_out_at, move, obstacles
 from unit.git.sandbox import Sandbox
 
 
@@ -197,3 +197,39 @@ def test_a_branch_that_only_stands_for_another(box: Sandbox) -> None:
     assert found.text == "alias only stands for trunk (it is a symbolic ref)"
     assert found.command == "branchline run --base trunk"
     assert texts(box.root, "trunk") == []
+
+
+@pytest.fixture
+def ahead(box: Sandbox, repo: Repo) -> tuple[str, str]:
+    """The commit of main, and a descendant."""
+    return repo.head_commit(), box.branch_with({"new.txt": "n\n"})
+
+
+def test_a_branch_moves_with_its_files_and_a_tag(box: Sandbox, repo: Repo, ahead: tuple[str, str]) -> None:
+    move(repo, "main", *ahead, tag="refs/tags/v1")
+    assert (box.root / "new.txt").read_text() == "n\n"
+    assert box.git("rev-parse", "main", "v1").split() == [ahead[1]] * 2
+    box.git("tag", "-d", "v1")
+    move(repo, "main", *ahead, tag="refs/tags/v1")
+    assert repo.read_ref("refs/tags/v1") == ahead[1]
+
+
+def test_a_branch_without_a_checkout_moves_with_its_tag(box: Sandbox, repo: Repo, ahead: tuple[str, str]) -> None:
+    box.git("switch", "-q", "--detach")
+    move(repo, "main", *ahead, tag="refs/tags/v1")
+    assert box.git("rev-parse", "main", "v1").split() == [ahead[1]] * 2
+    assert not (box.root / "new.txt").exists()
+    with pytest.raises(RefMoved):
+        move(repo, "main", ahead[0], box.branch_with({"x": "x"}))
+
+
+def test_what_git_holds_does_not_move_but_what_has_moved_is_finished(
+    box: Sandbox, repo: Repo, ahead: tuple[str, str]
+) -> None:
+    box.git("bisect", "start", "main", cwd=box.root)
+    with pytest.raises(TargetHeld, match="a bisect that began on main") as held:
+        move(repo, "main", *ahead)
+    assert held.value.hint == f"git -C {box.root} bisect reset"
+    assert repo.read_ref("refs/heads/main") == ahead[0]
+    box.git("update-ref", "refs/heads/main", ahead[1])
+    move(repo, "main", *ahead)

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from branchline.errors import RunBusy
-from branchline.ledger.lease import Lease, is_held
+from branchline.errors import InvalidInput, RunBusy
+from branchline.ledger.lease import Lease, is_held, take
 from branchline.ledger.paths import RunPaths
 
 HOLDER = """
@@ -128,3 +129,20 @@ def test_of_thirty_that_start_at_once_one_wins_and_the_others_say_who(paths: Run
     since = "since 1970-01-01T00:00:00.000Z"
     told = f"run R is being driven by process {winner} on {os.uname().nodename} {since}"
     assert sorted(answers) == ["held", *[told] * 29]
+
+
+def no_locks(_file: int, _operation: int) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_a_disk_without_locks_is_no_other_process(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths.lock.touch()
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(InvalidInput, match="cannot be locked: No locks available") as caught:
+        Lease(paths, now=0)
+    assert "mount" in caught.value.hint
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not is_held(paths)
+    with paths.lock.open() as file, pytest.raises(InvalidInput):
+        take(file.fileno(), paths.lock, wait=True)

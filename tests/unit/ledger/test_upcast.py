@@ -14,7 +14,7 @@ from branchline.ledger.codec import GENESIS, VERSION, Record, encode
 from branchline.ledger.log import Reading, behind, verified
 from histories.decisions import ledgers
 
-OLD = [path for path in ledgers() if path.name.startswith("0.1.0-")]
+OLD = [path for path in ledgers() if '"v":1,"sha":' in path.read_text("utf-8").partition("\n")[0]]
 RENAMED = {"planning": {"plan": "file"}, "merge": {"repair": "workstream", "commit_of": "commit"}}
 DERIVED = {"skipped", "run_id", "traceback", "hint"}  # of the gates, of the ledger itself, of the move
 
@@ -40,7 +40,7 @@ def bodies(path: Path) -> list[dict[str, Any]]:
 
 
 def history(name: str) -> Path:
-    return next(path for path in OLD if path.stem == f"0.1.0-{name}")
+    return next(path for path in OLD if path.stem.endswith(f"-{name}"))
 
 
 def located(value: Any) -> Any:
@@ -96,6 +96,24 @@ def test_preflight_and_run_init_told_nothing() -> None:
     assert (first.report, first.containment) == ("artifacts/preflight.json", "sandbox")
     assert isinstance(second, RunPrepared)
     assert second.target == "main"
+
+
+def test_a_batch_that_repeated_what_was_rejected_stands_again() -> None:
+    told = bodies(history("partial"))
+    place = next(
+        n for n, body in enumerate(told) if body["event"] == "codegate" and body["context"]["verdict"] != "approved"
+    )
+    outputs = told[place + 1]["context"]["outputs"]
+    again = [*told[:place], told[place + 1]]  # it tells no fact
+    again[-1]["context"]["reason"] = "no progress"
+    (gate,) = [r.event for r in reading_of(chained(again)).records[-2:] if isinstance(r.event, Codegate)]
+    assert (gate.workstream, gate.verdict, gate.batch, gate.tree) == (
+        "b",
+        "rejected",
+        outputs["batch"],
+        outputs["tree"],
+    )
+    assert (gate.reason, gate.feedback) == ("no progress", outputs["feedback"])
 
 
 def test_a_hint_and_a_traceback_go_to_the_move() -> None:

@@ -11,9 +11,8 @@ import msgspec
 import pytest
 
 from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
-from branchline.process.confinement import Confinement
-from branchline.process.containment import kernel
-from branchline.process.limits import cause, ceiling, rlimits
+from branchline.process.confinement import Confinement, ceiling, kernel, rlimits
+from branchline.process.limits import cause
 from branchline.process.spawn import Exit, run
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what a tree of processes uses stands in /proc")

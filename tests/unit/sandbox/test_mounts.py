@@ -46,17 +46,19 @@ def test_a_place_is_occupied_by_all_but_an_empty_folder(tmp_path: Path) -> None:
     assert not occupied(Path("/elsewhere"), mounts)
 
 
-def test_what_is_made_to_mount_on_goes_unless_it_is_used(tmp_path: Path) -> None:
+def test_what_is_made_to_mount_on_is_nothing_that_git_sees(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     given = [Mount(tmp_path / "w", CHECKOUT, "write")]
     given[0].source.mkdir()
     more = [
         Mount(tmp_path, CHECKOUT / "a/b", "read"),
         Mount(tmp_path / "file", CHECKOUT / "c/file", "read"),
-        Mount(tmp_path, CHECKOUT / "used", "throwaway"),
+        Mount(tmp_path / "file", CHECKOUT / "used", "read"),
     ]
     with mountpoints([*given, *more], given):
         assert (tmp_path / "w/a/b").is_dir()
         assert (tmp_path / "w/c/file").is_file()
-        (tmp_path / "w/used/new").touch()
-    assert [path.name for path in sorted((tmp_path / "w").rglob("*"))] == ["used", "new"]
+        (tmp_path / "w/used").write_text("x")
+    assert [str(path.relative_to(tmp_path / "w")) for path in sorted((tmp_path / "w").rglob("*"))] == [
+        *("a", "a/b", "c", "used"),
+    ]

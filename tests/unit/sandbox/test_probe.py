@@ -215,6 +215,11 @@ def test_no_sandbox_can_be_asked_for(settings: SandboxSettings, asked: str) -> N
     assert (found.fact.rung, found.fact.why) == (1, ASKED_FOR)
 
 
+def test_a_repository_that_is_the_whole_disk_has_none() -> None:
+    found = climb(SandboxSettings(), {**os.environ, ASKED: ""}, root=Path("/"))
+    assert (found.on, "the whole disk" in found.fact.why) == (False, True)
+
+
 def test_the_variable_goes_not_below_the_least() -> None:
     with pytest.raises(SandboxMissing):
         climb(SandboxSettings(min=3), {**os.environ, ASKED: "1"}, root=None)

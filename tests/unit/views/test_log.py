@@ -190,11 +190,21 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         f.IntegrationComplete(task_id="t", branch="i", commit="c" * 40, merged=("a",), dropped={"b": "conflict"}),
         "t merged a into i as cccccccccccc; without b: conflict",
     ),
+    (
+        f.IntegrationComplete(
+            task_id="t", branch="i", commit="c" * 40, merged=("a",), dropped={}, warnings=("x was merged by lines",)
+        ),
+        "t merged a into i as cccccccccccc; warning: x was merged by lines",
+    ),
     (f.PrOpened(task_id="t", forge="local", location="f.md"), "t request opened with local: f.md"),
     (f.CiStatus(task_id="t", commit="c" * 40, verdict="passed", report="r"), "t CI says passed of cccccccccccc"),
     (
         f.ShipComplete(task_id="t", target="main", commit="c" * 40, tag="v1"),
         "t shipped cccccccccccc to main, tag v1",
+    ),
+    (
+        f.ShipComplete(task_id="t", target="main", commit="c" * 40, warnings=("no tag", "no files")),
+        "t shipped cccccccccccc to main; warning: no tag; warning: no files",
     ),
     (f.Archived(task_id="t", report="r.md", archive="archive.json"), "t archived: archive.json"),
     (f.Preflight(task_id="t", warnings=("no gates",)), "t preflight passed; warning: no gates"),

@@ -82,6 +82,16 @@ def test_a_target_that_moved_leaves_the_commit_that_shipped(drive_pipeline: Driv
     assert found.integration.commit == "d" * 40
 
 
+def test_what_the_merge_and_its_shipping_warn_of_is_told_once(drive_pipeline: Drive) -> None:
+    merged = msgspec.structs.replace(_merged("integration/X", "c" * 40), warnings=("x was merged by lines",))
+    shipped = ShipComplete(
+        task_id="task_022_ship", target="main", commit="d" * 40, warnings=("x was merged by lines", "no tag")
+    )
+    records = drive_pipeline({"task_020_merge": [{"facts": (merged,)}], "task_022_ship": [{"facts": (shipped,)}]})
+    assert recap_of(records).warnings == ("x was merged by lines", "no tag")
+    assert "\nWarnings\n  x was merged by lines\n  no tag\n" in text_of(records)
+
+
 def test_a_ship_that_failed_gives_the_way_out(drive_pipeline: Drive) -> None:
     end = {"state": State.FAILED, "reason": "the checkout is dirty", "error_class": "rejected"}
     records = drive_pipeline({"task_022_ship": [{**end, "hint": "git merge --ff-only abc"}]})

@@ -7,9 +7,8 @@ import click
 import msgspec
 
 from branchline.cli.asking import proposal, request_text
-from branchline.cli.options import file_type, json_option, repo_option
+from branchline.cli.options import Given, file_type, json_option, repo_option
 from branchline.cli.output import emit, say
-from branchline.cli.plans import Given
 
 
 @click.command("plan")

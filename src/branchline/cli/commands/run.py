@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from branchline.cli.asking import request_text
-from branchline.cli.options import file_type, json_option, repo_option
-from branchline.cli.plans import Given
+from branchline.cli.options import Given, file_type, json_option, repo_option
+from branchline.cli.output import busy
 from branchline.errors import Interrupted
 
 
@@ -54,16 +53,18 @@ def command(
         return _graph(given, graph)
     if plan is None and prompt is None and prompt_file is None:
         raise click.UsageError("there is nothing to run: give PROMPT, --prompt-file, --plan or --graph")
-    asked = prompt is not None or prompt_file is not None
-    return _pipeline(given, request_text(prompt, prompt_file) if asked else "", plan)
+    return _pipeline(given, prompt, prompt_file, plan)
 
 
-def _pipeline(given: Given, prompt: str, file: Path | None) -> int:
-    from branchline.cli.driving import driven
-    from branchline.cli.plans import agreed, begun
-    from branchline.engine.pipeline import start
+def _pipeline(given: Given, prompt: str | None, prompt_file: Path | None, file: Path | None) -> int:
+    with busy("Reading the repository"):
+        from branchline.cli.asking import request_text
+        from branchline.cli.driving import driven
+        from branchline.cli.plans import agreed, begun
+        from branchline.engine.pipeline import start
 
-    paths, request = begun(given, prompt, file, approve=not given.yes)
+        asked = request_text(prompt, prompt_file) if (prompt, prompt_file) != (None, None) else ""
+        paths, request = begun(given, asked, file, approve=not given.yes)
     if request.plan is not None and not given.yes and not agreed(request, request.plan):
         raise Interrupted("nothing was begun and nothing was changed")
     return driven(paths, lambda session: start(request, session), as_json=given.as_json)

@@ -1,34 +1,42 @@
 """What `doctor` looks at. Every finding is a fact, how bad it is, and what to type."""
 
+import os
 import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
+from branchline.attempt.preflight.machine import of_environment
+from branchline.attempt.preflight.survey import Subject, remarks
 from branchline.cli.doctor.finding import Finding
 from branchline.cli.doctor.left_behind import left_behind
 from branchline.cli.plans import has_planner
 from branchline.cli.survey import Seen, every_spec, fallbacks, survey
-from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
+from branchline.config.load import load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
 from branchline.core.model.plan import Plan
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
-from branchline.core.model.verdict import Gate
+from branchline.engine.pipeline import Request, pinned, scoped
+from branchline.engine.recover import clock, new_run_id
 from branchline.engine.shelter import shelter
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.checkout import is_dirty
 from branchline.git.command import OLDEST, version
 from branchline.git.repo import Repo
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.work import work_area
 from branchline.process.containment import held_by
 from branchline.sandbox.probe import INSTALL
 from branchline.views.format.text import count
 
 HELD_BY = {
     "namespace": "every attempt gets a PID namespace of its own: nothing that it starts outlives it",
-    "subreaper": "every attempt gets a keeper, which ends whatever it starts; there are no PID namespaces here",
+    "subreaper": "every attempt gets a process that ends all that it starts; there are no PID namespaces here",
 }
 NEEDED_ROLES = frozenset({"editor", "required reviewer"})
 
@@ -55,7 +63,7 @@ def _findings(path: Path, plan: Path | None, *, repair: bool) -> Iterator[Findin
     except BranchlineError as error:
         yield Finding(name="repository", state="missing", detail=error.message, next=error.hint)
         return
-    yield from _repository(repo)
+    yield _repository(repo)
     yield from _configuration(repo, plan)
     yield from left_behind(repo, repair=repair)
 
@@ -67,22 +75,12 @@ def _containment() -> Finding:
     return Finding(name="containment", state="ok", detail=HELD_BY[held])
 
 
-def _repository(repo: Repo) -> Iterator[Finding]:
+def _repository(repo: Repo) -> Finding:
     branch = repo.head_branch()
     if branch is None:
         detail = f"{repo.root} has a detached HEAD: a run needs to be told its base"
-        yield Finding(name="repository", state="warning", detail=detail, next="branchline run --base BRANCH")
-    else:
-        yield Finding(name="repository", state="ok", detail=f"{repo.root} on {branch}")
-    if is_dirty(repo):
-        detail = "it has uncommitted changes, which no run sees and no run touches"
-        yield Finding(name="checkout", state="warning", detail=detail, next="git status")
-    if repo.is_shallow():
-        detail = "it is a shallow clone: history before its cut cannot be merged with"
-        yield Finding(name="history", state="warning", detail=detail, next="git fetch --unshallow")
-    if repo.has_submodules(repo.head_commit()):
-        detail = "it has submodules: they stay empty in worktrees and must not be changed"
-        yield Finding(name="submodules", state="warning", detail=detail)
+        return Finding(name="repository", state="warning", detail=detail, next="branchline run --base BRANCH")
+    return Finding(name="repository", state="ok", detail=f"{repo.root} on {branch}")
 
 
 def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
@@ -93,31 +91,43 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
     except BranchlineError as error:
         yield Finding(name="configuration", state="missing", detail=error.message, next=error.hint)
         return
-    yield _sandbox(repo, settings)
-    if gates:
-        yield Finding(name="configuration", state="ok", detail=count(len(gates), "gate"))
-    else:
-        there = (repo.root / SETTINGS_FILE).exists()
-        again = f"add gates to {SETTINGS_FILE}" if there else "branchline init"
-        yield Finding(name="configuration", state="warning", detail="no gates: nothing will be checked", next=again)
+    yield Finding(name="configuration", state="ok", detail=count(len(gates), "gate"))
     yield from _agents(settings, plan)
     for gate in gates:
-        yield _gate(gate)
+        if found := shutil.which(gate.verify[0]):
+            yield Finding(name=f"gate {gate.id}", state="ok", detail=found)
+    yield from _preflight(repo, msgspec.structs.replace(settings, gates=gates, presets=()), plan)
 
 
-def _sandbox(repo: Repo, settings: Settings) -> Finding:
-    """What would hold what a run starts here; tried out."""
+def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Finding]:
+    """What step 0 would say of a run that began now."""
+    run_id, common = new_run_id(clock()), repo.common_dir
     try:
-        fact = shelter(repo, settings, repo.root).fact
-    except InvalidInput as error:
-        return Finding(name="sandbox", state="missing", detail=error.message, next=error.hint)
-    well = fact.rung == 3 or fact.why == ASKED_FOR
-    return Finding(
-        name="sandbox",
-        state="ok" if well else "warning",
-        detail=sandbox_words(fact),
-        next="" if well else INSTALL,
+        base, target = pinned(repo, Request(repo=repo.root, settings=settings))
+        scoped(repo, base, plan) if plan else None
+        work = work_area(os.environ, common, RunPaths(repo.root, run_id).run_dir, repo.root, common)
+        sandbox = shelter(repo, settings, work.home)
+    except BranchlineError as error:
+        yield Finding(name="a run", state="missing", detail=error.message, next=error.hint)
+        return
+    well = sandbox.on or sandbox.fact.why == ASKED_FOR
+    words, mend = sandbox_words(sandbox.fact), "" if well else INSTALL
+    yield Finding(name="sandbox", state="ok" if well else "warning", detail=words, next=mend)
+    subject = Subject(
+        repo=repo,
+        settings=settings,
+        plan=plan,
+        run_id=run_id,
+        base=base,
+        target=target,
+        dirty=is_dirty(repo),
+        work=work,
+        sandbox=sandbox,
+        environ=os.environ,
     )
+    for one in (*remarks(subject), *of_environment(os.environ, settings.env)):
+        state: Literal["missing", "warning"] = "missing" if one.stops else "warning"
+        yield Finding(name=one.subject, state=state, detail=one.text, next=one.command)
 
 
 def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
@@ -167,14 +177,3 @@ def _agent(seen: Seen, role: str, if_absent: Literal["warning", "missing"]) -> I
         words += "; the environment has no key for it"
     well = seen.tested is not False and not seen.hint
     yield Finding(name=name, state="ok" if well else "warning", detail=words, next=seen.hint)
-
-
-def _gate(gate: Gate) -> Finding:
-    tool, name = gate.verify[0], f"gate {gate.id}"
-    if found := shutil.which(tool):
-        return Finding(name=name, state="ok", detail=found)
-    if "/" in tool:
-        return Finding(name=name, state="ok", detail=f"{tool}, a file of the repository")
-    if gate.required:
-        return Finding(name=name, state="missing", detail=f"{tool} is not installed, and the gate is required")
-    return Finding(name=name, state="warning", detail=f"{tool} is not installed: the gate will check nothing")

@@ -18,6 +18,8 @@ Phase = Literal["batch", "validation", "integration"]
 FIX_ORDER = ("lint", "format")
 REST_ORDER = ("secrets", "types", "analysis", "check", "test")
 FIX_PASSES = 3
+NOT_PROVEN = "not proven"
+"""The gate of a result that says: what passed may have tested something else. No gate of a user's can be called that."""
 
 
 class Gate(Model, frozen=True, kw_only=True):
@@ -99,8 +101,15 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error_class(self) -> str:
-        """Why the whole could not be checked: the limit that stopped a gate, or `gate_error`."""
+        """Why the whole could not be checked: the limit that stopped a gate, `unproven`, or `gate_error`."""
+        if any(result.gate == NOT_PROVEN for result in self.results):
+            return "unproven"
         return next((result.limit for result in self.results if result.limit), "gate_error")
+
+    @property
+    def retryable(self) -> bool:
+        """Whether checking again could end otherwise."""
+        return self.outcome == Outcome.ERROR and self.error_class != "unproven"
 
     @property
     def summary(self) -> tuple[GateOutcome, ...]:

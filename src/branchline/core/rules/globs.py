@@ -1,6 +1,7 @@
 """Globs over repository paths: `*` and `?` stay within a folder, `**` crosses folders, `[ab]` is a set, within a folder.
 
 `src/**` matches everything below src; `**/x.py` matches x.py at any depth, also at the top; `docs/` means `docs/**`.
+A part with a set also matches the name that it is itself, because many repositories have folders such as `[id]`.
 Matching is exact on bytes and case. `matches_folded` is for what must not slip through by case or width: protected paths.
 """
 
@@ -71,10 +72,9 @@ def _segment(text: str) -> Segment:
             case _:
                 pieces[-1] += _set(token.group())
     pieces[-1] += re.escape(text[position:])
-    if len(pieces) == 1:
-        return re.compile(pieces[0], re.DOTALL)
-    first, *middle, last = pieces
-    return re.compile(first + "".join(f"(?>.*?{piece})" for piece in middle) + ".*" + last, re.DOTALL)
+    first, *rest = pieces
+    pattern = first if not rest else first + "".join(f"(?>.*?{piece})" for piece in rest[:-1]) + ".*" + rest[-1]
+    return re.compile(f"{pattern}|{re.escape(text)}" if "[" in text else pattern, re.DOTALL)
 
 
 def _set(text: str) -> str:

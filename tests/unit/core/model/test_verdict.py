@@ -1,7 +1,16 @@
 import msgspec
 import pytest
 
-from branchline.core.model.verdict import Gate, GateResult, Kind, Outcome, QualityReport, applies, in_order
+from branchline.core.model.verdict import (
+    NOT_PROVEN,
+    Gate,
+    GateResult,
+    Kind,
+    Outcome,
+    QualityReport,
+    applies,
+    in_order,
+)
 
 
 def gate(name: str, kind: Kind = "check", *, fix: bool = False, when: tuple[str, ...] = ()) -> Gate:
@@ -63,3 +72,11 @@ def test_a_gate_applies_to_the_files_it_is_for() -> None:
 def test_a_report_in_short_names_every_gate() -> None:
     made = report(Outcome.PASSED, Outcome.SKIPPED).summary
     assert [(one.gate, one.outcome) for one in made] == [("0", Outcome.PASSED), ("1", Outcome.SKIPPED)]
+
+
+def test_what_is_not_proven_is_not_checked_again() -> None:
+    doubt = GateResult(gate=NOT_PROVEN, outcome=Outcome.ERROR)
+    made = msgspec.structs.replace(report(Outcome.PASSED), results=(*report(Outcome.PASSED).results, doubt))
+    assert (made.outcome, made.error_class, made.retryable) == (Outcome.ERROR, "unproven", False)
+    assert report(Outcome.ERROR).retryable
+    assert not report(Outcome.FAILED).retryable

@@ -1,0 +1,106 @@
+"""A gate that loads other code than the batch's fails, cannot find it, or is said to prove nothing: never exit 0."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import Project, Ran, fate, gate, sh, workstream, write
+
+BREAKS = workstream("a", write("src/pkg.py", "x = 2\n"), write=["src/**"])
+CHECKS = {"id": "t", "verify": ["python", "tests/t.py"]}
+SHIP = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    files = {"src/pkg.py": "x = 1\n", "tests/t.py": "import pkg\nassert pkg.x == 1\n", ".gitignore": ".venv\n"}
+    return Project.make(tmp_path / "p", files)
+
+
+def editable(project: Project, leads_to: str) -> str:
+    """What `pip install -e .` leaves in `.venv`; the PATH with it in front."""
+    made = [sys.executable, "-m", "venv", "--without-pip", str(project.root / ".venv")]
+    subprocess.run(made, check=True)
+    (site,) = (project.root / ".venv").glob("lib/python3*/site-packages")
+    (site / "x.pth").write_text(f"{leads_to}\n")
+    return f"{project.root}/.venv/bin:/usr/bin:/bin"
+
+
+def sandboxed(project: Project) -> str:
+    """Asks for the sandbox, or skips."""
+    done = project.branchline("doctor", BRANCHLINE_SANDBOX="3")
+    if "rung 3" not in done.out:
+        pytest.skip("no sandbox holds on this machine")
+    return "3"
+
+
+def stays(project: Project, ran: Ran) -> None:
+    assert ran.code not in {0, 3}, ran.out
+    assert project.show("main", "src/pkg.py") == "x = 1\n"
+
+
+@pytest.mark.parametrize("setup", [{}, {"setup": {"symlink": [".venv"]}}])
+def test_packages_installed_by_reference_stop_a_run_without_a_sandbox(
+    project: Project, setup: dict[str, object]
+) -> None:
+    path = editable(project, f"{project.root}/src")
+    ran = project.run({"workstreams": [BREAKS]}, {"gates": [CHECKS], **SHIP, **setup}, PATH=path)
+    stays(project, ran)
+    assert "gates could test your checkout" in ran.err
+    assert f"x.pth leads to {project.root}/src" in ran.err
+    assert not any(record["event"] == "agent_called" for record in project.records()), "nobody was paid"
+
+
+@pytest.mark.parametrize("setup", [{}, {"setup": {"symlink": [".venv"]}}])
+def test_in_the_sandbox_they_mean_the_batch(project: Project, setup: dict[str, object]) -> None:
+    rung = sandboxed(project)
+    path = editable(project, f"{project.root}/src")
+    ran = project.run(
+        {"workstreams": [BREAKS]}, {"gates": [CHECKS], **SHIP, **setup}, PATH=path, BRANCHLINE_SANDBOX=rung
+    )
+    stays(project, ran)
+    assert "t: exit code 1" in fate(ran, "a")["reason"]
+
+
+def test_a_way_back_that_comes_up_during_the_run_leaves_the_batch_unproven(project: Project) -> None:
+    path = editable(project, "/nowhere")
+    (site,) = (project.root / ".venv").glob("lib/python3*/site-packages")
+    late = workstream("a", sh(f"echo {project.root}/src >{site}/late.pth"), *BREAKS["script"], write=["src/**"])
+    settings = {"gates": [CHECKS, gate("other", "exit 0")], **SHIP, "retry": {"max_attempts": 3, "base_seconds": 60}}
+    ran = project.run({"workstreams": [late]}, settings, PATH=path)
+    stays(project, ran)
+    reason = fate(ran, "a")["reason"]
+    assert "t, other passed, but without a sandbox they may have tested your checkout" in reason
+    assert "late.pth leads to" in reason
+    failed = [r for r in project.records() if r.get("new_state") == "FAILED" and "unproven" in str(r)]
+    assert len(failed) == 1, "it is not tried again"
+
+
+def monorepo(tmp_path: Path) -> Project:
+    """An npm workspace: the package of the user's node_modules is a link to the code beside it."""
+    files = {
+        "packages/lib/package.json": '{"name": "@acme/lib", "main": "i.js"}',
+        "packages/lib/i.js": "exports.f = () => 1\n",
+        "packages/app/t.js": 'require("assert").equal(require("@acme/lib").f(), 1)\n',
+        ".gitignore": "node_modules/\n",
+    }
+    project = Project.make(tmp_path / "p", files)
+    (project.root / "node_modules" / "@acme").mkdir(parents=True)
+    (project.root / "node_modules" / "@acme" / "lib").symlink_to("../../packages/lib")
+    return project
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("setup", [{}, {"setup": {"symlink": ["node_modules"]}}])
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_packages_that_node_finds_up_the_tree(tmp_path: Path, setup: dict[str, object], *, sandbox: bool) -> None:
+    project = monorepo(tmp_path)
+    env = {"BRANCHLINE_SANDBOX": sandboxed(project)} if sandbox else {}
+    breaks = workstream("a", write("packages/lib/i.js", "exports.f = () => 2\n"), write=["packages/**"])
+    settings = {"gates": [{"id": "t", "verify": ["node", "packages/app/t.js"]}], **SHIP, **setup}
+    ran = project.run({"workstreams": [breaks]}, settings, **env)
+    assert ran.code not in {0, 3}, ran.out
+    assert project.show("main", "packages/lib/i.js") == "exports.f = () => 1\n"
