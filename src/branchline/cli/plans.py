@@ -107,11 +107,13 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
 def agreed(request: "Request", plan: Plan) -> bool:
     """Show the plan and ask; without a terminal nobody is asked. False if somebody refused."""
     from branchline.attempt.forecast import foreseen
-    from branchline.engine.pipeline import pinned
+    from branchline.engine.pipeline import pinned, scoped
     from branchline.git.repo import Repo
 
     repo, settings = Repo.open(request.repo), request.settings
-    collisions = foreseen(repo, pinned(repo, request)[0], settings, plan)
+    commit = pinned(repo, request)[0]
+    plan = scoped(repo, commit, plan)
+    collisions = foreseen(repo, commit, settings, plan)
     warnings = [f"warning: {plain(text)}" for text in scopeless(plan)]
     say(*plan_lines(plan, settings, settings.budget), *collision_lines(collisions), *warnings, "")
     if not somebody_is_there():

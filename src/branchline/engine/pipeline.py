@@ -173,7 +173,7 @@ def resume(  # noqa: PLR0913 - keyword-only data
 
 
 def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
-    """The plan with folders for what names one. Raises InvalidInput if the scope of a workstream can match no file."""
+    """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
     paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
     if wrong := hopeless(plan, paths):
         raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
@@ -214,6 +214,7 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
     settings = recorded_settings(state.pins)
+    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     file = paths.artifacts / "execution_plan.yaml"
     file.write_text(canonical(plan), encoding="utf-8")
