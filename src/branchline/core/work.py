@@ -69,11 +69,11 @@ class Gating(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="format", tag=1):
     """One piece of an attempt's work: an agent is `asked`, or it is `gating`.
 
-    `part` is its name where there are several, and that of the folder for its files, below the attempt's own.
-    `task` says no more than whose it is. It begins with the files of `tree` on the commit `commit`; `base` is what the change is compared with. What may be
-    changed is in `scope`, or is `torn`: in conflict with others, which the workstream is to repair. `setup`: what
-    set-up left in the workspace (see WorktreesReady); `refused`: what the agent has heard to be refused, and may correct.
-    `reserved_usd`: what its agents may spend, None is without limit.
+    `task` says no more than whose it is. `part` is its name where there are several, and that of the folder for its files,
+    below the attempt's own. It begins with the files of `tree` on the commit `commit`; `base` is what the change is
+    compared with. What may be changed is in `scope`, or is `torn`: in conflict with others, which the workstream is to
+    repair. `setup`: what set-up left in the workspace (see WorktreesReady); `refused`: what the agent has heard to be
+    refused, and may correct. `reserved_usd`: what its agents may spend, None is without limit.
     """
 
     run_id: str
@@ -127,8 +127,6 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-for _kind in (
-    Work,
-    WorkOutcome,
-):  # msgspec (0.22) builds its view of a type at its first use, which must not be in two threads
-    msgspec.json.Decoder(_kind)
+# msgspec (0.22) builds its view of a type at its first use, which must not be in two threads: see engine/opening.py.
+msgspec.json.Decoder(Work)
+msgspec.json.Decoder(WorkOutcome)

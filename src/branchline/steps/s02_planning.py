@@ -52,14 +52,28 @@ def run(ctx: StepContext) -> Success | Failure:
 
 def _planned(ctx: StepContext) -> Success | Failure:
     """Ask the planner until its answer is a plan, at most as often as the settings allow."""
-    planning = ctx.run.settings.planning
-    name = planning.agent or ctx.run.settings.agent
+    run, planning = ctx.run, ctx.run.settings.planning
+    name = planning.agent or run.settings.agent
     answer, errors = "", tuple[str, ...]()
     chosen = _chosen(ctx)
+    context = given(chosen.manifest)
     for number in range(1, planning.attempts + 1):
         if number > 1:
             ctx.say(f"asking {name} again: {errors[0]}")
-        outcome = have_done(ctx, perform, _asking(ctx, name, chosen, number, answer, errors))
+        asked = Asked(
+            role="planner",
+            agent=name,
+            prompt=plan_prompt(run, context, request=run.pins["prompt"], answer=answer, errors=errors),
+            given=chosen.given,
+            context=context,
+            mode="read",
+            timeout=seconds(planning.timeout),
+            number=number,
+            schema=plan_schema(_choice(ctx)),
+        )
+        part, tree = f"ask-{number}" if number > 1 else "", run.repo.tree_of(run.base)
+        work = Work(**ctx.own, part=part, base=run.base, commit=run.base, tree=tree, asked=asked)
+        outcome = have_done(ctx, perform, work)
         result = known(outcome.result)
         if result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
             return _failed(ctx, outcome.called[-1].agent, result)
@@ -81,23 +95,6 @@ def _chosen(ctx: StepContext) -> Chosen:
     run = ctx.run
     request = plan_request(run.settings, run.pins["prompt"], pins=unabridged(run, base_files(run)))
     return choose(run, request, run.base, run.repo.tree_of(run.base))
-
-
-def _asking(ctx: StepContext, name: str, chosen: Chosen, number: int, answer: str, errors: Sequence[str]) -> Work:
-    run, context = ctx.run, given(chosen.manifest)
-    asked = Asked(
-        role="planner",
-        agent=name,
-        prompt=plan_prompt(run, context, request=run.pins["prompt"], answer=answer, errors=errors),
-        given=chosen.given,
-        context=context,
-        mode="read",
-        timeout=seconds(run.settings.planning.timeout),
-        number=number,
-        schema=plan_schema(_choice(ctx)),
-    )
-    part = f"ask-{number}" if number > 1 else ""
-    return Work(**ctx.own, part=part, base=run.base, commit=run.base, tree=run.repo.tree_of(run.base), asked=asked)
 
 
 def perform(work: Work, ctx: Attempt) -> WorkOutcome:
