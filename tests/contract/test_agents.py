@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import threading
 import time
 import tracemalloc
@@ -20,6 +21,7 @@ from branchline.agents.base import Agent, AgentMissing
 from branchline.agents.command import CommandAgent
 from branchline.agents.scripted import ScriptedAgent
 from branchline.agents.supervise import attempt
+from branchline.attempt.agent_call import bring_home
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Progress
 from branchline.core.model.agent_spec import AgentSpec, Output
 from branchline.core.model.plan import Action
@@ -237,6 +239,20 @@ def test_secrets_stay_out_unless_passed(subject: Subject) -> None:
     assert "hush" not in seen
     assert "GIT_DIR" not in seen
     assert "key" not in json.loads((subject.record / "argv.json").read_text())["environment"]
+
+
+def test_the_command_can_be_run_again_by_hand_and_holds_no_secret(subject: Subject) -> None:
+    environ = {**os.environ, "MY_KEY": "sk-1234567890"}
+    subject.do("echo $HOME $MY_KEY $PWD >> seen", environ=environ, pass_env=("MY_KEY",))
+    bring_home(subject.folder, subject.record)
+    script = subject.record / "command.sh"
+    assert script.stat().st_mode & 0o777 == 0o700
+    assert b"sk-1234567890" not in script.read_bytes()
+    subprocess.run([script], env={**os.environ, "MY_KEY": "my own"}, cwd="/", check=True)
+    assert (subject.worktree / "seen").read_text().splitlines() == [
+        f"{subject.folder}/home sk-1234567890 {subject.worktree}",
+        f"{subject.record}/home my own {subject.worktree}",
+    ]
 
 
 def test_home_and_temporary_folder_are_private(subject: Subject) -> None:

@@ -309,37 +309,6 @@ def test_a_request_with_a_secret_is_refused(project: Project) -> None:
     assert project.run(plan, {"secrets": {"allow": [mark]}}).code == 0
 
 
-@pytest.mark.parametrize("script", ["cat > /dev/null; exit 2", "cat > /dev/null; echo garbage", "kill -9 $$"])
-def test_could_not_check_is_not_clean(project: Project, script: str) -> None:
-    """A scanner that works at first and then does not: nothing that it has not seen goes in."""
-    tools = project.root.parent / "tools"
-    tools.mkdir()
-    mark = tools / "tried"
-    (tools / "gitleaks").write_text(
-        f"#!/bin/sh\nif [ ! -e {mark} ]; then cat > /dev/null; : > {mark}; echo '[]'; else {script}; fi\n"
-    )
-    (tools / "gitleaks").chmod(0o755)
-    env = {"PATH": f"{tools}:{os.environ['PATH']}"}
-    ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"repair": {"rounds": 0}}, **env)
-    assert ran.code == 1, ran.err
-    assert (
-        "'a.txt': could not be checked for secrets: the secret scanner gitleaks" in ran.json["workstreams"][0]["reason"]
-    )
-    assert "a.txt" in {path.name for path in Path(ran.json["run_dir"]).rglob("*")}
-    mark.unlink()
-    asked = project.run(
-        {"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"secrets": {"scanner": "none"}}, **env
-    )
-    assert asked.code == 0, asked.err
-
-
-def test_a_scanner_that_was_asked_for_must_be_there(project: Project) -> None:
-    plan: Json = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
-    ran = project.run(plan, {"secrets": {"scanner": "gitleaks"}}, PATH="/usr/bin:/bin")
-    assert ran.code == 2, ran.err
-    assert "gitleaks, which is not on PATH" in ran.err
-
-
 class Echo(BaseHTTPRequestHandler):
     """A provider that says the keys it was sent back to the caller, as error messages of providers do."""
 

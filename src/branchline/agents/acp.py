@@ -54,7 +54,6 @@ class AcpAgent:
         expansion = Expansion(self.spec, request)
         order = Order(
             argv=(self.spec.program, *expansion.argv(self.spec.args)),
-            worktree=request.worktree,
             prompt=plain(request.prompt),
             mode=request.mode,
             model="" if "{model}" in self.spec.args else self.spec.model,

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from branchline.agents.base import Agent, AgentMissing, Reader
+from branchline.agents.by_hand import write_command
 from branchline.agents.output.answer import checked
 from branchline.agents.output.follow import Follower
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
@@ -21,6 +22,7 @@ from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 TAIL_BYTES = 1 << 20
 MESSAGE, NOTES = 2_000, 20_000  # characters
 LOOPBACK = "127.0.0.1,localhost"
+PRIVATE = {"HOME": "home", "TMPDIR": "tmp"}
 
 
 def attempt(  # noqa: PLR0913 - keyword-only data
@@ -40,17 +42,24 @@ def attempt(  # noqa: PLR0913 - keyword-only data
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
-    `record` (by default `request.folder`) receives request.json, argv.json, stdout.log, stderr.log and result.json;
-    `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is seen from here.
+    `record` (by default `request.folder`) receives request.json, argv.json, command.sh, stdout.log, stderr.log and
+    result.json; `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is
+    seen from here.
     `cut` is asked while it runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes.
     Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
     """
-    record = record or Path(request.folder)
+    record, cwd = record or Path(request.folder), cwd or Path(request.worktree)
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
     _write_inputs(request, invocation, variables, record)
     keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
     secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
+    # By hand, when it has ended: its files are in its record then, and our proxy is gone.
+    provider = (agent.spec.base_url or agent.provider) if request.endpoint else ""
+    typed = msgspec.structs.replace(request, worktree=str(cwd), folder=str(record), endpoint=provider)
+    again = agent.prepare(typed)
+    known = _environment(typed, again, environ, pass_env)
+    write_command(record=record, cwd=cwd, invocation=again, variables=known, environ=environ, secrets=secrets)
     reader = agent.reader(request)
     follower = Follower(record / "stdout.log", reader)
 
@@ -62,7 +71,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     try:
         ended = run(
             invocation.argv,
-            cwd=cwd or Path(request.worktree),
+            cwd=cwd,
             env=variables,
             stdin=None if invocation.stdin is None else record / "stdin.txt",
             stdout=record / "stdout.log",
@@ -147,12 +156,8 @@ def _ended(parsed: AgentResult, status: AgentStatus, message: str, error_class: 
 def _environment(
     request: AgentRequest, invocation: Invocation, environ: Mapping[str, str], pass_env: Iterable[str]
 ) -> dict[str, str]:
-    folder = Path(request.folder)
-    private: dict[str, str] = {}
-    if invocation.private_home:
-        for variable, name in (("HOME", "home"), ("TMPDIR", "tmp")):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            private[variable] = str(folder / name)
+    homes = PRIVATE if invocation.private_home else {}
+    private = {variable: f"{request.folder}/{name}" for variable, name in homes.items()}
     renamed = {new: environ[ours] for new, ours in invocation.rename_env.items() if ours in environ}
     direct = {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK} if request.endpoint else {}  # it is ours, on this machine
     extra = {**private, **direct, **invocation.env, **renamed}
@@ -166,6 +171,8 @@ def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapp
     ours = {"argv.json": _json(told), "request.json": _json(msgspec.to_builtins(request))}
     if invocation.stdin is not None:
         ours["stdin.txt"] = invocation.stdin
+    for name in PRIVATE.values() if invocation.private_home else ():
+        Path(request.folder, name).mkdir(parents=True, exist_ok=True)
     for folder, files in ((Path(request.folder), given), (record, ours)):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

@@ -70,7 +70,7 @@ def review_prompt(ctx: StepContext, context: Sequence[ContextFile], old: str, ne
     changed = [f"{change.status} {shown(change.path)}" for change in run.repo.changes(old, new)]
     values = {
         **_task(ctx),
-        "scope": _inline(ctx.workstream.scope.write),
+        "scope": _inline(ctx.workstream.scope.globs),
         "gates": _gates(gate for gate in run.gates if "batch" in gate.phases),
         "conventions": conventions(run, files),
         "files": _bullets(changed),
@@ -111,7 +111,7 @@ def _task(ctx: StepContext) -> dict[str, str]:
 def _rules(ctx: StepContext, files: Mapping[str, Entry], context: Sequence[ContextFile]) -> dict[str, str]:
     run, scope = ctx.run, ctx.workstream.scope
     return {
-        "scope": _inline(scope.write),
+        "scope": _inline(scope.globs),
         "protect": _inline((*scope.protect, *barred(run))),
         "guarded": _inline(asked_about(run)),
         "gates": _gates(run.gates),

@@ -10,7 +10,7 @@ import msgspec
 
 from branchline.agents.access import access
 from branchline.agents.base import Agent
-from branchline.attempt.run import Run
+from branchline.attempt.run import Place
 from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
@@ -33,7 +33,7 @@ class Shut:
 
 
 @contextmanager
-def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
+def agent_in_sandbox(run: Place, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
     """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)
@@ -47,7 +47,7 @@ def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, 
 
 
 @contextmanager
-def commands_in_sandbox(run: Run, tree: Path) -> Iterator[Entered]:
+def commands_in_sandbox(run: Place, tree: Path) -> Iterator[Entered]:
     """The sandbox for gates and set-up: they may write the workspace that they work in, and read the user's caches."""
     with run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True)) as entered:
         yield entered
@@ -69,7 +69,7 @@ def filters_in(sandbox: Sandbox) -> Wrap:
     return wrap
 
 
-def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
+def _workspace(run: Place, tree: Path, mode: Mode) -> Iterator[Mount]:
     """A workspace at the place of the user's checkout, the objects that it borrows, and the folders that set-up shares."""
     root = run.repo.root
     yield Mount(tree, root, mode)

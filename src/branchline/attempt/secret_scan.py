@@ -3,32 +3,25 @@
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from branchline.config.settings import Secrets as Wanted
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import FROM_ENV
 from branchline.core.rules.globs import matches_any
-from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings, is_allowed
+from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings
 from branchline.errors import InvalidInput
 from branchline.git.intake import Flaw, Incoming, Inspector, Intake
-from branchline.process import gitleaks
 from branchline.process.redaction import telling
 
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 MOST = 5  # findings of one file that are told one by one
 
-Looked = tuple[Incoming, bytes, list[Finding]]  # gitleaks adds to its findings
-
 
 def screening(settings: Settings, environ: Mapping[str, str]) -> "Screening | None":
-    """What looks through a run's trees; None if `secrets.scan` is off. Raises InvalidInput if its scanner is not here."""
+    """What looks through a run's trees; None if `secrets.scan` is off."""
     wanted = settings.secrets
-    if not wanted.scan:
-        return None
-    return Screening(wanted, secret_values(settings, environ), _scanner(wanted, environ))
+    return Screening(wanted, secret_values(settings, environ)) if wanted.scan else None
 
 
 def secret_values(settings: Settings, environ: Mapping[str, str]) -> list[str]:
@@ -39,44 +32,24 @@ def secret_values(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     return telling({**environ, **named})
 
 
-def _scanner(wanted: Wanted, environ: Mapping[str, str]) -> Path | None:
-    program = gitleaks.find(environ) if wanted.scanner != "none" else None
-    if program is not None and gitleaks.works(program):
-        return program
-    if wanted.scanner == "gitleaks":
-        why = "is not on PATH" if program is None else "does not work as we need it"
-        raise InvalidInput(f"`secrets.scanner` asks for gitleaks, which {why}", hint="install gitleaks 8.19 or newer")
-    return None
-
-
 class Screening(Inspector):
-    """Looks for known values, for the forms of keys, for random text with a telling name, and by gitleaks.
+    """Looks for known values, for the forms of keys, and for random text with a telling name.
 
     What the base holds already is not new, wherever it goes.
     """
 
-    def __init__(self, wanted: Wanted, values: Sequence[str], program: Path | None) -> None:
+    def __init__(self, wanted: Wanted, values: Sequence[str]) -> None:
         self._known = _written(values)
         self._globs = [entry for entry in wanted.allow if not FINGERPRINT.fullmatch(entry)]
         self._fingerprints = frozenset(wanted.allow) - frozenset(self._globs)
-        self._program = program
         self._clean: set[str] = set()  # blobs: gates ask for the same tree again and again
-        self.gone: set[str] = set()  # objects that were taken out; an agent at work may still build on them
-        self.turn = threading.Lock()  # of those who take objects out
-        self.seen: set[tuple[str, int]] = set()  # objects that an agent's git may have made, without a secret, and when
 
     def __call__(self, intake: Intake) -> list[Flaw]:
         """What must not come in, and why."""
         flaws = [flaw for one in intake.incoming if one.old is None for flaw in self._name(one.path)]
         suspects: list[tuple[Incoming, list[Finding]]] = []
         for group in intake.groups(skip=self._clean | intake.known_content()):
-            looked = [(one, data, findings(data, self._known)) for one, data in group]
-            try:
-                self._ask_scanner(looked)
-            except gitleaks.ScannerFailed as error:
-                flaws += [Flaw(one.path, f"could not be checked for secrets: {error}") for one, _ in group]
-                continue
-            told = list(self._new(intake, looked))
+            told = list(self._new(intake, [(one, findings(data, self._known)) for one, data in group]))
             suspects += told
             self._clean.update({one.oid for one, _ in group} - {one.oid for one, _ in told})
         return [*flaws, *(flaw for one, found in suspects for flaw in _flaws(one.path, found))]
@@ -89,19 +62,11 @@ class Screening(Inspector):
         for found in findings(path.encode("utf-8", "surrogateescape"), self._known)[:1]:
             yield Flaw(path, f"its name holds a secret: {found.kind}")
 
-    def _ask_scanner(self, looked: Sequence[Looked]) -> None:
-        texts = [(data, found) for _, data, found in looked if b"\0" not in data]
-        if self._program is None or not texts:
-            return
-        for number, finding in gitleaks.scan(self._program, [data for data, _ in texts]):
-            data, found = texts[number]
-            ours = any(finding.value in one.value or one.value in finding.value for one in found)
-            if not ours and not is_allowed(data, data.find(finding.value)):
-                found.append(finding)
-
-    def _new(self, intake: Intake, looked: Iterable[Looked]) -> Iterator[tuple[Incoming, list[Finding]]]:
+    def _new(
+        self, intake: Intake, looked: Iterable[tuple[Incoming, list[Finding]]]
+    ) -> Iterator[tuple[Incoming, list[Finding]]]:
         """What is neither allowed nor in the base; to ask what is in the whole base costs its time, so it comes last."""
-        counting = ((one, [f for f in found if self._counts(one.path, f)]) for one, _, found in looked)
+        counting = ((one, [f for f in found if self._counts(one.path, f)]) for one, found in looked)
         suspects = [(one, found) for one, found in counting if found]
         known = intake.in_base({longest_line(f.value) for _, found in suspects for f in found})
         for one, found in suspects:

@@ -15,7 +15,7 @@ def plan_lines(plan: Plan, settings: Settings, budget: Budget) -> list[str]:
         workstream = plan.workstream(name)
         agent = workstream.agent or settings.agent
         after = ", ".join(workstream.depends_on)
-        files = " ".join(workstream.scope.write) or "the files that fit its task best"
+        files = " ".join(workstream.scope.write) or "every file that is not protected"
         rows.append((str(number), name, agent, after, workstream.title or files))
         if workstream.title:
             rows.append(("", "", "", "", files))

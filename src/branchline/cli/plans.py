@@ -1,7 +1,6 @@
 """What is about to be run: its settings, put together, and its plan, which a person is asked about."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.model.plan import Plan
+from branchline.core.planning import scopeless
 from branchline.errors import InvalidInput
 from branchline.views.collisions import collision_lines
 from branchline.views.format.text import plain
@@ -104,25 +104,22 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
     return name
 
 
-def agreed(request: "Request", given: Plan) -> "Request | None":
-    """Show the plan and ask; without a terminal nobody is asked. The request with the plan as shown, every scope in it.
-
-    None if somebody refused. Raises InvalidInput if the plan cannot be carried out.
-    """
-    from branchline.attempt.scoping import Survey, made_scopes
-    from branchline.engine.pipeline import pinned
+def agreed(request: "Request", plan: Plan) -> bool:
+    """Show the plan and ask; without a terminal nobody is asked. False if somebody refused."""
+    from branchline.attempt.forecast import foreseen
+    from branchline.engine.pipeline import pinned, scoped
     from branchline.git.repo import Repo
 
     repo, settings = Repo.open(request.repo), request.settings
-    survey = Survey.of(repo, pinned(repo, request)[0], settings)
-    plan = survey.scoped(given)
-    notes = [f"note: {plain(text)}" for text in made_scopes(given, plan)]
-    say(*plan_lines(plan, settings, settings.budget), *collision_lines(survey.collisions(plan)), *notes, "")
-    shown = replace(request, plan=plan)
+    commit = pinned(repo, request)[0]
+    plan = scoped(repo, commit, plan)
+    collisions = foreseen(repo, commit, settings, plan)
+    warnings = [f"warning: {plain(text)}" for text in scopeless(plan)]
+    say(*plan_lines(plan, settings, settings.budget), *collision_lines(collisions), *warnings, "")
     if not somebody_is_there():
-        return shown
+        return True
     base = request.base or settings.base or "the branch that is checked out"
     where = f"and ships to {base}" if settings.ship.mode == "merge" else "and leaves an integration branch"
     answer = click.confirm(f"It starts from {base} {where}. Go on?", default=True, err=True)
     say("")
-    return shown if answer else None
+    return answer

@@ -1,11 +1,13 @@
 """One task of a run: its rounds, its attempts, and what is on disk of them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from branchline.agents.by_hand import COMMAND, quoted
 from branchline.cli.history import History
 from branchline.core.facts import FILES
 from branchline.core.run_state import TaskRecord
@@ -29,7 +31,10 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. Times in Unix milliseconds; `files` maps the paths in its folder to their sizes in bytes."""
+    """One attempt. Times in Unix milliseconds; `files` maps the paths in its folder to their sizes in bytes.
+
+    `commands`: scripts that run the commands of its agents again.
+    """
 
     attempt: int
     state: State
@@ -38,6 +43,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None
     folder: str
     files: dict[str, int]
+    commands: tuple[str, ...]
     logs: tuple[Log, ...]
 
 
@@ -79,7 +85,8 @@ def task_view(history: History, name: str) -> TaskView:
     rounds = []
     for record in family:
         task = record.task
-        made = tuple(_try(history, attempt) for attempt in tries.of.get(task.id, ()))
+        mine = tuple(call for call in called if call.task_id == task.id)
+        made = tuple(_try(history, attempt, mine) for attempt in tries.of.get(task.id, ()))
         rounds.append(
             Round(
                 task_id=task.id,
@@ -90,7 +97,7 @@ def task_view(history: History, name: str) -> TaskView:
                 reason=record.reason,
                 dependencies=task.dependencies,
                 attempts=made,
-                calls=tuple(call for call in called if call.task_id == task.id),
+                calls=mine,
                 outputs=_handed_on(history, record),
             )
         )
@@ -105,9 +112,10 @@ def _handed_on(history: History, record: TaskRecord) -> dict[str, Any]:
     return {key: str(folder / value) if key in FILES and value else value for key, value in told.items()}
 
 
-def _try(history: History, attempt: Any) -> Try:
+def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
     folder = history.paths.attempt(attempt.task_id, attempt.attempt)
-    files = files_of(folder)
+    files = _files_of(folder)
+    scripts = [history.paths.run_dir / c.folder / COMMAND for c in called if c.folder and c.attempt == attempt.attempt]
     return Try(
         attempt=attempt.attempt,
         state=attempt.state,
@@ -116,6 +124,7 @@ def _try(history: History, attempt: Any) -> Try:
         ended_at=attempt.ended_at,
         folder=str(folder),
         files=files,
+        commands=tuple(str(path) for path in scripts if path.is_file()),
         logs=tuple(
             Log(path=name, tail=readable(tail(folder / name, TAIL_BYTES)))
             for name, size in files.items()
@@ -124,7 +133,7 @@ def _try(history: History, attempt: Any) -> Try:
     )
 
 
-def files_of(folder: Path) -> dict[str, int]:
+def _files_of(folder: Path) -> dict[str, int]:
     """The regular files of an attempt's folder with their sizes in bytes, the agent's private home apart."""
     if not folder.is_dir():
         return {}
@@ -151,7 +160,9 @@ def task_lines(view: TaskView) -> list[str]:
         out += ["Handed on", *_outputs(told), ""]
     if last.attempts:
         out += _on_disk(last.attempts[-1])
-    return [*out, f"  again  branchline retry {view.run_id} {last.task_id}"]
+    out += [f"  again    branchline retry {view.run_id} {last.task_id}"]
+    scripts = [script for one in last.attempts[-1:] for script in one.commands]
+    return [*out, *(f"  by hand  {quoted(script)}" for script in scripts)]
 
 
 def _given(call: Call) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from branchline.errors import InvalidInput
 
 REMOVED = {
     "cassettes": "`cassettes` was removed in 0.2: models' answers are no longer recorded and replayed",
+    "secrets.scanner": "`secrets.scanner` was removed in 0.2: gitleaks is a gate, `presets: [gitleaks]`",
 }
 """By the key, with dots between it and the sections that it stood in: what to say of a file that still has it."""
 

@@ -17,13 +17,14 @@ from branchline.core.refs import DEFAULT_TAG
 from branchline.core.retry import RetryPolicy
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-PresetName = Literal["python", "pre-commit"]
+PresetName = Literal["python", "pre-commit", "gitleaks"]
 
 PROTECTED = (
     ".github/workflows/**", ".github/actions/**", "**/CODEOWNERS", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**",
     ".buildkite/**", ".drone.yml", ".travis.yml", ".woodpecker*", "azure-pipelines.yml", "bitbucket-pipelines.yml",
     "Jenkinsfile",
     "**/.gitattributes", "**/.gitmodules", ".githooks/**", ".husky/**", ".pre-commit-config.yaml", "lefthook.y*ml",
+    "**/.gitleaks.toml", "**/.gitleaksignore",
     "**/CLAUDE.md", "**/CLAUDE.local.md", "**/AGENTS.md", "**/AGENTS.override.md", "**/GEMINI.md", "**/QWEN.md",
     ".github/copilot-instructions.md", ".github/instructions/**", ".github/agents/**", ".cursorrules", ".windsurfrules",
     "**/.claude/**", "**/.codex/**", "**/.cursor/**", "**/.windsurf/**", "**/.gemini/**", "**/.qwen/**", "**/.pi/**",
@@ -83,12 +84,11 @@ class Approvals(Model, frozen=True, kw_only=True):
 class Secrets(Model, frozen=True, kw_only=True):
     """The look for keys, tokens and passwords in what agents leave, before git gets it.
 
-    `scanner`: gitleaks looks too; `auto`: where it is installed. `allow`: globs of files in which what looks like a
-    secret is none, and fingerprints of single findings; values of secret environment variables are never allowed.
+    `allow`: globs of files in which what looks like a secret is none, and fingerprints of single findings; values of
+    secret environment variables are never allowed.
     """
 
     scan: bool = True
-    scanner: Literal["auto", "gitleaks", "none"] = "auto"
     allow: tuple[str, ...] = ()
 
 

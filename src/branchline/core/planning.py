@@ -1,7 +1,7 @@
 """What a plan's scopes promise and threaten, looked at before anybody works on it."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, combinations
 from typing import Any
@@ -57,15 +57,13 @@ def at_once(plan: Plan) -> list[tuple[str, str]]:
     return [(first, second) for first, second in combinations(order, 2) if first not in before[second]]
 
 
-def scopeless(plan: Plan) -> list[Workstream]:
-    """The workstreams that leave open which files they may write."""
-    return [workstream for workstream in plan.workstreams if not workstream.scope.write]
-
-
-def with_scopes(plan: Plan, scopes: Mapping[str, tuple[str, ...]]) -> Plan:
-    """The plan in which these workstreams may write these globs."""
-    made = [replace(w, scope=replace(w.scope, write=scopes[w.id])) if w.id in scopes else w for w in plan.workstreams]
-    return replace(plan, workstreams=tuple(made))
+def scopeless(plan: Plan) -> tuple[str, ...]:
+    """A warning for each workstream that has no scope."""
+    return tuple(
+        f"workstream {w.id} has no scope: it may write every file that is not protected"
+        for w in plan.workstreams
+        if not w.scope.write
+    )
 
 
 def serialised(plan: Plan, found: Iterable[Overlap]) -> Plan:
@@ -150,7 +148,10 @@ def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
         "title": {**text, "description": "one line in the imperative"},
         "prompt": {**text, "description": "the whole task for the agent that does it; it sees nothing else"},
         "depends_on": {**texts, "description": "ids of workstreams whose result it needs; most need none"},
-        "write": {**globs, "description": f"{globs['description']}; empty: the files that fit its prompt best"},
+        "write": {
+            **globs,
+            "description": f"{globs['description']}; empty: every file, and no other workstream runs with it",
+        },
         "protect": {**globs, "description": "globs of files within `write` that it must not change; mostly none"},
     }
     if len(agents) > 1:
@@ -191,7 +192,7 @@ def _ancestors(plan: Plan, order: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _may_write(workstream: Workstream, path: str) -> bool:
-    return matches_any(workstream.scope.write, path) and not matches_any(workstream.scope.protect, path)
+    return matches_any(workstream.scope.globs, path) and not matches_any(workstream.scope.protect, path)
 
 
 def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
@@ -200,8 +201,8 @@ def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
     found = [
         glob
         for one, other in pairs
-        for glob in one.scope.write
-        if glob in other.scope.write or (not WILD & set(glob) and _may_write(other, glob))
+        for glob in one.scope.globs
+        if glob in other.scope.globs or (not WILD & set(glob) and _may_write(other, glob))
     ]
     return [
         glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)

@@ -10,7 +10,6 @@ import msgspec
 
 from branchline.attempt.agent_call import bring_home
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.scoping import Survey
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
 from branchline.config.removed import recorded_settings
@@ -23,7 +22,7 @@ from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import hopeless, scopeless, with_folders
+from branchline.core.planning import hopeless, with_folders
 from branchline.core.refs import branch_ref
 from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
@@ -86,7 +85,7 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     if repo.user.promisors or repo.user.filters:
         fetch(repo, [base])  # what could not be had stops the run at preflight
     settings = _with_presets(request.settings, repo)
-    plan, now = request.plan and scoped(repo, base, settings, request.plan), request.started_at or clock()
+    plan, now = request.plan and scoped(repo, base, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
     work = work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
@@ -173,16 +172,12 @@ def resume(  # noqa: PLR0913 - keyword-only data
     return _drive(held, session, sandbox, reopen)
 
 
-def scoped(repo: Repo, base: str, settings: Settings, plan: Plan) -> Plan:
-    """The plan with a scope for each workstream that has none, and with folders for what names one.
-
-    Raises InvalidInput if nothing fits a workstream's task, or if its scope can match no file.
-    """
+def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
+    """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
     paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
     if wrong := hopeless(plan, paths):
         raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
-    plan = with_folders(plan, paths)
-    return Survey.of(repo, base, settings).scoped(plan) if scopeless(plan) else plan
+    return with_folders(plan, paths)
 
 
 @contextmanager
@@ -219,7 +214,7 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
     if state.proposed is None or not state.plan_waits:
         raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
     settings = recorded_settings(state.pins)
-    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), settings, plan)
+    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), plan)
     require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
     file = paths.artifacts / "execution_plan.yaml"
     file.write_text(canonical(plan), encoding="utf-8")

@@ -16,7 +16,7 @@ MYPY_TARGETS = ("files", "packages", "modules")
 
 def expand(presets: Iterable[str], *, root: Path) -> tuple[Gate, ...]:
     """The gates of the presets for the repository at `root`. Raises InvalidInput for an unknown preset."""
-    known = {"python": _python, "pre-commit": _pre_commit}
+    known = {"python": _python, "pre-commit": _pre_commit, "gitleaks": _gitleaks}
     gates: list[Gate] = []
     for preset in presets:
         if preset not in known:
@@ -59,6 +59,13 @@ def _pre_commit(root: Path) -> list[Gate]:
         return []
     argv = ("prek", "run", "--files", "{files}")
     return [Gate(id="pre-commit", fix=argv, verify=argv, error_codes=(2,), timeout="30m")]
+
+
+def _gitleaks(_root: Path) -> list[Gate]:
+    # Gitleaks 8.19 or newer ends with 1 where it cannot scan and with 126 at an option that it does not know
+    # (cmd/root.go of its source), and with 1 where it finds something, unless that is given another code.
+    argv = ("gitleaks", "dir", "--no-banner", "--no-color", "--redact", "--verbose", "--exit-code", "3", ".")
+    return [Gate(id="gitleaks", kind="secrets", verify=argv, error_codes=(1, 126))]
 
 
 def _mypy_settings(root: Path) -> Mapping[str, object] | None:

@@ -64,7 +64,7 @@ def run(ctx: StepContext) -> Success | Failure:
 
 
 def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
-    """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
+    """Nothing lands that waits for a person's yes: what was merged first, or what was merged again on a moved target."""
     run, first = ctx.run, known(ctx.state.integration)
     if result.commit == first.commit:
         if first.approval:

@@ -18,7 +18,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One agent, run once.
 
     An attempt that ended without a word on its agents is a call without `agent`, its status that of the attempt.
-    `manifest`: the digest of what it was given to read, with so many files and tokens; empty in old ledgers.
+    `folder`: its files, in the run's folder. `manifest`: the digest of what it was given to read, with so many files and
+    tokens; empty in old ledgers.
     """
 
     task_id: str
@@ -30,6 +31,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     agent: str = ""
     model: str = ""
     milliseconds: int | None = None
+    folder: str = ""
     usage: Usage = Usage()
     manifest: str = ""
     context_files: int = 0
@@ -105,6 +107,7 @@ def _told(event: f.AgentCalled) -> Call:
         agent=event.agent,
         model=event.model,
         milliseconds=event.milliseconds,
+        folder=event.folder,
         usage=event.usage,
         manifest=event.manifest,
         context_files=event.context_files,

@@ -71,7 +71,7 @@ def test_prepare_is_our_side_of_the_conversation_with_the_order_as_a_file() -> N
     assert invocation.files["home/.x/s.json"] == "{}"
     assert order_of(AcpAgent(spec), asked) == {
         "argv": [sys.executable, "--acp", "--url", "http://p"],
-        "worktree": "/w",
+        "worktree": "",
         "prompt": "do?",
         "mode": "read",
         "model": "m",

@@ -38,7 +38,7 @@ class Tree:
         (self.path / path).write_text(content)
 
     def taken(self, **secrets: object) -> Snapshot:
-        settings = Settings(version=1, secrets=Secrets(scanner="none", **secrets))  # type: ignore[arg-type]
+        settings = Settings(version=1, secrets=Secrets(**secrets))  # type: ignore[arg-type]
         base = self.repo.tree_of(self.repo.head_commit())
         inspect = screening(settings, {"MY_PASSWORD": VALUE})
         return snapshot(self.workspaces.content(self.path), self.path, base, scratch=self.scratch, inspect=inspect)
@@ -98,7 +98,7 @@ def test_many_findings_are_counted(tree: Tree) -> None:
 
 
 def test_a_clean_blob_is_looked_at_once(tree: Tree) -> None:
-    inspect = screening(Settings(version=1, secrets=Secrets(scanner="none")), {})
+    inspect = screening(Settings(version=1), {})
     assert inspect is not None
     tree.write("big", "x = 1\n" * 1000)
     base = tree.repo.tree_of(tree.repo.head_commit())

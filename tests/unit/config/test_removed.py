@@ -11,6 +11,7 @@ from branchline.errors import InvalidInput
 
 WRITTEN = [
     ("cassettes: {mode: record}", 2, 1, "`cassettes` was removed in 0.2"),
+    ("secrets: {scan: true, scanner: none}", 2, 23, "`secrets.scanner` was removed in 0.2: gitleaks is a gate"),
 ]
 
 

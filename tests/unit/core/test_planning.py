@@ -14,7 +14,6 @@ from branchline.core.planning import (
     serialised,
     unmatched,
     with_folders,
-    with_scopes,
 )
 from strategies import plans
 
@@ -66,12 +65,18 @@ def test_workstreams_without_a_path_between_them_may_run_at_once() -> None:
     assert at_once(Plan(version=1, workstreams=(*chain, Workstream(id="d")))) == [("a", "d"), ("b", "d"), ("c", "d")]
 
 
-def test_scopes_that_are_left_open_can_be_filled_in() -> None:
-    plan = made(a=Scope(protect=("x",)), b=("y",), c=())
-    assert [workstream.id for workstream in scopeless(plan)] == ["a", "c"]
-    filled = with_scopes(plan, {"a": ("src/**",), "c": ("z",)})
-    assert filled == made(a=Scope(write=("src/**",), protect=("x",)), b=("y",), c=("z",))
-    assert with_scopes(plan, {}) == plan
+def test_a_workstream_without_a_scope_may_write_every_file_and_that_is_said() -> None:
+    plan = made(a=Scope(protect=("docs/**",)), b=("docs/a.md", "README.md"), c=())
+    assert scopeless(plan) == (
+        "workstream a has no scope: it may write every file that is not protected",
+        "workstream c has no scope: it may write every file that is not protected",
+    )
+    assert [(one.first, one.second, one.both) for one in overlaps(plan, PATHS)] == [
+        ("a", "b", ("README.md",)),
+        ("a", "c", ("README.md", "src/app/x.py", "src/app/y.py")),
+        ("b", "c", ("README.md", "docs/a.md")),
+    ]
+    assert pairs(overlaps(made(a=(), b=()), [])) == [("a", "b")]
 
 
 def test_at_most_three_files_are_named() -> None:

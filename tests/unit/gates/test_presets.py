@@ -52,7 +52,7 @@ def ran(gate: Gate, purpose: Purpose, root: Path, *changed: str) -> GateResult:
 def test_unknown_preset(root: Path) -> None:
     with pytest.raises(InvalidInput, match="no preset 'pyhton'") as caught:
         expand(["pyhton"], root=root)
-    assert caught.value.hint == "use one of python, pre-commit"
+    assert caught.value.hint == "use one of python, pre-commit, gitleaks"
 
 
 def test_python_gates_in_a_repository_that_configures_nothing(root: Path) -> None:
@@ -141,3 +141,20 @@ def test_pre_commit_by_prek(root: Path) -> None:
     assert ran(gate, "verify", root, "a.py", "-b.py").outcome is Outcome.PASSED
     (root / ".pre-commit-config.yaml").write_text("repos: [")
     assert ran(gate, "verify", root).outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(0, Outcome.PASSED), (3, Outcome.FAILED), (1, Outcome.ERROR), (126, Outcome.ERROR)],
+)
+def test_what_gitleaks_ends_with(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, outcome: Outcome
+) -> None:
+    """A stand-in with gitleaks' exit codes: findings end it with the code that it is given."""
+    program = tmp_path / "gitleaks"
+    program.write_text(f'#!/bin/sh\ncase "$*" in "dir "*"--exit-code 3 .") exit {code};; esac; exit 99\n')
+    program.chmod(0o755)
+    (gate,) = expand(["gitleaks"], root=root)
+    assert ran(gate, "verify", root).outcome is Outcome.SKIPPED
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert ran(gate, "verify", root).outcome is outcome

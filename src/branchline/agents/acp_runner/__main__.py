@@ -7,6 +7,7 @@ It runs inside the worktree. It starts the agent, holds one conversation with it
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from asyncio import SubprocessTransport
@@ -97,7 +98,7 @@ async def _end(agent: SubprocessTransport, streams: _Streams) -> None:
 
 def main(path: str) -> int:
     """Carry out the order in a file; the exit code."""
-    order = msgspec.convert(json.loads(Path(path).read_bytes()), Order)
+    order = msgspec.convert({**json.loads(Path(path).read_bytes()), "worktree": os.getcwd()}, Order)
     try:
         asyncio.run(carry_out(order))
     except Failed as failed:

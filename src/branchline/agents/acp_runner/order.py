@@ -13,14 +13,14 @@ FREE_TO_EDITORS = frozenset({"execute", "fetch", "switch_mode"})
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt for the runner: the agent's command, the prompt, and the rules. `worktree` is an absolute path.
+    """One attempt for the runner: the agent's command, the prompt, and the rules. `worktree`: where the runner was started.
 
     `write` and `protect` are globs over the worktree's paths; no `write` at all means any file of the worktree.
     """
 
     argv: tuple[str, ...]
-    worktree: str
     prompt: str
+    worktree: str = ""
     mode: Mode = "edit"
     model: str = ""
     context: tuple[ContextFile, ...] = ()

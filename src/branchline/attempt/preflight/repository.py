@@ -66,7 +66,7 @@ def of_storage(repo: Repo, base: str, target: str, ship: Ship) -> Iterator[Remar
 def _submodules(repo: Repo, commit: str) -> Iterator[Remark]:
     tree = repo.tree_of(commit)
     paths = [entry.path for entry in repo.entries(tree) if entry.kind == "commit"]
-    here = {path for path, _, _ in known_submodules(repo, tree)}
+    here = {path for _, path, _, _ in known_submodules(repo, tree)}
     if paths:
         yield Remark("submodules", "the repository has submodules: a run must not change them")
     if absent := [path for path in paths if path not in here]:

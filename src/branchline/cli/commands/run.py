@@ -65,11 +65,8 @@ def _pipeline(given: Given, prompt: str | None, prompt_file: Path | None, file: 
 
         asked = request_text(prompt, prompt_file) if (prompt, prompt_file) != (None, None) else ""
         paths, request = begun(given, asked, file, approve=not given.yes)
-    if request.plan is not None and not given.yes:
-        shown = agreed(request, request.plan)
-        if shown is None:
-            raise Interrupted("nothing was begun and nothing was changed")
-        request = shown
+    if request.plan is not None and not given.yes and not agreed(request, request.plan):
+        raise Interrupted("nothing was begun and nothing was changed")
     return driven(paths, lambda session: start(request, session), as_json=given.as_json)
 
 

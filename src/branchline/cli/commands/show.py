@@ -1,6 +1,5 @@
 """`branchline show`: everything about a run, or about one of its tasks."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from branchline.cli.history import History, load
 from branchline.cli.options import json_option, repo_option, run_argument
-from branchline.cli.output import emit, say, show
+from branchline.cli.output import emit, show
 from branchline.cli.task_view import task_lines, task_view
 from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
@@ -27,46 +26,21 @@ SHORT = 12
 @run_argument
 @click.argument("task", required=False, metavar="[TASK]")
 @repo_option
-@click.option("--command", "as_command", is_flag=True, help="Print how the task's agent was called, to type it again.")
-@click.option(
-    "--attempt", type=click.IntRange(min=1), metavar="N", help="With --command: of TASK itself. [default: last]"
-)
 @json_option
-def command(
-    *, run: str | None, task: str | None, repo: Path, as_command: bool, attempt: int | None, as_json: bool
-) -> None:
+def command(*, run: str | None, task: str | None, repo: Path, as_json: bool) -> None:
     """Show everything about a run, or about one of its tasks.
 
     A run: what it pins, its workstreams, its cost, when each attempt ran. A task: its rounds and attempts, what they
-    handed on, the ends of their logs, their files. --command prints no value of the environment that may be a secret.
+    handed on, the ends of their logs, their files, and the script that runs an agent's command again by hand.
     """
-    if (as_command and task is None) or (attempt is not None and not as_command):
-        raise click.UsageError("--command needs RUN and TASK, and --attempt goes with it")
     history = load(repo, run)
-    if as_command and task is not None:
-        _again(history, task, attempt, as_json=as_json)
-    elif task is not None:
+    if task is not None:
         view = task_view(history, task)
         emit(view) if as_json else show(task_lines(view))
     elif as_json:
         emit(_data(history))
     else:
         show(_lines(history))
-
-
-def _again(history: History, task: str, attempt: int | None, *, as_json: bool) -> None:
-    """The commands on stdout, what there is to know of them on stderr."""
-    from branchline.cli.task_command import commands
-
-    found = commands(history, task, attempt)
-    if as_json:
-        emit({"run_id": history.run_id, "task_id": found[0].task_id, "commands": found})
-        return
-    for one in found:
-        words = " ".join(filter(None, (one.agent, one.status)))
-        say(f"# attempt {one.attempt} of {one.task_id}: {plain(words)}", *(f"# {plain(note)}" for note in one.notes))
-        say(f"# files in {plain(one.folder)}: {', '.join(map(plain, one.files))}")
-        sys.stdout.write(f"{one.shell}\n")  # not `show`: colours have no place in a command
 
 
 def _data(history: History) -> dict[str, Any]:

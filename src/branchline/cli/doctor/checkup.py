@@ -104,7 +104,7 @@ def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Fi
     run_id, common = new_run_id(clock()), repo.common_dir
     try:
         base, target = pinned(repo, Request(repo=repo.root, settings=settings))
-        scoped(repo, base, settings, plan) if plan else None
+        scoped(repo, base, plan) if plan else None
         work = work_area(os.environ, common, RunPaths(repo.root, run_id).run_dir, repo.root, common)
         sandbox = shelter(repo, settings, work.home)
     except BranchlineError as error:

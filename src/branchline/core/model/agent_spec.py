@@ -41,7 +41,10 @@ WINDOWS = {"aider": 80_000, "claude_code": 150_000}
 """Tokens of context that an adapter is given at most, where its configuration sets no `window`."""
 
 OWN_FILES = frozenset(
-    {"prompt.md", "stdin.txt", "schema.json", "argv.json", "request.json", "result.json", "stdout.log", "stderr.log"}
+    {
+        *("prompt.md", "stdin.txt", "schema.json", "argv.json", "command.sh", "request.json", "result.json"),
+        *("stdout.log", "stderr.log"),
+    }
 )
 
 

@@ -16,13 +16,15 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Scope(Model, frozen=True, kw_only=True):
-    """Which files a workstream may touch: `write` globs, less those of `protect`.
-
-    Without `write`, before the plan is accepted, it is made of the existing files that fit the workstream's task best.
-    """
+    """Which files a workstream may touch: `write` globs, less those of `protect`. Without `write`: every file."""
 
     write: Annotated[tuple[Glob, ...], msgspec.Meta(min_length=1)] = ()
     protect: tuple[Glob, ...] = ()
+
+    @property
+    def globs(self) -> tuple[Glob, ...]:
+        """What may be written, `protect` and the settings' protected paths aside."""
+        return self.write or ("**",)
 
 
 class WriteFile(Model, frozen=True, kw_only=True):

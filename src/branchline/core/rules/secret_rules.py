@@ -154,7 +154,7 @@ def findings(data: bytes, known: Iterable[bytes] = ()) -> list[Finding]:
     """
     found = [Match(at, at + len(value), KNOWN) for value in known for at in _places(data, value)]
     lookalikes = [*formats(data), *([] if b"\0" in data[:8000] else assignments(_without_long_lines(data)))]
-    found += [match for match in lookalikes if not is_allowed(data, match.start)]
+    found += [match for match in lookalikes if not _is_allowed(data, match.start)]
     return list(_told(data, sorted(found, key=lambda match: (match.start, -match.end))))
 
 
@@ -184,7 +184,7 @@ def _without_long_lines(data: bytes) -> bytes:
     return b"\n".join(line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in lines)
 
 
-def is_allowed(data: bytes, at: int) -> bool:
+def _is_allowed(data: bytes, at: int) -> bool:
     """Whether the line at an offset says that it holds no secret."""
     end = data.find(b"\n", at)
     line = data[data.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(data)]

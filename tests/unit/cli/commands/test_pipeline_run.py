@@ -1,7 +1,9 @@
-"""`costs`, `show --command` and `doctor` on a real run: an agent of one's own falls back to another."""
+"""`costs`, `show` and `doctor` on a real run: an agent of one's own falls back to another."""
 
 import json
-import re
+import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,46 +54,19 @@ def test_show_and_the_recap_name_costs_and_agents(project: Project) -> None:
     assert project.branchline("show", "--json").json["costs"]["attempts"] == 2
 
 
-def test_the_command_of_an_attempt_can_be_typed_again(project: Project) -> None:
-    first, second = project.branchline("show", RUN, TASK, "--command", "--json").json["commands"]
-    assert (first["agent"], second["agent"], second["status"]) == ("fails", "works", "ok")
-    assert second["argv"][2] == AGENT
-    assert {"result.json", "request.json", "prompt.md"} <= set(second["files"])
-    assert second["fixed"]["MARK"] == "it's fixed"
-    assert "MY_API_KEY" in second["environment"]
-    assert "hidden-value" not in json.dumps(second)
-    assert '"$MY_API_KEY"' in second["shell"]
-    Path(second["cwd"]).mkdir(parents=True)
-    again = subprocess.run(["bash", "-c", second["shell"]], capture_output=True, check=True)
+def test_show_names_the_scripts_that_run_the_agents_again(project: Project) -> None:
+    scripts = project.branchline("show", RUN, TASK, "--json").json["rounds"][0]["attempts"][0]["commands"]
+    assert [Path(script).parent.name for script in scripts] == [f"{TASK}.1", "agent-2"]
+    lines = [line.split() for line in project.branchline("show", RUN, TASK).out.splitlines()]
+    assert [line[2] for line in lines if line[:2] == ["by", "hand"]] == scripts
+    text = Path(scripts[1]).read_text()
+    assert "hidden-value" not in text
+    workspace = Path(shlex.split(text[text.index("\ncd ") :])[1])
+    workspace.mkdir(parents=True)
+    again = subprocess.run([scripts[1]], env={**os.environ, "MY_API_KEY": "x"}, capture_output=True, check=True)
     assert json.loads(again.stdout)["in"] == 1200
-    typed = (Path(second["cwd"]) / "out.txt").read_text()
-    Path(second["cwd"], "out.txt").unlink()
-    Path(second["cwd"]).rmdir()
-    assert typed == project.show(f"integration/{RUN}", "out.txt")
-
-
-def test_the_command_alone_is_on_stdout(project: Project) -> None:
-    ran = project.branchline("show", RUN, TASK, "--command", "--attempt", "1", FORCE_COLOR="1", NO_COLOR="")
-    assert [line[:3] for line in ran.out.splitlines()] == ["cd ", "cd "]
-    assert "\x1b" not in ran.out
-    assert "# attempt 1 of task_005_execute_a: works ok" in ran.err
-    assert "is gone; what it held: branchline restore" in ran.err
-    assert re.search(r"began: git worktree add --detach \S+/w/a [0-9a-f]{40}$", ran.err, re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("args", "problem"),
-    [
-        ((TASK, "--command", "--attempt", "7"), f"task {TASK} has no attempt 7"),
-        (("task_001_preflight", "--command"), "attempt 1 of task task_001_preflight called no agent"),
-        (("--command",), "--command needs RUN and TASK"),
-        ((TASK, "--attempt", "1"), "--command needs RUN and TASK"),
-    ],
-)
-def test_what_cannot_be_shown(project: Project, args: tuple[str, ...], problem: str) -> None:
-    ran = project.branchline("show", RUN, *args)
-    assert (ran.code, ran.out) == (2, "")
-    assert problem in ran.err
+    assert (workspace / "out.txt").read_text() == project.show(f"integration/{RUN}", "out.txt")
+    shutil.rmtree(workspace)
 
 
 def found_by_doctor(project: Project, settings: dict[str, Any], *args: str) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Worktrees by the thousand, twenty at a time: from threads of one process, and from processes that know nothing of each other.
+"""Workspaces by the thousand, twenty at a time: from threads of one process, and from processes that know nothing of each other.
 
-`python -m storms.worktrees [--count 1000] [--at-once 20]` prints a table; it exits 1 if one failed or is not whole.
+`python -m storms.workspaces [--count 1000] [--at-once 20]` prints a table; it exits 1 if one failed or is not whole.
 """
 
 import argparse
@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.git.worktree import Worktrees
-
 from branchline.git.repo import Repo
+from branchline.git.workspace import Workspaces
 from support import Project
 
 FILES = 30
@@ -23,7 +22,7 @@ FILES = 30
 
 @dataclass(frozen=True)
 class Storm:
-    """How `count` worktrees came out: those that failed with their words, those that are not whole, and the seconds."""
+    """How `count` workspaces came out: those that failed with their words, those that are not whole, and the seconds."""
 
     way: str
     count: int
@@ -33,7 +32,7 @@ class Storm:
 
 
 def storm(root: Path, way: str, count: int, at_once: int) -> Storm:
-    """Make worktrees in a fresh repository by `threads`, `processes` or plain `git`, and look at each of them."""
+    """Make workspaces in a fresh repository by `threads`, `processes`, or `git`'s own worktrees, and look at each."""
     project = Project.make(root / "p", {f"src/{number}.txt": f"{number}\n" * 20 for number in range(FILES)})
     began = time.monotonic()
     if way == "threads":
@@ -43,28 +42,32 @@ def storm(root: Path, way: str, count: int, at_once: int) -> Storm:
     else:
         failed = _by_processes(project.root, count, at_once)
     seconds = time.monotonic() - began
-    listed = project.git("worktree", "list", "--porcelain").split("\n\n")
-    broken = [] if len(listed) == count + 1 else [f"git lists {len(listed) - 1}"]
-    broken += [str(number) for number in range(count) if not _whole(place(project.root, number))]
+    before = project.git("status", "--porcelain", "--ignored")
+    broken = [f"the checkout is not as it was: {before}"] if before else []
+    broken += [str(number) for number in range(count) if not _whole(place(project.root, number), git=way != "git")]
     return Storm(way, count, tuple(failed), tuple(broken), seconds)
 
 
 def place(root: Path, number: int) -> Path:
     """As of a run of its own."""
-    return root / ".runs" / f"R{number % 20}" / "worktrees" / f"w{number}"
+    return root.parent / "state" / f"R{number % 20}" / "w" / f"w{number}"
 
 
-def _whole(path: Path) -> bool:
-    return path.is_dir() and len(list((path / "src").iterdir())) == FILES
+def _whole(path: Path, *, git: bool) -> bool:
+    if not path.is_dir() or len(list((path / "src").iterdir())) != FILES:
+        return False
+    clean = ["git", "-C", str(path), "status", "--porcelain"]
+    return not git or not subprocess.run(clean, capture_output=True, check=True).stdout
 
 
 def _by_threads(root: Path, numbers: range, at_once: int) -> list[str]:
     repo = Repo.open(root)
-    worktrees, head = Worktrees(repo, root / ".runs" / "git.lock"), repo.head_commit()
+    head = repo.head_commit()
+    workspaces = Workspaces(repo, root.parent / "state", base=head, target="main")
 
     def add(number: int) -> str:
         try:
-            worktrees.add(place(root, number), head, f"feature/w{number}")
+            workspaces.add(place(root, number), head, f"feature/w{number}")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure to count
             return f"{number}: {error}"
         return ""
@@ -74,7 +77,7 @@ def _by_threads(root: Path, numbers: range, at_once: int) -> list[str]:
 
 
 def _by_processes(root: Path, count: int, at_once: int) -> list[str]:
-    argv = [sys.executable, "-m", "storms.worktrees", "--in", str(root)]
+    argv = [sys.executable, "-m", "storms.workspaces", "--in", str(root)]
     shares = [f"{first}:{count}:{at_once}" for first in range(at_once)]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     pipe = subprocess.PIPE
@@ -118,7 +121,7 @@ def main() -> None:
         print("\n".join(_by_threads(given.root, range(first, count, step), 1)), end="")
         return
     bad = 0
-    print(f"{'made by':<12}{'worktrees':>10}{'at once':>9}{'failed':>8}{'not whole':>11}{'seconds':>9}")
+    print(f"{'made by':<12}{'made':>10}{'at once':>9}{'failed':>8}{'not whole':>11}{'seconds':>9}")
     for way in ("threads", "processes", "git"):
         with tempfile.TemporaryDirectory() as folder:
             made = storm(Path(folder), way, given.count, given.at_once)

@@ -1,0 +1,37 @@
+"""Which workstreams of a plan will probably collide: what the context broker finds for their tasks, within their scopes."""
+
+from collections.abc import Callable, Collection
+
+from branchline.attempt.context_requests import edit_request
+from branchline.attempt.conventions import regular
+from branchline.attempt.manifest import asking
+from branchline.config.settings import Settings
+from branchline.core.model.forecast import Collision, Work, forecast
+from branchline.core.model.manifest import ContextRequest, Manifest
+from branchline.core.model.plan import Plan
+from branchline.core.planning import at_once
+from branchline.git.repo import Repo
+
+MOST_WORKSTREAMS = 20  # to look ahead for; each costs a query
+
+
+def foreseen(repo: Repo, commit: str, settings: Settings, plan: Plan) -> tuple[Collision, ...]:
+    """The collisions of a plan that begins at a commit."""
+    tree = repo.tree_of(commit)
+    paths = frozenset(entry.path for entry in repo.entries(tree) if regular(entry))
+    return collisions(settings, plan, paths, asking(repo, commit, tree))
+
+
+def collisions(
+    settings: Settings, plan: Plan, paths: Collection[str], ask: Callable[[ContextRequest], Manifest]
+) -> tuple[Collision, ...]:
+    """The workstreams that may run at once and are likely to change the same files; none for very large plans."""
+    pairs = at_once(plan)
+    if not pairs or len(plan.workstreams) > MOST_WORKSTREAMS:
+        return ()
+    work = []
+    for workstream in plan.workstreams:
+        manifest = ask(edit_request(settings, plan, workstream, paths))
+        files = {file.path: file.score for file in (*manifest.files, *manifest.tests)}
+        work.append(Work(workstream.id, workstream.scope.globs, files, workstream.scope.protect))
+    return forecast(work, pairs)
