@@ -117,7 +117,8 @@ class Project:
         """The records of a run's ledger (of the only run, without an id)."""
         folders = [path for path in (self.root / ".runs").iterdir() if (path / "logs").is_dir()]
         folder = self.root / ".runs" / run_id if run_id else folders[0]
-        return [json.loads(line) for line in (folder / "logs" / "run.jsonl").read_text().splitlines()]
+        written = (folder / "logs" / "run.jsonl").read_text()
+        return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]  # one may be on its way
 
     def has_begun(self) -> bool:
         """Whether a run has a first record."""

@@ -32,8 +32,9 @@ class Storm:
 
 
 def storm(root: Path, way: str, count: int, at_once: int) -> Storm:
-    """Make workspaces in a fresh repository by `threads`, `processes`, or `git`'s own worktrees, and look at each."""
+    """Make workspaces of a fresh repository by `threads`, `processes` or plain `git worktree`, and look at each."""
     project = Project.make(root / "p", {f"src/{number}.txt": f"{number}\n" * 20 for number in range(FILES)})
+    before = project.git("for-each-ref")
     began = time.monotonic()
     if way == "threads":
         failed = _by_threads(project.root, range(count), at_once)
@@ -42,33 +43,35 @@ def storm(root: Path, way: str, count: int, at_once: int) -> Storm:
     else:
         failed = _by_processes(project.root, count, at_once)
     seconds = time.monotonic() - began
-    before = project.git("status", "--porcelain", "--ignored")
-    broken = [f"the checkout is not as it was: {before}"] if before else []
-    broken += [str(number) for number in range(count) if not _whole(place(project.root, number), git=way != "git")]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        whole = list(pool.map(lambda number: _whole(place(project.root, number), number), range(count)))
+    broken = [str(number) for number in range(count) if not whole[number]]
+    if way != "git" and project.git("for-each-ref") != before:
+        broken.append("the user's refs are others")
     return Storm(way, count, tuple(failed), tuple(broken), seconds)
 
 
 def place(root: Path, number: int) -> Path:
     """As of a run of its own."""
-    return root.parent / "state" / f"R{number % 20}" / "w" / f"w{number}"
+    return root.with_name("state") / f"R{number % 20}" / f"w{number}"
 
 
-def _whole(path: Path, *, git: bool) -> bool:
-    if not path.is_dir() or len(list((path / "src").iterdir())) != FILES:
-        return False
-    clean = ["git", "-C", str(path), "status", "--porcelain"]
-    return not git or not subprocess.run(clean, capture_output=True, check=True).stdout
+def _whole(path: Path, number: int) -> bool:
+    """Whether plain git finds its branch, and nothing changed."""
+    argv = ["git", "-C", str(path), "status", "--porcelain", "--branch"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    return done.stdout == f"## feature/w{number}\n".encode()
 
 
 def _by_threads(root: Path, numbers: range, at_once: int) -> list[str]:
     repo = Repo.open(root)
     head = repo.head_commit()
-    workspaces = Workspaces(repo, root.parent / "state", base=head, target="main")
+    workspaces = Workspaces(repo, root.with_name("state"), base=head, target="main")
 
     def add(number: int) -> str:
         try:
             workspaces.add(place(root, number), head, f"feature/w{number}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure to count
+        except Exception as error:  # noqa: BLE001 - any error is a failure to count
             return f"{number}: {error}"
         return ""
 
@@ -95,7 +98,7 @@ def _by_processes(root: Path, count: int, at_once: int) -> list[str]:
 
 
 def _by_git(project: Project, count: int, at_once: int) -> list[str]:
-    """What plain git makes of it: for comparison."""
+    """What `git worktree add` makes of it: for comparison."""
 
     def add(number: int) -> str:
         argv = ["git", "worktree", "add", "-q", "-b", f"feature/w{number}", str(place(project.root, number))]
@@ -121,11 +124,11 @@ def main() -> None:
         print("\n".join(_by_threads(given.root, range(first, count, step), 1)), end="")
         return
     bad = 0
-    print(f"{'made by':<12}{'made':>10}{'at once':>9}{'failed':>8}{'not whole':>11}{'seconds':>9}")
+    print(f"{'made by':<12}{'workspaces':>11}{'at once':>9}{'failed':>8}{'not whole':>11}{'seconds':>9}")
     for way in ("threads", "processes", "git"):
         with tempfile.TemporaryDirectory() as folder:
             made = storm(Path(folder), way, given.count, given.at_once)
-        row = f"{way:<12}{made.count:>10}{given.at_once:>9}{len(made.failed):>8}{len(made.broken):>11}{made.seconds:>9.1f}"
+        row = f"{way:<12}{made.count:>11}{given.at_once:>9}{len(made.failed):>8}{len(made.broken):>11}{made.seconds:>9.1f}"
         print(row, *made.failed[:3] if way != "git" else (), sep="\n  ", flush=True)
         bad += len(made.failed) + len(made.broken) if way != "git" else 0
     sys.exit(1 if bad else 0)
