@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from branchline.config.yaml import plain_value
+from branchline.config.document import plain_value
 
 BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 INDENT = "  "

@@ -1,14 +1,25 @@
 """A file's content as plain data in which every value and key knows where it is written."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from branchline.config.problems import Finding, Place
 
 MAX_NODES = 200_000
 MAX_DEPTH = 64
 INT_LIMIT = 2**63
+LONGEST_INTEGER = 40
+CONSTANTS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 Path = Sequence[str | int]
 
@@ -68,67 +79,62 @@ class Builder:
 
     findings: list[Finding] = field(default_factory=list)
 
-    def report(self, place: Place, message: str, hint: str = "") -> None:
-        """Note something wrong."""
-        self.findings.append(Finding(place, message, hint))
-
     def scalar(self, value: object, place: Place) -> Node:
         """A leaf. A value that JSON cannot carry is reported and replaced by a harmless one of its type."""
-        match value:
-            case str():
-                return Node(self.clean_text(value, place), place)
-            case bool() | None:
-                return Node(value, place)
-            case int() if not -INT_LIMIT <= value < INT_LIMIT:
-                self.report(place, "this integer does not fit into 64 bits")
-                return Node(1, place)
-            case float() if not math.isfinite(value):
-                self.report(place, "this is not a finite number")
-                return Node(1.0, place)
-            case int() | float():
-                return Node(value, place)
-            case _:  # TOML's dates and times
-                return Node(str(value), place)
+        if isinstance(value, str):
+            value = self.text(value, place)
+        elif isinstance(value, int) and not -INT_LIMIT <= value < INT_LIMIT:
+            self.findings.append(Finding(place, "this integer does not fit into 64 bits"))
+            value = 1
+        elif isinstance(value, float) and not math.isfinite(value):
+            self.findings.append(Finding(place, "this is not a finite number"))
+            value = 1.0
+        elif not isinstance(value, int | float | None):  # TOML's dates and times
+            value = str(value)
+        return Node(value, place)
 
-    def clean_text(self, text: str, place: Place) -> str:
+    def text(self, text: str, place: Place) -> str:
         """Text with surrogate pairs joined (JSON writes them as two escapes) and lone ones reported."""
-        if text.isascii():
-            return text
         try:
-            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+            return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            self.report(place, "this text has half of a surrogate pair, which is not a character")
+            self.findings.append(Finding(place, "this text has half of a surrogate pair, which is not a character"))
             return text.encode(errors="replace").decode()
-
-    def sequence(self, items: Sequence[Node], place: Place) -> Node:
-        """A list of nodes."""
-        return self._container([item.data for item in items], place, dict(enumerate(items)), {})
-
-    def mapping(self, items: Mapping[str | int, Node], place: Place, keys: Mapping[str, Place]) -> Node:
-        """A mapping of nodes, with the places of its keys."""
-        return self._container({key: item.data for key, item in items.items()}, place, items, keys)
-
-    def _container(
-        self, data: object, place: Place, children: Mapping[str | int, Node], keys: Mapping[str, Place]
-    ) -> Node:
-        size = 1 + sum(child.size for child in children.values())
-        height = 1 + max((child.height for child in children.values()), default=0)
-        if size > MAX_NODES:
-            raise Unreadable(place, f"this has more than {MAX_NODES:,} values, its aliases written out")
-        if height > MAX_DEPTH:
-            raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
-        return Node(data, place, children, keys, size, height)
 
     def of(self, data: object, place: Place, depth: int = 0) -> Node:
         """A node of Python data (of TOML or JSON), all of it at one place. Raises `Unreadable`."""
-        if depth >= MAX_DEPTH:
-            raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
-        match data:
-            case dict():
-                names = {key: self.clean_text(str(key), place) for key in data}
-                items: dict[str | int, Node] = {names[key]: self.of(data[key], place, depth + 1) for key in data}
-                return self.mapping(items, place, dict.fromkeys(names.values(), place))
-            case list() | tuple():
-                return self.sequence([self.of(value, place, depth + 1) for value in data], place)
-            case _:
-                return self.scalar(data, place)
+        check_depth(depth, place)
+        if isinstance(data, dict):
+            items = {self.text(str(key), place): self.of(value, place, depth + 1) for key, value in data.items()}
+            return container(items, place, dict.fromkeys(items, place))
+        if isinstance(data, list | tuple):
+            return container(dict(enumerate(self.of(value, place, depth + 1) for value in data)), place)
+        return self.scalar(data, place)
+
+
+def container(items: Mapping[Any, Node], place: Place, keys: Mapping[str, Place] | None = None) -> Node:
+    """A mapping, or without `keys` a list. Raises `Unreadable` if it is too large, its aliases written out."""
+    data = [item.data for item in items.values()] if keys is None else {key: item.data for key, item in items.items()}
+    size = 1 + sum(child.size for child in items.values())
+    height = 1 + max((child.height for child in items.values()), default=0)
+    if size > MAX_NODES:
+        raise Unreadable(place, f"this has more than {MAX_NODES:,} values, its aliases written out")
+    check_depth(height - 1, place)
+    return Node(data, place, items, keys or {}, size, height)
+
+
+def check_depth(depth: int, place: Place) -> None:
+    """Raise `Unreadable` if a value at this depth is one too deep."""
+    if depth >= MAX_DEPTH:
+        raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
+
+
+def plain_value(text: str) -> object:
+    """What an unquoted scalar means in YAML 1.2's core schema: `no`, `1_000` and dates are text."""
+    if text in CONSTANTS:
+        return CONSTANTS[text]
+    if INTEGER.fullmatch(text):
+        return int(text, 10 if text[:2] not in ("0o", "0x") else 0) if len(text) <= LONGEST_INTEGER else 1 << 99
+    if FLOAT.fullmatch(text):
+        return float(text)
+    return float(text.replace(".", "", 1)) if NOT_FINITE.fullmatch(text) else text

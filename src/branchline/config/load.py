@@ -14,7 +14,6 @@ from branchline.config.document import Builder, Node, Unreadable
 from branchline.config.explain import schema_findings
 from branchline.config.problems import Finding, Place, invalid
 from branchline.config.settings import Settings
-from branchline.config.yaml import read_yaml
 from branchline.core.graph import TaskFile
 from branchline.core.model.agent_spec import SCRIPTED, AgentSpec
 from branchline.core.model.manifest import ContextSettings
@@ -111,6 +110,8 @@ def _plan(agents: Collection[str], default_agent: str | None, scripted: Collecti
 
 
 def _load(path: Path, kind: _Kind[M]) -> M:
+    from branchline.config.yaml import read_yaml  # its library takes a while to import
+
     file, builder = os.fspath(path), Builder()
     try:
         root = read_yaml(_text(path), builder)
