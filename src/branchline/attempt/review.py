@@ -6,15 +6,15 @@ from typing import Any, Literal
 import msgspec
 
 from branchline.attempt.agent_call import call
-from branchline.attempt.context_requests import review_request
-from branchline.attempt.conventions import given, unabridged
+from branchline.attempt.asking.context_requests import review_request
+from branchline.attempt.asking.conventions import given, unabridged
+from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.prompts import review_prompt
+from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import clean_checkout
-from branchline.attempt.manifest import Chosen, choose
 from branchline.attempt.performing import have_done
-from branchline.attempt.prompts import review_prompt
 from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.scope import conflict_of
-from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.verdict import GateResult, Outcome

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from branchline.attempt.agent_call import call
-from branchline.attempt.context_requests import plan_request
-from branchline.attempt.conventions import given, unabridged
-from branchline.attempt.forecast import foreseen
+from branchline.attempt.asking.context_requests import plan_request
+from branchline.attempt.asking.conventions import given, unabridged
+from branchline.attempt.asking.forecast import foreseen
+from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.prompts import plan_prompt
+from branchline.attempt.asking.templates import base_files
 from branchline.attempt.hints import way_out
-from branchline.attempt.manifest import Chosen, choose
 from branchline.attempt.performing import have_done
-from branchline.attempt.prompts import plan_prompt
 from branchline.attempt.run import Attempt, StepContext
-from branchline.attempt.templates import base_files
 from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data, scriptless
 from branchline.core.durations import seconds

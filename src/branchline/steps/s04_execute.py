@@ -5,17 +5,17 @@ from contextlib import suppress
 import msgspec
 
 from branchline.attempt.agent_call import call
-from branchline.attempt.context_requests import edit_request
-from branchline.attempt.conventions import given, regular, unabridged
+from branchline.attempt.asking.context_requests import edit_request
+from branchline.attempt.asking.conventions import given, regular, unabridged
+from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.prompts import edit_prompt
+from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import without_setup
 from branchline.attempt.hints import way_out
-from branchline.attempt.manifest import Chosen, choose
-from branchline.attempt.prompts import edit_prompt
 from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
 from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, torn, violation
 from branchline.attempt.setup import Setup, set_up
-from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus

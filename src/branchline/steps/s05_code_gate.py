@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from branchline.attempt.approval import guarded, needed_by_batch
-from branchline.attempt.prompts import feedback
+from branchline.attempt.asking.prompts import feedback
 from branchline.attempt.review import review
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, reference, torn, violation

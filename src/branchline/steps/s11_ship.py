@@ -13,10 +13,10 @@ from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
 from branchline.core.result import Failure, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
-from branchline.git.checkout import CheckoutDirty, Halfway
+from branchline.git.landing.checkout import CheckoutDirty, Halfway
+from branchline.git.landing.target import TargetHeld, move
 from branchline.git.repo import RefMoved
 from branchline.git.storage import fetch
-from branchline.git.target import TargetHeld, move
 
 SWAPS = 5
 _LEFT_OUT = "it was left out when the others landed"

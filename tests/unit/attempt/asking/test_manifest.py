@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.attempt.manifest import asking, choose
+from branchline.attempt.asking.manifest import asking, choose
 from branchline.context.manifest import load
 from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest
 from branchline.errors import InvalidInput

@@ -11,7 +11,7 @@ from typing import Literal
 
 from branchline.errors import GitError
 from branchline.git.command import words
-from branchline.git.json_merge import Clash, merge_texts
+from branchline.git.landing.json_merge import Clash, merge_texts
 from branchline.git.objects import ObjectStore, fields
 from branchline.process.temporary import temporary_folder
 
