@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from branchline.core.refs import branch_ref
-from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, ObjectsGone, as_user, words
+from branchline.errors import InvalidInput
+from branchline.git.command import Git, ObjectsGone, as_user, failed, words
 from branchline.git.filters import Filter, Filters, of_checkout
 from branchline.process.spawn import Captured
 
@@ -91,7 +91,7 @@ class UserGit:
         """Like `status_of`, but raise GitError, in git's words, on an exit code that is not in `ok`."""
         done = self.status_of(*args, stdin=stdin)
         if done.code not in ok:
-            raise GitError(f"git {args[0]} failed in {self.root}: {words(done)}")
+            raise failed(f"git {args[0]} failed in {self.root}", done)
         return done.stdout
 
 
