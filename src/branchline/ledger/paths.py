@@ -165,6 +165,7 @@ def common_dir(root: Path) -> Path | None:
 def show_record(root: Path, name: str) -> None:
     """Lead `<root>/.runs` to the record, unseen by git. A folder of old runs stays, with a link to `name` in it."""
     home, shown = record_home(root), root / RUNS
+    home.mkdir(parents=True, exist_ok=True)
     if not (home / ".gitignore").exists():  # of git's folder, too: tools such as Black follow the link
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
     if home == shown or followed_by(root):
