@@ -113,7 +113,10 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         parents = run.repo.parents(mark)
         commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
         if run.repo.is_ancestor(commit, tip):
-            for names in (result.merged, _merged_between(ctx, onto, commit)):
+            told = commit in {
+                one.commit for one in _shipped(ctx)
+            }  # by an earlier round: what it left out is to land now
+            for names in (result.merged, *([] if told else [_merged_between(ctx, onto, commit)])):
                 again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
                 if again.commit == commit:
                     left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
@@ -185,7 +188,7 @@ def _free_tag(ctx: StepContext, commit: str) -> str:
     Raises StepFailed if git cannot make it.
     """
     run = ctx.run
-    made = {r.event.tag: r.event.commit for r in run.history()[0] if isinstance(r.event, ShipComplete)}
+    made = {one.tag: one.commit for one in _shipped(ctx)}
     number = 1
     while (tag := run.refs.tag(run.settings.ship.tag, number)) and made.get(tag, commit) != commit:
         number += 1
@@ -233,3 +236,8 @@ def _stopped(ctx: StepContext, reason: str, kind: str, hint: str) -> Failure:
 
 def _words(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _shipped(ctx: StepContext) -> list[ShipComplete]:
+    """What earlier rounds have shipped."""
+    return [r.event for r in ctx.run.history()[0] if isinstance(r.event, ShipComplete)]
