@@ -151,10 +151,6 @@ class StepContext:
         """What a workstream has come to."""
         return self.state.of(workstream)
 
-    def is_over(self) -> bool:
-        """Whether the attempt has been told to end."""
-        return self.kill.reason is not None
-
     def checkpoint(self, name: str, commit: str, *, workstream: str = "") -> str:
         """Make the git commit `checkpoint(<name>): <run_id>` on top of `commit`, under a ref of the run."""
         run = self.run
