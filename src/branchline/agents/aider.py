@@ -83,6 +83,9 @@ class Aider:
             hint = f"set `model:` of agent {self.spec.id}, for instance anthropic/claude-sonnet-4-5"
             raise invalid(self.spec, "no model is set", hint)
         expansion = Expansion(self.spec, request)
+        # Parameters of every request; the repository's own files could otherwise send our key to another address.
+        base = request.endpoint or self.provider
+        parameters = {"api_base": base, "base_url": base} if base else {}
         made = Invocation(
             argv=(self.spec.program or AIDER.name, *OPTIONS, *self._options(request), *self.spec.args),
             env=ENVIRONMENT,
@@ -91,7 +94,7 @@ class Aider:
             # A message that begins with `/` or `!` would be one of Aider's commands.
             files={
                 f"{OWN}/message.md": "\n" + plain(expansion.prompt),
-                f"{OWN}/models.json": self._model_settings(request.endpoint or self.provider),
+                f"{OWN}/models.json": json.dumps([{"name": "aider/extra_params", "extra_params": parameters}]),
                 **(HOME_FILES if self.spec.home == "private" else {}),
             },
         )
@@ -104,12 +107,6 @@ class Aider:
     @property
     def _key(self) -> str:
         return f"{provider_of(self.spec.model)}_API_KEY".upper()
-
-    @staticmethod
-    def _model_settings(base: str) -> str:
-        """Parameters of every request; the repository's own files could otherwise send our key to another address."""
-        parameters = {"api_base": base, "base_url": base} if base else {}
-        return json.dumps([{"name": "aider/extra_params", "extra_params": parameters}])
 
     def _options(self, request: AgentRequest) -> Iterator[str]:
         folder = f"{request.folder}/{OWN}"

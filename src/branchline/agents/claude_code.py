@@ -15,7 +15,6 @@ from branchline.agents.installed import Program, look_with_key
 from branchline.agents.output.claude_stream import ClaudeReader
 from branchline.core.model.agent import AgentRequest, ContextFile, Invocation
 from branchline.core.model.agent_spec import AgentSpec
-from branchline.core.model.manifest import Span
 
 ANTHROPIC = "https://api.anthropic.com"
 CLAUDE = Program(
@@ -69,12 +68,14 @@ class ClaudeCode:
         """`claude -p` with the prompt on stdin. Raises InvalidInput for a prompt that says nothing."""
         expansion = Expansion(self.spec, request)
         address = request.endpoint or self.spec.base_url
+        # Files that are mentioned so are read before the first turn. What begins with `/` would be a command of its own.
+        mentions = "\n\n" + " ".join(told) if (told := [*_mentions(request.context)]) else ""
         made = Invocation(
             argv=(self.spec.program or CLAUDE.name, *self._options(request), *self.spec.args),
             env={**ENVIRONMENT, "CLAUDE_CODE_TMPDIR": f"{request.folder}/claude"},  # what it would leave in /tmp
             pass_env=(*self._keys(), *(() if address else (ADDRESS,))),
             rename_env={KEY: self.spec.key_env} if self.spec.key_env else {},
-            stdin=_input(expansion.prompt, request),
+            stdin=("\n" if expansion.prompt.startswith("/") else "") + expansion.prompt + mentions,
         )
         made = expansion.complete(made)
         return msgspec.structs.replace(made, env={**made.env, ADDRESS: address}) if address else made
@@ -109,15 +110,6 @@ class ClaudeCode:
             yield from ("--json-schema", json.dumps(_understood(request.output_schema), separators=(",", ":")))
 
 
-def _input(prompt: str, request: AgentRequest) -> str:
-    """The prompt, with the files of the context mentioned in the way that has them read before the first turn.
-
-    One that begins with a `/` would be taken for a command of Claude Code's own, and no model be asked.
-    """
-    mentions = "\n\n" + " ".join(told) if (told := [*_mentions(request.context)]) else ""
-    return ("\n" if prompt.startswith("/") else "") + prompt + mentions
-
-
 def _mentions(context: Iterable[ContextFile]) -> Iterator[str]:
     """Whole files, and parts of files by their lines, the likeliest first, as long as there is room."""
     room = MENTIONED
@@ -128,11 +120,8 @@ def _mentions(context: Iterable[ContextFile]) -> Iterator[str]:
         if not PLAIN_PATH.fullmatch(file.path) or cost > room or file.form == "outline":
             continue
         room -= cost
-        yield from [f'@"{file.path}"'] if file.form == "full" else [_part(file.path, span) for span in parts]
-
-
-def _part(path: str, span: Span) -> str:
-    return f'@"{path}#L{span.start}-{span.end}"'
+        spans = [""] if file.form == "full" else [f"#L{span.start}-{span.end}" for span in parts]
+        yield from (f'@"{file.path}{span}"' for span in spans)
 
 
 def _understood(schema: Any) -> Any:

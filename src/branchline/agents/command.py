@@ -26,7 +26,9 @@ class CommandAgent:
     @property
     def abilities(self) -> frozenset[Ability]:
         """What its specification says that it can do."""
-        named = _texts(self.spec)
+        templates = (self.spec.command, self.spec.read_command)
+        in_commands = {argument for template in templates for argument, _ in arguments(template)}
+        named = in_commands | {*self.spec.env.values(), *self.spec.files.values()}
         output = self.spec.output
         said: dict[Ability, bool] = {
             "edit": True,
@@ -80,10 +82,3 @@ class CommandAgent:
     def reader(self, request: AgentRequest) -> OutputReader:
         """A reader of what it prints, by `output`."""
         return OutputReader(self.spec, request)
-
-
-def _texts(spec: AgentSpec) -> set[str]:
-    """Every text of a specification that may have placeholders in it."""
-    templates = (spec.command, spec.read_command)
-    in_commands = {argument for template in templates for argument, _ in arguments(template)}
-    return in_commands | {*spec.env.values(), *spec.files.values()}

@@ -86,7 +86,8 @@ class Expansion:
             role = roles.get(group.each) if isinstance(group.each, str) else None
             files = whole_files(self.request.context, self.spec.window)
             paths = [one.path for one in files if role in {None, one.role}]
-            rounds = [{**self.values, "{path}": _as_operand(path)} for path in paths]
+            # With ./ in front no program takes a path for an option.
+            rounds = [{**self.values, "{path}": f"./{path}" if path.startswith("-") else path} for path in paths]
         for values in rounds:
             yield from (self._argument(part, values) for part in group.as_)
 
@@ -146,11 +147,6 @@ def _values(spec: AgentSpec, request: AgentRequest) -> dict[str, str | None]:
         "{max_turns}": None if turns is None else str(turns),
         "{max_usd}": None if usd is None else f"{usd:.6f}".rstrip("0").rstrip("."),
     }
-
-
-def _as_operand(path: str) -> str:
-    """A path that no program takes for an option."""
-    return f"./{path}" if path.startswith("-") else path
 
 
 def _cure(part: str) -> str:

@@ -62,7 +62,9 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
     works = not program.trial or (tried is not None and tried.code == 0)
     found = NUMBER.search(readable(asked.stdout + b"\n" + asked.stderr))
     version = found.group() if found else ""
-    tested = _within(version, program.tested) if version and program.tested else None
+    tested = None
+    if version and program.tested:
+        tested = _order(program.tested[0]) <= _order(version) <= _order(program.tested[-1])
     hint = program.mend if not works else "" if tested or not program.tested else program.install
     return Probe(available=True, path=path, version=version, tested=tested, hint=hint)
 
@@ -79,10 +81,6 @@ def _ask(argv: list[str], env: Mapping[str, str]) -> Captured | None:
         return capture(argv, cwd=Path(env["HOME"]), env=env, timeout=PATIENCE)
     except (CannotStart, TookTooLong):
         return None
-
-
-def _within(version: str, tested: tuple[str, ...]) -> bool:
-    return _order(tested[0]) <= _order(version) <= _order(tested[-1])
 
 
 def _order(version: str) -> tuple[int, ...]:

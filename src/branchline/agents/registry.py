@@ -29,11 +29,6 @@ def make(spec: AgentSpec) -> Agent:
         return made
     if spec.use in PRESETS:
         return CommandAgent(preset(spec))
-    return _from_package(spec)
-
-
-def _from_package(spec: AgentSpec) -> Agent:
-    """An adapter that an installed package offers: an entry point that takes the specification."""
     from importlib.metadata import entry_points
 
     from branchline.agents.package import loaded

@@ -33,7 +33,7 @@ from branchline.core.model.pricing import priced
 from branchline.core.work import Asked
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.git.folders import delete_tree, is_folder, move
-from branchline.views.format.text import count
+from branchline.views.format.text import count, progress_line
 
 FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT})
 
@@ -99,7 +99,8 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
 
     def listen(progress: Progress) -> None:
         seen.extend([progress.doing] if progress.doing and not seen else [])
-        _tell(ctx, name, progress)
+        if line := progress_line(progress):
+            ctx.say(f"{name}: {line}")
 
     told = _Telling(ctx, ask, name, folder)
     try:
@@ -251,18 +252,3 @@ def _with_meter(own: Usage, metered: Usage) -> Usage:
 
 def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _tell(ctx: Attempt, name: str, progress: Progress) -> None:
-    """The live line: what it is doing, how many files it has touched, what it has used."""
-    words = [progress.doing] if progress.doing else []
-    if progress.files:
-        words.append(count(len(progress.files), "file"))
-    if progress.tokens:
-        words.append(
-            f"{progress.tokens / 1000:.0f}k tokens" if progress.tokens >= 1000 else f"{progress.tokens} tokens"
-        )
-    if progress.cost_usd:
-        words.append(f"${progress.cost_usd:.2f}")
-    if words:
-        ctx.say(f"{name}: {' · '.join(words)}")

@@ -89,7 +89,6 @@ class Live:
         found = []
         for name in sorted(state.running):
             attempt = self._attempts.of[name][-1]
-            spent = attempt.elapsed(at)
             found.append(
                 Row(
                     workstream="",
@@ -98,8 +97,7 @@ class Live:
                     state=State.RUNNING,
                     attempt=attempt.attempt,
                     round=1,
-                    attempt_ms=spent,
-                    elapsed_ms=spent,
+                    elapsed_ms=attempt.elapsed(at),
                 )
             )
         return tuple(found)

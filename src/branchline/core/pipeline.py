@@ -45,7 +45,6 @@ STEPS = (
     Step(12, "archive", "archive"),
 )
 
-BY_NAME = {step.name: step for step in STEPS}
 CHAIN = tuple(step.name for step in STEPS if step.fans_out)
 OUTWARD = frozenset({"ship"})  # steps whose effect others see: whether a lost attempt had it is looked up, not assumed
 TRIGGERS: dict[str, Trigger] = {"merge_prep": "ended", "archive": "always"}

@@ -62,10 +62,6 @@ class ObjectStore:
             raise failed(f"cannot compare {ancestor} with {descendant}", done)
         return done.code == 0
 
-    def merge_base(self, one: str, other: str) -> str | None:
-        """Return the best common ancestor of two commits, or None."""
-        return self.content.call("merge-base", one, other, ok=(0, 1)).decode().strip() or None
-
     def entries(self, tree: str) -> list[Entry]:
         """Return every file of a tree, in git's order."""
         listing = self.content.call("ls-tree", "-r", "-z", "--full-tree", tree)
@@ -83,10 +79,6 @@ class ObjectStore:
         ids = [meta.split()[2] for meta, _ in found]
         said = dict(self.read_blobs(dict.fromkeys(ids))) if ids else {}
         return [(path, os.fsdecode(said[oid])) for oid, (_, path) in zip(ids, found, strict=True)]
-
-    def has_submodules(self, commit: str) -> bool:
-        """Whether the commit's tree holds a submodule."""
-        return any(entry.kind == "commit" for entry in self.entries(commit))
 
     def changes(self, old: str, new: str) -> list[Change]:
         """Return the paths that differ between two trees, sorted by their bytes; a rename is a D and an A."""

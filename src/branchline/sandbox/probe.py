@@ -25,7 +25,6 @@ from branchline.sandbox.probe_runner import ALLOWED, DENIED, SHUT
 from branchline.sandbox.stage import Stage, stage
 
 INSTALL = "pip install 'branchline[sandbox]'"
-ALTERNATIVE = "install bubblewrap (apt, dnf, pacman or brew call it that)"
 LONGEST_WHY = 300  # characters
 ASKED = "BRANCHLINE_SANDBOX"
 Wish = Literal["auto", 1, 3]  # as in the settings

@@ -18,7 +18,7 @@ NAMED = 3
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Where a workstream (or, with no `workstream`, a task) stands. Times in milliseconds.
 
-    `attempt_ms` is the length of the last attempt of `task_id`, `elapsed_ms` that of the whole workstream so far.
+    `elapsed_ms` is the length of the whole workstream so far.
     A workstream is COMPLETED once it landed.
     """
 
@@ -29,7 +29,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     round: int
     reason: str = ""
-    attempt_ms: int = 0
     elapsed_ms: int = 0
 
     @property
@@ -89,10 +88,9 @@ def _row(record: TaskRecord, reason: str) -> Row:
 
 def _timed(row: Row, family: list[TaskRecord], attempts: Attempts, now: int) -> Row:
     tries = [attempt for record in family for attempt in attempts.of.get(record.task.id, ())]
-    last = attempts.of.get(row.task_id)
     start = min((attempt.started_at for attempt in tries), default=now)
     end = max((attempt.started_at + attempt.elapsed(now) for attempt in tries), default=now)
-    return msgspec.structs.replace(row, attempt_ms=last[-1].elapsed(now) if last else 0, elapsed_ms=end - start)
+    return msgspec.structs.replace(row, elapsed_ms=end - start)
 
 
 def _reason(state: RunState, record: TaskRecord, now: int) -> str:

@@ -21,7 +21,6 @@ from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan
 from branchline.core.outcome import run_status
 from branchline.core.pipeline import (
-    BY_NAME,
     CHAIN,
     STEPS,
     growth,
@@ -61,7 +60,7 @@ EIGHTEEN = {
 
 def test_thirteen_steps_numbered_from_zero() -> None:
     assert [step.number for step in STEPS] == list(range(13))
-    assert len(BY_NAME) == 13
+    assert len({step.name for step in STEPS}) == 13
     assert CHAIN == ("worktrees", "execute", "code_gate", "consume", "validate")
     assert {step.name: step.checkpoint for step in STEPS if step.checkpoint} == {
         "preflight": "preflight",

@@ -47,6 +47,7 @@ class Collector(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Intake)
         self.status = status
         self.paths: list[str] = []
+        self.headers: list[str | None] = []
         self.requests: list[ExportTraceServiceRequest] = []
 
     @property
@@ -59,6 +60,7 @@ class Intake(BaseHTTPRequestHandler):
         assert isinstance(self.server, Collector)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.paths.append(self.path)
+        self.server.headers.append(self.headers["x-team"])
         self.server.requests.append(ExportTraceServiceRequest.FromString(body))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
@@ -130,37 +132,30 @@ def test_a_dead_port_is_an_error_at_once(capfd: pytest.CaptureFixture[str]) -> N
     assert capfd.readouterr().err == ""
 
 
-def test_a_port_that_never_answers_holds_nobody_up() -> None:
+def test_a_port_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen()
         begun = time.monotonic()
-        with pytest.raises(TelemetryError, match=r"did not answer within 0\.3 s"):
-            send((span(2),), f"http://127.0.0.1:{hole.getsockname()[1]}", timeout=0.3)
-        assert time.monotonic() - begun < 1
+        with pytest.raises(TelemetryError, match=r"cannot send the trace.*timeout"):
+            send((span(2),), f"http://127.0.0.1:{hole.getsockname()[1]}")
+        assert 0.9 < time.monotonic() - begun < 5
 
 
-def test_a_process_may_end_while_the_sdk_still_waits() -> None:
-    program = f"""
-from branchline.telemetry.errors import TelemetryError
-from branchline.telemetry.otlp_http import send
-{SPAN}
-try:
-    send([span], sys.argv[1], timeout=0.2)
-except TelemetryError:
-    pass
-"""
-    with socket.socket() as hole:
-        hole.bind(("127.0.0.1", 0))
-        hole.listen()
-        url = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        begun = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, check=True, timeout=30)
-        assert time.monotonic() - begun < 10
-    assert (done.stdout, done.stderr) == (b"", b"")
+def test_the_environment_says_where_and_with_what_headers_and_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collector() as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{server.url}/base")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=seven")
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci,service.name=theirs")
+        assert send((span(2),)) == 1
+    assert (server.paths, server.headers) == (["/base/v1/traces"], ["seven"])
+    attributes = server.requests[0].resource_spans[0].resource.attributes
+    found = {one.key: one.value.string_value for one in attributes}
+    assert found == {"service.name": "theirs", "deployment.environment": "ci"}
 
 
-@pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "", "http://[", "grpc://localhost:4317"])
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "http://[", "grpc://localhost:4317"])
 def test_an_endpoint_must_be_http(endpoint: str) -> None:
     with pytest.raises(TelemetryError, match="is not an HTTP URL"):
         send((), endpoint)

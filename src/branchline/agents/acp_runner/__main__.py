@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from asyncio import SubprocessTransport
 from asyncio.subprocess import SubprocessStreamProtocol
 from contextlib import suppress
 from importlib.util import find_spec
@@ -59,7 +58,13 @@ async def carry_out(order: Order) -> None:
         await streams.ended(LAST_WORDS)
         raise Failed("ended", f"{order.argv[0]} ended {_how(agent.get_returncode())}, without a result") from error
     finally:
-        await _end(agent, streams)
+        assert streams.stdin is not None
+        for ask in (streams.stdin.close, agent.terminate, agent.kill):
+            with suppress(ProcessLookupError):
+                ask()
+            if await streams.ended(LEAVING):
+                break
+        agent.close()
 
 
 async def _talk(order: Order, streams: _Streams) -> None:
@@ -84,16 +89,6 @@ def _how(code: int | None) -> str:
     if code is None:
         return "the conversation"
     return f"by signal {-code}" if code < 0 else f"with exit code {code}"
-
-
-async def _end(agent: SubprocessTransport, streams: _Streams) -> None:
-    assert streams.stdin is not None
-    for ask in (streams.stdin.close, agent.terminate, agent.kill):
-        with suppress(ProcessLookupError):
-            ask()
-        if await streams.ended(LEAVING):
-            break
-    agent.close()
 
 
 def main(path: str) -> int:

@@ -34,11 +34,25 @@ async def converse(order: Order, to_agent: StreamWriter, from_agent: StreamReade
     try:
         async with asyncio.timeout(ANSWERS_WITHIN):
             client.agent = await _greet(connection)
-            session = await _open(connection, order)
+            session = await connection.new_session(cwd=order.worktree, mcp_servers=[])
+            emit("session", id=session.session_id)
+            await _choose_mode(connection, session, order)
+            if order.model:
+                option = _option(session, "model")
+                if option is None or order.model not in _values(option):
+                    only = f"only: {', '.join(_values(option))}" if option else "nor any other: say {model} in its args"
+                    raise Failed("unsupported", f"it does not offer the model {order.model}, {only}")
+                await connection.set_config_option(
+                    config_id=option.id, session_id=session.session_id, value=order.model
+                )
         client.said.clear()  # Gemini answers a change of mode with a message
         answer = await _ask(connection, order, session.session_id)
     except acp.RequestError as error:
-        raise Failed("agent", _words(error), error.code) from error
+        # Agents hide the telling words in an error's data.
+        data = error.data if isinstance(error.data, dict) else {}
+        words = ": ".join(filter(None, (str(error), str(data.get("details") or ""))))
+        words = f"authentication required: {words}" if error.code == AUTH_REQUIRED else words
+        raise Failed("agent", words, error.code) from error
     except ValidationError as error:
         raise Failed("protocol", f"its answer is none of the protocol's: {error.errors()[0]['msg']}") from error
     except TimeoutError as error:
@@ -65,15 +79,6 @@ async def _greet(connection: ClientSideConnection) -> str:
     return hello.agent_info.name
 
 
-async def _open(connection: ClientSideConnection, order: Order) -> schema.NewSessionResponse:
-    session = await connection.new_session(cwd=order.worktree, mcp_servers=[])
-    emit("session", id=session.session_id)
-    await _choose_mode(connection, session, order)
-    if order.model:
-        await _choose_model(connection, session, order.model)
-    return session
-
-
 async def _choose_mode(connection: ClientSideConnection, session: schema.NewSessionResponse, order: Order) -> None:
     """For reading, a mode that only reads; for editing, one that does not. An agent without modes may edit."""
     option = _option(session, "mode")
@@ -91,14 +96,6 @@ async def _choose_mode(connection: ClientSideConnection, session: schema.NewSess
         await connection.set_session_mode(mode_id=mode, session_id=session.session_id)
     elif option:
         await connection.set_config_option(config_id=option.id, session_id=session.session_id, value=mode)
-
-
-async def _choose_model(connection: ClientSideConnection, session: schema.NewSessionResponse, model: str) -> None:
-    option = _option(session, "model")
-    if option is None or model not in _values(option):
-        offered = f"only: {', '.join(_values(option))}" if option else "nor any other: say {model} in its args"
-        raise Failed("unsupported", f"it does not offer the model {model}, {offered}")
-    await connection.set_config_option(config_id=option.id, session_id=session.session_id, value=model)
 
 
 def _option(session: schema.NewSessionResponse, category: str) -> schema.SessionConfigOptionSelect | None:
@@ -127,10 +124,3 @@ async def _ask(connection: ClientSideConnection, order: Order, session_id: str) 
             async with asyncio.timeout(TO_CANCEL):
                 await connection.cancel(session_id=session_id)
         raise
-
-
-def _words(error: acp.RequestError) -> str:
-    """An error in words: agents hide the telling ones in its data."""
-    data = error.data if isinstance(error.data, dict) else {}
-    words = ": ".join(filter(None, (str(error), str(data.get("details") or ""))))
-    return f"authentication required: {words}" if error.code == AUTH_REQUIRED else words

@@ -122,23 +122,20 @@ class Counter:
             found = EVENTS.decode(data)
         except msgspec.ValidationError:
             self._lost = True  # JSON, but not of a form that we know: what it says of tokens is unknown
+            return
         except NO_JSON:
             return
-        else:
-            for event in found if isinstance(found, tuple) else (found,):
-                self._take(event)
-
-    def _take(self, event: _Event) -> None:
-        inner = event.message or event.response
-        self.model = event.model_version or event.model or (inner and inner.model) or self.model
-        usage = event.usage or event.usage_metadata or (inner and inner.usage)
-        if usage and event.type == "message_start":
-            usage.output_tokens = None  # it says 1; the count comes at the end
-        if usage:
-            known = {name: value for name in usage.__struct_fields__ if (value := getattr(usage, name)) is not None}
-            self._usage = msgspec.structs.replace(self._usage, **known)
-        finished = usage is not None and any(candidate.finish_reason for candidate in event.candidates or ())
-        self.complete = self.complete or finished or event.type in LAST_EVENTS
+        for event in found if isinstance(found, tuple) else (found,):
+            inner = event.message or event.response
+            self.model = event.model_version or event.model or (inner and inner.model) or self.model
+            usage = event.usage or event.usage_metadata or (inner and inner.usage)
+            if usage and event.type == "message_start":
+                usage.output_tokens = None  # it says 1; the count comes at the end
+            if usage:
+                known = {name: value for name in usage.__struct_fields__ if (value := getattr(usage, name)) is not None}
+                self._usage = msgspec.structs.replace(self._usage, **known)
+            finished = usage is not None and any(candidate.finish_reason for candidate in event.candidates or ())
+            self.complete = self.complete or finished or event.type in LAST_EVENTS
 
 
 def _used(told: _Usage) -> Usage:

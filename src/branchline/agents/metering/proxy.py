@@ -75,31 +75,25 @@ class Proxy:
     def _answer(self, call: Call) -> None:
         """Answer one request, whatever comes of it; one that does not know the token leaves no trace."""
         at = time.monotonic()
-        path = self._path(call.path)
-        if path is None:
+        base = f"/{self._token}"
+        given, rest = call.path[: len(base)], call.path[len(base) :]
+        if not hmac.compare_digest(given.encode(), base.encode()) or rest[:1] not in {"", "/", "?"}:
             call.close_connection = True  # with what it may have sent unread
             call.send(_refusal(question(call.command, call.path, b""), HTTPStatus.NOT_FOUND, "there is nothing here"))
             return
         body = call.body()
-        asked = question(call.command, path, body or b"")
+        asked = question(call.command, rest, body or b"")
         line = Exchange(at_ms=_ms(at - self._began), method=asked.method, path=asked.path, model=asked.model)
         line.request_bytes = len(body or b"")
         with self._tally.under_way():
             try:
-                self._exchange(call, asked, line, _Sent(path, body))
+                self._exchange(call, asked, line, _Sent(rest, body))
             except ClientGone as gone:
                 call.close_connection = True
                 line.ended = str(gone)
             finally:
                 line.milliseconds = _ms(time.monotonic() - at)
                 self._transcript.write(line)
-
-    def _path(self, path: str) -> str | None:
-        """What the agent has appended to its base URL; None if it does not begin with the token."""
-        base = f"/{self._token}"
-        given, rest = path[: len(base)], path[len(base) :]
-        known = hmac.compare_digest(given.encode(), base.encode())
-        return rest if known and rest[:1] in {"", "/", "?"} else None
 
     def _exchange(self, call: Call, asked: Question, line: Exchange, sent: "_Sent") -> None:
         refusal = self._refused(asked, sent)
@@ -117,7 +111,7 @@ class Proxy:
             account.settle(whole=False)  # what nobody waited for has to be paid all the same
             raise
         except (OSError, HTTPException, ValueError) as error:
-            line.ended = _words(error)
+            line.ended = str(error) if isinstance(error, OSError) else type(error).__name__
             if line.status:
                 call.close_connection = True  # without the body's end, so that the agent sees that it was cut off
                 return
@@ -176,10 +170,6 @@ def _failure(asked: Question, error: Exception) -> Reply:
         return _refusal(asked, HTTPStatus.BAD_GATEWAY, f"no connection to the provider: {error}")
     # The error's own words may quote a header, and so a key.
     return _refusal(asked, HTTPStatus.BAD_REQUEST, "the request cannot be passed on")
-
-
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, OSError) else type(error).__name__
 
 
 def _ms(seconds: float) -> int:

@@ -123,7 +123,13 @@ class Call(BaseHTTPRequestHandler):
         self._chunked = False
         self._bodiless = self.command == "HEAD" or reply.status in {204, 304}
         if not self._bodiless:
-            self._frame(reply.length)
+            if reply.length is not None:
+                self.send_header("content-length", str(reply.length))
+            elif self.request_version >= "HTTP/1.1":
+                self._chunked = True
+                self.send_header("transfer-encoding", "chunked")
+            else:
+                self.close_connection = True
         if self.close_connection:
             self.send_header("connection", "close")
         with _gone():
@@ -140,15 +146,6 @@ class Call(BaseHTTPRequestHandler):
         if self._chunked:
             with _gone():
                 self.wfile.write(b"0\r\n\r\n")
-
-    def _frame(self, length: int | None) -> None:
-        if length is not None:
-            self.send_header("content-length", str(length))
-        elif self.request_version >= "HTTP/1.1":
-            self._chunked = True
-            self.send_header("transfer-encoding", "chunked")
-        else:
-            self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
         """Print nothing: the transcript tells."""

@@ -55,9 +55,15 @@ class Upstream:
         try:
             sock.settimeout(self._silence)
             connection.sock = _Watched(sock, client, self._silence)
-            connection.putrequest(method, self._target(path), skip_host=True, skip_accept_encoding=True)
-            sent = [*passed_on(headers), *self._own_headers(method, body)]
-            for name, value in sent:
+            target, own = self._prefix + path, [("Host", self._netloc)]
+            target = target if target.startswith("/") else f"/{target}"
+            if body or method in {"POST", "PUT", "PATCH"}:
+                own.append(("Content-Length", str(len(body))))
+            if self._proxy and not self._secure:
+                target = f"http://{self._netloc}{target}"
+                own += _credentials(self._proxy)
+            connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+            for name, value in [*passed_on(headers), *own]:
                 if name.lower() != "accept-encoding":
                     connection.putheader(name, value)
             # What is compressed could not be counted.
@@ -78,19 +84,6 @@ class Upstream:
         made = HTTPSConnection(host, port, timeout=CONNECT, context=self._context)
         if self._proxy:
             made.set_tunnel(self._host, self._port, headers=dict(_credentials(self._proxy)))
-        return made
-
-    def _target(self, path: str) -> str:
-        target = (self._prefix + path) or "/"
-        target = target if target.startswith("/") else f"/{target}"
-        return f"http://{self._netloc}{target}" if self._proxy and not self._secure else target
-
-    def _own_headers(self, method: str, body: bytes) -> list[tuple[str, str]]:
-        made = [("Host", self._netloc)]
-        if body or method in {"POST", "PUT", "PATCH"}:
-            made.append(("Content-Length", str(len(body))))
-        if self._proxy and not self._secure:
-            made += _credentials(self._proxy)
         return made
 
 

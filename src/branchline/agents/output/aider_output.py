@@ -48,7 +48,16 @@ class AiderReader(StreamReader):
         """Take a line of its text in."""
         text = readable(data[:LAST_WORDS]).rstrip()
         if found := TOKENS.fullmatch(text):
-            self._answer_ended(found)
+            self._answered, self._notes = True, self._noted()
+            self._error = self._malformed = self._full = ""
+            self._text.clear()
+            self._add(
+                input_tokens=_count(found["sent"]),
+                output_tokens=_count(found["received"]),
+                cached_tokens=_count(found["hit"] or "0"),
+            )
+            if cost := COST.fullmatch(found["cost"] or ""):
+                self._cost(cost)
         elif found := COST.fullmatch(text):
             self._cost(found)
         else:
@@ -69,18 +78,6 @@ class AiderReader(StreamReader):
             return self._made(AgentStatus.OK)
         words = last_line(stderr) or last_line(bytes(self._text))
         return self._without_result(ended, stderr, f"it gave no answer: {words}" if ended.ok else words)
-
-    def _answer_ended(self, found: re.Match[str]) -> None:
-        self._answered, self._notes = True, self._noted()
-        self._error = self._malformed = self._full = ""
-        self._text.clear()
-        self._add(
-            input_tokens=_count(found["sent"]),
-            output_tokens=_count(found["received"]),
-            cached_tokens=_count(found["hit"] or "0"),
-        )
-        if cost := COST.fullmatch(found["cost"] or ""):
-            self._cost(cost)
 
     def _cost(self, found: re.Match[str]) -> None:
         self._usage = msgspec.structs.replace(self._usage, cost_usd=float(found["session"]))

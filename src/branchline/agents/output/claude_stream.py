@@ -101,12 +101,23 @@ class ClaudeReader(StreamReader):
 
     def line(self, data: bytes) -> None:
         """Take a line in; one that is no event changes nothing."""
-        line = decoded(data, LINES) or decoded(_mended(data), LINES)
+        line = decoded(data, LINES)
+        if line is None:
+            line = decoded(LONE_HALF.sub(rb"\\ufffd", data.decode("utf-8", "replace").encode()), LINES)
         if line is None:
             return
         self._session = line.session_id or self._session
         if line.type == "result":
-            self._result, self._usage, self._structured = line, _whole(line), line.structured_output
+            parts: list[_Tokens | _ModelTokens] = [*line.model_usage.values()]
+            if not parts and line.usage is not None:
+                parts = [line.usage]
+            self._result, self._structured = line, line.structured_output
+            self._usage = Usage(
+                input_tokens=sum(map(_input, parts)) if parts else None,
+                output_tokens=sum(part.output_tokens or 0 for part in parts) if parts else None,
+                cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts) if parts else None,
+                cost_usd=line.total_cost_usd,
+            )
             for one in line.permission_denials:
                 self._denied(f"{one.tool_name} {_target(one.tool_input)}")
         elif isinstance(line.message, _Message):
@@ -126,32 +137,22 @@ class ClaudeReader(StreamReader):
     def _heard(self, line: _Line, message: _Message) -> None:
         for block in message.content if isinstance(message.content, list) else ():
             if block.type == "tool_use":
-                self._called(block)
+                target = self._relative(_target(block.input))
+                self._did(f"{block.name} {target}")
+                if block.name in EDITORS and len(self._calls) < MOST_CALLS:
+                    self._calls[block.id] = target
             elif block.type == "tool_result":
-                self._answered(block)
+                path = self._calls.pop(block.tool_use_id, None)
+                if path is not None and not block.is_error:
+                    self._changed(path)
         if line.type == "assistant":
             self._named_error = line.error if isinstance(line.error, str) else ""
             if not message.model.startswith("<"):  # `<synthetic>` is Claude Code itself
                 self._model = message.model or self._model
-                self._count(message)
-
-    def _called(self, block: _Block) -> None:
-        target = self._relative(_target(block.input))
-        self._did(f"{block.name} {target}")
-        if block.name in EDITORS and len(self._calls) < MOST_CALLS:
-            self._calls[block.id] = target
-
-    def _answered(self, block: _Block) -> None:
-        path = self._calls.pop(block.tool_use_id, None)
-        if path is not None and not block.is_error:
-            self._changed(path)
-
-    def _count(self, message: _Message) -> None:
-        """Add an answer's tokens. Each part of an answer is a line of its own, with the usage of the whole."""
-        used = message.usage
-        if used is not None and message.id != self._answer and self._result is None:
-            self._answer = message.id
-            self._add(input_tokens=_input(used), cached_tokens=used.cache_read_input_tokens or 0)
+                used = message.usage  # of the whole answer, on the line of each of its parts
+                if used is not None and message.id != self._answer and self._result is None:
+                    self._answer = message.id
+                    self._add(input_tokens=_input(used), cached_tokens=used.cache_read_input_tokens or 0)
 
     def _unfinished(self, ended: Exit, stderr: bytes) -> AgentResult:
         """No result line: it was ended, it broke, or it did not take its options."""
@@ -160,10 +161,6 @@ class ClaudeReader(StreamReader):
         if NOT_TAKEN.search(words):
             return self._made(AgentStatus.MODEL_ERROR, words, "bad_request")
         return self._without_result(ended, stderr, words)
-
-
-def _mended(data: bytes) -> bytes:
-    return LONE_HALF.sub(rb"\\ufffd", data.decode("utf-8", "replace").encode())
 
 
 def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:
@@ -183,18 +180,6 @@ def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:
 
 def _problem(last: _Line) -> str:
     return "; ".join(map(str, last.errors)) or last.result or ""
-
-
-def _whole(last: _Line) -> Usage:
-    parts: list[_Tokens | _ModelTokens] = [*last.model_usage.values()]
-    if not parts and last.usage is not None:
-        parts = [last.usage]
-    return Usage(
-        input_tokens=sum(map(_input, parts)) if parts else None,
-        output_tokens=sum(part.output_tokens or 0 for part in parts) if parts else None,
-        cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts) if parts else None,
-        cost_usd=last.total_cost_usd,
-    )
 
 
 def _input(part: _Tokens | _ModelTokens) -> int:

@@ -36,7 +36,16 @@ class Follower:
         taken, until = 0, time.thread_time() + A_MOMENT
         while taken < most and (data := os.read(self._descriptor, CHUNK)):
             taken += len(data)
-            self._take(data)
+            *ended, rest = data.split(b"\n")
+            for part in ended:
+                if not self._dropping:
+                    self._reader.line(bytes(self._rest) + part)
+                self._rest.clear()
+                self._dropping = False
+            self._rest += rest
+            if len(self._rest) > LONGEST_LINE:
+                self._rest.clear()
+                self._dropping = True
             if time.thread_time() > until:
                 break
         return taken > 0
@@ -46,7 +55,14 @@ class Follower:
         until = time.thread_time() + AT_LAST
         while self.follow():
             if time.thread_time() > until:
-                self._skip()
+                # Go on near the end of the file, with the first line that begins there.
+                assert self._descriptor is not None
+                here, there = os.lseek(self._descriptor, 0, os.SEEK_CUR), os.fstat(self._descriptor).st_size - THE_END
+                if here < there:
+                    os.lseek(self._descriptor, there, os.SEEK_SET)
+                    self.skipped = True
+                    self._rest.clear()
+                    self._dropping = True
                 until = math.inf
         if self._rest and not self._dropping:
             self._reader.line(bytes(self._rest))
@@ -54,25 +70,3 @@ class Follower:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    def _skip(self) -> None:
-        """Go on near the end of the file, with the first line that begins there."""
-        assert self._descriptor is not None
-        here, there = os.lseek(self._descriptor, 0, os.SEEK_CUR), os.fstat(self._descriptor).st_size - THE_END
-        if here < there:
-            os.lseek(self._descriptor, there, os.SEEK_SET)
-            self.skipped = True
-            self._rest.clear()
-            self._dropping = True
-
-    def _take(self, data: bytes) -> None:
-        *ended, rest = data.split(b"\n")
-        for part in ended:
-            if not self._dropping:
-                self._reader.line(bytes(self._rest) + part)
-            self._rest.clear()
-            self._dropping = False
-        self._rest += rest
-        if len(self._rest) > LONGEST_LINE:
-            self._rest.clear()
-            self._dropping = True

@@ -45,7 +45,10 @@ class OutputReader(StreamReader):
     def line(self, data: bytes) -> None:
         """Take a line in."""
         if self._output.format == "json":
-            self._keep(data)
+            if self._whole is not None:
+                self._whole += data + b"\n"
+            if self._whole is not None and len(self._whole) > LARGEST_JSON:
+                self._whole = None
             return
         record = decoded(data, ANY) if self._output.format == "jsonl" else None
         if isinstance(record, dict):
@@ -109,9 +112,6 @@ class OutputReader(StreamReader):
         if "doing" in found:
             self._did(" ".join(self._relative(first[name]) for name in ("doing", "target") if name in first))
             self._worked = True
-        self._say(found)
-
-    def _say(self, found: dict[str, list[Any]]) -> None:
         if "message" in found:
             before = self._notes if self._output.join and not self._worked else ""
             self._notes = (before + _as_text(found["message"][0]))[-LAST_WORDS:]
@@ -132,12 +132,6 @@ class OutputReader(StreamReader):
         if cost == 0 and any(tokens.values()):
             cost = None  # agents say 0 of a model whose price they do not know
         self._usage = msgspec.structs.replace(Usage(cost_usd=cost), **tokens)
-
-    def _keep(self, data: bytes) -> None:
-        if self._whole is not None:
-            self._whole += data + b"\n"
-        if self._whole is not None and len(self._whole) > LARGEST_JSON:
-            self._whole = None
 
     def _take_whole(self) -> None:
         """Read the one value that the output is, after whatever stands before it."""

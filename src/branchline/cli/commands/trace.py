@@ -1,24 +1,33 @@
 """`branchline trace`: a run as OpenTelemetry spans, made from its ledger."""
 
+import os
 from pathlib import Path
 
 import click
 
 from branchline.cli.options import file_type, json_option, repo_option, run_argument
 
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
 
 @click.command("trace")
 @run_argument
-@click.option("--otlp", metavar="URL", help="Send it to a collector, e.g. http://localhost:4318.")
+@click.option(
+    "--otlp",
+    metavar="URL",
+    help="Send it to a collector, e.g. http://localhost:4318. [default: that of OTEL_EXPORTER_OTLP_ENDPOINT]",
+)
 @click.option("--file", type=file_type, metavar="FILE", help="Write it as OTLP JSON.")
 @repo_option
 @json_option
 def command(*, run: str | None, otlp: str | None, file: Path | None, repo: Path, as_json: bool) -> None:
     """Send the trace of a run to a collector, or write it to a file.
 
-    It works while the run goes on and after it has ended; the same ledger gives the same trace.
+    It works while the run goes on and after it has ended; the same ledger gives the same trace. Headers, certificates,
+    compression and time limit come from the OTEL_EXPORTER_OTLP_* variables.
     """
-    if (otlp is None) == (file is None):
+    named = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
+    if (otlp is not None and file is not None) or not (otlp or file or named):
         raise click.UsageError("choose one: --otlp URL or --file FILE")
     from branchline.cli.history import load
     from branchline.cli.output import emit, say
@@ -34,7 +43,7 @@ def command(*, run: str | None, otlp: str | None, file: Path | None, repo: Path,
     else:
         from branchline.telemetry.otlp_http import send
 
-        number, where = send(made, otlp or ""), otlp or ""
+        number, where = send(made, otlp or ""), otlp or named
     say(f"{count(number, 'span')} of trace {trace_id(history.run_id)} -> {where}")
     if as_json:
         emit({"run_id": history.run_id, "trace_id": trace_id(history.run_id), "spans": number, "to": where})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Language, Tree
 
-_WHEELS = {
+WHEELS = {
     "python": ("tree_sitter_python", "language"),
     "typescript": ("tree_sitter_typescript", "language_typescript"),
     "tsx": ("tree_sitter_typescript", "language_tsx"),
@@ -23,8 +23,6 @@ _WHEELS = {
     "ruby": ("tree_sitter_ruby", "language"),
     "php": ("tree_sitter_php", "language_php"),
 }
-GRAMMARS = frozenset(_WHEELS)
-"""Languages that are parsed."""
 
 _DEEP = 12  # levels of brackets that pairs are taken off
 _UNPAIRED = 2000  # brackets left after that; code that people write leaves some sixty
@@ -70,9 +68,9 @@ def parse(data: bytes, language: str) -> "Tree | None":
 @cache
 def grammar(language: str) -> "Language | None":
     """The grammar of a language; None if there is none, or its wheel is missing or broken."""
-    if language not in _WHEELS:
+    if language not in WHEELS:
         return None
-    package, function = _WHEELS[language]
+    package, function = WHEELS[language]
     try:
         make: Callable[[], object] = getattr(import_module(package), function)
         from tree_sitter import Language

@@ -24,8 +24,7 @@ TOGETHER = range(2, 21)
 """Files of a commit that says which files belong together; a larger one is a sweep through the code."""
 HALF_LIFE = 365.0 * 86_400
 """Seconds after which a change counts half."""
-_VERSION = "1"
-_DAY = 86_400.0
+_VERSION = "2"
 _NOTHING: Mapping[int, float] = {}
 _Kept = TypeVar("_Kept")
 
@@ -40,14 +39,13 @@ class _Changes(msgspec.Struct, frozen=True, array_like=True):
 class _Summary(msgspec.Struct, frozen=True, array_like=True):
     """All that a query needs of one commit's history, as packed arrays; files are positions in `names`.
 
-    `churn` is float64 and `ages` (seconds) int64, one a file. Commits of TOGETHER files follow one another: `weights`
-    (float64) has one a commit, `starts` where its files begin in `members` (uint32, both). `held_starts` and `held`
-    turn that round: the commits of each file.
+    `churn` is float64, one a file. Commits of TOGETHER files follow one another: `weights` (float64) has one a commit,
+    `starts` where its files begin in `members` (uint32, both). `held_starts` and `held` turn that round: the commits of
+    each file.
     """
 
     names: bytes
     churn: bytes
-    ages: bytes
     weights: bytes
     starts: bytes
     members: bytes
@@ -92,13 +90,6 @@ class History:
             for other in members[starts[commit] : starts[commit + 1]]:
                 found[other] = found.get(other, 0.0) + weights[commit]
         return {self._file_of[other]: found[other] for other in found if other != name and other in self._file_of}
-
-    def recent(self, file: int) -> float | None:
-        """Days from a file's last change to the commit; None when it changed in none of the commits."""
-        name = self._name_of.get(file)
-        if self._summary is None or name is None:
-            return None
-        return float(memoryview(self._summary.ages).cast("q")[name]) / _DAY
 
 
 def history_of(repo: Repo, commit: str, paths: Sequence[str], store: Store, prefix: str = "") -> History:
@@ -151,13 +142,11 @@ def _summary_of(repo: Repo, commit: str, store: Store) -> tuple[_Summary, bool]:
 
 def _summarised(log: Sequence[tuple[int, Sequence[int]]], numbers: Mapping[str, int]) -> _Summary:
     """`log`: of each commit, newest first, its age in seconds and its files."""
-    churn, ages = array("d", bytes(8 * len(numbers))), array("q", [-1]) * len(numbers)
-    weights, together = array("d"), []
+    churn, weights, together = array("d", bytes(8 * len(numbers))), array("d"), []
     for age, files in log:
         decay = 0.5 ** (age / HALF_LIFE)
         for file in files:
             churn[file] += decay
-            ages[file] = age if ages[file] < 0 else min(age, ages[file])
         if len(files) in TOGETHER:
             weights.append(decay / (len(files) - 1))
             together.append(files)
@@ -168,7 +157,6 @@ def _summarised(log: Sequence[tuple[int, Sequence[int]]], numbers: Mapping[str, 
     return _Summary(
         _joined(numbers),
         churn.tobytes(),
-        ages.tobytes(),
         weights.tobytes(),
         *(part.tobytes() for rows in (together, held) for part in _rows(rows)),
     )

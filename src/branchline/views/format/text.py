@@ -134,7 +134,7 @@ def progress_line(progress: Progress) -> str:
     told = [
         progress.doing,
         count(len(progress.files), "file") if progress.files else "",
-        "" if progress.tokens is None else f"{thousands(progress.tokens)} tokens",
-        "" if progress.cost_usd is None else dollars(progress.cost_usd),
+        f"{thousands(progress.tokens)} tokens" if progress.tokens else "",
+        dollars(progress.cost_usd) if progress.cost_usd else "",
     ]
     return " · ".join(filter(None, told))

@@ -113,6 +113,14 @@ def test_trace_to_a_file(place: Any) -> None:
     assert made["spans"] == len(written)
     assert {span["traceId"] for span in written} == {made["trace_id"]}
     assert place.call("trace").code == 2
+    assert place.call("trace", "--file", "x", "--otlp", "http://localhost:4318").code == 2
+
+
+def test_a_trace_goes_where_the_environment_says(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    said = place.call("trace")
+    assert said.code == 1
+    assert "cannot send the trace to the collector: connection refused" in said.err
 
 
 def test_diff_of_a_plain_graph_is_refused(place: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.context.code.grammars import GRAMMARS, grammar, parse
+from branchline.context.code.grammars import WHEELS, grammar, parse
 
 ASK = """
 from branchline.context.code.analyse import analyse
@@ -17,7 +17,7 @@ print([one.name for one in analyse(b"package a\\nfunc f() {}\\n", "a.go").defini
 """
 
 
-@pytest.mark.parametrize("language", sorted(GRAMMARS))
+@pytest.mark.parametrize("language", sorted(WHEELS))
 def test_every_grammar_loads(language: str) -> None:
     assert grammar(language) is not None
     assert parse(b"x", language) is not None

@@ -63,12 +63,11 @@ def told(box: Box, commit: str, paths: list[str], store: Kept | None = None) -> 
     return history_of(Repo.open(box.root), commit, paths, Kept() if store is None else store)
 
 
-def by_path(history: History, paths: list[str]) -> dict[str, tuple[float, dict[str, float], float | None]]:
+def by_path(history: History, paths: list[str]) -> dict[str, tuple[float, dict[str, float]]]:
     return {
         path: (
             history.churn[file],
             {paths[other]: weight for other, weight in history.changed_with(file).items()},
-            history.recent(file),
         )
         for file, path in enumerate(paths)
     }
@@ -82,7 +81,6 @@ def test_changes_fade_by_half_a_year_before_the_commit(box: Box) -> None:
     assert [found[path][0] for path in paths] == pytest.approx([0.75, 1.5, 1, 1, 0, 0])
     assert found["a"][1] == pytest.approx({"b": 0.5})
     assert found["b"][1] == pytest.approx({"a": 0.5, "c": 0.5, "d": 0.5})
-    assert [found[path][2] for path in paths] == [365, 0, 0, 0, None, None]
 
 
 def test_the_future_is_not_known(box: Box) -> None:
@@ -96,7 +94,7 @@ def test_the_future_is_not_known(box: Box) -> None:
 def test_a_clock_that_ran_ahead_makes_nothing_weigh_more_than_one(box: Box) -> None:
     box.commit(NOW + 5 * YEAR, "a")
     found = told(box, box.commit(NOW, "b"), ["a", "b"])
-    assert (list(found.churn), found.recent(0)) == ([1, 1], 0)
+    assert list(found.churn) == [1, 1]
 
 
 def test_merges_do_not_count_and_their_sides_do(box: Box) -> None:
@@ -183,7 +181,7 @@ def test_no_commit_an_unknown_one_and_a_first_one(box: Box) -> None:
     for commit in ("", "0" * 40, "--all", box.git("rev-parse", "HEAD")):
         store = Kept()
         found = told(box, commit, ["root.txt", "b"], store)
-        assert (list(found.churn), found.changed_with(0), found.recent(0)) == ([0, 0], {}, None)
+        assert (list(found.churn), found.changed_with(0)) == ([0, 0], {})
     assert list(told(box, "", []).churn) == []
 
 
