@@ -17,7 +17,9 @@ from branchline.core.refs import (
     branch_ref,
     holds_runs,
     in_the_way,
+    is_branch,
     needed,
+    remote_ref,
     tag_ref,
     usual_fetch,
 )
@@ -176,3 +178,9 @@ def test_names_of_branches_and_tags() -> None:
 def test_where_a_fetch_that_prunes_would_meet_runs(pattern: str, *, holds: bool) -> None:
     assert holds_runs(pattern) is holds
     assert not holds_runs(usual_fetch("origin").partition(":")[2])
+
+
+def test_full_names() -> None:
+    assert is_branch(branch_ref("a/b"))
+    assert not is_branch(tag_ref("v1"))
+    assert not is_branch(remote_ref("main"))

@@ -7,7 +7,7 @@ import pytest
 from branchline.core.graph import Task
 from branchline.errors import InvalidInput
 from branchline.ledger.log import Ledger
-from branchline.ledger.paths import RunPaths, common_dir, find_run, run_ids
+from branchline.ledger.paths import RunPaths, common_dir, find_run, run_ids, saved_runs
 from strategies import started
 
 
@@ -210,3 +210,39 @@ def test_what_is_kept_is_for_its_owner(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path, "R1")
     assert paths.keep() == paths.keep() == paths.kept
     assert paths.kept.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_runs_can_be_named(tmp_path: Path) -> None:
+    assert RunPaths(tmp_path, "R", tmp_path / "elsewhere").run_dir == tmp_path / "elsewhere" / "R"
+
+
+def test_a_git_file_that_leads_nowhere_is_no_checkout(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("gitdir: " + "x" * 5000)
+    assert common_dir(tmp_path) is None
+
+
+def test_a_folder_of_runs_in_the_place_of_the_link_gets_a_link_to_the_run(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".runs").mkdir()
+    begun(tmp_path, "R", 1)
+    begun(tmp_path, "R2", 2)
+    assert (tmp_path / ".runs/R").samefile(tmp_path / ".git/branchline/runs/R")
+    (tmp_path / ".runs/R").unlink()
+    (tmp_path / ".runs/R2").unlink()
+    (tmp_path / ".runs").rmdir()
+    begun(tmp_path, "R3", 3)
+    begun(tmp_path, "R4", 4)
+    assert run_ids(tmp_path) == ["R", "R2", "R3", "R4"]
+    assert (tmp_path / ".runs").is_symlink()
+
+
+def test_runs_are_found_by_their_refs(tmp_path: Path) -> None:
+    assert saved_runs(tmp_path) == []
+    git(tmp_path, "init", "-q")
+    who = ("-c", "user.name=u", "-c", "user.email=u@localhost")
+    git(tmp_path, *who, "commit", "-q", "--allow-empty", "-m", "one")
+    assert saved_runs(tmp_path) == []
+    git(tmp_path, "update-ref", "refs/branchline/PACKED/saved/a", "HEAD")
+    git(tmp_path, "pack-refs", "--all")
+    git(tmp_path, "update-ref", "refs/branchline/LOOSE/saved/a", "HEAD")
+    assert saved_runs(tmp_path) == ["LOOSE", "PACKED"]

@@ -80,3 +80,12 @@ def test_what_is_not_proven_is_not_checked_again() -> None:
     assert (made.outcome, made.error_class, made.retryable) == (Outcome.ERROR, "unproven", False)
     assert report(Outcome.ERROR).retryable
     assert not report(Outcome.FAILED).retryable
+
+
+def test_why_a_report_did_not_pass() -> None:
+    results = (
+        GateResult(gate="a", outcome=Outcome.FAILED, reason="it is red"),
+        GateResult(gate="b", outcome=Outcome.PASSED, reason="fine"),
+        GateResult(gate="c", outcome=Outcome.ERROR, reason="it is not here"),
+    )
+    assert QualityReport(tree="t", passes=1, fixed=(), results=results).why == "a: it is red; c: it is not here"
