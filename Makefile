@@ -87,8 +87,8 @@ hostile: $(ENV)  ## every attack of the corpus, without the sandbox and in it, t
 supervisor: $(ENV) ## rounds of daemons by every method of ending them, ROUNDS=1000: who survives?
 	@PYTHONPATH=tests $(BIN)/python -m supervisor_rounds --rounds $(or $(ROUNDS),1000)
 
-storms: $(ENV)   ## worktrees by the thousand, twenty at a time, COUNT=1000: does one fail?
-	@PYTHONPATH=tests $(BIN)/python -m storms.worktrees --count $(or $(COUNT),1000)
+storms: $(ENV)   ## workspaces by the thousand, twenty at a time, COUNT=1000: does one fail?
+	@PYTHONPATH=tests $(BIN)/python -m storms.workspaces --count $(or $(COUNT),1000)
 
 agents: real-agents ## the whole suite of the real coding agents, in the sandbox and without it
 	@$(BIN)/python -m pytest -n 2 -q tests/real_agents

@@ -117,7 +117,8 @@ class Project:
         """The records of a run's ledger (of the only run, without an id)."""
         folders = [path for path in (self.root / ".runs").iterdir() if (path / "logs").is_dir()]
         folder = self.root / ".runs" / run_id if run_id else folders[0]
-        return [json.loads(line) for line in (folder / "logs" / "run.jsonl").read_text().splitlines()]
+        written = (folder / "logs" / "run.jsonl").read_text()
+        return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]  # one may be on its way
 
     def has_begun(self) -> bool:
         """Whether a run has a first record."""
@@ -152,6 +153,12 @@ def sh(script: str) -> Json:
 def gate(name: str, script: str, **fields: Any) -> Json:
     """A gate that is a shell script."""
     return {"id": name, "verify": ["sh", "-c", script], **fields}
+
+
+def gate_outside(folder: Path, name: str, script: str, **fields: Any) -> Json:
+    """A gate whose script is a file: without a sandbox none may name the user's checkout, as this one does."""
+    (folder / f"{name}.sh").write_text(script)
+    return gate(name, f"sh {folder / name}.sh", **fields)
 
 
 def fate(ran: Ran, name: str) -> Json:

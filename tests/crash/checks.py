@@ -20,6 +20,7 @@ UNSTEADY = (
 SHOWN = "%(refname) %(objectname) %(tree) %(parent) %(contents:subject)"
 ONCE = ("run_start", "plan_complete", "integration_complete", "ship_complete", "run_end", "rolled_back")
 LEFT = (".git/**/*.lock", ".git/worktrees/*", ".git/branchline-*", ".runs/*/scratch/*", ".runs/*/inbox/*")
+WORK_LEFT = ("*/*/c/*", "*/*/a/*", "*/*/w/.*")
 
 CACHES = ".git/branchline/"  # their locks are held by flock and stay
 
@@ -108,6 +109,7 @@ def _counts(wanted: dict[str, int], found: dict[str, int], kills: int) -> list[s
 
 def _left_over(stage: Stage) -> list[str]:
     found = [str(path.relative_to(stage.project)) for pattern in LEFT for path in stage.project.glob(pattern)]
+    found += [str(path.relative_to(stage.state)) for pattern in WORK_LEFT for path in stage.state.glob(pattern)]
     return [f"{path} is left over" for path in sorted(found) if not path.startswith(CACHES)]
 
 

@@ -27,10 +27,11 @@ WITH_TWO = {"os.rename": "rename to", "os.link": "link to", "os.symlink": "link 
 REF = "update-ref"
 # What a deed is part of: by the outermost function found on the stack, else by the innermost module.
 FUNCTIONS = {
-    "git.worktree:Worktrees.add": "worktree add",
-    "git.worktree:Worktrees.remove": "worktree remove",
-    "git.worktree:Worktrees.reset": "worktree reset",
-    "git.worktree:Worktrees.heal": "heal",
+    "git.workspace:Workspaces.add": "workspace add",
+    "git.workspace:Workspaces.remove": "workspace remove",
+    "git.workspace:Workspaces.reset": "workspace reset",
+    "git.own_commits:own_commits": "own commits",
+    "engine.healing:heal": "heal",
     "git.commit:save": "save",
     "git.commit:snapshot": "snapshot",
     "git.checkout:fast_forward": "fast-forward",
@@ -93,8 +94,8 @@ class Witness:
     A line of the log is `deed TAB effect TAB what TAB where`, or `synced TAB size of the ledger`.
     """
 
-    def __init__(self, root: str, log: int, point: Failpoint) -> None:
-        self._root, self._log, self._point = root, log, point
+    def __init__(self, roots: tuple[str, ...], log: int, point: Failpoint) -> None:
+        self._roots, self._log, self._point = roots, log, point
         self._numbers = count(1)
         self._write: Callable[[int, bytes], int] = getattr(os.write, "call", os.write)
 
@@ -125,13 +126,13 @@ class Witness:
         return None
 
     def _place(self, path: Any, folder: Any = -1) -> str | None:
-        """A path below the project, from its top; None for any other. `folder`: the descriptor that it starts from."""
+        """A path below one of the roots, from its top; None for any other. `folder`: the descriptor that it starts from."""
         if isinstance(path, int):
             path = _opened(path)
         path = os.fsdecode(path)
         if isinstance(folder, int) and folder >= 0:
             path = os.path.join(_opened(folder), path)
-        return path[len(self._root) + 1 :] if path.startswith(f"{self._root}/") else None
+        return next((path[len(root) + 1 :] for root in self._roots if path.startswith(f"{root}/")), None)
 
     def _writes(self, file: int, data: bytes) -> None:
         place = self._place(file)

@@ -59,7 +59,7 @@ class Stage:
     """A folder with a project in it, always at the same path, and the means to kill who works on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.project = folder, folder / "p"
+        self.folder, self.project, self.state = folder, folder / "p", folder / "s"
         self._bin = folder / "bin"
         self._bin.mkdir(parents=True, exist_ok=True)
         (self._bin / "git").write_text(GIT)
@@ -73,12 +73,17 @@ class Stage:
         return path.read_bytes() if path.exists() else b""
 
     def keep(self, name: str) -> None:
-        """Keep the project as it is, under a name."""
-        self._copy(self.project, self.folder / name)
+        """Keep the project as it is, with its runs' workspaces, under a name."""
+        kept = self.folder / name
+        kept.mkdir(exist_ok=True)
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        for place in (self.project, self.state):
+            self._copy(place, kept / place.name)
 
     def put_back(self, name: str) -> None:
         """Make the project what was kept."""
-        self._copy(self.folder / name, self.project)
+        for place in (self.project, self.state):
+            self._copy(self.folder / name / place.name, place)
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
@@ -118,7 +123,7 @@ class Stage:
             os.chdir(self.project)
             tempfile.tempdir = None
             lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            sys.addaudithook(Witness(str(self.project), lines, point))
+            sys.addaudithook(Witness((str(self.project), str(self.state)), lines, point))
             guarded = import_module("branchline.cli.boundary").guarded
             code = guarded(list(args))
             sys.stdout.flush()
@@ -135,6 +140,8 @@ class Stage:
             "PATH": f"{self._bin}:{path}" if wrapped else path,
             "HOME": str(home),
             "TMPDIR": str(self.folder / "tmp"),
+            "BRANCHLINE_STATE": str(self.state),
+            "BRANCHLINE_SANDBOX": "1",
         }
         return {**own, **SEAM, "NO_COLOR": "1", "LANG": "C.UTF-8", "USER": "somebody"}
 

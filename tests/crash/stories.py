@@ -8,7 +8,7 @@ from support import SEAM, Json, Project, edit, gate, sh, workstream, write
 
 MERGE: Json = {"ship": {"mode": "merge"}}
 CLEAN = gate("clean", "! grep -rn BAD *.txt")
-ONCE = "test -e ../../once || { touch ../../once; echo half > b.txt; exit 1; }"  # fails at the first attempt only
+ONCE = "test -e ../../../once || { touch ../../../once; echo half > b.txt; exit 1; }"  # fails at the first attempt only
 GUARDED: Json = {
     "workstreams": [
         workstream("a", write("a.txt", "a\n")),

@@ -78,7 +78,8 @@ class Laboratory:
     def undisturbed(self, name: str) -> list[Ended]:
         """Carry a story out once. Its commands' ends; raises AssertionError if one does not end as it should."""
         stage, story = self.stage, STORIES[name]
-        shutil.rmtree(stage.project, ignore_errors=True)
+        for left in (stage.project, stage.state):
+            shutil.rmtree(left, ignore_errors=True)
         story.make(stage.project)
         story.ask(stage.folder)
         ends = []

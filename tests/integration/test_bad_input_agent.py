@@ -61,7 +61,7 @@ def test_what_is_written_outside_the_worktree_never_lands(tmp_path: Path) -> Non
     project = Project.make(tmp_path / "p")
     plan = {
         "workstreams": [
-            workstream("a", sh("echo x > ../../escaped.txt; echo more >> ../../../../README.md"), write("a.txt", "a\n")),
+            workstream("a", sh(f"echo x > ../../escaped.txt; echo more >> {project.root}/README.md"), write("a.txt", "a\n")),
             workstream("b", write("b.txt", "b\n"), write("../../up.txt", "u\n")),
         ]
     }  # fmt: skip
@@ -73,7 +73,7 @@ def test_what_is_written_outside_the_worktree_never_lands(tmp_path: Path) -> Non
     assert project.git("rev-parse", "main") == before
     assert project.files(ran.json["integration"]["branch"]) == ["README.md", "a.txt", "old.txt", "src/x.py"]
     assert project.show(ran.json["integration"]["branch"], "README.md") == "# A project\n"
-    assert not (project.root / ".runs" / "up.txt").exists()
+    assert not (project.work() / "up.txt").exists()
 
 
 def test_what_no_tree_can_hold_is_refused_with_its_reason(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ TRICKS = {
     "detaches": f"git checkout -q --detach && {COMMIT} && echo 2 >> mine.txt",
     "switches": f"git switch -q -c elsewhere && {COMMIT} && echo 2 >> mine.txt",
     "stashes": "echo 2 >> mine.txt && git add -A && git -c user.name=x -c user.email=x stash -q && git stash pop -q",
-    "unlinks": "echo 2 >> mine.txt && rm .git",
-    "replaces": f"echo 2 >> mine.txt && rm .git && git init -q && {COMMIT}",
-    "points": "echo 2 >> mine.txt && echo 'gitdir: /nowhere' > .git",
+    "unlinks": "echo 2 >> mine.txt && rm -rf .git",
+    "replaces": f"echo 2 >> mine.txt && rm -rf .git && git init -q && {COMMIT}",
+    "points": "echo 2 >> mine.txt && rm -rf .git && echo 'gitdir: /nowhere' > .git",
+    "configures": "printf '[core]\n\tbare = true\n\tfsmonitor = false\n' >> .git/config && echo 2 >> mine.txt",
+    "collects": f"{COMMIT} && echo 2 >> mine.txt && {COMMIT} && git gc -q --prune=now && git pack-refs --all",
     "hides": "git add -A && git update-index --assume-unchanged mine.txt && echo 2 >> mine.txt",
     "locks": "echo 2 >> mine.txt && : > $(git rev-parse --git-dir)/index.lock && : > $(git rev-parse --git-dir)/HEAD.lock",
 }
@@ -47,7 +49,14 @@ def test_whatever_is_done_to_git_the_files_land_as_one_commit(project: Project) 
     assert project.git("rev-parse", f"feature/commits-{run_id}^") == base
     assert project.git("status", "--porcelain") == ""
     assert len(project.git("worktree", "list").splitlines()) == 1
-    for name, own in (("commits", 2), ("amends", 2), ("detaches", 1), ("switches", 1)):
+    for name, own in (
+        ("commits", 2),
+        ("amends", 2),
+        ("detaches", 1),
+        ("switches", 1),
+        ("replaces", 1),
+        ("collects", 2),
+    ):
         kept = project.git("log", "--format=%s", f"{base}..refs/branchline/{run_id}/saved/{name}").splitlines()
         assert kept.count("own") == own, (name, kept)
     assert project.git("fsck", "--connectivity-only", "--no-dangling") == ""

@@ -121,7 +121,9 @@ def assert_named_and_refused(project: Project, place: str, words: str, *, seq: i
     assert (found["ok"], found["fault"]["seq"], found["records"]) == (False, seq, seq)
     for command in (("resume",), ("retry", RUN, "task_005_execute_a")):
         ran = project.branchline(*command)
-        assert_refused(ran, 1, str(ledger(project)), "does not verify", place, hint=f"branchline verify {RUN}")
+        assert_refused(
+            ran, 1, str(ledger(project).resolve()), "does not verify", place, hint=f"branchline verify {RUN}"
+        )
     listed = project.branchline("list")
     assert listed.code == 0
     assert RUN in listed.out
@@ -158,7 +160,7 @@ def living(project: Project) -> Iterator["subprocess.Popen[bytes]"]:
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
-        while not (project.root / ".runs" / RUN / "worktrees" / "a" / "hello.txt").exists():
+        while not (project.has_begun() and (project.workspace("a") / "hello.txt").exists()):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)

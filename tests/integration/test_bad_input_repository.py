@@ -132,16 +132,23 @@ def test_submodules_stay_and_a_workstream_that_changes_one_is_rejected(tmp_path:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
-    (project.root / ".runs").write_text("a file in the way\n")
+    (project.root / ".git/branchline").write_text("a file in the way\n")
     before = see(project)
-    assert_refused(project.run(one()), 2, "cannot write", ".runs", hint="--repo")
+    assert_refused(project.run(one()), 2, "cannot write", ".git/branchline", hint="--repo")
     assert_untouched(project, before)
+    assert (project.root / ".git/branchline").read_text() == "a file in the way\n"
+
+
+def test_a_file_where_the_link_to_the_runs_would_be_stays_and_hinders_nothing(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p")
+    (project.root / ".runs").write_text("a file in the way\n")
+    assert project.run(one()).code == 0
     assert (project.root / ".runs").read_text() == "a file in the way\n"
 
 
 @pytest.mark.parametrize(
     ("place", "code", "words"),
-    [(".", 2, "cannot write {root}"), (".git", 1, "the git directory {root}/.git cannot be written")],
+    [(".", 2, "cannot write {root}"), (".git", 2, "cannot write {root}/.git/branchline")],
 )
 def test_a_read_only_repository(tmp_path: Path, place: str, code: int, words: str) -> None:
     project = Project.make(tmp_path / "p")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support import Json, Project, Ran, fate, gate, workstream, write
+from support import Json, Project, Ran, fate, gate, gate_outside, workstream, write
 from witness import assert_no_worktrees, assert_refused, assert_untouched, files_below, see
 
 MERGE: Json = {"ship": {"mode": "merge"}}
@@ -22,7 +22,9 @@ def test_a_target_that_moved_is_integrated_anew_and_tested_again(tmp_path: Path)
     project = Project.make(tmp_path / "p")
     seen = tmp_path / "seen"
     gates = [gate("trees", f"git -C . ls-files --others --cached | sort | tr '\\n' ' ' >> {seen}; echo >> {seen}")]
-    moves = gate("moves", commits_to_main(project.root, "echo theirs > theirs.txt"), phases=["integration"])
+    moves = gate_outside(
+        tmp_path, "moves", commits_to_main(project.root, "echo theirs > theirs.txt"), phases=["integration"]
+    )
     ran = project.run(PLAN, {**MERGE, "gates": [*gates, moves]})
     assert ran.code == 0, ran.err
     head = project.git("rev-parse", "main")
@@ -39,7 +41,9 @@ def test_a_target_that_moved_is_integrated_anew_and_tested_again(tmp_path: Path)
 
 def test_a_target_that_moved_against_the_change_is_left_alone(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
-    moves = gate("moves", commits_to_main(project.root, "echo 'x = 9' > src/x.py"), phases=["integration"])
+    moves = gate_outside(
+        tmp_path, "moves", commits_to_main(project.root, "echo 'x = 9' > src/x.py"), phases=["integration"]
+    )
     ran = project.run(PLAN, {**MERGE, "gates": [moves]})
     assert_refused(ran, 1)
     assert ran.json["shipped"] is None

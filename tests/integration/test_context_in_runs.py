@@ -55,12 +55,12 @@ def request(ran: Ran, task: str) -> Any:
 
 
 def test_a_workstream_is_given_its_manifest_before_its_agent_starts(project: Project) -> None:
-    look = sh("ls ../../artifacts/manifests > found.txt")
-    ran = project.run({"workstreams": [workstream("a", look, prompt=MENTION)]})
+    ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"), prompt=MENTION)]})
     assert ran.code == 0, ran.err
     (call,) = calls(project)
     manifest = manifest_of(ran, call)
-    assert project.show(ran.json["integration"]["branch"], "found.txt") == f"{call['manifest']}.json\n"
+    work = json.loads(next(Path(ran.json["run_dir"]).glob("attempts/task_*_execute_a.1/work.json")).read_bytes())
+    assert work["asked"]["given"]["manifest"] == call["manifest"], "work.json is written before the agent starts"
     assert (call["context_files"], call["context_tokens"]) == (manifest["total_files"], manifest["total_tokens"])
     assert paths(manifest)[0] == "src/parser.py"
     assert paths(manifest, "tests") == ["tests/test_parser.py"]
@@ -239,14 +239,13 @@ def test_an_attempt_that_is_taken_up_again_is_given_the_same(project: Project, t
 
 
 def test_an_index_that_cannot_be_used_stops_nothing(project: Project) -> None:
-    folder = project.root / ".git" / "branchline"
     plan = {"workstreams": [workstream("a", write("a.txt", "a\n"), prompt=MENTION)]}
-    folder.write_text("this is no folder")
-    ran = project.run(plan, None, XDG_CACHE_HOME="/dev/null", HOME="/dev/null", **SEAM)
-    assert ran.code == 0, ran.err
-    broken = calls(project)[0]
-    folder.unlink()
-    again = Project(project.root).run(plan, None, BRANCHLINE_RUN_ID="AGAIN")
+    assert project.run(plan).code == 0
+    healthy = calls(project)[0]
+    (index,) = (project.root / ".git" / "branchline").glob("context-*.sqlite")
+    index.unlink()
+    index.mkdir()
+    again = project.run(plan, None, BRANCHLINE_RUN_ID="AGAIN")
     assert again.code == 0, again.err
-    healthy = next(r["context"] for r in project.records("AGAIN") if r["event"] == "agent_called")
+    broken = next(r["context"] for r in project.records("AGAIN") if r["event"] == "agent_called")
     assert broken["manifest"] == healthy["manifest"], "where the index lies does not matter"

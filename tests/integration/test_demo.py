@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from branchline.core.states import State
+from branchline.core.work import Work, decode, encode
 from branchline.demo.stage import stage
 from branchline.demo.story import QUARANTINED, Ending, differences
 from branchline.engine.pipeline import Session, start
@@ -46,6 +49,20 @@ def test_the_story_comes_out_as_told(played: tuple[Path, "subprocess.CompletedPr
     assert (root / "tally" / "lines.py").read_text().startswith('"""Lines."""\n')  # its blanks were taken off
     assert "TALLY" not in (root / "tally" / "heading.py").read_text()
     assert "TALLY" in git(root, "show", f"{Ending.of(paths).kept}:tally/heading.py")
+
+
+def test_what_attempts_were_given_names_no_place_of_the_machine(
+    played: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    root, _ = played
+    paths = find_run(root, None)
+    given = {file.relative_to(paths.attempts): file.read_bytes() for file in paths.attempts.rglob("work.json")}
+    for data in given.values():
+        assert encode(decode(data, Work)) == data
+    steps = Counter(decode(data, Work).task.step for data in given.values())
+    assert steps == {"execute": 6, "code_gate": 6, "validate": 5, "merge": 1, "pr_ci": 1}
+    places = (root, Path.home(), tempfile.gettempdir(), "/var/tmp")
+    assert [name for name, data in given.items() if any(os.fsencode(f"{one}/") in data for one in places)] == []
 
 
 def test_the_commands_that_it_names_work(played: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:

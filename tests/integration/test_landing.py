@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Json, Project, Ran, edit, fate, gate, workstream, write
+from support import Json, Project, Ran, edit, fate, gate_outside, workstream, write
 
 SETTINGS: Json = {"ship": {"mode": "merge"}, "approvals": {"ship": True}, "gates": [{"id": "ok", "verify": ["true"]}]}
 PLAN: Json = {
@@ -417,7 +417,7 @@ def test_a_target_that_is_rewritten_while_the_new_merge_is_tested(tmp_path: Path
         n=$(cat {count} 2>/dev/null || echo 0); echo $((n + 1)) >{count}; unset GIT_DIR GIT_WORK_TREE; cd {project.root}
         case $n in 0) {commit} first;; 1) git reset -q --hard HEAD~2;; 2) {commit} second;; esac
         """
-    gates = [gate("moves", moves, phases=["integration"])]
+    gates = [gate_outside(tmp_path, "moves", moves, phases=["integration"])]
     ran = project.run(
         {"workstreams": [workstream("a", write("a.txt", "a\n"))]}, {"ship": {"mode": "merge"}, "gates": gates}
     )
@@ -432,7 +432,11 @@ def test_a_target_that_is_rewritten_while_the_new_merge_is_tested(tmp_path: Path
 def test_a_target_that_is_deleted_while_the_merge_is_tested(tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p")
     project.git("branch", "work")
-    gates = [gate("deletes", f"unset GIT_DIR; git -C {project.root} branch -D work", phases=["integration"])]
+    gates = [
+        gate_outside(
+            tmp_path, "deletes", f"unset GIT_DIR; git -C {project.root} branch -D work", phases=["integration"]
+        )
+    ]
     plan = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
     ran = project.run(plan, {"ship": {"mode": "merge"}, "gates": gates}, "--base", "work")
     assert (ran.code, ran.json["shipped"]) == (1, None)

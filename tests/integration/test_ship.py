@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from support import Json, Project, Ran, fate, gate, sh, workstream, write
+from support import Json, Project, Ran, fate, gate, gate_outside, sh, workstream, write
 
 MERGE = {"ship": {"mode": "merge"}}
 
@@ -34,20 +34,25 @@ def one(*script: Json) -> Json:
 
 
 def test_a_tag_that_stands_elsewhere_fails_before_the_target_moves(tmp_path: Path) -> None:
-    """And once it is out of the way, `resume` redoes the shipping alone."""
+    """And once it is out of the way, `resume` redoes the shipping alone. One that is there already stops the start."""
     project = Project.make(tmp_path / "p")
     before = project.git("rev-parse", "main")
-    project.git("tag", "v1")
-    ran = project.run(one(), {"ship": {"mode": "merge", "tag": "v1"}})
+    ship = {"ship": {"mode": "merge", "tag": "v1"}}
+    tag = gate_outside(tmp_path, "tag", f"git -C {project.root} tag v1 || true", phases=["integration"])
+    ran = project.run(one(), {**ship, "gates": [tag]})
     assert (ran.code, ran.json["status"], ran.json["shipped"]) == (1, "failed", None)
     assert "the tag v1 exists already" in fate(ran, "a")["reason"]
     assert project.git("rev-parse", "main") == before
     assert project.git("rev-parse", ran.json["integration"]["branch"]) == ran.json["integration"]["commit"]
+    stopped = project.run(one(), ship)
+    assert (stopped.code, "the tag v1 exists already" in stopped.err) == (1, True), stopped.err
+    assert "execute_a" not in started(project, stopped.json["run_id"])
     project.git("tag", "--delete", "v1")
-    since = len(project.records())
-    again = project.branchline("resume", "--json")
+    run = ran.json["run_id"]
+    since = len(project.records(run))
+    again = project.branchline("resume", run, "--json")
     assert again.code == 0, again.err
-    assert started(project, ran.json["run_id"], since) == ["ship_r2", "archive_r2"]
+    assert started(project, run, since) == ["ship_r2", "archive_r2"]
     tested = ran.json["integration"]["commit"]
     assert again.json["shipped"] == {"target": "main", "commit": tested, "tag": "v1"}
     assert project.git("rev-parse", "main") == project.git("rev-parse", "v1") == tested
@@ -98,7 +103,8 @@ def test_a_target_that_moves_is_integrated_anew_and_swapped(tmp_path: Path) -> N
     apart = "! (test -f first.txt && test -f broken.txt)"
     again = f"! test -f first.txt || test -e {tmp_path}/moved || {{ touch {tmp_path}/moved; {move} {second}; }}"
     check = f"ls | tr '\\n' ' ' >> {log}; echo >> {log}; {again}"
-    gates = [gate("apart", apart, phases=["batch", "validation"]), gate("look", check, phases=["integration"])]
+    look = gate_outside(tmp_path, "look", check, phases=["integration"])
+    gates = [gate("apart", apart, phases=["batch", "validation"]), look]
     plan = {
         "workstreams": [
             workstream("a", write("a.txt", "a\n"), sh(f"{move} {first}")),

@@ -9,6 +9,11 @@ import pytest
 
 from support import Project, fate, gate, sh, workstream, write
 
+# what an agent may do with its own git to a file that says "old", and it has written "new" into
+GITS = (
+    "git status --porcelain | grep -q {0} && git add {0} && git stash -q && grep -q old {0} && git stash pop -q"
+    " && grep -q new {0} && git commit -qam mine && git checkout -q HEAD~1 && grep -q old {0} && git checkout -q -"
+)
 MERGE = {"ship": {"mode": "merge"}}
 needs_lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 needs_crypt = pytest.mark.skipif(shutil.which("git-crypt") is None, reason="git-crypt is not installed")
@@ -43,7 +48,11 @@ def commit(project: Project, files: dict[str, str | bytes]) -> None:
 def test_git_lfs_files_are_real_for_agents_and_gates_and_land_as_pointers(project: Project, mode: str) -> None:
     user(project, "lfs", "install", "--local")
     commit(project, {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "a.bin": "old\n", "b.bin": "b\n"})
-    plan = {"workstreams": [workstream("a", sh("grep -q old a.bin && echo new >a.bin && echo c >c.bin"))]}
+    plan = {
+        "workstreams": [
+            workstream("a", sh("grep -q old a.bin && echo new >a.bin && echo c >c.bin"), sh(GITS.format("a.bin")))
+        ]
+    }
     gates = [gate("real", 'grep -q new a.bin && test "$(cat b.bin)" = b && git diff --quiet HEAD -- b.bin')]
     ran = project.run(plan, {"ship": {"mode": mode}, "gates": gates})
     assert ran.code == 0, ran.err
@@ -61,7 +70,7 @@ def test_git_lfs_files_are_real_for_agents_and_gates_and_land_as_pointers(projec
 def test_git_crypt_files_land_encrypted(project: Project) -> None:
     user(project, "crypt", "init")
     commit(project, {".gitattributes": "*.key filter=git-crypt diff=git-crypt\n", "a.key": "old\n"})
-    plan = {"workstreams": [workstream("a", sh("grep -q old a.key && echo new >a.key"))]}
+    plan = {"workstreams": [workstream("a", sh("grep -q old a.key && echo new >a.key"), sh(GITS.format("a.key")))]}
     ran = project.run(plan, {**MERGE, "gates": [gate("plain", "grep -q new a.key")]})
     assert ran.code == 0, ran.err
     assert user(project, "cat-file", "blob", "main:a.key").startswith("\0GITCRYPT\0")
@@ -126,7 +135,7 @@ def test_ignored_files_in_scope_are_named(project: Project) -> None:
     told = [
         e for e in project.records() if e["event"] == "execute_ws_complete" and e["context"]["workstream"] == "both"
     ]
-    assert told[-1]["context"]["left_out"] == ["git ignores src/lib/u.py: see .gitignore"]
+    assert told[-1]["context"]["left_out"] == ["git ignores src/lib/u.py: see git check-ignore -v"]
     reports = [path.read_text() for path in (project.root / ".runs").glob("*/gate/approved/both-1/report.md")]
     assert "git ignores src/lib/u.py" in reports[0]
 
@@ -151,9 +160,7 @@ def test_a_sparse_checkout_deletes_nothing(project: Project) -> None:
     assert not (project.root / "README.md").exists()
 
 
-@pytest.mark.parametrize(
-    "how", [["--reference", "{}"], ["--shared"], ["--reference", "{}", "--object-format=none"]][:2]
-)
+@pytest.mark.parametrize("how", [["--reference", "{}"], ["--shared"]])
 def test_a_clone_that_borrows_objects(project: Project, tmp_path: Path, how: list[str]) -> None:
     odd = tmp_path / 'a "mirror"'
     user(project, "clone", "-q", "--bare", str(project.root), str(odd))
@@ -163,3 +170,50 @@ def test_a_clone_that_borrows_objects(project: Project, tmp_path: Path, how: lis
     ran = clone.run(plan, {**MERGE, "gates": [gate("log", "git log -p >/dev/null")]})
     assert ran.code == 0, ran.err
     assert (clone.root / "a.txt").read_text() == "a\n"
+
+
+def partial(project: Project, tmp_path: Path, *how: str) -> Project:
+    project.git("config", "uploadpack.allowFilter", "true")
+    project.git("checkout", "--quiet", "-b", "dev")
+    project.commit("on dev", {"src/dev.py": "d = 1\n", "docs/deep/x.md": "x\n"})
+    project.git("checkout", "--quiet", "main")
+    user(project, "clone", "-q", *how, f"file://{project.root}", str(tmp_path / "clone"))
+    return Project(tmp_path / "clone", env=project.env)
+
+
+@pytest.mark.parametrize("how", [["--filter=blob:none"], ["--filter=blob:none", "--sparse"], ["--filter=tree:0"]])
+def test_a_partial_clone_and_a_base_that_is_not_checked_out(project: Project, tmp_path: Path, how: list[str]) -> None:
+    clone = partial(project, tmp_path, *how)
+    plan = {"workstreams": [workstream("a", write("src/a.py", "a = 1\n"))]}
+    ran = clone.run(plan, {"ship": {"mode": "branch"}}, "--base", "origin/dev")
+    assert ran.code == 0, ran.err
+    assert "src/dev.py" in clone.files(ran.json["integration"]["branch"])
+
+
+def test_a_target_of_a_partial_clone_that_a_fetch_moves(project: Project, tmp_path: Path) -> None:
+    clone = partial(project, tmp_path, "--filter=blob:none")
+    clone.git("checkout", "--quiet", "--detach")
+    project.commit("meanwhile", {"src/x.py": "x = 1\ny = 1\n", "new.txt": "new\n"})
+    (tmp_path / "fetch.sh").write_text(f"git -C {clone.root} fetch -q origin main:main\n")
+    ran = clone.run(
+        {"workstreams": [workstream("a", write("src/a.py", "a = 1\n"))]},
+        {
+            **MERGE,
+            "gates": [gate("moves", f"sh {tmp_path}/fetch.sh", phases=["integration"])],
+        },
+        "--base",
+        "main",
+        BRANCHLINE_SANDBOX="1",  # the gate stands for a user who fetches
+    )
+    assert ran.code == 0, ran.err
+    assert {"new.txt", "src/a.py"} <= set(clone.files("main"))
+
+
+def test_a_partial_clone_whose_origin_is_gone_is_refused_before_anybody_works(project: Project, tmp_path: Path) -> None:
+    clone = partial(project, tmp_path, "--filter=blob:none")
+    project.root.rename(tmp_path / "elsewhere")
+    ran = clone.run({"workstreams": [workstream("a", write("a.py", "a\n"))]}, None, "--base", "origin/dev")
+    assert ran.code != 0
+    assert "partial clone" in ran.err
+    assert ran.err.count("RUNNING -> FAILED") == 1
+    assert not [record for record in clone.records() if record["event"] == "agent_called"]

@@ -59,7 +59,6 @@ TESTED_ELSEWHERE = {
     "telemetry/errors.py": "unit/telemetry/test_otlp_http.py",
     "views/attempts.py": "unit/views/test_timeline.py",
     "views/news.py": "unit/cli/test_live.py",
-    "views/containment.py": "unit/views/test_recap.py",
     "views/next_command.py": "unit/views/test_recap.py",
     "views/record.py": "unit/views/test_log.py",
 }

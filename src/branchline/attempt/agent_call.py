@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from branchline.agents.base import Agent
 from branchline.agents.supervise import attempt, over_budget
 from branchline.attempt.confining import confinement
-from branchline.attempt.manifest import Chosen
-from branchline.attempt.run import StepContext
+from branchline.attempt.run import Attempt
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
 from branchline.core.facts import AgentCalled, OwnSandbox
@@ -25,67 +24,21 @@ from branchline.core.model.agent import (
     AgentRequest,
     AgentResult,
     AgentStatus,
-    ContextFile,
     Limits,
-    Mode,
     Progress,
     Usage,
 )
 from branchline.core.model.agent_spec import chain
-from branchline.core.model.plan import Script
 from branchline.core.model.pricing import priced
+from branchline.core.work import Asked
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.git.folders import delete_tree, is_folder, move
-from branchline.views.format.text import progress_line
+from branchline.views.format.text import count, progress_line
 
-Role = Literal["planner", "editor", "reviewer"]
 FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT})
 
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
-
-LONGEST_WARNING = 500  # characters
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What an agent is asked, whoever answers. `folder`: below the attempt's own; `number`: which asking this is.
-
-    `context`: the files of `chosen`, as the agent gets them. `write` and `protect` are the globs of what may and may not
-    be changed.
-    """
-
-    role: Role
-    prompt: str
-    chosen: Chosen
-    context: tuple[ContextFile, ...]
-    worktree: Path
-    mode: Mode
-    timeout: float
-    number: int = 1
-    folder: str = ""
-    schema: dict[str, Any] | None = None
-    script: Script = ()
-    write: tuple[str, ...] = ()
-    protect: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """What came of a call: the facts of all agents that were tried, and the result of the last."""
-
-    result: AgentResult
-    facts: tuple[AgentCalled, ...]
-
-    @property
-    def agent(self) -> str:
-        """Who answered last."""
-        return self.facts[-1].agent
-
-    @property
-    def usage(self) -> Usage:
-        """What the last agent used."""
-        return self.facts[-1].usage
 
 
 def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
@@ -93,35 +46,36 @@ def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
     return chain(name, lambda one: agents[one].spec.fallback)
 
 
-def call(ctx: StepContext, name: str, ask: Ask, *, again: Callable[[], None] = lambda: None) -> Called:
-    """Have an agent answer, or the next of its fallbacks; `again` puts the worktree back before the next one starts.
+def call(ctx: Attempt, ask: Asked, tree: Path, *, again: Callable[[], None] = lambda: None) -> AgentResult:
+    """Have an agent answer, or the next of its fallbacks: the result of the last.
+
+    `again` puts the workspace `tree` back before the next one starts.
 
     What was called is noted in `ctx.told`, so that the ledger has it even if the step fails. Raises InvalidInput
     (AgentMissing) if none of them can be asked.
     """
-    tried: list[tuple[AgentResult, AgentCalled]] = []
+    result: AgentResult | None = None
     problem: InvalidInput | None = None
-    for position, one in enumerate(chosen(ctx.run.agents, name)):
-        if tried:
+    for position, one in enumerate(chosen(ctx.run.agents, ask.agent)):
+        if result is not None:
             again()
-        folder = "/".join(filter(None, (ask.folder, f"agent-{position + 1}" if position else "")))
+        folder = ctx.folder / f"agent-{position + 1}" if position else ctx.folder
         try:
-            tried.append(_once(ctx, ctx.run.agents[one], ask, folder))
+            result = _once(ctx, ctx.run.agents[one], ask, tree, folder)
         except InvalidInput as error:  # it is not installed, or cannot be asked this: the next one may
             problem = problem or error
             continue
-        result = tried[-1][0]
         if result.status not in FALLS_BACK or ctx.kill.reason or ctx.purse.left == 0:
             break
-    if not tried:
+    if result is None:
         assert problem is not None
         raise problem
-    return Called(tried[-1][0], tuple(fact for _, fact in tried))
+    return result
 
 
-def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResult, AgentCalled]:
+def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> AgentResult:
     """Run one agent once, metered if it is to be."""
-    run, name, folder = ctx.run, agent.spec.id, ctx.folder / sub
+    run, name = ctx.run, agent.spec.id
     room = run.work.room(ctx.task.id, ctx.attempt)
     request = AgentRequest(
         run_id=run.run_id,
@@ -129,18 +83,18 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
         round=ask.number,
         attempt=ctx.attempt,
         prompt=ask.prompt + _schema_in_words(agent, ask),
-        worktree=str(run.place(ask.worktree)),
+        worktree=str(run.seen_at(tree)),
         folder=str(room),
         mode=ask.mode,
         output_schema=ask.schema,
         context=ask.context,
-        manifest=ask.chosen.digest,
+        manifest=ask.given.manifest,
         limits=Limits(usd=_least(ctx.purse.left, agent.spec.max_usd), turns=agent.spec.max_turns),
         script=ask.script,
         write=ask.write,
         protect=ask.protect,
     )
-    ctx.say(f"{name} is working with {ask.chosen}")
+    ctx.say(f"{name} is working with {count(ask.given.files, 'file')}, {ask.given.tokens:,} tokens")
     seen: list[str] = []
 
     def listen(progress: Progress) -> None:
@@ -152,8 +106,8 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
     try:
         with (
             settled(room, folder),
-            _metered(ctx, agent, request, sub) as (asked, meter),
-            agent_in_sandbox(run, agent, asked, ask.worktree, metered=meter is not None) as shut,
+            _metered(ctx, agent, request, folder) as (asked, meter),
+            agent_in_sandbox(run, agent, asked, tree, metered=meter is not None) as shut,
         ):
             result = attempt(
                 agent,
@@ -164,23 +118,22 @@ def _once(ctx: StepContext, agent: Agent, ask: Ask, sub: str) -> tuple[AgentResu
                 pass_env=run.settings.env,
                 marker=ctx.marker,
                 record=folder,
-                cwd=ask.worktree,
+                cwd=tree,
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
-                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, ask.worktree, room)),
+                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, tree, room)),
             )
             told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
             result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
     except InvalidInput:  # it was not run
         raise
     except (BranchlineError, OSError) as error:  # it may have worked, and nobody will tell for how much
-        told.fact(AgentResult(status=AgentStatus.CRASHED, message=str(error), model=agent.spec.model))
+        told.tell(AgentResult(status=AgentStatus.CRASHED, message=str(error), model=agent.spec.model))
         raise
     usage, model = result.usage, result.model or agent.spec.model
     idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
     usage = NOTHING if idle and usage.cost_usd is None and not seen else usage
-    result = msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model)
-    return result, told.fact(result)
+    return told.tell(msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model))
 
 
 @contextmanager
@@ -207,15 +160,15 @@ def bring_home(room: Path, record: Path) -> None:
 class _Telling:
     """What will be told of one agent that is run once. `folder` holds its files."""
 
-    ctx: StepContext
-    ask: Ask
+    ctx: Attempt
+    ask: Asked
     agent: str
     folder: Path
     began: float = field(default_factory=time.monotonic)
     own_sandbox: OwnSandbox = ""
     refused: tuple[str, ...] = ()
 
-    def fact(self, result: AgentResult) -> AgentCalled:
+    def tell(self, result: AgentResult) -> AgentResult:
         """Note what came of it, and pay for it."""
         ctx = self.ctx
         ctx.purse.pay(result.usage.cost_usd)
@@ -230,13 +183,13 @@ class _Telling:
             message=result.message,
             usage=result.usage,
             milliseconds=round((time.monotonic() - self.began) * 1000),
-            folder=str(self.folder.relative_to(ctx.run.paths.run_dir)),
+            folder=ctx.run.inside(self.folder),
             workstream=ctx.task.workstream,
             round=ctx.task.round,
-            manifest=self.ask.chosen.digest,
-            context_files=self.ask.chosen.manifest.total_files,
-            context_tokens=self.ask.chosen.manifest.total_tokens,
-            context_warning="; ".join(self.ask.chosen.manifest.warnings)[:LONGEST_WARNING],
+            manifest=self.ask.given.manifest,
+            context_files=self.ask.given.files,
+            context_tokens=self.ask.given.tokens,
+            context_warning=self.ask.given.warning,
             containment=result.containment,
             cpu_ms=result.cpu_ms,
             memory_mb=result.memory_mb,
@@ -244,7 +197,7 @@ class _Telling:
             refused_hosts=self.refused,
         )
         ctx.told.append(made)
-        return made
+        return result
 
 
 def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentResult:
@@ -256,7 +209,7 @@ def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentRe
     return result
 
 
-def _schema_in_words(agent: Agent, ask: Ask) -> str:
+def _schema_in_words(agent: Agent, ask: Asked) -> str:
     """The schema as part of the prompt, for an agent that cannot be held to it in any other way."""
     if ask.schema is None or "schema" in agent.abilities:
         return ""
@@ -265,14 +218,13 @@ def _schema_in_words(agent: Agent, ask: Ask) -> str:
 
 
 @contextmanager
-def _metered(ctx: StepContext, agent: Agent, request: AgentRequest, sub: str) -> Iterator[tuple[AgentRequest, Any]]:
+def _metered(ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path) -> Iterator[tuple[AgentRequest, Any]]:
     """The request by way of our proxy where the agent's configuration asks for it."""
     if not agent.spec.meter:
         yield request, None
         return
     from branchline.agents.metering import metered
 
-    folder = ctx.folder / sub
     folder.mkdir(parents=True, exist_ok=True)
     with metered(
         agent,

@@ -1,20 +1,24 @@
 """Running gates in a clean checkout of a commit: never in an agent's worktree, never in the user's checkout."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from branchline.attempt.confining import confinement
-from branchline.attempt.run import Run, StepContext
+from branchline.attempt.performing import have_done
+from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
-from branchline.attempt.setup import set_up
+from branchline.attempt.scope import is_guarded, violation
+from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.ways_back import ways_back
 from branchline.core.model.verdict import NOT_PROVEN, GateResult, Outcome, Phase, QualityReport
-from branchline.gates.report import render
+from branchline.core.work import Gating, Work, WorkOutcome
+from branchline.core.workstream import known
+from branchline.gates.report import write_report
 from branchline.gates.run import check
 from branchline.git.commit import snapshot
 from branchline.process.environment import allowed
@@ -35,12 +39,12 @@ class Checkout:
     Fixers may change anything; `seal` keeps only what `may_change` allows and puts the rest back.
     """
 
-    ctx: StepContext
+    ctx: Attempt
     path: Path
     tree: str
     commit: str
     branch: str
-    setup: dict[str, str | None]
+    setup: Setup
     may_change: Callable[[str], bool] = field(default=lambda _path: True)
 
     def fingerprint(self) -> str:
@@ -76,7 +80,7 @@ class Checkout:
         reset(self.path, self.tree, head=self.commit, branch=self.branch, keep=self.setup)
 
 
-def without_setup(ctx: StepContext, base_tree: str, tree: str, setup: dict[str, str | None]) -> str:
+def without_setup(ctx: Attempt, base_tree: str, tree: str, setup: Setup) -> str:
     """A tree with the files of set-up as they were in `base_tree`, where nobody has changed them since."""
     if not setup:
         return tree
@@ -88,49 +92,61 @@ def without_setup(ctx: StepContext, base_tree: str, tree: str, setup: dict[str, 
 
 
 @contextmanager
-def clean_checkout(ctx: StepContext, commit: str) -> Iterator[Checkout]:
-    """A fresh, set-up checkout of a commit, gone afterwards. One that a kill left behind is removed first."""
-    run, name = ctx.run, ctx.task.workstream
-    path = run.work.checkouts / f"{ctx.task.id}-{commit[:12]}"
-    branch = run.branch(name) if name else run.integration
+def clean_checkout(ctx: Attempt, work: Work) -> Iterator[Checkout]:
+    """A fresh, set-up checkout of what work begins with, gone afterwards. One that a kill left behind is removed first."""
+    run = ctx.run
+    path, branch = run.work.checkouts / f"{ctx.task.id}-{work.commit[:12]}", run.branch(ctx.task.workstream)
     run.workspaces.remove(path)
-    run.workspaces.add(path, commit, branch)
+    run.workspaces.add(path, work.commit, branch)
     try:
-        tree = run.repo.tree_of(commit)
-        yield Checkout(ctx, path, tree, commit, branch, set_up(ctx, path, tree))
+        checkout = Checkout(ctx, path, work.tree, work.commit, branch, {})
+        if work.tree != run.repo.tree_of(work.commit):
+            checkout.restore()
+        checkout.setup = set_up(ctx, path, work.tree)
+        yield checkout
     finally:
         run.workspaces.remove(path)
 
 
-def run_gates(
-    ctx: StepContext, checkout: Checkout, *, phase: Phase, changed: Sequence[str], folder: Path
-) -> QualityReport:
-    """Run the gates of a phase and keep their report, for people and machines, in `folder`."""
-    run = ctx.run
-    logs = folder / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with commands_in_sandbox(run, checkout.path) as entered:
-        report = check(
-            run.gates,
-            tree=checkout,
-            phase=phase,
-            changed=changed,
-            logs=logs,
-            environ=run.environ,
-            kill=ctx.kill,
-            on_progress=ctx.say,
-            pass_env=run.settings.env,
-            marker=ctx.marker,
-            confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
-        )
-    report = report_with_refused(report, entered.refused())
-    report = _with_ports(run, _proven(run, report, checkout.path))
-    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    (folder / "report.md").write_text(render(report), encoding="utf-8", errors="backslashreplace")
-    return report
+def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
+    """Run the gates of a phase in a clean checkout, and keep their report, for people and machines, in its folder."""
+    run, gating = ctx.run, known(work.gating)
+    folder = run.paths.run_dir / gating.folder
+
+    def may_change(path: str) -> bool:
+        in_scope = work.scope is None or violation(run, work.scope, work.torn, path) is None
+        return in_scope and (path in gating.changed or not is_guarded(run, path))
+
+    with clean_checkout(ctx, work) as checkout:
+        checkout.may_change = may_change
+        with commands_in_sandbox(run, checkout.path) as entered:
+            report = check(
+                run.gates,
+                tree=checkout,
+                phase=gating.phase,
+                changed=gating.changed,
+                logs=folder / "logs",
+                environ=run.environ,
+                kill=ctx.kill,
+                on_progress=ctx.say,
+                pass_env=run.settings.env,
+                marker=ctx.marker,
+                confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
+            )
+        report = _proven(run, report_with_refused(report, entered.refused()), checkout.path)
+    report = _placeless(_with_ports(report) if gating.beside_others else report, run.seen_at(checkout.path))
+    write_report(report, folder)
+    return WorkOutcome(report=report)
 
 
-def _proven(run: Run, report: QualityReport, tree: Path) -> QualityReport:
+def _placeless(report: QualityReport, tree: Path) -> QualityReport:
+    """A report whose texts name files from the top of the tree: an agent that reads of them has another."""
+    named = re.compile(rf"(?<![\w.-]){re.escape(str(tree))}(/|(?![\w.-]))")
+    results = [replace(one, output=named.sub(lambda m: "" if m[1] else ".", one.output)) for one in report.results]
+    return replace(report, results=tuple(results))
+
+
+def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:
     """The report, with a result that says so if what passed may have tested the user's checkout."""
     passed = [result.gate for result in report.of(Outcome.PASSED)]
     if run.sandbox.on or not passed:
@@ -142,25 +158,30 @@ def _proven(run: Run, report: QualityReport, tree: Path) -> QualityReport:
     more = f" and {len(ways) - 1} more" if len(ways) > 1 else ""
     reason = f"{', '.join(passed)} passed, but without a sandbox they may have tested your checkout: {ways[0]}{more}"
     doubt = GateResult(gate=NOT_PROVEN, outcome=Outcome.ERROR, reason=reason, output="\n".join(ways))
-    return msgspec.structs.replace(report, results=(*report.results, doubt))
+    return replace(report, results=(*report.results, doubt))
 
 
-def _with_ports(run: Run, report: QualityReport) -> QualityReport:
-    """The report, in which a gate that found its port taken could not check, if another workstream may have taken it."""
-    if run.settings.max_parallel == 1 or run.accepted is None or len(run.plan.ids) == 1:
-        return report
+def _with_ports(report: QualityReport) -> QualityReport:
+    """The report, in which a gate that found its port taken could not check: another workstream may have taken it."""
     results = [
-        msgspec.structs.replace(one, outcome=Outcome.ERROR, reason=f"{one.reason}: {PORT_ADVICE}")
+        replace(one, outcome=Outcome.ERROR, reason=f"{one.reason}: {PORT_ADVICE}")
         if one.outcome is Outcome.FAILED and PORT_TAKEN.search(one.output)
         else one
         for one in report.results
     ]
-    return msgspec.structs.replace(report, results=tuple(results))
+    return replace(report, results=tuple(results))
+
+
+def commit_work(ctx: StepContext, commit: str, *, base: str, phase: Phase, folder: str, part: str = "") -> Work:
+    """The work of verifying a commit; the report goes to `artifacts/<folder>`."""
+    repo = ctx.run.repo
+    tree = repo.tree_of(commit)
+    changed = tuple(change.path for change in repo.changes(repo.tree_of(base), tree))
+    gating = Gating(phase=phase, changed=changed, folder=f"artifacts/{folder}", beside_others=ctx.run.has_several)
+    return Work(**ctx.own, base=base, commit=commit, tree=tree, part=part, gating=gating)
 
 
 def check_commit(ctx: StepContext, commit: str, *, base: str, phase: Phase, name: str) -> QualityReport:
-    """Verify a commit in a clean checkout; the report goes to `artifacts/<name>`."""
-    repo = ctx.run.repo
-    changed = [change.path for change in repo.changes(repo.tree_of(base), repo.tree_of(commit))]
-    with clean_checkout(ctx, commit) as checkout:
-        return run_gates(ctx, checkout, phase=phase, changed=changed, folder=ctx.run.paths.artifacts / name)
+    """Verify a commit in a clean checkout, as one of several that a step looks at."""
+    work = commit_work(ctx, commit, base=base, phase=phase, folder=name, part=f"{phase}-{commit[:12]}")
+    return known(have_done(ctx, run_gates, work).report)

@@ -2,8 +2,8 @@
 
 import os
 
-from branchline.attempt.agent_call import Called
 from branchline.attempt.run import StepContext
+from branchline.core.model.agent import AgentResult
 
 IN_SETTINGS = {
     "unknown_model": "`model:` of {agent} is corrected",
@@ -17,12 +17,12 @@ AROUND = {"auth": "{agent} has a valid key or login", "billing": "the account of
 """What has to be corrected around the run, which can go on then."""
 
 
-def way_out(ctx: StepContext, called: Called) -> str:
+def way_out(ctx: StepContext, agent: str, result: AgentResult) -> str:
     """The hint of a failure that trying again does not mend: what to type, once what is corrected."""
-    run, kind = ctx.run, called.result.kind
+    run, kind = ctx.run, result.kind
     if kind == "budget":
         return f"branchline resume {run.run_id} --budget USD"
-    once = (AROUND.get(kind) or IN_SETTINGS.get(kind, "")).format(agent=called.agent)
+    once = (AROUND.get(kind) or IN_SETTINGS.get(kind, "")).format(agent=agent)
     if not once:
         return ""
     if kind in AROUND:

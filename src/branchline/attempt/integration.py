@@ -9,7 +9,7 @@ from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
 from branchline.core.workstream import known
-from branchline.git.merge import Conflicted, Merged, Strategy, merge_trees
+from branchline.git.landing.merge import Conflicted, Merged, Strategy, merge_trees
 
 _STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes does not count here"
 

@@ -5,19 +5,22 @@ from typing import Any, Literal
 
 import msgspec
 
-from branchline.attempt.agent_call import Ask, Called, call
-from branchline.attempt.context_requests import review_request
-from branchline.attempt.conventions import given, unabridged
-from branchline.attempt.gate_run import Checkout
-from branchline.attempt.manifest import Chosen, choose
-from branchline.attempt.prompts import review_prompt
-from branchline.attempt.run import StepContext
+from branchline.attempt.agent_call import call
+from branchline.attempt.asking.context_requests import review_request
+from branchline.attempt.asking.conventions import given, unabridged
+from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.prompts import review_prompt
+from branchline.attempt.asking.templates import base_files
+from branchline.attempt.gate_run import clean_checkout
+from branchline.attempt.performing import have_done
+from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.scope import conflict_of
-from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.verdict import GateResult, Outcome
-from branchline.errors import InvalidInput
+from branchline.core.result import StepFailed
+from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.workstream import known
 from branchline.views.format.excerpt import legible
 from branchline.views.format.text import count
 
@@ -82,36 +85,45 @@ class Reviewed:
     retryable: bool = True
 
 
-def review(ctx: StepContext, checkout: Checkout) -> Reviewed:
-    """Have the configured reviewer read what a sealed checkout changes. It gets no say in what the batch is.
+def review(ctx: StepContext, tree: str) -> Reviewed:
+    """Have the configured reviewer read what a batch changes. It gets no say in what the batch is.
 
     A review that did not come about is an ERROR if it is required, else SKIPPED.
     """
-    run, settings = ctx.run, ctx.run.settings.review
+    run, settings, before = ctx.run, ctx.run.settings.review, _before(ctx)
     ctx.say(f"review by {settings.agent}")
-    before = run.repo.tree_of(_before(ctx))
-    chosen = _chosen(ctx, before, checkout.tree)
+    chosen = _chosen(ctx, run.repo.tree_of(before), tree)
     context = given(chosen.manifest)
-    ask = Ask(
+    asked = Asked(
         role="reviewer",
-        prompt=review_prompt(ctx, context, before, checkout.tree),
-        chosen=chosen,
+        agent=settings.agent,
+        prompt=review_prompt(ctx, context, run.repo.tree_of(before), tree),
+        given=chosen.given,
         context=context,
-        worktree=checkout.path,
         mode="read",
         timeout=seconds(settings.timeout),
         number=ctx.task.round,
-        folder=GATE,
         schema=REVIEW_SCHEMA,
     )
     try:
-        called = call(ctx, settings.agent, ask, again=checkout.restore)
-    except InvalidInput as error:  # it is not installed, or has no way of only reading
-        return Reviewed(_without(ctx, error.message), retryable=False)
-    if called.result.status is AgentStatus.OK:
-        return Reviewed(_judged(called))
-    why = f"reviewer {called.agent}: {called.result.message or called.result.status}"
-    return Reviewed(_without(ctx, why), called.result.retryable)
+        outcome = have_done(ctx, read, Work(**ctx.own, part=GATE, base=before, commit=before, tree=tree, asked=asked))
+    except StepFailed as error:
+        if error.failure.retryable:
+            raise
+        return Reviewed(
+            _without(ctx, error.message), retryable=False
+        )  # it is not installed, or cannot be held to reading
+    result = known(outcome.result)
+    if result.status is AgentStatus.OK:
+        return Reviewed(_judged(outcome))
+    why = f"reviewer {outcome.called[-1].agent}: {result.message or result.status}"
+    return Reviewed(_without(ctx, why), result.retryable)
+
+
+def read(work: Work, ctx: Attempt) -> WorkOutcome:
+    """Have an agent read what work begins with, in a clean checkout; what it might do there reaches nothing."""
+    with clean_checkout(ctx, work) as checkout:
+        return WorkOutcome(result=call(ctx, known(work.asked), checkout.path, again=checkout.restore))
 
 
 def _chosen(ctx: StepContext, before: str, after: str) -> Chosen:
@@ -130,8 +142,8 @@ def _before(ctx: StepContext) -> str:
     return conflict.tip if conflict else ctx.ws.base
 
 
-def _judged(called: Called) -> GateResult:
-    answer = ANSWERS.decode(msgspec.json.encode(called.result.structured))
+def _judged(outcome: WorkOutcome) -> GateResult:
+    answer = ANSWERS.decode(msgspec.json.encode(known(outcome.result).structured))
     blocking = [finding for finding in answer.findings if finding.severity == "blocking"]
     advice = [finding for finding in answer.findings if finding.severity == "advice"]
     told = [count(len(blocking), "blocking finding")] if blocking else []
@@ -139,8 +151,8 @@ def _judged(called: Called) -> GateResult:
     return GateResult(
         gate=GATE,
         outcome=Outcome.FAILED if blocking else Outcome.PASSED,
-        reason=f"{called.agent}: {', '.join(told) or 'nothing found'}",
-        milliseconds=sum(fact.milliseconds for fact in called.facts),
+        reason=f"{outcome.called[-1].agent}: {', '.join(told) or 'nothing found'}",
+        milliseconds=sum(fact.milliseconds for fact in outcome.called),
         output=legible("\n".join([answer.summary, "", *map(str, (*blocking, *advice))])),
     )
 

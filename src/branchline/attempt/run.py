@@ -1,7 +1,7 @@
 """What a step is given: the run's fixed parts, its own task, what earlier steps handed on."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ from branchline.sandbox.bubblewrap import OPEN, Sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What does not change during a run. `base` is a commit, `target` a branch (empty when HEAD was detached).
+class Place:
+    """Where the work of a run is done: this machine's part of it, and what is the same for all its attempts.
 
-    `inspect` looks for secrets in what is to become an object of the repository; `secrets`: those that no text may hold.
-    `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
+    `base` is a commit; `inspect` looks for secrets in what is to become an object of the repository; `secrets`: those that
+    no text may hold.
     """
 
     paths: RunPaths
@@ -42,14 +42,10 @@ class Run:
     workspaces: Workspaces
     settings: Settings
     gates: tuple[Gate, ...]
-    accepted: Plan | None
     agents: Mapping[str, Agent]
     base: str
-    target: str
     started_at: int
-    pins: Mapping[str, Any]
     environ: Mapping[str, str]
-    approve_plan: bool = False
     sandbox: Sandbox = OPEN
     inspect: Screening | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets({}))
@@ -58,12 +54,6 @@ class Run:
     def run_id(self) -> str:
         """The run's id."""
         return self.paths.run_id
-
-    @property
-    def plan(self) -> Plan:
-        """The accepted plan; there is one from step 3 on."""
-        assert self.accepted is not None
-        return self.accepted
 
     @property
     def commit_time(self) -> int:
@@ -76,8 +66,44 @@ class Run:
         return Refs(self.run_id)
 
     def branch(self, workstream: str) -> str:
-        """A workstream's branch."""
-        return self.refs.feature(workstream)
+        """A workstream's branch; without a workstream the integration branch."""
+        return self.refs.feature(workstream) if workstream else self.refs.integration
+
+    def inside(self, path: Path) -> str:
+        """A path of the run's folder, as facts hold it."""
+        return path.relative_to(self.paths.run_dir).as_posix()
+
+    def workspace(self, workstream: str) -> Path:
+        """Where a workstream's agent works."""
+        return self.work.workspaces / workstream
+
+    def seen_at(self, path: Path) -> Path:
+        """Where the commands that run in a workspace see it: in the sandbox it stands where the checkout stands."""
+        return self.repo.root if self.sandbox.on else path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Place):
+    """What does not change during a run. `target` is a branch (empty when HEAD was detached).
+
+    `accepted`: the plan, as soon as there is one. `approve_plan`: a planner's plan waits for a person.
+    """
+
+    accepted: Plan | None
+    target: str
+    pins: Mapping[str, Any]
+    approve_plan: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """The accepted plan; there is one from step 3 on."""
+        assert self.accepted is not None
+        return self.accepted
+
+    @property
+    def has_several(self) -> bool:
+        """Whether workstreams are at work at the same time."""
+        return self.settings.max_parallel != 1 and self.accepted is not None and len(self.plan.ids) > 1
 
     @property
     def integration(self) -> str:
@@ -89,40 +115,56 @@ class Run:
         """The tag that `ship.tag` asks for; empty for none."""
         return self.refs.tag(self.settings.ship.tag)
 
+    @property
+    def place(self) -> Place:
+        """Its place and no more: what an attempt's work is done with."""
+        return Place(**{one.name: getattr(self, one.name) for one in fields(Place)})
+
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""
         reading = read(self.paths)
         return reading.records, require(reading, self.paths)
 
-    def inside(self, path: Path) -> str:
-        """A path of the run's folder, as facts hold it."""
-        return path.relative_to(self.paths.run_dir).as_posix()
-
-    def workspace(self, workstream: str) -> Path:
-        """Where a workstream's agent works."""
-        return self.work.workspaces / workstream
-
-    def place(self, path: Path) -> Path:
-        """Where the commands that run in a workspace see it: in the sandbox it stands where the checkout stands."""
-        return self.repo.root if self.sandbox.on else path
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepContext:
-    """One attempt of one step. `state` is what the others had come to when it began.
+class Attempt:
+    """One attempt of one step where its work is done. It knows nothing of the ledger or of other steps.
 
     `purse` is what its agents may spend; `told` are facts that the ledger gets even if the step fails:
-    agents that were called, worktrees that were saved. `decision`: what a person has said of this task, if it had to wait.
+    agents that were called, worktrees that were saved. `part`: which of several pieces of work it is.
     """
 
-    run: Run
+    run: Place
     task: Task
     attempt: int
-    state: PipelineState
+    part: str = ""
     kill: KillSwitch
     say: Callable[[str], None]
     purse: Purse = field(default_factory=Purse)
     told: list[Fact] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """The attempt's own folder, or that of a part of it; made on first use."""
+        folder = self.run.paths.attempt(self.task.id, self.attempt) / self.part
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def marker(self) -> str:
+        """The name that the attempt's processes carry."""
+        return f"{self.run.paths.marker}/{self.task.id}/{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext(Attempt):
+    """What a step is given: its attempt, the whole run, and `state`: what the others had come to when it began.
+
+    `decision`: what a person has said of this task, if it had to wait.
+    """
+
+    run: Run
+    state: PipelineState
     decision: ApprovalDecided | None = None
 
     @property
@@ -136,16 +178,11 @@ class StepContext:
         return self.of(self.task.workstream)
 
     @property
-    def folder(self) -> Path:
-        """The attempt's own folder, made on first use."""
-        folder = self.run.paths.attempt(self.task.id, self.attempt)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    @property
-    def marker(self) -> str:
-        """The name that the attempt's processes carry."""
-        return f"{self.run.paths.marker}/{self.task.id}/{self.attempt}"
+    def own(self) -> dict[str, Any]:
+        """What every `Work` of this attempt begins with: whose it is, and the money that is left."""
+        task, left = self.task, self.purse.left
+        named = Task(id=task.id, step=task.step, workstream=task.workstream, round=task.round)
+        return {"run_id": self.run.run_id, "task": named, "attempt": self.attempt, "reserved_usd": left}
 
     def of(self, workstream: str) -> WorkstreamState:
         """What a workstream has come to."""

@@ -10,12 +10,13 @@ import msgspec
 
 from branchline.agents.access import access
 from branchline.agents.base import Agent
-from branchline.attempt.run import Run
+from branchline.attempt.run import Place
 from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.git.filters import Needs, Wrap
-from branchline.sandbox.bubblewrap import Access, Entered, Sandbox
+from branchline.git.workspace import LFS
+from branchline.sandbox.bubblewrap import Access, Entered, Sandbox, overlays
 from branchline.sandbox.mounts import Mode, Mount, occupied, own
 from branchline.sandbox.probe import nests
 
@@ -32,7 +33,7 @@ class Shut:
 
 
 @contextmanager
-def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
+def agent_in_sandbox(run: Place, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
     """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)
@@ -46,7 +47,7 @@ def agent_in_sandbox(run: Run, agent: Agent, request: AgentRequest, tree: Path, 
 
 
 @contextmanager
-def commands_in_sandbox(run: Run, tree: Path) -> Iterator[Entered]:
+def commands_in_sandbox(run: Place, tree: Path) -> Iterator[Entered]:
     """The sandbox for gates and set-up: they may write the workspace that they work in, and read the user's caches."""
     with run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True)) as entered:
         yield entered
@@ -59,14 +60,16 @@ def filters_in(sandbox: Sandbox) -> Wrap:
         for folder in needs.writable:
             folder.mkdir(parents=True, exist_ok=True)
         readable = (path for path in (needs.work_tree, *needs.readable) if path.exists())
-        mounts = (*own("read", *readable), *own("write", *needs.writable))
+        thrown = [path for path in needs.throwaway if overlays(sandbox.fact.program, path)]
+        kept = [*needs.writable, *(path for path in needs.throwaway if path not in thrown)]
+        mounts = (*own("read", *readable), *own("throwaway", *thrown), *own("write", *kept))
         with sandbox.entered(Access(mounts=mounts)) as entered:
             return entered.wrap(argv, needs.work_tree) if entered.wrap else argv
 
     return wrap
 
 
-def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
+def _workspace(run: Place, tree: Path, mode: Mode) -> Iterator[Mount]:
     """A workspace at the place of the user's checkout, the objects that it borrows, and the folders that set-up shares."""
     root = run.repo.root
     yield Mount(tree, root, mode)
@@ -74,6 +77,8 @@ def _workspace(run: Run, tree: Path, mode: Mode) -> Iterator[Mount]:
         yield Mount(objects, link, "read")
         if (objects / "info/alternates").is_file():  # these are borrowed by a link of their own
             yield Mount(Path(os.devnull), link / "info/alternates", "read")
+    store = run.repo.user.lfs_store
+    yield from (Mount(store, link.parent / LFS, "read") for link in [*run.workspaces.borrowed][:1] if store.is_dir())
     for name in run.settings.setup.symlink:
         shared, place = (root / name).resolve(), root / name
         if shared.is_dir() and not occupied(place, [Mount(tree, root, mode)]):

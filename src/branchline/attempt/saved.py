@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from branchline.attempt.run import Run
+from branchline.attempt.run import Place
 from branchline.attempt.secret_scan import longest_line
 from branchline.attempt.setup import copied
 from branchline.core.facts import WorktreeSaved
@@ -25,7 +25,7 @@ from branchline.git.own_commits import OwnCommits, own_commits
 MOST_LOOKED_AT = 256_000_000  # bytes of an agent's own commits
 
 
-def save_workspace(run: Run, workstream: str, *, clear: bool = True, stays: Collection[str] = ()) -> Saved:
+def save_workspace(run: Place, workstream: str, *, clear: bool = True, stays: Collection[str] = ()) -> Saved:
     """Keep everything in a workspace, untracked and ignored files and own commits too, under `refs/.../saved/`.
 
     To `clear` the workspace afterwards, what git cannot hold (a nested repository's history, a pipe, a name that git
@@ -63,7 +63,7 @@ class KeptCommits:
     readable: bool = True
 
 
-def keep_commits(run: Run, workstream: str, base: str) -> KeptCommits:
+def keep_commits(run: Place, workstream: str, base: str) -> KeptCommits:
     """Take an agent's own commits in, if no secret is in them; else keep them as a bundle in the run's folder."""
     path = run.workspace(workstream)
     try:
@@ -85,7 +85,7 @@ def keep_commits(run: Run, workstream: str, base: str) -> KeptCommits:
         return KeptCommits(problem=f"its own commits cannot be read: {error}", readable=False)
 
 
-def _objection(run: Run, found: OwnCommits, base: str) -> str:
+def _objection(run: Place, found: OwnCommits, base: str) -> str:
     """Why commits must not become objects of the user's repository; empty if they may."""
     if run.inspect is None:
         return ""
@@ -101,7 +101,7 @@ def _objection(run: Run, found: OwnCommits, base: str) -> str:
     return f"its own commits hold a secret: {new[0]}" if new else ""
 
 
-def _move_aside(run: Run, workstream: str, refused: Iterable[Refused]) -> None:
+def _move_aside(run: Place, workstream: str, refused: Iterable[Refused]) -> None:
     kept = run.paths.keep() / workstream
     for one in refused:
         place, name = run.workspace(workstream) / one.path, run.secrets.text(one.path)
@@ -114,7 +114,7 @@ def _move_aside(run: Run, workstream: str, refused: Iterable[Refused]) -> None:
             free.chmod(stat.S_IMODE(found.st_mode) & stat.S_IRWXU)
 
 
-def _move_git_aside(run: Run, workstream: str) -> Path:
+def _move_git_aside(run: Place, workstream: str) -> Path:
     """Move a workspace's `.git` to the `kept` folder, without what a git that finds it there would obey."""
     free = _free(run.paths.keep() / workstream, "git")
     move(run.workspace(workstream) / ".git", free)
@@ -130,7 +130,7 @@ def _free(folder: Path, name: str) -> Path:
     return free
 
 
-def _is_the_users(run: Run, place: Path, path: str) -> bool:
+def _is_the_users(run: Place, place: Path, path: str) -> bool:
     """Whether a file is the same as the user's own of that path."""
     own = run.repo.root / path
     if not all(one.is_file() and not one.is_symlink() for one in (place, own)):
@@ -138,7 +138,7 @@ def _is_the_users(run: Run, place: Path, path: str) -> bool:
     return os.access(place, os.R_OK) and os.access(own, os.R_OK) and filecmp.cmp(place, own, shallow=False)
 
 
-def remove_workspace(run: Run, workstream: str, task_id: str = "") -> WorktreeSaved | None:
+def remove_workspace(run: Place, workstream: str, task_id: str = "") -> WorktreeSaved | None:
     """Save a workspace, then remove it: what became of it, or None if there is none.
 
     One that cannot be saved stays, and the answer says why.
@@ -157,7 +157,7 @@ def remove_workspace(run: Run, workstream: str, task_id: str = "") -> WorktreeSa
     return replace(fact, removed=True)
 
 
-def cleared(run: Run, workstream: str, task_id: str) -> WorktreeSaved | None:
+def cleared(run: Place, workstream: str, task_id: str) -> WorktreeSaved | None:
     """As `remove_workspace`, where it has to go. Raises StepFailed if it cannot be saved."""
     fact = remove_workspace(run, workstream, task_id)
     if fact is not None and not fact.removed:

@@ -1,7 +1,10 @@
 """What a round of a workstream begins with, and what it may change."""
 
-from branchline.attempt.run import Run, StepContext
+from collections.abc import Collection
+
+from branchline.attempt.run import Place, StepContext
 from branchline.core.facts import Codegate, MergeConflict
+from branchline.core.model.plan import Scope
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection
 
@@ -9,34 +12,31 @@ PROTECTED_BY_SCOPE = "protected by the workstream's scope"
 PROTECTED = "a protected path (`approvals.protected` and `allow_protected` say what becomes of it)"
 
 
-def violation(ctx: StepContext, path: str) -> str | None:
-    """Why a path may not be changed by this workstream; None if it may."""
-    scope, settings = ctx.workstream.scope, ctx.run.settings
-    conflict = conflict_of(ctx)
-    mine = conflict is not None and path in conflict.paths
-    if not mine and not matches_any(scope.globs, path):
+def violation(run: Place, scope: Scope, torn: Collection[str], path: str) -> str | None:
+    """Why a workstream of that scope, which repairs a conflict in the paths `torn`, may not change a path; None if it may."""
+    if path not in torn and not matches_any(scope.globs, path):
         return "outside the workstream's scope"
     if protection(scope.protect).name_of(path):
         return PROTECTED_BY_SCOPE
-    return PROTECTED if settings.approvals.protected == "reject" and is_guarded(ctx.run, path) else None
+    return PROTECTED if run.settings.approvals.protected == "reject" and is_guarded(run, path) else None
 
 
-def is_guarded(run: Run, path: str) -> bool:
+def is_guarded(run: Place, path: str) -> bool:
     """Whether the settings protect a path by its own name."""
     return not matches_any(run.settings.allow_protected, path) and bool(protection(run.settings.guarded).name_of(path))
 
 
-def barred(run: Run) -> list[str]:
+def barred(run: Place) -> list[str]:
     """The globs that nobody may change, less those that are allowed by name."""
     return _unless_allowed(run) if run.settings.approvals.protected == "reject" else []
 
 
-def asked_about(run: Run) -> list[str]:
+def asked_about(run: Place) -> list[str]:
     """The globs that wait for a person when somebody changes them, less those that are allowed by name."""
     return _unless_allowed(run) if run.settings.approvals.protected == "wait" else []
 
 
-def _unless_allowed(run: Run) -> list[str]:
+def _unless_allowed(run: Place) -> list[str]:
     return [glob for glob in run.settings.guarded if glob not in run.settings.allow_protected]
 
 
@@ -51,6 +51,12 @@ def conflict_of(ctx: StepContext) -> MergeConflict | None:
     """The conflict that this workstream is to repair, if there is one."""
     conflict = ctx.state.conflict
     return conflict if conflict is not None and conflict.workstream == ctx.task.workstream else None
+
+
+def torn(ctx: StepContext) -> tuple[str, ...]:
+    """The paths of that conflict."""
+    conflict = conflict_of(ctx)
+    return conflict.paths if conflict else ()
 
 
 def rejected(ctx: StepContext) -> Codegate | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from branchline.attempt.confining import confinement
-from branchline.attempt.run import Run, StepContext
+from branchline.attempt.run import Attempt, Place
 from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
 from branchline.core.durations import seconds
 from branchline.core.model.limits import LIMIT_REASONS
@@ -20,7 +20,7 @@ from branchline.process.spawn import CannotStart
 Setup = dict[str, str | None]
 
 
-def set_up(ctx: StepContext, path: Path, base_tree: str) -> Setup:
+def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
     """Carry `setup` out in `path`; what it left: path -> blob id.
 
     None stands for what it deleted or what cannot be in a tree, such as a link out of it. Raises StepFailed when a
@@ -61,7 +61,7 @@ def _link(source: Path, link: Path) -> None:
         link.symlink_to(source)
 
 
-def copied(run: Run) -> list[str]:
+def copied(run: Place) -> list[str]:
     """Files of the user's checkout that `setup.copy` names."""
     return files_to_copy(run.repo.root, run.settings.setup.copy)
 
@@ -90,7 +90,7 @@ def _below(top: Path) -> Iterator[str]:
         yield from ((here / name).as_posix() for name in (*names, *links))
 
 
-def _command(ctx: StepContext, argv: tuple[str, ...], path: Path, log: Path, timeout: float) -> None:
+def _command(ctx: Attempt, argv: tuple[str, ...], path: Path, log: Path, timeout: float) -> None:
     environ = allowed(ctx.run.environ, pass_=ctx.run.settings.env, extra={"BRANCHLINE_ROOT": str(ctx.run.repo.root)})
     held = confinement(ctx, None, path)
     try:
@@ -110,8 +110,12 @@ def _command(ctx: StepContext, argv: tuple[str, ...], path: Path, log: Path, tim
         raise StepFailed(Failure(f"set-up: {error.message}", error_class="setup", retryable=False)) from error
     if ended.reason in LIMIT_REASONS:
         how = f"was stopped: {held.limits.excess(ended.reason)}"
-        raise StepFailed(Failure(f"set-up command {argv[0]} {how}; see {log}", error_class=ended.reason))
+        raise StepFailed(
+            Failure(f"set-up command {argv[0]} {how}; see {ctx.run.inside(log)}", error_class=ended.reason)
+        )
     if not ended.ok:
         how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
         how += refused_words(entered.refused())
-        raise StepFailed(Failure(f"set-up command {argv[0]} ended by {how}; see {log}", error_class="setup"))
+        raise StepFailed(
+            Failure(f"set-up command {argv[0]} ended by {how}; see {ctx.run.inside(log)}", error_class="setup")
+        )

@@ -68,7 +68,7 @@ class PlanComplete(Event, frozen=True, tag="plan_complete", kw_only=True):
 
 
 class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
-    """Step 3: a workstream's worktree stands and is set up.
+    """Step 3: a workstream's worktree stands and is set up. `path` is within the run's work area.
 
     `setup`: what set-up left there, path -> blob id (None: it deleted the path, or no tree can hold it).
     """

@@ -10,7 +10,7 @@ from branchline.core.refs import DEFAULT_TAG, Refs, branch_ref, tag_ref
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.engine.opening import git_fault
-from branchline.git.checkout import is_dirty
+from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require

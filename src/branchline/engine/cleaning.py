@@ -65,6 +65,7 @@ def _left_over(paths: RunPaths, *, kept: bool) -> Iterator[Item]:
     folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
         ("worktree", work.workspaces),
         ("scratch", work.checkouts),
+        ("scratch", work.rooms),
         ("scratch", paths.scratch),
         ("kept", paths.kept),
     )

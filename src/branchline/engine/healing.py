@@ -23,8 +23,8 @@ from branchline.engine.recover import take_up, taken_by
 from branchline.errors import BranchlineError
 from branchline.git.commit import save
 from branchline.git.folders import delete_tree, is_folder
+from branchline.git.landing.target import checked_out_at
 from branchline.git.repo import Repo
-from branchline.git.target import checked_out_at
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read

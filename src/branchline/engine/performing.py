@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from branchline.attempt.performing import failure_of, have_done
 from branchline.attempt.run import StepContext
-from branchline.core.result import Failure, StepFailed, Success
-from branchline.errors import BranchlineError, InvalidInput
-from branchline.steps import STEPS
+from branchline.core.result import Failure, Success
+from branchline.core.work import Work
+from branchline.errors import BranchlineError
+from branchline.steps import STEPS, Travelling
 
 
 def performed(ctx: StepContext) -> Success | Failure:
@@ -17,16 +19,14 @@ def performed(ctx: StepContext) -> Success | Failure:
 
 
 def _tried(ctx: StepContext) -> Success | Failure:
+    step = STEPS[ctx.task.step]
     try:
-        return STEPS[ctx.task.step](ctx)
-    except StepFailed as error:
-        return error.failure
-    except BranchlineError as error:
-        retryable = not isinstance(error, InvalidInput)
-        return Failure(error.message, type(error).__name__, retryable=retryable, hint=error.hint)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return Failure(f"{error.strerror or error}{where}", error_class="os_error")
+        if not isinstance(step, Travelling):
+            return step(ctx)
+        work = step.prepare(ctx)
+        return step.conclude(ctx, have_done(ctx, step.perform, work)) if isinstance(work, Work) else work
+    except (BranchlineError, OSError) as error:
+        return failure_of(error)
 
 
 def _cleaned(ctx: StepContext, result: Success | Failure) -> Success | Failure:

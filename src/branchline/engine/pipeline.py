@@ -40,7 +40,7 @@ from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, t
 from branchline.engine.shelter import shelter
 from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
-from branchline.git.checkout import is_dirty
+from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.git.storage import fetch
 from branchline.ledger.log import read

@@ -29,7 +29,7 @@ from branchline.core.model.verdict import Outcome
 from branchline.core.result import Result
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
-from branchline.engine.drivers.base import Work
+from branchline.engine.drivers.base import Doing
 from branchline.engine.opening import open_run
 from branchline.engine.pipeline import step_jobs
 from branchline.errors import GitError, InvalidInput
@@ -80,7 +80,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 class _Begun:
     """An attempt under way: its work, with the facts that the ledger has of it; `line`: how long the ledger was."""
 
-    work: Work
+    work: Doing
     line: int
     facts: list[AnyEvent] = field(default_factory=list)
 

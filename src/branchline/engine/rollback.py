@@ -8,10 +8,10 @@ from branchline.core.refs import Refs, branch_ref
 from branchline.engine.opening import mark, open_run, vouch
 from branchline.engine.recover import Held, clock, take_up
 from branchline.errors import GitError, InvalidInput
-from branchline.git.checkout import Halfway
-from branchline.git.merge import Conflicted, merge_trees
+from branchline.git.landing.checkout import Halfway
+from branchline.git.landing.merge import Conflicted, merge_trees
+from branchline.git.landing.target import move
 from branchline.git.repo import Repo
-from branchline.git.target import move
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths

@@ -1,8 +1,12 @@
-"""A quality report as Markdown, for people and for the agent that is to repair."""
+"""A quality report as Markdown, for people and for the agent that is to repair; and as files."""
 
 from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
 
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
+from branchline.views.format.excerpt import fenced
 
 SHOWN = (Outcome.FAILED, Outcome.ERROR)
 
@@ -40,3 +44,12 @@ def _details(result: GateResult) -> Iterator[str]:
         result.output.strip("\n"),
         fence,
     )
+
+
+def write_report(report: QualityReport, folder: Path, more: str = "") -> None:
+    """Keep a report for machines and people; a review's advice is shown although it rejects nothing. `more` is its end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    advice = [f"\n### {r.gate}\n\n{fenced(r.output)}\n" for r in report.of(Outcome.PASSED) if r.output and not r.argv]
+    text = "".join((render(report), *advice, more))
+    (folder / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")

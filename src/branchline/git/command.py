@@ -45,6 +45,7 @@ _SETTINGS = (
 _CONFIGURED = [word for setting in _SETTINGS for word in ("-c", setting)]
 # larger files would go to a pack of their own, and what is aside is moved one object after another
 _ASIDE = ("-c", "core.fsync=none", "-c", "core.bigFileThreshold=2g")
+_CONVERT = frozenset({"cat-file", "checkout-index", "diff-files", "read-tree", "update-index"})  # may run filters
 NOTHING: Mapping[str, str] = {}
 # what git says where an object is missing or cut off (object-file.c, revision.c, list-objects.c, cache-tree.c, ...)
 _GONE = re.compile(
@@ -147,7 +148,7 @@ class Git:
         mark = {MARKER: self.marker + OWN} if self.marker else {}
         where = self.work_tree or self.git_dir
         given = {**_environment(), **own, **mark, **env}
-        if self.filters is not None and self.filters.known:
+        if self.filters and self.filters.known and self.work_tree and args[0] in _CONVERT:
             given = self.filters.environment(user_environment(), given, where, self.aside)
         return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 

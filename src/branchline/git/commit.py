@@ -109,7 +109,8 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         ignored = tuple(_ignored(fresh, screen, wanted)) if wanted else ()
         flaws = take_in(fresh, aside, base_tree, inspect)
         screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
-        tree = fresh.text("write-tree", "--missing-ok")  # a partial clone need not have what nobody changed
+        # A partial clone need not have what nobody changed.
+        tree = fresh.at(index=fresh.index).text("write-tree", "--missing-ok")
     refused = sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))
     return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())), ignored)
 
@@ -167,7 +168,8 @@ def _put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
     if not entries:
         return
     lines = b"".join(os.fsencode(f"{mode} {oid}\t{path}\0") for path, (mode, oid) in entries.items())
-    git.call("update-index", "-z", "--index-info", stdin=lines)
+    # Without a work tree git does not look at files that are as young as the index, and runs no filter for them.
+    git.at(index=git.index).call("update-index", "-z", "--index-info", stdin=lines)
 
 
 def save(  # noqa: PLR0913 - keyword-only data

@@ -4,10 +4,11 @@ git starts a filter in the work tree, with the content on its standard input. Ou
 of its own, so each command first gets the user's back: it finds its keys and settings where it finds them for the user.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ _SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our g
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
 _CONFIG = "GIT_CONFIG_"
 _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
+_WORD = re.compile(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
+_CHECKOUT = "BRANCHLINE_CHECKOUT"  # the variable that holds the top of the user's checkout
+_TOP = re.compile(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
 _NOTHING = "cat"  # the command for a direction in which the user has none
 
 
@@ -30,32 +34,38 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a filter must find inside a sandbox, besides programs: the files it works on, and folders by their use."""
+    """What a filter must find inside a sandbox, besides programs: the files it works on, and folders by their use.
+
+    In those of `throwaway` it writes what must not last; where that cannot be had, it may last.
+    """
 
     work_tree: Path
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
+    throwaway: tuple[Path, ...] = ()
 
 
 class Wrap(Protocol):
     """Puts a command into a sandbox."""
 
     def __call__(self, argv: Sequence[str], needs: Needs, /) -> Sequence[str]:
-        """Return the command line that runs `argv` contained."""
+        """Return the command line that runs `argv` contained; `argv` is its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The user's filters by name, where they find keys and settings (`git_dir`), and what contains them.
+    """The user's filters by name, the checkout and the git directory where they find their own, and what contains them.
 
-    `settings`: those of Git LFS, where it keeps content among them; a sandbox may hide the file that they are in.
-    `reference`: an objects folder beside which a folder `lfs` leads to that content. `readable`: all folders that a
+    `settings`: those of Git LFS; a sandbox may hide the file that they are in. `lfs_store`: where it keeps the user's
+    content; `reference`: an objects folder of ours beside which a folder `lfs` leads there. `readable`: all folders that a
     filter may have to read.
     """
 
     known: Mapping[str, Filter] = field(default_factory=dict)
+    root: Path = Path()
     git_dir: Path = Path()
     settings: Mapping[str, str] = field(default_factory=dict)
+    lfs_store: Path = Path()
     reference: Path = Path()
     readable: tuple[Path, ...] = ()
     wrap: Wrap | None = None
@@ -68,7 +78,15 @@ class Filters:
         With `aside`, content is on its way in: Git LFS puts its own below `aside`, in `lfs`, and a filter that fails is
         an error, even where the user's git would go on and store the content unfiltered.
         """
-        needs = Needs(work_tree, self.readable, () if aside is None else (lfs_aside(aside),))
+        store = self._store(aside)
+        readable = (*self.readable, self.lfs_store) if self.lfs_store.is_dir() else self.readable
+        needs = (
+            Needs(work_tree, readable, (store,), ())
+            if store != self.lfs_store
+            else Needs(work_tree, readable, (), (store,))
+        )
+        shell = ["/bin/sh", "-c"]
+        contained = [*(self.wrap(shell, needs) if self.wrap else shell)]
         commands: dict[str, tuple[str, bool]] = {}
         settings: dict[str, str] = {}
         for name, one in self.known.items():
@@ -81,33 +99,60 @@ class Filters:
         overlay = {*ours, *_SET_BY_GIT, *_as_variables(settings), *(one for one in users if one.startswith(_CONFIG))}
         for key, (command, named) in commands.items():
             if command:
-                settings[key] = self._contained(command, needs, named=named)
+                settings[key] = _started(contained, command, named=named)
         saved = {f"{_SAVED}{name}": users[name] for name in overlay & users.keys()}
-        saved[_AS_USER] = self._head(users, overlay, aside)
+        saved[_AS_USER] = self._head(users, overlay, store)
         return {
             **{name: value for name, value in users.items() if name not in overlay},
             **saved,
             **ours,
         } | _as_variables(settings)
 
-    def _head(self, users: Mapping[str, str], overlay: set[str], aside: Path | None) -> str:
+    def _store(self, aside: Path | None) -> Path:
+        """Where Git LFS keeps content and its temporary files: the user's store where nothing new is to come into it."""
+        if aside is not None:
+            return lfs_aside(aside)
+        return self.lfs_store if self.lfs_store.is_dir() else self.reference.parent / "lfs-none"
+
+    def _head(self, users: Mapping[str, str], overlay: set[str], store: Path) -> str:
         """What each command begins with: the user's variables again, and where Git LFS keeps content."""
         lines = [f"unset {' '.join(sorted(overlay))}"]
         lines += [f'export {name}="${_SAVED}{name}"' for name in sorted(overlay & users.keys())]
-        settings = self.settings if aside is None else {**self.settings, "lfs.storage": str(lfs_aside(aside))}
-        variables = {"GIT_DIR": str(self.git_dir), **_as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))}
-        if aside is not None:
+        settings = {**self.settings, "lfs.storage": str(store)}
+        variables = {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
+        variables |= _as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))
+        if store != self.lfs_store:
             # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
             variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
         return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
 
-    def _contained(self, command: str, needs: Needs, *, named: bool) -> str:
-        """A command as git is to start it. In those that are `named`, `%f` is the file's path, which git quotes."""
-        if named:
-            command = re.sub(r"%([%f])", lambda one: "%" if one[1] == "%" else '"$1"', command)
-        argv: Sequence[str] = ["/bin/sh", "-c", f'eval "${_AS_USER}"; {command}', "sh"]
-        text = shlex.join(self.wrap(argv, needs) if self.wrap else argv)
-        return f"{text.replace('%', '%%')} %f" if named else text
+
+def _started(shell: Sequence[str], command: str, *, named: bool) -> str:
+    """A command as git is to start it. In those that are `named`, `%f` is the file's path, which git quotes."""
+    if named:
+        command = re.sub(r"%([%f])", lambda one: "%" if one[1] == "%" else '"$1"', command)
+    text = shlex.join([*shell, f'eval "${_AS_USER}"; {command}', "sh"])
+    return f"{text.replace('%', '%%')} %f" if named else text
+
+
+def of_checkout(one: Filter, root: Path) -> Filter:
+    """Return a filter with programs of the tree named where the user's checkout at `root` has them.
+
+    An agent cannot change those, and a new checkout may not have written its own yet.
+    """
+    clean, smudge, process = (_of_checkout(command, root) for command in (one.clean, one.smudge, one.process))
+    return replace(one, clean=clean, smudge=smudge, process=process)
+
+
+def _of_checkout(command: str, root: Path) -> str:
+    def named(match: re.Match[str]) -> str:
+        begins, word = match["begins"], match["word"]
+        by_path = begins is not None and "/" not in word  # the shell looks such a program up in PATH
+        if by_path or os.path.isabs(word) or not (root / word).is_file():
+            return match[0]
+        return (begins or "") + shlex.quote(str(root / word))
+
+    return _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command))
 
 
 def lfs_aside(aside: Path) -> Path:

@@ -175,7 +175,7 @@ def _put_back(git: Git, base_tree: str, paths: Iterable[str]) -> None:
     gone = (_NOTHING, _NOTHING * len(base_tree))
     edits = [(path, tracked.get(path, gone)) for path in paths]
     lines = b"".join(os.fsencode(f"{mode} {oid}\t{path}\0") for path, (mode, oid) in edits)
-    git.call("update-index", "-z", "--replace", "--index-info", stdin=lines)
+    git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=lines)
 
 
 def _packed(git: Git, aside: Path, oids: Iterable[str]) -> bool:

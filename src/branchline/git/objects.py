@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import GitError
-from branchline.git.command import Git, failed, words
+from branchline.git.command import Git, ObjectsGone, failed
 from branchline.process.temporary import temporary_folder
 
 
@@ -45,7 +45,10 @@ class ObjectStore:
         """Return the tree of a commit."""
         if commit not in self._trees:
             wanted = f"{commit}^{{tree}}"
-            self._trees[commit] = self.content.text("rev-parse", "--verify", "--end-of-options", wanted)
+            done = self.content.status_of("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+            if done.code != 0:
+                raise ObjectsGone(f"{commit} is missing, or its tree is", hint="git fsck --connectivity-only")
+            self._trees[commit] = done.stdout.decode().strip()
         return self._trees[commit]
 
     def parents(self, commit: str) -> tuple[str, ...]:
@@ -144,7 +147,7 @@ class ObjectStore:
             git.call("read-tree", tree)
             done = git.status_of("update-index", "--replace", "-z", "--index-info", stdin=b"".join(lines))
             if done.code != 0 or b"Ignoring path" in done.stderr:  # git leaves such a path out and reports success
-                raise GitError(f"git cannot edit the tree {tree}: {words(done)}")
+                raise failed(f"git cannot edit the tree {tree}", done)
             return git.text("write-tree", "--missing-ok")  # a partial clone need not have what is not edited
 
     def commit(self, tree: str, parents: Sequence[str], message: str, when: int) -> str:

@@ -76,6 +76,8 @@ class OwnCommits:
             done = Git(home).status_of(
                 "bundle", "create", "-q", str(file), "--branches", f"^{self.base}", env=self._env
             )
+            if done.code == 0:
+                file.chmod(0o600)  # a secret is why these commits are not in the repository
         if done.code != 0:
             raise GitError(f"git cannot write {file}: {words(done)}")
 

@@ -55,8 +55,9 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
     What cannot be had is left to `problems` to tell.
     """
     wanted = [*commits]
-    with suppress(ObjectsGone):
-        fetch_missing(repo, wanted)
+    if repo.user.promisors:
+        with suppress(ObjectsGone):
+            fetch_missing(repo, wanted)
     for commit in wanted if LFS in repo.user.filters else ():
         with (
             suppress(BranchlineError),

@@ -14,8 +14,8 @@ from branchline.process.temporary import temporary_folder
 GITLINK = "160000"
 
 
-def known_submodules(repo: Repo, tree: str) -> Iterator[tuple[str, str, Path]]:
-    """The submodules of a tree that the user has: path, commit, and the folder of their objects."""
+def known_submodules(repo: Repo, tree: str) -> Iterator[tuple[str, str, str, Path]]:
+    """The submodules of a tree that the user has: name, path, commit, and the folder of their objects."""
     entries = repo.entries(tree)
     links = {entry.path: entry.oid for entry in entries if entry.kind == "commit"}
     said = next((entry.oid for entry in entries if entry.path == ".gitmodules" and entry.kind == "blob"), None)
@@ -29,17 +29,20 @@ def known_submodules(repo: Repo, tree: str) -> Iterator[tuple[str, str, Path]]:
         for place in places:
             asked = ("cat-file", "-e", f"{links[path]}^{{commit}}")
             if is_folder(place) and Git(place).status_of(*asked).code == 0:
-                yield path, links[path], (place / "objects").resolve()
+                yield name, path, links[path], (place / "objects").resolve()
                 break
 
 
 def fill(repo: Repo, root: Path, tree: str, make: Callable[[Path, str, Path], Git]) -> None:
     """Check the submodules of `tree` out in the workspace `root`; `make(git_dir, commit, objects)` makes a git directory."""
-    for path, commit, objects in known_submodules(repo, tree):
+    for name, path, commit, objects in known_submodules(repo, tree):
         place = root / path
         if os.path.realpath(place.parent) == str(place.parent):
             place.mkdir(exist_ok=True)
-            make(place / ".git", commit, objects).at(place).call("read-tree", "--reset", "-u", commit)
+            git = make(place / ".git", commit, objects)
+            git.at(place).call("read-tree", "--reset", "-u", commit)
+            # Without it `git submodule status` calls it not initialised.
+            git.call("config", "--file", str(root / ".git" / "config"), f"submodule.{name}.active", "true")
 
 
 def is_untouched(git: Git, place: Path, commit: str) -> bool:

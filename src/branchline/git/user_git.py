@@ -7,14 +7,15 @@ local and worktree files, with everything that they include. Nothing here comes 
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from branchline.core.refs import branch_ref
-from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, ObjectsGone, as_user, words
-from branchline.git.filters import Filter, Filters
+from branchline.errors import InvalidInput
+from branchline.git.command import Git, ObjectsGone, as_user, failed, words
+from branchline.git.filters import Filter, Filters, of_checkout
 from branchline.process.spawn import Captured
 
 # Settings that say how content is stored and compared; none of them starts a program or names a place.
@@ -90,7 +91,7 @@ class UserGit:
         """Like `status_of`, but raise GitError, in git's words, on an exit code that is not in `ok`."""
         done = self.status_of(*args, stdin=stdin)
         if done.code not in ok:
-            raise GitError(f"git {args[0]} failed in {self.root}: {words(done)}")
+            raise failed(f"git {args[0]} failed in {self.root}", done)
         return done.stdout
 
 
@@ -221,7 +222,8 @@ def _quoted(value: str) -> str:
 def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
     """Write into `git_dir`, of a repository of ours or an agent's, how the user's git stores and ignores content.
 
-    Written are `config` and, below `info`, the user's excludes, attributes and sparse patterns.
+    Written are `config` and, below `info`, the user's excludes, attributes and sparse patterns. An agent's gets the keys
+    of git-crypt too: without them its git could not even compare the files, which it sees in the clear.
     """
     info = git_dir / "info"
     info.mkdir(exist_ok=True)
@@ -234,6 +236,9 @@ def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
     }
     for path, text in ((path, text) for path, text in texts.items() if text):
         path.write_bytes(os.fsencode(text))
+    keys = user.git_dir / "git-crypt"
+    if not bare and keys.is_dir() and any(name.startswith("git-crypt") for name in user.filters):
+        shutil.copytree(keys, git_dir / "git-crypt")
     # relative in a workspace, because it stands at another path inside the sandbox; git goes to the top of the tree
     seen = str(shared) if bare else f".git/info/{shared.name}"
     (git_dir / "config").write_bytes(os.fsencode(config_text(user, bare=bare, attributes_file=seen)))
@@ -247,10 +252,12 @@ def quarantine(home: Path, user: UserGit) -> Git:
     (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
     (home / "lfs").symlink_to(user.lfs_store)
     furnish(replace(user, filters={}, promisors={}), home, bare=True)
-    places = (user.git_dir, user.common_dir, user.lfs_store, home)
+    places = (user.root, user.git_dir, user.common_dir, home)
     settings = {name: value for name, value in user.storage.items() if name.startswith("lfs.")}
-    settings["lfs.storage"] = str(user.lfs_store)
-    return Git(home, filters=Filters(user.filters, user.git_dir, settings, home / "objects", places))
+    known = {name: of_checkout(one, user.root) for name, one in user.filters.items()}
+    return Git(
+        home, filters=Filters(known, user.root, user.git_dir, settings, user.lfs_store, home / "objects", places)
+    )
 
 
 def object_folders(common_dir: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from branchline.git.user_git import UserGit, alternates_text, furnish, object_fo
 REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
 DRAFT = ".new+"  # one that is being made, and the `.git` of one that is made new
 ERRORS = "surrogateescape"
+LFS = "lfs"  # the link beside the one to borrowed objects, where git-lfs looks for content that it does not have
 IDENTITY = f"[user]\n\tname = {NAME}\n\temail = {EMAIL}\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
 
 
@@ -51,6 +52,8 @@ class Workspaces:
             if self._borrowed is None:
                 self._home.mkdir(parents=True, exist_ok=True)
                 found = object_folders(self._repo.common_dir)
+                if self._repo.user.lfs_store.is_dir():
+                    self._linked(LFS, self._repo.user.lfs_store)
                 self._borrowed = {
                     self._linked(f"objects-{number}" if number else "objects", folder): folder
                     for number, folder in enumerate(found)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from branchline.core.events import NAMES, AnyEvent
+from branchline.core.work import JSON
 from branchline.errors import LedgerError
 
 VERSION = 2
@@ -16,8 +17,6 @@ VERSION = 2
 GENESIS = "0" * 64
 ENVELOPE = ("task_id", "attempt", "old_state", "new_state")
 SHA_TAIL = len(',"sha":""}') + 64
-
-_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +69,7 @@ def encode(record: Record, prev: str) -> tuple[bytes, str]:
         context=context,
         prev=prev,
     )
-    head = _encoder.encode(body)[:-1].encode("ascii")
+    head = JSON.encode(body)[:-1].encode("ascii")
     sha = hashlib.sha256(head).hexdigest()
     return b'%s,"sha":"%s"}\n' % (head, sha.encode("ascii")), sha
 

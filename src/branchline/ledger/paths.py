@@ -165,11 +165,10 @@ def common_dir(root: Path) -> Path | None:
 def show_record(root: Path, name: str) -> None:
     """Lead `<root>/.runs` to the record, unseen by git. A folder of old runs stays, with a link to `name` in it."""
     home, shown = record_home(root), root / RUNS
-    if home == shown:
-        if not (shown / ".gitignore").exists():
-            (shown / ".gitignore").write_text("*\n", encoding="utf-8")
-        return
-    if followed_by(root):
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / ".gitignore").exists():  # of git's folder, too: tools such as Black follow the link
+        (home / ".gitignore").write_text("*\n", encoding="utf-8")
+    if home == shown or followed_by(root):
         return
     with suppress(OSError):  # a checkout that cannot be written has no link, and works
         _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")

@@ -38,9 +38,14 @@ class WorkArea:
         """Clean checkouts for gates and planners: nothing here is the user's or an agent's work."""
         return self.folder / "c"
 
+    @property
+    def rooms(self) -> Path:
+        """A folder for each attempt that is under way, or whose coordinator was killed."""
+        return self.folder / "a"
+
     def room(self, task_id: str, attempt: int) -> Path:
         """What the agent of an attempt may write besides its workspace: its home, its temporary files, its input."""
-        return self.folder / "a" / _digest(f"{task_id}.{attempt}")
+        return self.rooms / _digest(f"{task_id}.{attempt}")
 
 
 def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside: Path) -> WorkArea:
@@ -75,7 +80,7 @@ def claim(area: WorkArea, run_dir: Path) -> None:
 def vacate(area: WorkArea) -> None:
     """Remove the run's folder if no work is left in it."""
     with suppress(OSError):
-        for folder in (area.workspaces, area.checkouts, area.folder / "a"):
+        for folder in (area.workspaces, area.checkouts, area.rooms):
             if folder.exists():
                 folder.rmdir()
         (area.folder / OWNER).unlink(missing_ok=True)

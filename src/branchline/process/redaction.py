@@ -68,8 +68,9 @@ class Secrets:
         if isinstance(value, dict):
             return {self._cleaned(key): self._cleaned(one) for key, one in value.items()}
         if isinstance(value, msgspec.Struct):
-            members = {name: self._cleaned(getattr(value, name)) for name in value.__struct_fields__}
-            return msgspec.structs.replace(value, **members)
+            members = {name: getattr(value, name) for name in value.__struct_fields__}
+            cleaned = {name: new for name, one in members.items() if (new := self._cleaned(one)) != one}
+            return msgspec.structs.replace(value, **cleaned) if cleaned else value
         return value
 
     def clean_folder(self, folder: Path) -> None:

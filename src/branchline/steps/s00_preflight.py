@@ -6,11 +6,16 @@ from branchline.attempt.preflight.remark import commands
 from branchline.attempt.preflight.survey import survey
 from branchline.attempt.run import StepContext
 from branchline.core.facts import Preflight
+from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Success
+from branchline.git.storage import fetch
 
 
 def run(ctx: StepContext) -> Success | Failure:
     """Write `preflight.json`; fail if something is missing that the plan cannot do without."""
+    repo = ctx.run.repo
+    tip = repo.read_ref(branch_ref(ctx.run.target)) if ctx.run.target else None
+    fetch(repo, [ctx.run.base, *([tip] if tip else [])])
     seen = survey(ctx.run)
     path = ctx.run.paths.artifacts / "preflight.json"
     path.write_text(json.dumps(seen.report, indent=1, sort_keys=True) + "\n", encoding="utf-8")

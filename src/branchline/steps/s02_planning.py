@@ -1,27 +1,26 @@
 """Step 2: the plan, given or made by a planner, checked by us and stored before anything is built on it."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
-from branchline.attempt.agent_call import Ask, Called, call
-from branchline.attempt.context_requests import plan_request
-from branchline.attempt.conventions import given, unabridged
-from branchline.attempt.forecast import foreseen
+from branchline.attempt.agent_call import call
+from branchline.attempt.asking.context_requests import plan_request
+from branchline.attempt.asking.conventions import given, unabridged
+from branchline.attempt.asking.forecast import foreseen
+from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.prompts import plan_prompt
+from branchline.attempt.asking.templates import base_files
 from branchline.attempt.hints import way_out
-from branchline.attempt.manifest import Chosen, choose
-from branchline.attempt.prompts import plan_prompt
-from branchline.attempt.run import StepContext
-from branchline.attempt.templates import base_files
+from branchline.attempt.performing import have_done
+from branchline.attempt.run import Attempt, StepContext
 from branchline.config.canonical import canonical, digest
 from branchline.config.load import plan_from_data, scriptless
 from branchline.core.durations import seconds
 from branchline.core.facts import PlanComplete, PlanProposed
-from branchline.core.model.agent import AgentStatus
+from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.planning import (
@@ -35,6 +34,7 @@ from branchline.core.planning import (
     with_folders,
 )
 from branchline.core.result import Failure, Success
+from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput
 
@@ -52,27 +52,39 @@ def run(ctx: StepContext) -> Success | Failure:
 
 def _planned(ctx: StepContext) -> Success | Failure:
     """Ask the planner until its answer is a plan, at most as often as the settings allow."""
-    planning = ctx.run.settings.planning
-    name = planning.agent or ctx.run.settings.agent
+    run, planning = ctx.run, ctx.run.settings.planning
+    name = planning.agent or run.settings.agent
     answer, errors = "", tuple[str, ...]()
     chosen = _chosen(ctx)
     context = given(chosen.manifest)
-    with _checkout(ctx) as place:
-        for number in range(1, planning.attempts + 1):
-            if number > 1:
-                ctx.say(f"asking {name} again: {errors[0]}")
-            prompt = plan_prompt(ctx.run, context, request=ctx.run.pins["prompt"], answer=answer, errors=errors)
-            called = call(ctx, name, _question(ctx, place, prompt, number, chosen))
-            if called.result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
-                return _failed(ctx, called)
-            answer = _as_text(called)
-            found = _judged(ctx, called)
-            if isinstance(found, _Checked):
-                return _accepted(ctx, found)
-            errors = found
-            left = ctx.purse.left
-            if left is not None and left <= 0:
-                break
+    for number in range(1, planning.attempts + 1):
+        if number > 1:
+            ctx.say(f"asking {name} again: {errors[0]}")
+        asked = Asked(
+            role="planner",
+            agent=name,
+            prompt=plan_prompt(run, context, request=run.pins["prompt"], answer=answer, errors=errors),
+            given=chosen.given,
+            context=context,
+            mode="read",
+            timeout=seconds(planning.timeout),
+            number=number,
+            schema=plan_schema(_choice(ctx)),
+        )
+        part, tree = f"ask-{number}" if number > 1 else "", run.repo.tree_of(run.base)
+        work = Work(**ctx.own, part=part, base=run.base, commit=run.base, tree=tree, asked=asked)
+        outcome = have_done(ctx, perform, work)
+        result = known(outcome.result)
+        if result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
+            return _failed(ctx, outcome.called[-1].agent, result)
+        answer = _as_text(result)
+        found = _judged(ctx, result)
+        if isinstance(found, _Checked):
+            return _accepted(ctx, found)
+        errors = found
+        left = ctx.purse.left
+        if left is not None and left <= 0:
+            break
     reason = f"planner {name} gave no plan that can be used: {errors[0]}"
     _write_error(ctx, [reason, *errors, "", "Its last answer:", answer])
     return Failure(reason, "invalid_plan", retryable=False, hint=_hint(ctx))
@@ -85,19 +97,15 @@ def _chosen(ctx: StepContext) -> Chosen:
     return choose(run, request, run.base, run.repo.tree_of(run.base))
 
 
-def _question(ctx: StepContext, place: Path, prompt: str, number: int, chosen: Chosen) -> Ask:
-    return Ask(
-        role="planner",
-        prompt=prompt,
-        chosen=chosen,
-        context=given(chosen.manifest),
-        worktree=place,
-        mode="read",
-        timeout=seconds(ctx.run.settings.planning.timeout),
-        number=number,
-        folder=f"ask-{number}" if number > 1 else "",
-        schema=plan_schema(_choice(ctx)),
-    )
+def perform(work: Work, ctx: Attempt) -> WorkOutcome:
+    """Have a planner read a checkout of the base, gone afterwards; what it might do there reaches nothing."""
+    run, path = ctx.run, ctx.run.work.checkouts / ctx.task.id
+    run.workspaces.remove(path)
+    run.workspaces.add(path, work.commit)
+    try:
+        return WorkOutcome(result=call(ctx, known(work.asked), path))
+    finally:
+        run.workspaces.remove(path)
 
 
 def _choice(ctx: StepContext) -> list[str]:
@@ -116,11 +124,11 @@ class _Checked:
     collisions: tuple[Collision, ...] = ()
 
 
-def _judged(ctx: StepContext, called: Called) -> _Checked | tuple[str, ...]:
+def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]:
     """The plan in an answer, or what is wrong with it, in words that the planner can act on."""
-    if called.result.status is AgentStatus.INVALID_OUTPUT:
-        return (called.result.message,)
-    settings, data = ctx.run.settings, from_answer(called.result.structured)
+    if result.status is AgentStatus.INVALID_OUTPUT:
+        return (result.message,)
+    settings, data = ctx.run.settings, from_answer(result.structured)
     most = settings.planning.max_workstreams
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
@@ -195,18 +203,16 @@ def _accepted(ctx: StepContext, found: _Checked) -> Success | Failure:
     return Success(done)
 
 
-def _failed(ctx: StepContext, called: Called) -> Success | Failure:
-    result = called.result
-    reason = f"planner {called.agent}: {result.message or result.status}"
+def _failed(ctx: StepContext, agent: str, result: AgentResult) -> Success | Failure:
+    reason = f"planner {agent}: {result.message or result.status}"
     _write_error(ctx, [reason, "", result.notes])
-    return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, called) or _hint(ctx))
+    return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, agent, result) or _hint(ctx))
 
 
-def _as_text(called: Called) -> str:
-    structured = called.result.structured
-    if structured is None:
-        return called.result.notes
-    return msgspec.json.format(msgspec.json.encode(structured), indent=1).decode()
+def _as_text(result: AgentResult) -> str:
+    if result.structured is None:
+        return result.notes
+    return msgspec.json.format(msgspec.json.encode(result.structured), indent=1).decode()
 
 
 def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
@@ -217,16 +223,3 @@ def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
 def _hint(ctx: StepContext) -> str:
     file = os.path.relpath(ctx.run.paths.artifacts / "plan_error.txt", ctx.run.paths.root)
     return f"cat {file}\nbranchline resume {ctx.run.run_id}"
-
-
-@contextmanager
-def _checkout(ctx: StepContext) -> Iterator[Path]:
-    """A checkout of the base for the planner to read, gone afterwards; what it might do there reaches nothing."""
-    run = ctx.run
-    path = run.work.checkouts / ctx.task.id
-    run.workspaces.remove(path)
-    run.workspaces.add(path, run.base)
-    try:
-        yield path
-    finally:
-        run.workspaces.remove(path)

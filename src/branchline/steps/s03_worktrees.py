@@ -29,7 +29,8 @@ def run(ctx: StepContext) -> Success | Failure:
     ctx.say("checking out")
     run.workspaces.add(path, start, branch)
     made = set_up(ctx, path, run.repo.tree_of(start))
-    fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=str(path), branch=branch, base=base, setup=made)
+    place = path.relative_to(run.work.folder).as_posix()
+    fact = WorktreesReady(task_id=ctx.task.id, workstream=name, path=place, branch=branch, base=base, setup=made)
     return Success(fact)
 
 

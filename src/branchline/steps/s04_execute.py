@@ -4,23 +4,25 @@ from contextlib import suppress
 
 import msgspec
 
-from branchline.attempt.agent_call import Ask, Called, call
-from branchline.attempt.context_requests import edit_request
-from branchline.attempt.conventions import given, regular, unabridged
+from branchline.attempt.agent_call import call
+from branchline.attempt.asking.context_requests import edit_request
+from branchline.attempt.asking.conventions import given, regular, unabridged
+from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.prompts import edit_prompt
+from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import without_setup
 from branchline.attempt.hints import way_out
-from branchline.attempt.manifest import Chosen, choose
-from branchline.attempt.prompts import edit_prompt
-from branchline.attempt.run import StepContext
+from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
-from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, violation
+from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, torn, violation
 from branchline.attempt.setup import Setup, set_up
-from branchline.attempt.templates import base_files
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Success
+from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.gates.output import shown
 from branchline.git.commit import Snapshot, snapshot
@@ -31,51 +33,88 @@ from branchline.views.format.text import count
 MOST_NAMED = 20  # ignored files, in a message
 
 
-def run(ctx: StepContext) -> Success | Failure:
-    """Put the workspace to its round's starting point, run the agent, keep what it made as a commit of the run."""
-    run, workstream = ctx.run, ctx.workstream
-    start, head = starting_tree(ctx), _head(ctx)
-    setup = _prepare(ctx, start, head)
+def prepare(ctx: StepContext) -> Work:
+    """What the agent is asked, and the round's starting point."""
+    scope, batch, chosen = ctx.workstream.scope, rejected(ctx), chosen_for(ctx)
+    context = given(chosen.manifest, lambda path: violation(ctx.run, scope, torn(ctx), path) is None)
+    asked = Asked(
+        role="editor",
+        agent=_agent(ctx),
+        prompt=edit_prompt(ctx, context),
+        given=chosen.given,
+        context=context,
+        mode="edit",
+        timeout=seconds(ctx.workstream.timeout or ctx.run.settings.agent_timeout),
+        number=ctx.task.round,
+        script=ctx.workstream.script_of_round(ctx.task.round),
+        write=scope.globs,
+        protect=(*scope.protect, *barred(ctx.run)),
+    )
+    return Work(
+        **ctx.own,
+        base=ctx.ws.base,
+        commit=_head(ctx),
+        tree=starting_tree(ctx),
+        asked=asked,
+        scope=scope,
+        torn=torn(ctx),
+        setup=ctx.ws.setup,
+        refused=ctx.ws.work.refused if batch and ctx.ws.work else (),
+    )
+
+
+def perform(work: Work, ctx: Attempt) -> WorkOutcome:
+    """Put the workspace to the round's starting point, run the agent, keep what it made as a commit of the run."""
+    setup = _made_ready(work, ctx)
+    path = ctx.run.workspace(ctx.task.workstream)
     try:
-        called = call(ctx, _agent(ctx), _question(ctx), again=lambda: setup.update(_prepare(ctx, start, head)))
+        result = call(ctx, known(work.asked), path, again=lambda: setup.update(_made_ready(work, ctx)))
     except (BranchlineError, OSError):
         with suppress(BranchlineError, OSError):
-            _left(ctx, head, setup)
+            _left(work, ctx, setup)
         raise
-    name, result = called.agent, called.result
-    committed, not_kept = _own_commits(ctx, head)
-    base_tree = run.repo.tree_of(ctx.ws.base)
-    tree, commit, taken = _left(ctx, head, setup)
-    refused = tuple(str(one) for one in taken.refused if one.path not in setup)
-    left_out = _left_out(taken, setup)
-    result = _judged(ctx, called, changed=tree != start or bool(refused), committed=committed, left_out=left_out)
-    files = tuple(change.path for change in run.repo.changes(base_tree, tree))
+    own_commits, commits_left_out = _own_commits(ctx, work.commit)
+    tree, commit, taken = _left(work, ctx, setup)
+    return WorkOutcome(
+        result=result,
+        tree=tree,
+        commit=commit,
+        own_commits=own_commits,
+        commits_left_out=commits_left_out,
+        refused=tuple(str(one) for one in taken.refused if one.path not in setup),
+        left_out=_left_out(taken, setup),
+    )
+
+
+def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
+    """What counts is what git says, not what the agent says."""
+    run, last, result = ctx.run, outcome.called[-1], _judged(ctx, outcome)
     fact = ExecuteWsComplete(
         task_id=ctx.task.id,
-        workstream=workstream.id,
-        agent=name,
+        workstream=ctx.workstream.id,
+        agent=last.agent,
         status=str(result.status),
-        tree=tree,
-        files=files,
-        commit=commit,
-        refused=refused,
+        tree=outcome.tree,
+        files=tuple(change.path for change in run.repo.changes(run.repo.tree_of(ctx.ws.base), outcome.tree)),
+        commit=outcome.commit,
+        refused=outcome.refused,
         notes=result.notes,
-        usage=called.usage,
-        context_files=called.facts[-1].context_files,
-        context_tokens=called.facts[-1].context_tokens,
-        commits_left_out=not_kept,
-        left_out=left_out,
+        usage=last.usage,
+        context_files=last.context_files,
+        context_tokens=last.context_tokens,
+        commits_left_out=outcome.commits_left_out,
+        left_out=outcome.left_out,
     )
     if result.status != AgentStatus.OK:
-        reason = f"agent {name}: {result.message or result.status}"
-        return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, called), fact=fact)
+        reason, hint = f"agent {last.agent}: {result.message or result.status}", way_out(ctx, last.agent, result)
+        return Failure(reason, result.kind, retryable=result.retryable, hint=hint, fact=fact)
     return Success(fact)
 
 
-def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, Snapshot]:
+def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, Snapshot]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
     run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
-    base_tree = run.repo.tree_of(ctx.ws.base)
+    base_tree, scope = run.repo.tree_of(work.base), known(work.scope)
     git = run.workspaces.content(path)
     taken = snapshot(
         git,
@@ -83,10 +122,10 @@ def _left(ctx: StepContext, head: str, setup: Setup) -> tuple[str, str, Snapshot
         base_tree,
         scratch=run.paths.scratch,
         inspect=run.inspect,
-        wanted=lambda one: violation(ctx, one) is None,
+        wanted=lambda one: violation(run, scope, work.torn, one) is None,
     )
     tree = without_setup(ctx, base_tree, taken.tree, setup)
-    commit = run.repo.commit(tree, [head], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
+    commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
     return tree, commit, taken
 
@@ -95,7 +134,7 @@ def _left_out(taken: Snapshot, setup: Setup) -> tuple[str, ...]:
     """What the agent made that is not in its tree, in words; set-up may have made it before."""
     ignored = [shown(path) for path in taken.ignored if path not in setup]
     more = [f"and {len(ignored) - MOST_NAMED} more"] if len(ignored) > MOST_NAMED else []
-    words = [f"git ignores {', '.join([*ignored[:MOST_NAMED], *more])}: see .gitignore"] if ignored else []
+    words = [f"git ignores {', '.join([*ignored[:MOST_NAMED], *more])}: see git check-ignore -v"] if ignored else []
     made = [
         f"{count(number, 'by-product')} of programs: add {line} to .gitignore" for line, number in taken.by_products
     ]
@@ -112,7 +151,7 @@ def _agent(ctx: StepContext) -> str:
 
 def chosen_for(ctx: StepContext) -> Chosen:
     """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
-    run, tree, before, conflict = ctx.run, starting_tree(ctx), rejected(ctx), conflict_of(ctx)
+    run, tree, before = ctx.run, starting_tree(ctx), rejected(ctx)
     paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
     request = edit_request(
         run.settings,
@@ -121,31 +160,13 @@ def chosen_for(ctx: StepContext) -> Chosen:
         paths,
         agent=_agent(ctx),
         failure=before.feedback if before else "",
-        targets=(*(conflict.paths if conflict else ()), *(before.files if before else ())),
+        targets=(*torn(ctx), *(before.files if before else ())),
         pins=unabridged(run, base_files(run)),
     )
     return choose(run, request, _head(ctx), tree)
 
 
-def _question(ctx: StepContext) -> Ask:
-    workstream, chosen = ctx.workstream, chosen_for(ctx)
-    context = given(chosen.manifest, lambda path: violation(ctx, path) is None)
-    return Ask(
-        role="editor",
-        prompt=edit_prompt(ctx, context),
-        chosen=chosen,
-        worktree=ctx.run.workspace(workstream.id),
-        mode="edit",
-        timeout=seconds(workstream.timeout or ctx.run.settings.agent_timeout),
-        number=ctx.task.round,
-        context=context,
-        script=workstream.script_of_round(ctx.task.round),
-        write=workstream.scope.globs,
-        protect=(*workstream.scope.protect, *barred(ctx.run)),
-    )
-
-
-def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
+def _own_commits(ctx: Attempt, head: str) -> tuple[bool, tuple[str, ...]]:
     """Whether the agent moved HEAD, and what of its commits could not be kept under a ref: the batch is made of its tree."""
     run, name = ctx.run, ctx.task.workstream
     kept = keep_commits(run, name, head)
@@ -155,20 +176,18 @@ def _own_commits(ctx: StepContext, head: str) -> tuple[bool, tuple[str, ...]]:
     return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
-def _judged(
-    ctx: StepContext, called: Called, *, changed: bool, committed: bool, left_out: tuple[str, ...]
-) -> AgentResult:
+def _judged(ctx: StepContext, outcome: WorkOutcome) -> AgentResult:
     """The agent's own account, corrected by what git says."""
-    result = called.result
+    result = known(outcome.result)
     if result.status is not AgentStatus.OK:
         return result
-    if committed and ctx.run.agents[called.agent].spec.commits == "reject":
+    if outcome.own_commits and ctx.run.agents[outcome.called[-1].agent].spec.commits == "reject":
         message = "it made commits of its own, which `commits: reject` forbids"
         return msgspec.structs.replace(result, status=AgentStatus.REFUSED, message=message, error_class="commits")
-    if changed:
+    if outcome.tree != starting_tree(ctx) or outcome.refused:
         return result
     why = f"; it was denied {', '.join(result.denials[:3])}" if result.denials else ""
-    why += "".join(f"; {text}" for text in left_out)
+    why += "".join(f"; {text}" for text in outcome.left_out)
     if rejected(ctx):
         why += f"; {ctx.ws.unfinished['code_gate']}"
     status = AgentStatus.REFUSED if result.denials else AgentStatus.NO_CHANGE
@@ -181,13 +200,13 @@ def _head(ctx: StepContext) -> str:
     return conflict.commit if conflict else ctx.ws.base
 
 
-def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
+def _made_ready(work: Work, ctx: Attempt) -> Setup:
     """Make the workspace the round's starting point, and tell what set-up made in it.
 
     What a lost attempt left in it is saved first.
     """
-    run, name = ctx.run, ctx.task.workstream
-    path, branch, setup = run.workspace(name), run.branch(name), Setup(ctx.ws.setup)
+    run, name, head, start = ctx.run, ctx.task.workstream, work.commit, work.tree
+    path, branch, setup = run.workspace(name), run.branch(name), Setup(work.setup)
     if not is_folder(path):  # removed since: the run had shipped, `gc` came by, or an agent put something in its place
         if left := remove_workspace(run, name, ctx.task.id):
             ctx.told.append(left)
@@ -195,9 +214,8 @@ def _prepare(ctx: StepContext, start: str, head: str) -> Setup:
         run.workspaces.add(path, head, branch)
         setup = set_up(ctx, path, run.repo.tree_of(head))
     found = snapshot(run.workspaces.content(path), path, start, scratch=run.paths.scratch, inspect=run.inspect)
-    known = ctx.ws.work.refused if rejected(ctx) and ctx.ws.work else ()
     # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
-    mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in known}
+    mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in work.refused}
     strange = any(one.path not in setup and one.path not in mine for one in found.refused)
     moved = head_of(path) != head
     if moved or strange or without_setup(ctx, start, found.tree, setup) != start:

@@ -3,47 +3,50 @@
 import re
 import shutil
 import time
-from pathlib import Path
 
 import msgspec
 
 from branchline.attempt.approval import guarded, needed_by_batch
-from branchline.attempt.gate_run import clean_checkout, run_gates
-from branchline.attempt.prompts import feedback
-from branchline.attempt.review import Reviewed, review
+from branchline.attempt.asking.prompts import feedback
+from branchline.attempt.review import review
 from branchline.attempt.run import StepContext
-from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, is_guarded, reference, violation
+from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, reference, torn, violation
 from branchline.core.facts import Codegate, ExecuteWsComplete
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.core.result import Failure, Success
 from branchline.core.rules.globs import matches_any
+from branchline.core.work import Gating, Work, WorkOutcome
 from branchline.core.workstream import known
-from branchline.gates.report import render
+from branchline.gates.report import write_report
 from branchline.git.objects import Change
-from branchline.views.format.excerpt import fenced
+
+FOLDER = "gate"  # of the attempt's own
 
 
-def run(ctx: StepContext) -> Success | Failure:
-    """Check scope and safety of what the agent left; run the gates on a clean checkout of it; route the batch."""
-    work = known(ctx.ws.work)
-    if again := _no_progress(ctx, work.tree):
+def prepare(ctx: StepContext) -> Work | Success | Failure:
+    """Check progress, scope and safety of what the agent left, before it goes through the gates."""
+    left = known(ctx.ws.work)
+    if again := _no_progress(ctx, left.tree):
         return again
-    folder, seen = ctx.folder / "gate", None
-    report = _scope_report(ctx, work)
-    if report is None:
-        with clean_checkout(ctx, work.commit) as checkout:
-            checkout.may_change = lambda path: _may_fix(ctx, path)
-            report = run_gates(ctx, checkout, phase="batch", changed=work.files, folder=folder)
-            if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
-                seen = review(ctx, checkout)
-                report = msgspec.structs.replace(report, results=(*report.results, seen.result))
-    _write(report, folder, work.left_out)
-    return _route(ctx, report, folder, seen)
+    if report := _scope_report(ctx, left):
+        return _route(ctx, report)
+    gating = Gating(
+        phase="batch",
+        changed=left.files,
+        folder=ctx.run.inside(ctx.folder / FOLDER),
+        beside_others=ctx.run.has_several,
+    )
+    base, scope = ctx.ws.base, ctx.workstream.scope
+    return Work(**ctx.own, base=base, commit=left.commit, tree=left.tree, gating=gating, scope=scope, torn=torn(ctx))
 
 
-def _may_fix(ctx: StepContext, path: str) -> bool:
-    """Whether a fixer may change a path: nothing protected, unless the agent has changed it already."""
-    return violation(ctx, path) is None and (path in known(ctx.ws.work).files or not is_guarded(ctx.run, path))
+def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
+    """Have what passed reviewed, if it is to be; route the batch."""
+    report, retryable = known(outcome.report), True
+    if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
+        seen = review(ctx, report.tree)
+        report, retryable = msgspec.structs.replace(report, results=(*report.results, seen.result)), seen.retryable
+    return _route(ctx, report, retryable=retryable)
 
 
 def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
@@ -60,15 +63,6 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
                     again = msgspec.structs.replace(event, task_id=ctx.task.id, reason=reason)
                     return Failure(reason, "no_progress", retryable=False, fact=again)
     return None
-
-
-def _write(report: QualityReport, folder: Path, left_out: tuple[str, ...]) -> None:
-    """Keep a report for machines and people; a review's advice is shown although it rejects nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    advice = [f"\n### {r.gate}\n\n{fenced(r.output)}\n" for r in report.of(Outcome.PASSED) if r.output and not r.argv]
-    text = "".join((render(report), *advice, _not_in_it(left_out)))
-    (folder / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _not_in_it(left_out: tuple[str, ...]) -> str:
@@ -101,11 +95,12 @@ def _scope_report(ctx: StepContext, work: ExecuteWsComplete) -> QualityReport | 
 def _violations(ctx: StepContext, tree: str) -> dict[str, str]:
     """{path: why this workstream may not change it}, also under the names that links give it."""
     changes, run, trees = _own_changes(ctx, tree), ctx.run, (reference(ctx), tree)
-    found = dict.fromkeys(guarded(run, ctx.workstream.scope.protect, changes, *trees), PROTECTED_BY_SCOPE)
+    scope = ctx.workstream.scope
+    found = dict.fromkeys(guarded(run, scope.protect, changes, *trees), PROTECTED_BY_SCOPE)
     if run.settings.approvals.protected == "reject":
         barred = [c for c in changes if not matches_any(run.settings.allow_protected, c.path)]
         found |= dict.fromkeys(guarded(run, run.settings.guarded, barred, *trees), PROTECTED)
-    found |= {c.path: why for c in changes if (why := violation(ctx, c.path))}
+    found |= {c.path: why for c in changes if (why := violation(run, scope, torn(ctx), c.path))}
     return {c.path: found[c.path] for c in changes if c.path in found}
 
 
@@ -129,14 +124,16 @@ def _unresolved(ctx: StepContext, tree: str) -> list[str]:
     return [files[oid] for oid, data in repo.read_blobs(files) if any(mark in data for mark in marks)]
 
 
-def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed | None) -> Success | Failure:
+def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -> Success | Failure:
     run, workstream, batch = ctx.run, ctx.task.workstream, _batch_name(ctx)
     base = ctx.ws.base
     verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
+    not_in_it = _not_in_it(known(ctx.ws.work).left_out)
+    write_report(report, ctx.folder / FOLDER, not_in_it)
     kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder, kept)
+    shutil.copytree(ctx.folder / FOLDER, kept)
     (kept / "batch.patch").write_bytes(run.repo.patch(run.repo.tree_of(base), report.tree))
     commit = run.repo.commit(report.tree, [base], f"batch {batch}\n", run.commit_time)
     run.repo.keep_ref(run.refs.gate(batch), commit)
@@ -147,12 +144,12 @@ def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed
         batch=batch,
         tree=report.tree,
         report=run.inside(kept / "report.md"),
-        reason="; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR)),
+        reason=report.why,
         given=known(ctx.ws.work).tree,
         at=time.time_ns() // 1_000_000,
         files=tuple(change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)),
         gates=report.summary,
-        feedback=feedback(report) + _not_in_it(known(ctx.ws.work).left_out) if verdict == "rejected" else "",
+        feedback=feedback(report) + not_in_it if verdict == "rejected" else "",
     )
     if verdict == "approved" and report.tree == reference(ctx) and not conflict_of(ctx):
         undone = msgspec.structs.replace(fact, verdict="rejected", reason="it changes nothing")
@@ -164,5 +161,4 @@ def _route(ctx: StepContext, report: QualityReport, folder: Path, seen: Reviewed
     if verdict == "rejected":
         return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"
-    retryable = report.retryable and (seen is None or seen.retryable)
-    return Failure(reason, report.error_class, retryable=retryable, fact=fact)
+    return Failure(reason, report.error_class, retryable=retryable and report.retryable, fact=fact)

@@ -3,27 +3,32 @@
 The part that looks across workstreams runs on the merge result, in step 9.
 """
 
-from branchline.attempt.gate_run import check_commit
+from branchline.attempt.gate_run import commit_work
 from branchline.attempt.run import StepContext
 from branchline.core.facts import ValidateWsFail, ValidateWsPass
 from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Success
+from branchline.core.work import Work, WorkOutcome
+from branchline.core.workstream import known
 
 
-def run(ctx: StepContext) -> Success | Failure:
-    """Run the gates of phase `validation` on the checkpoint commit; a failure keeps the workstream out of the merge."""
-    name = ctx.task.workstream
-    commit, folder = ctx.ws.commit, f"validation/{ctx.task.id}"
-    report = check_commit(ctx, commit, base=ctx.ws.base, phase="validation", name=folder)
-    where = ctx.run.inside(ctx.run.paths.artifacts / folder / "report.md")
+def prepare(ctx: StepContext) -> Work:
+    """The gates of phase `validation` on the checkpoint commit."""
+    folder = f"validation/{ctx.task.id}"
+    return commit_work(ctx, ctx.ws.commit, base=ctx.ws.base, phase="validation", folder=folder)
+
+
+def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
+    """A failure keeps the workstream out of the merge."""
+    name, commit, report = ctx.task.workstream, ctx.ws.commit, known(outcome.report)
+    where = f"artifacts/validation/{ctx.task.id}/report.md"
     if report.outcome == Outcome.PASSED:
         ctx.checkpoint("validate-pass", commit, workstream=name)
         fact = ValidateWsPass(task_id=ctx.task.id, workstream=name, commit=commit, report=where, gates=report.summary)
         return Success(fact)
-    reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
     failed = ValidateWsFail(
-        task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=reason, gates=report.summary
+        task_id=ctx.task.id, workstream=name, commit=commit, report=where, reason=report.why, gates=report.summary
     )
     if report.outcome == Outcome.ERROR:
-        return Failure(f"could not be checked: {reason}", report.error_class, report.retryable, fact=failed)
-    return Failure(f"in a clean checkout: {reason}", error_class="validation", retryable=False, fact=failed)
+        return Failure(f"could not be checked: {report.why}", report.error_class, report.retryable, fact=failed)
+    return Failure(f"in a clean checkout: {report.why}", error_class="validation", retryable=False, fact=failed)

@@ -10,7 +10,7 @@ from branchline.attempt.run import StepContext
 from branchline.core.facts import Clash, MergeQueue
 from branchline.core.pipeline import CHAIN, merge_order
 from branchline.core.result import Success
-from branchline.git.merge import forecast
+from branchline.git.landing.merge import forecast
 
 
 def run(ctx: StepContext) -> Success:

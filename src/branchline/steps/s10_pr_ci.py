@@ -2,23 +2,29 @@
 
 from pathlib import Path
 
-from branchline.attempt.gate_run import check_commit
+from branchline.attempt.gate_run import commit_work
 from branchline.attempt.run import StepContext
 from branchline.core.facts import CiStatus, PrOpened
 from branchline.core.model.verdict import Outcome
 from branchline.core.result import Failure, Success
+from branchline.core.work import Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.forge.base import ChangeRequest
 from branchline.forge.local import LocalForge
 from branchline.views.pull_request import Evidence, body, title
 
 
-def run(ctx: StepContext) -> Success | Failure:
-    """Write the request; run the gates of phase `integration` on the integration commit. Red never ships."""
-    run = ctx.run
-    commit = known(ctx.state.integration).commit
+def prepare(ctx: StepContext) -> Work:
+    """The gates of phase `integration` on the integration commit."""
     ctx.say("CI on the integration commit")
-    report = check_commit(ctx, commit, base=run.base, phase="integration", name="ci")
+    commit = known(ctx.state.integration).commit
+    return commit_work(ctx, commit, base=ctx.run.base, phase="integration", folder="ci")
+
+
+def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
+    """Write the request. Red never ships."""
+    run, report = ctx.run, known(outcome.report)
+    commit = known(ctx.state.integration).commit
     changed = [c.path for c in run.repo.changes(run.repo.tree_of(run.base), run.repo.tree_of(commit))]
     records, state = run.history()
     evidence = Evidence(reports={"integration": report}, files=changed)
@@ -39,12 +45,11 @@ def run(ctx: StepContext) -> Success | Failure:
         task_id=ctx.task.id,
         commit=commit,
         verdict=str(report.outcome),
-        report=run.inside(run.paths.artifacts / "ci" / "report.md"),
+        report="artifacts/ci/report.md",
         request=request,
         gates=report.summary,
     )
     if report.outcome == Outcome.PASSED:
         return Success(status)
-    reason = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.FAILED, Outcome.ERROR))
     kind = "ci_red" if report.outcome == Outcome.FAILED else report.error_class
-    return Failure(f"CI: {reason}", kind, retryable=report.retryable, fact=status)
+    return Failure(f"CI: {report.why}", kind, retryable=report.retryable, fact=status)

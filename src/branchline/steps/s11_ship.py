@@ -13,9 +13,10 @@ from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
 from branchline.core.result import Failure, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
-from branchline.git.checkout import CheckoutDirty, Halfway
+from branchline.git.landing.checkout import CheckoutDirty, Halfway
+from branchline.git.landing.target import TargetHeld, move
 from branchline.git.repo import RefMoved
-from branchline.git.target import TargetHeld, move
+from branchline.git.storage import fetch
 
 SWAPS = 5
 _LEFT_OUT = "it was left out when the others landed"
@@ -63,7 +64,7 @@ def run(ctx: StepContext) -> Success | Failure:
 
 
 def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
-    """Nothing lands that waits for a person's yes: what was merged first, or what was merged anew on a moved target."""
+    """Nothing lands that waits for a person's yes: what was merged first, or what was merged again on a moved target."""
     run, first = ctx.run, known(ctx.state.integration)
     if result.commit == first.commit:
         if first.approval:
@@ -112,7 +113,10 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         parents = run.repo.parents(mark)
         commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
         if run.repo.is_ancestor(commit, tip):
-            for names in (result.merged, _merged_between(ctx, onto, commit)):
+            told = commit in {
+                one.commit for one in _shipped(ctx)
+            }  # by an earlier round: what it left out is to land now
+            for names in (result.merged, *([] if told else [_merged_between(ctx, onto, commit)])):
                 again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
                 if again.commit == commit:
                     left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
@@ -184,7 +188,7 @@ def _free_tag(ctx: StepContext, commit: str) -> str:
     Raises StepFailed if git cannot make it.
     """
     run = ctx.run
-    made = {r.event.tag: r.event.commit for r in run.history()[0] if isinstance(r.event, ShipComplete)}
+    made = {one.tag: one.commit for one in _shipped(ctx)}
     number = 1
     while (tag := run.refs.tag(run.settings.ship.tag, number)) and made.get(tag, commit) != commit:
         number += 1
@@ -199,6 +203,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     """The same queue in the same order on the target's new tip, tested like the first."""
     run = ctx.run
     ctx.say(f"{run.target} moved: integrating again")
+    fetch(run.repo, [tip])  # in a partial clone the user's fetch brings the commit without its files
     result = prove(
         ctx,
         tip,
@@ -231,3 +236,8 @@ def _stopped(ctx: StepContext, reason: str, kind: str, hint: str) -> Failure:
 
 def _words(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _shipped(ctx: StepContext) -> list[ShipComplete]:
+    """What earlier rounds have shipped."""
+    return [r.event for r in ctx.run.history()[0] if isinstance(r.event, ShipComplete)]

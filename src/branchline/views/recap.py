@@ -13,12 +13,11 @@ from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.calls import calls
 from branchline.views.collisions import collision_lines
-from branchline.views.containment import containment_sections
 from branchline.views.costs import NOBODY, brief, by_workstream, summed
 from branchline.views.format.text import count, duration, plain, table, wrapped
 from branchline.views.next_command import next_commands
 from branchline.views.record import Timed, last_at
-from branchline.views.sandbox import sandbox_sections
+from branchline.views.sandbox import containment_sections, sandbox_sections
 from branchline.views.status import Word, status_word
 from branchline.views.waiting import Waiting, waiting, waiting_lines
 

@@ -1,4 +1,4 @@
-"""The sandbox of a run, as its ledger tells."""
+"""What held the processes of a run, and its sandbox, as its ledger tells."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -6,6 +6,7 @@ import msgspec
 
 from branchline.core.events import RunResumed
 from branchline.core.facts import AgentCalled
+from branchline.core.model.limits import WEAK
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.run_state import RunState
 from branchline.views.format.text import table, wrapped
@@ -31,3 +32,11 @@ def sandbox_sections(records: Sequence[Timed], state: RunState) -> Iterator[tupl
     refused = [(one.workstream or one.role, one.agent, host) for one in called for host in one.refused_hosts]
     if refused:
         yield "Not let out by the sandbox (sandbox.network)", table([*dict.fromkeys(refused)])
+
+
+def containment_sections(records: Iterable[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
+    """What a recap has to say aloud: processes could get away."""
+    called = {record.event.containment for record in records if isinstance(record.event, AgentCalled)}
+    told = state.pipeline.preflight
+    if "group" in called or (told and told.containment == "group"):
+        yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

@@ -22,16 +22,12 @@ def needs(
     return access(make(spec), request, {"HOME": str(tmp_path), **environ}, metered=metered)
 
 
-def test_an_editor_writes_its_worktree_but_not_the_pointer(tmp_path: Path) -> None:
-    found = needs(AgentSpec(id="scripted", use="scripted"), tmp_path)
-    assert found.mounts == (*own("write", tmp_path / "w", tmp_path / "f"), *own("read", tmp_path / "w/.git"))
+@pytest.mark.parametrize("mode", ["edit", "read"])
+def test_besides_its_workspace_an_agent_writes_only_its_folder(tmp_path: Path, mode: Mode) -> None:
+    found = needs(AgentSpec(id="scripted", use="scripted"), tmp_path, mode=mode)
+    assert found.mounts == own("write", tmp_path / "f")
     assert not found.caches
     assert not found.nests
-
-
-def test_a_reader_writes_nothing_but_its_folder(tmp_path: Path) -> None:
-    found = needs(AgentSpec(id="scripted", use="scripted"), tmp_path, mode="read")
-    assert {one.place.name: one.mode for one in found.mounts} == {"w": "read", "f": "write", ".git": "read"}
 
 
 @pytest.mark.parametrize(

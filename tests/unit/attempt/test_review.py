@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from branchline.attempt.gate_run import clean_checkout
 from branchline.attempt.review import REVIEW_SCHEMA, Answer, Reviewed, review
 from branchline.attempt.run import StepContext
 from branchline.config.settings import Review
@@ -22,8 +21,7 @@ FINE: dict[str, Any] = {"summary": "Fine.", "findings": []}
 
 
 def reviewed(ctx: StepContext) -> Reviewed:
-    with clean_checkout(ctx, ctx.run.base) as checkout:
-        return review(ctx, checkout)
+    return review(ctx, ctx.run.repo.tree_of(ctx.run.base))
 
 
 @pytest.mark.parametrize(("required", "outcome"), [(False, Outcome.SKIPPED), (True, Outcome.ERROR)])
@@ -41,9 +39,8 @@ def test_a_reviewer_that_cannot_be_called(
 def test_a_review_that_was_cut_short_lets_nothing_through(make: Make) -> None:
     critic = AgentSpec(id="critic", use="scripted", scripts=((Action(answer=FINE),),))
     ctx = make({"a": "a"}, agents=(critic,), review=Review(agent="critic"))
-    with clean_checkout(ctx, ctx.run.base) as checkout:
-        ctx.kill.pull("cancelled")
-        assert review(ctx, checkout).result.outcome is Outcome.ERROR
+    ctx.kill.pull("cancelled")
+    assert reviewed(ctx).result.outcome is Outcome.ERROR
 
 
 def test_the_one_who_stands_in_finds_the_batch_as_it_was(make: Make) -> None:

@@ -1,5 +1,10 @@
-from branchline.core.result import Failure, StepFailed
+from branchline.core.facts import ApprovalNeeded, Archived, Codegate
+from branchline.core.result import Failure, Returned, StepFailed, Success
 from branchline.errors import BranchlineError
+
+FACT = Archived(task_id="t", report="r", archive="a")
+ASKS = ApprovalNeeded(task_id="t", step="ship", tree="t", base="b", concerns=())
+BATCH = Codegate(task_id="t", workstream="a", verdict="rejected", batch="b", tree="t", report="r")
 
 
 def test_a_step_that_fails_carries_its_failure() -> None:
@@ -7,3 +12,10 @@ def test_a_step_that_fails_carries_its_failure() -> None:
     error = StepFailed(failure)
     assert isinstance(error, BranchlineError)
     assert (str(error), error.hint, error.failure) == ("no space", "make room", failure)
+
+
+def test_facts_stand_in_the_order_in_which_they_are_told_and_what_waits_comes_last() -> None:
+    assert Success(FACT).facts == (FACT,)
+    assert Success(FACT, ASKS, told=(BATCH,)).facts == (BATCH, FACT, ASKS)
+    assert Failure("no").facts == Returned().facts == ()
+    assert Failure("no", fact=BATCH, asks=ASKS, told=(FACT,)).facts == (FACT, BATCH, ASKS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.git.checkout import CheckoutDirty, fast_forward, is_dirty
+from branchline.git.landing.checkout import CheckoutDirty, fast_forward, is_dirty
 from branchline.git.repo import Repo
 from unit.git.sandbox import Sandbox
 from unit.git.users import configure, needs_crypt, needs_lfs

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from branchline.git.checkout import fast_forward, is_dirty
 from branchline.git.command import UnsupportedGit, find_git, version
 from branchline.git.commit import save, snapshot
-from branchline.git.merge import merge_trees
+from branchline.git.landing.checkout import fast_forward, is_dirty
+from branchline.git.landing.merge import merge_trees
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox

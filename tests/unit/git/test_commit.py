@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -321,7 +322,7 @@ def test_folders_that_an_agent_locked_are_saved_and_removed(box: Sandbox) -> Non
     for place in (box.root.parent, *box.root.parent.rglob("*")):
         os.chown(place, 65534, 65534, follow_symlinks=False)
     for above in (box.root.parent, *box.root.parent.parents[:3]):
-        above.chmod(0o755)
+        above.chmod(stat.S_IMODE(above.stat().st_mode) | 0o055)
     done = subprocess.run([sys.executable, "-c", LOCKED, box.root, box.scratch], capture_output=True, check=False)
     assert done.stderr.decode() == ""
     assert done.stdout.decode().splitlines() == ["['a.txt', 'cache/module', 'link', 'src/b.py', 'unreadable']", "False"]

@@ -15,6 +15,7 @@ from branchline.git.commit import snapshot
 from branchline.git.filters import Needs
 from branchline.git.intake import Flaw, Intake
 from branchline.git.repo import Repo
+from branchline.git.storage import problems
 from unit.git.sandbox import Sandbox
 from unit.git.users import changes, check_out, configure, needs_crypt, needs_lfs, rewrite, stored, take
 
@@ -119,6 +120,59 @@ def test_a_checkout_whose_filter_fails_is_an_error(box: Sandbox, home: Path) -> 
     box.commit({".gitattributes": "*.txt filter=gone\n"})
     with pytest.raises(GitError, match="no-such-program"):
         check_out(Repo.open(box.root), box.scratch / "w")
+
+
+IN_TREE = [
+    "sh tools/up.sh",
+    "./tools/up.sh",
+    "'tools/up.sh'",
+    'sh "$(git rev-parse --show-toplevel)/tools/up.sh"',
+    "cat | tools/up.sh",
+]
+
+
+@pytest.mark.parametrize("command", IN_TREE)
+def test_a_program_in_the_tree_is_the_users_own(box: Sandbox, command: str) -> None:
+    root = box.scratch / "a b's"
+    box.git("clone", "-q", str(box.root), str(root))
+    box.git("config", "filter.up.clean", command, cwd=root)
+    box.git("config", "filter.up.smudge", command.replace("up.sh", "down.sh"), cwd=root)
+    tools = {"tools/up.sh": "#!/bin/sh\ntr a-z A-Z\n", "tools/down.sh": "#!/bin/sh\ntr A-Z a-z\n"}
+    box.write({**tools, ".gitattributes": "*.txt filter=up\n", "b.txt": "b\n"}, at=root)
+    for name in tools:
+        (root / name).chmod(0o755)
+    box.git("add", "-A", cwd=root)
+    box.git("commit", "-qm", "filtered", cwd=root)
+    repo = Repo.open(root)
+    git = check_out(repo, box.scratch / "w")
+    assert (box.scratch / "w" / "b.txt").read_text() == "b\n", "it is written before the program is"
+    box.write({"b.txt": "c\n", "tools/up.sh": "#!/bin/sh\necho of the agent\n"}, at=box.scratch / "w")
+    assert stored(repo, take(repo, git, box), "b.txt") == b"C\n"
+    assert problems(repo, repo.head_commit(), "main", "merge") == []
+
+
+@pytest.mark.parametrize("name", ["a.b", "a=b", "ü", "q'q"])
+def test_filters_of_any_name(box: Sandbox, name: str) -> None:
+    box.git("config", f"filter.{name}.clean", "tr a-z A-Z")
+    box.commit({".gitattributes": f"*.txt filter={name}\n"})
+    repo = Repo.open(box.root)
+    git = check_out(repo, box.scratch / "w")
+    box.write({"b.txt": "c\n"}, at=box.scratch / "w")
+    assert stored(repo, take(repo, git, box), "b.txt") == b"C\n"
+
+
+def test_a_filter_and_line_ends_by_a_macro_in_a_folder(box: Sandbox) -> None:
+    box.git("config", "filter.up.clean", "tr a-z A-Z")
+    box.git("config", "filter.up.smudge", "tr A-Z a-z")
+    attributes = {".gitattributes": "[attr]loud filter=up text eol=crlf\n", "sub/.gitattributes": "*.x loud\n"}
+    box.commit({**attributes, "sub/b.x": "b\r\nc\r\n", "sub/empty.x": ""})
+    repo = Repo.open(box.root)
+    git = check_out(repo, box.scratch / "w")
+    rewrite(box.scratch / "w")
+    assert (box.scratch / "w" / "sub" / "b.x").read_bytes() == b"b\r\nc\r\n"
+    assert changes(repo, take(repo, git, box)) == {}
+    box.write({"sub/b.x": "d\r\n"}, at=box.scratch / "w")
+    assert stored(repo, take(repo, git, box), "sub/b.x") == b"D\n"
 
 
 def lfs_repository(box: Sandbox, home: Path, **files: bytes) -> Repo:

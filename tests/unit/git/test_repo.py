@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import GitError
-from branchline.git.checkout import is_dirty
+from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import BareRepository, NoCommits, NotARepository, RefMoved, Repo
 from unit.git.sandbox import Sandbox
 

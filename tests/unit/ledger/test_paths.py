@@ -92,7 +92,7 @@ def test_the_record_of_a_checkout_is_below_its_git_common_directory(place: tuple
         git(root, *cleaning)
         assert run_ids(root) == ["R"]
     begun(root, "S", 2)
-    assert sorted(path.name for path in (root / ".runs").iterdir()) == ["R", "S"]
+    assert sorted(path.name for path in (root / ".runs").iterdir()) == [".gitignore", "R", "S"]
     assert (common / "info/exclude").read_text().count("/.runs\n") == 1
 
 

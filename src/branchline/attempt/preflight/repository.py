@@ -8,12 +8,12 @@ from branchline.attempt.preflight.remark import Remark
 from branchline.config.settings import Ship
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs, holds_runs, in_the_way, needed, tag_ref, usual_fetch
-from branchline.git.checkout import is_dirty
+from branchline.git.landing.checkout import is_dirty
+from branchline.git.landing.target import checked_out_at, obstacles
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
 from branchline.git.storage import problems
 from branchline.git.submodules import known_submodules
-from branchline.git.target import checked_out_at, obstacles
 from branchline.git.user_git import is_true
 
 FETCHING = r"^(fetch\.prunetags|remote\..*\.(prunetags|fetch|mirror))$"
@@ -66,7 +66,7 @@ def of_storage(repo: Repo, base: str, target: str, ship: Ship) -> Iterator[Remar
 def _submodules(repo: Repo, commit: str) -> Iterator[Remark]:
     tree = repo.tree_of(commit)
     paths = [entry.path for entry in repo.entries(tree) if entry.kind == "commit"]
-    here = {path for path, _, _ in known_submodules(repo, tree)}
+    here = {path for _, path, _, _ in known_submodules(repo, tree)}
     if paths:
         yield Remark("submodules", "the repository has submodules: a run must not change them")
     if absent := [path for path in paths if path not in here]:

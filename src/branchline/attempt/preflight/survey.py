@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from branchline.attempt.asking.templates import problems
 from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.declared import of_gates, of_ports, of_setup, of_ways_back
 from branchline.attempt.preflight.machine import observed, of_disks, of_room
 from branchline.attempt.preflight.remark import Remark
 from branchline.attempt.preflight.repository import of_names, of_repository, of_storage, of_target
 from branchline.attempt.run import Run
-from branchline.attempt.templates import problems
 from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
 from branchline.core.model.plan import Plan

@@ -25,8 +25,8 @@ from branchline.engine.recover import clock, new_run_id
 from branchline.engine.shelter import shelter
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
-from branchline.git.checkout import is_dirty
 from branchline.git.command import OLDEST, version
+from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import work_area

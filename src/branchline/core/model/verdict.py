@@ -116,6 +116,11 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         """What came of each gate, in short."""
         return tuple(GateOutcome(gate=r.gate, outcome=r.outcome, reason=r.reason) for r in self.results)
 
+    @property
+    def why(self) -> str:
+        """What did not pass, and why."""
+        return "; ".join(f"{r.gate}: {r.reason}" for r in self.of(Outcome.FAILED, Outcome.ERROR))
+
     def of(self, *outcomes: Outcome) -> tuple[GateResult, ...]:
         """The results with one of these outcomes."""
         return tuple(result for result in self.results if result.outcome in outcomes)

@@ -7,7 +7,7 @@ from typing import Protocol
 from branchline.core.result import Result
 from branchline.process.spawn import KillSwitch
 
-Work = Callable[[KillSwitch], Result]
+Doing = Callable[[KillSwitch], Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Job:
 
     task_id: str
     attempt: int
-    work: Work
+    work: Doing
     timeout: float | None = None
     killable: bool = True
 

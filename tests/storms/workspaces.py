@@ -1,6 +1,6 @@
-"""Worktrees by the thousand, twenty at a time: from threads of one process, and from processes that know nothing of each other.
+"""Workspaces by the thousand, twenty at a time: from threads of one process, and from processes that know nothing of each other.
 
-`python -m storms.worktrees [--count 1000] [--at-once 20]` prints a table; it exits 1 if one failed or is not whole.
+`python -m storms.workspaces [--count 1000] [--at-once 20]` prints a table; it exits 1 if one failed or is not whole.
 """
 
 import argparse
@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.git.worktree import Worktrees
-
 from branchline.git.repo import Repo
+from branchline.git.workspace import Workspaces
 from support import Project
 
 FILES = 30
@@ -23,7 +22,7 @@ FILES = 30
 
 @dataclass(frozen=True)
 class Storm:
-    """How `count` worktrees came out: those that failed with their words, those that are not whole, and the seconds."""
+    """How `count` workspaces came out: those that failed with their words, those that are not whole, and the seconds."""
 
     way: str
     count: int
@@ -33,8 +32,9 @@ class Storm:
 
 
 def storm(root: Path, way: str, count: int, at_once: int) -> Storm:
-    """Make worktrees in a fresh repository by `threads`, `processes` or plain `git`, and look at each of them."""
+    """Make workspaces of a fresh repository by `threads`, `processes` or plain `git worktree`, and look at each."""
     project = Project.make(root / "p", {f"src/{number}.txt": f"{number}\n" * 20 for number in range(FILES)})
+    before = project.git("for-each-ref")
     began = time.monotonic()
     if way == "threads":
         failed = _by_threads(project.root, range(count), at_once)
@@ -43,29 +43,35 @@ def storm(root: Path, way: str, count: int, at_once: int) -> Storm:
     else:
         failed = _by_processes(project.root, count, at_once)
     seconds = time.monotonic() - began
-    listed = project.git("worktree", "list", "--porcelain").split("\n\n")
-    broken = [] if len(listed) == count + 1 else [f"git lists {len(listed) - 1}"]
-    broken += [str(number) for number in range(count) if not _whole(place(project.root, number))]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        whole = list(pool.map(lambda number: _whole(place(project.root, number), number), range(count)))
+    broken = [str(number) for number in range(count) if not whole[number]]
+    if way != "git" and project.git("for-each-ref") != before:
+        broken.append("the user's refs are others")
     return Storm(way, count, tuple(failed), tuple(broken), seconds)
 
 
 def place(root: Path, number: int) -> Path:
     """As of a run of its own."""
-    return root / ".runs" / f"R{number % 20}" / "worktrees" / f"w{number}"
+    return root.with_name("state") / f"R{number % 20}" / f"w{number}"
 
 
-def _whole(path: Path) -> bool:
-    return path.is_dir() and len(list((path / "src").iterdir())) == FILES
+def _whole(path: Path, number: int) -> bool:
+    """Whether plain git finds its branch, and nothing changed."""
+    argv = ["git", "-C", str(path), "status", "--porcelain", "--branch"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    return done.stdout == f"## feature/w{number}\n".encode()
 
 
 def _by_threads(root: Path, numbers: range, at_once: int) -> list[str]:
     repo = Repo.open(root)
-    worktrees, head = Worktrees(repo, root / ".runs" / "git.lock"), repo.head_commit()
+    head = repo.head_commit()
+    workspaces = Workspaces(repo, root.with_name("state"), base=head, target="main")
 
     def add(number: int) -> str:
         try:
-            worktrees.add(place(root, number), head, f"feature/w{number}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure to count
+            workspaces.add(place(root, number), head, f"feature/w{number}")
+        except Exception as error:  # noqa: BLE001 - any error is a failure to count
             return f"{number}: {error}"
         return ""
 
@@ -74,7 +80,7 @@ def _by_threads(root: Path, numbers: range, at_once: int) -> list[str]:
 
 
 def _by_processes(root: Path, count: int, at_once: int) -> list[str]:
-    argv = [sys.executable, "-m", "storms.worktrees", "--in", str(root)]
+    argv = [sys.executable, "-m", "storms.workspaces", "--in", str(root)]
     shares = [f"{first}:{count}:{at_once}" for first in range(at_once)]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     pipe = subprocess.PIPE
@@ -92,7 +98,7 @@ def _by_processes(root: Path, count: int, at_once: int) -> list[str]:
 
 
 def _by_git(project: Project, count: int, at_once: int) -> list[str]:
-    """What plain git makes of it: for comparison."""
+    """What `git worktree add` makes of it: for comparison."""
 
     def add(number: int) -> str:
         argv = ["git", "worktree", "add", "-q", "-b", f"feature/w{number}", str(place(project.root, number))]
@@ -118,11 +124,11 @@ def main() -> None:
         print("\n".join(_by_threads(given.root, range(first, count, step), 1)), end="")
         return
     bad = 0
-    print(f"{'made by':<12}{'worktrees':>10}{'at once':>9}{'failed':>8}{'not whole':>11}{'seconds':>9}")
+    print(f"{'made by':<12}{'workspaces':>11}{'at once':>9}{'failed':>8}{'not whole':>11}{'seconds':>9}")
     for way in ("threads", "processes", "git"):
         with tempfile.TemporaryDirectory() as folder:
             made = storm(Path(folder), way, given.count, given.at_once)
-        row = f"{way:<12}{made.count:>10}{given.at_once:>9}{len(made.failed):>8}{len(made.broken):>11}{made.seconds:>9.1f}"
+        row = f"{way:<12}{made.count:>11}{given.at_once:>9}{len(made.failed):>8}{len(made.broken):>11}{made.seconds:>9.1f}"
         print(row, *made.failed[:3] if way != "git" else (), sep="\n  ", flush=True)
         bad += len(made.failed) + len(made.broken) if way != "git" else 0
     sys.exit(1 if bad else 0)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from branchline.attempt.run import Run
 from branchline.core.model.manifest import ContextRequest, Manifest
+from branchline.core.work import Given
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
-from branchline.views.format.text import count
 
 if TYPE_CHECKING:
     from branchline.context.broker import Broker
 
 FOLDER = "manifests"
+LONGEST_WARNING = 500  # characters
 _TURN = threading.Lock()  # whoever comes first indexes what is new; the others find it done
 
 
@@ -25,8 +26,12 @@ class Chosen:
     manifest: Manifest
     digest: str
 
-    def __str__(self) -> str:
-        return f"{count(self.manifest.total_files, 'file')}, {self.manifest.total_tokens:,} tokens"
+    @property
+    def given(self) -> Given:
+        """What is told of it."""
+        whole = self.manifest
+        warning = "; ".join(whole.warnings)[:LONGEST_WARNING]
+        return Given(manifest=self.digest, files=whole.total_files, tokens=whole.total_tokens, warning=warning)
 
 
 def choose(run: Run, request: ContextRequest, commit: str, tree: str) -> Chosen:

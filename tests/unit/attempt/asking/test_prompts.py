@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from branchline.attempt.conventions import NAMED
-from branchline.attempt.prompts import FEEDBACK, OVERVIEW, edit_prompt, feedback, plan_prompt, review_prompt
+from branchline.attempt.asking.conventions import NAMED
+from branchline.attempt.asking.prompts import FEEDBACK, OVERVIEW, edit_prompt, feedback, plan_prompt, review_prompt
 from branchline.attempt.run import StepContext
 from branchline.config.settings import Planning
 from branchline.core.facts import MergeConflict

@@ -3,10 +3,10 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from branchline.attempt.conventions import NAMED, conventions
+from branchline.attempt.asking.conventions import NAMED, conventions
+from branchline.attempt.asking.templates import base_files, filled
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import asked_about, barred, conflict_of, rejected
-from branchline.attempt.templates import base_files, filled
 from branchline.core.facts import Codegate
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.manifest import Span

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from branchline.attempt.forecast import MOST_WORKSTREAMS, collisions
+from branchline.attempt.asking.forecast import MOST_WORKSTREAMS, collisions
 from branchline.config.settings import Settings
 from branchline.core.model.forecast import Collision
 from branchline.core.model.manifest import ContextRequest, Manifest
 from branchline.core.model.plan import Plan, Scope, Workstream
-from unit.attempt.test_conventions import file, manifest
+from unit.attempt.asking.test_conventions import file, manifest
 
 SETTINGS = Settings(version=1)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection
 
-from branchline.attempt.context_requests import edit_request
-from branchline.attempt.conventions import regular
-from branchline.attempt.manifest import asking
+from branchline.attempt.asking.context_requests import edit_request
+from branchline.attempt.asking.conventions import regular
+from branchline.attempt.asking.manifest import asking
 from branchline.config.settings import Settings
 from branchline.core.model.forecast import Collision, Work, forecast
 from branchline.core.model.manifest import ContextRequest, Manifest

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from branchline.attempt.context_requests import MOST_TARGETS, edit_request, plan_request, review_request, window
+from branchline.attempt.asking.context_requests import MOST_TARGETS, edit_request, plan_request, review_request, window
 from branchline.config.settings import Planning, Review, Settings
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.manifest import ContextSettings

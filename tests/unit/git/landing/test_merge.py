@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from branchline.errors import GitError
-from branchline.git.merge import Conflicted, Merged, Strategy, forecast, merge_trees
+from branchline.git.landing.merge import Conflicted, Merged, Strategy, forecast, merge_trees
 from branchline.git.objects import Entry
 from branchline.git.repo import Repo
 from unit.git.sandbox import Sandbox

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.attempt.manifest import asking, choose
+from branchline.attempt.asking.manifest import asking, choose
 from branchline.context.manifest import load
 from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest
 from branchline.errors import InvalidInput
@@ -21,7 +21,12 @@ def test_the_answer_is_kept_under_its_digest(make: Make) -> None:
     kept = run.paths.artifacts / "manifests" / f"{chosen.digest}.json"
     assert load(kept) == chosen.manifest
     assert [file.path for file in chosen.manifest.files][:2] == ["docs/a.md", "src/parser.py"]
-    assert str(chosen) == f"{chosen.manifest.total_files} files, {chosen.manifest.total_tokens:,} tokens"
+    told = chosen.given
+    assert (told.manifest, told.files, told.tokens) == (
+        chosen.digest,
+        chosen.manifest.total_files,
+        chosen.manifest.total_tokens,
+    )
     assert choose(run, REQUEST, run.base, run.repo.tree_of(run.base)) == chosen
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import GitError
-from branchline.git.checkout import CheckoutDirty, fast_forward
+from branchline.git.landing.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import RefMoved, Repo
 from branchline.process.sweep import sweep
 from unit.git.sandbox import Sandbox
@@ -215,7 +215,7 @@ def test_a_folder_that_is_no_checkout(box: Sandbox, repo: Repo, tips: tuple[str,
 MOVER = """
 import sys
 from pathlib import Path
-from branchline.git.checkout import fast_forward
+from branchline.git.landing.checkout import fast_forward
 from branchline.git.repo import Repo
 repo = Repo.open(Path(sys.argv[1]), marker="kill-ff")
 print("ready", flush=True)

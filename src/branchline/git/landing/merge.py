@@ -9,9 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from branchline.errors import GitError
-from branchline.git.command import words
-from branchline.git.json_merge import Clash, merge_texts
+from branchline.git.command import failed
+from branchline.git.landing.json_merge import Clash, merge_texts
 from branchline.git.objects import ObjectStore, fields
 from branchline.process.temporary import temporary_folder
 
@@ -152,7 +151,7 @@ def _merge(
         setting = ("-c", f"core.attributesFile={attributes}")
         done = store.content.status_of(*setting, "merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
     if done.code not in (0, 1):
-        raise GitError(f"git cannot merge {theirs} into {ours}: {words(done)}")
+        raise failed(f"git cannot merge {theirs} into {ours}", done)
     output = fields(done.stdout)
     tree, found, merged = next(output), dict[str, _Conflict](), list[str]()
     for line in iter(lambda: next(output), ""):

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from branchline.attempt import templates
-from branchline.attempt.templates import NAMES, base_files, filled, problems
+from branchline.attempt.asking import templates
+from branchline.attempt.asking.templates import NAMES, base_files, filled, problems
 from branchline.views.format.template import TemplateError, faults
 from support import Project
 from unit.attempt.conftest import Make
 
 OWN = Path(templates.__file__).with_name("prompt_files")
-DOCS = Path(__file__).parents[3] / "docs" / "prompts.md"
+DOCS = Path(__file__).parents[4] / "docs" / "prompts.md"
 
 
 def test_every_template_is_there_sound_and_uses_all_that_matters() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from branchline.git.landing.target import TargetHeld, checked_out_at, move, obstacles
 from branchline.git.repo import RefMoved, Repo
-from branchline.git.target import TargetHeld, checked_out_at, move, obstacles
 from unit.git.sandbox import Sandbox
 
 

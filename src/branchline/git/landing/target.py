@@ -8,8 +8,8 @@ from shlex import quote
 
 from branchline.core.refs import HEADS, Obstacle, branch_ref
 from branchline.errors import GitError
-from branchline.git.checkout import fast_forward
 from branchline.git.command import Git
+from branchline.git.landing.checkout import fast_forward
 from branchline.git.repo import Repo
 
 _UNDER_WAY = {
