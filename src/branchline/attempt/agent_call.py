@@ -132,8 +132,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         raise
     usage, model = result.usage, result.model or agent.spec.model
     idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
-    if idle and usage.cost_usd is None and not seen:
-        usage = NOTHING
+    usage = NOTHING if idle and usage.cost_usd is None and not seen else usage
     return told.tell(msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model))
 
 

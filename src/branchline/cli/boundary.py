@@ -31,7 +31,11 @@ def guarded(args: list[str]) -> int:
     except BranchlineError as error:
         return _refuse(args, error.message, error.hint, error.exit_code)
     except click.ClickException as error:
-        return _refuse(args, error.format_message(), _usage_hint(error), EXIT_USAGE)
+        own = getattr(error, "hint", "")
+        ctx = getattr(error, "ctx", None)
+        return _refuse(
+            args, error.format_message(), own or f"{ctx.command_path if ctx else 'branchline'} --help", EXIT_USAGE
+        )
     except (KeyboardInterrupt, click.Abort):
         return _refuse(args, "interrupted", "", EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -76,12 +80,6 @@ def _fault(args: list[str], error: Exception) -> int:
     where = f" {error.filename}" if error.filename else ""
     message = f"cannot write{where}: {error.strerror}; what was done so far is kept"
     return _refuse(args, message, "make room, then: branchline resume", 1)
-
-
-def _usage_hint(error: click.ClickException) -> str:
-    own = getattr(error, "hint", "")
-    ctx = getattr(error, "ctx", None)
-    return own or f"{ctx.command_path if ctx else 'branchline'} --help"
 
 
 def _crash(args: list[str], error: Exception) -> int:

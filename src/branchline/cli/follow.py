@@ -29,7 +29,17 @@ class Follower:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         for text in whole.split(b"\n")[:-1]:
-            self._print(text)
+            try:
+                record = decode(text, seq=self._seq, prev=self._prev, offset=self._offset)
+            except BadRecord as error:
+                raise LedgerError(
+                    f"the ledger {self._paths.ledger} does not verify: "
+                    f"record {self._seq} at byte {self._offset}: {error.message}",
+                    hint=f"branchline verify {self._paths.run_id}",
+                ) from error
+            self._seq, self._offset, self._prev = self._seq + 1, self._offset + len(text) + 1, record.sha
+            self._ended = isinstance(record.event, RunEnded)
+            show([text.decode("ascii") if self._as_json else line(record)])
         sys.stdout.flush()
         return bool(whole)
 
@@ -47,16 +57,3 @@ class Follower:
         from branchline.ledger.log import read, require
 
         require(read(self._paths), self._paths)
-
-    def _print(self, text: bytes) -> None:
-        try:
-            record = decode(text, seq=self._seq, prev=self._prev, offset=self._offset)
-        except BadRecord as error:
-            raise LedgerError(
-                f"the ledger {self._paths.ledger} does not verify: "
-                f"record {self._seq} at byte {self._offset}: {error.message}",
-                hint=f"branchline verify {self._paths.run_id}",
-            ) from error
-        self._seq, self._offset, self._prev = self._seq + 1, self._offset + len(text) + 1, record.sha
-        self._ended = isinstance(record.event, RunEnded)
-        show([text.decode("ascii") if self._as_json else line(record)])

@@ -113,16 +113,14 @@ class Live:
         for row in shown:
             grid.add_row(*self._cells(row, since))
         more = [Text(f"  and {len(rows) - len(shown)} more", style="dim")] if len(rows) > len(shown) else []
-        return Group(self._headline(), grid, *more)
+        elapsed = duration(round((time.monotonic() - self._began) * 1000))
+        text = Text(f"Run {self._run_id}", style="bold", no_wrap=True, overflow="crop")
+        text.append(f"  {elapsed}  {self._done} of {self._total} tasks done", style="not bold dim")
+        return Group(text, grid, *more)
 
     def _fit(self, text: str) -> str:
         """The text in signs that the terminal has: a row that comes out longer than it was drawn breaks the table."""
         return degraded(text) if self._ascii else encodable(text)
-
-    def _headline(self) -> Text:
-        elapsed = duration(round((time.monotonic() - self._began) * 1000))
-        text = Text(f"Run {self._run_id}", style="bold", no_wrap=True, overflow="crop")
-        return text.append(f"  {elapsed}  {self._done} of {self._total} tasks done", style="not bold dim")
 
     def _cells(self, row: Row, since: int) -> tuple[Text, ...]:
         style, running = STYLES[row.state], row.state == State.RUNNING

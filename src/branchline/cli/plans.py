@@ -38,7 +38,11 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
     repo = Repo.open(given.repo)
     settings = settings_for(repo.root, given)
     if file is None and not has_planner(settings):
-        raise _nobody_plans(repo.root)
+        if (repo.root / SETTINGS_FILE).exists():
+            hint = f"branchline agents lists those that are installed; name one: --agent NAME, or agent: in {SETTINGS_FILE}"
+        else:
+            hint = "branchline init writes a configuration with an agent that is installed; or --agent claude_code"
+        raise InvalidInput("there is no agent to plan: the scripted agent does only what scripts say", hint=hint)
     now = _start_time() or clock()
     request = Request(
         repo=repo.root,
@@ -58,15 +62,6 @@ def has_planner(settings: Settings) -> bool:
     name = settings.planning.agent or settings.agent
     spec = next((agent for agent in settings.agents if agent.id == name), None)
     return name != SCRIPTED if spec is None else spec.use != SCRIPTED or bool(spec.scripts)
-
-
-def _nobody_plans(root: Path) -> InvalidInput:
-    """The refusal, with what to do in a repository that is set up, or that is not."""
-    if (root / SETTINGS_FILE).exists():
-        hint = f"branchline agents lists those that are installed; name one: --agent NAME, or agent: in {SETTINGS_FILE}"
-    else:
-        hint = "branchline init writes a configuration with an agent that is installed; or --agent claude_code"
-    return InvalidInput("there is no agent to plan: the scripted agent does only what scripts say", hint=hint)
 
 
 def _start_time() -> int | None:

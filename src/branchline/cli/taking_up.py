@@ -27,7 +27,12 @@ def take_up(
         return
     if checkpoint is not None:
         raise InvalidInput("a plain graph has no checkpoint to go back to", hint=f"branchline resume {history.run_id}")
-    _require_commands(history)
+    for name, record in history.state.current().items():
+        if record.task.run is None and record.state not in {State.COMPLETED, State.SKIPPED}:
+            raise InvalidInput(
+                f"task {name} is a Python callable, which the command line does not have",
+                hint=f"in Python: branchline.resume({history.run_id!r}, implementations, root=...)",
+            )
     if retry is not None:
         ask(history, "retry", retry)
     library.resume(
@@ -45,13 +50,3 @@ def require_retryable(history: History, task_id: str) -> None:
     refusal = retry_round(history.state, task_id)
     if isinstance(refusal, str):
         raise InvalidInput(refusal, hint=f"branchline graph {history.run_id}")
-
-
-def _require_commands(history: History) -> None:
-    """A graph of Python callables goes on only where the callables are."""
-    for name, record in history.state.current().items():
-        if record.task.run is None and record.state not in {State.COMPLETED, State.SKIPPED}:
-            raise InvalidInput(
-                f"task {name} is a Python callable, which the command line does not have",
-                hint=f"in Python: branchline.resume({history.run_id!r}, implementations, root=...)",
-            )

@@ -157,12 +157,21 @@ def task_lines(view: TaskView) -> list[str]:
         out += [*table(rows), *([] if rows else table([("", plain(round_.reason))] if round_.reason else [])), ""]
     last = view.rounds[-1]
     if told := {k: v for k, v in last.outputs.items() if not last.step or v not in ("", [], {}, None)}:
-        out += ["Handed on", *_outputs(told), ""]
-    if last.attempts:
-        out += _on_disk(last.attempts[-1])
-    out += [f"  again    branchline retry {view.run_id} {last.task_id}"]
-    scripts = [script for one in last.attempts[-1:] for script in one.commands]
-    return [*out, *(f"  by hand  {quoted(script)}" for script in scripts)]
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}
+        out += ["Handed on", *table([(key, text) for key, text in texts.items() if "\n" not in text])]
+        for key, text in texts.items():
+            if "\n" in text:
+                out += [f"  {plain(key)}", *(f"    {plain(line)}" for line in text.splitlines()[-TAIL_LINES:])]
+        out.append("")
+    for one in last.attempts[-1:]:
+        if one.files:
+            sizes = [(name, f"{size} bytes") for name, size in one.files.items()]
+            out += [f"Files in {plain(one.folder)}", *table(sizes), ""]
+        for log in one.logs:
+            ends = log.tail.rstrip("\n").split("\n")[-TAIL_LINES:]
+            out += [f"The end of {plain(log.path)}", *(f"  {plain(text)}" for text in ends), ""]
+    out.append(f"  again    branchline retry {view.run_id} {last.task_id}")
+    return [*out, *(f"  by hand  {quoted(script)}" for one in last.attempts[-1:] for script in one.commands)]
 
 
 def _given(call: Call) -> tuple[str, ...]:
@@ -174,20 +183,3 @@ def _given(call: Call) -> tuple[str, ...]:
 def _cells(one: Try) -> tuple[str, ...]:
     spent = duration(one.ended_at - one.started_at) if one.ended_at else ""
     return f"attempt {one.attempt}", one.state.lower(), clock(one.started_at), spent, one.reason
-
-
-def _outputs(outputs: dict[str, Any]) -> list[str]:
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in outputs.items()}
-    out = table([(key, text) for key, text in texts.items() if "\n" not in text])
-    for key, text in texts.items():
-        if "\n" in text:
-            out += [f"  {plain(key)}", *(f"    {plain(line)}" for line in text.splitlines()[-TAIL_LINES:])]
-    return out
-
-
-def _on_disk(one: Try) -> list[str]:
-    out = [f"Files in {plain(one.folder)}", *table([(name, f"{size} bytes") for name, size in one.files.items()]), ""]
-    for log in one.logs:
-        ends = log.tail.rstrip("\n").split("\n")[-TAIL_LINES:]
-        out += [f"The end of {plain(log.path)}", *(f"  {plain(text)}" for text in ends), ""]
-    return out if one.files else []

@@ -36,7 +36,13 @@ def check_agents(root: Node) -> Iterator[Finding]:
     known = {*BUILT_IN, *(name for agent in agents if (name := agent.text("id")))}
     for name, place in _named(root, agents):
         yield from known_agent(name, place, known)
-    yield from _fallback_cycle(agents)
+    named = {name: agent for agent in reversed(agents) if (name := agent.text("id")) is not None}
+    edges = {name: [one for one, _ in agent.texts("fallback") if one in named] for name, agent in named.items()}
+    try:
+        sort_ids(edges, dict.fromkeys(edges, 0))
+    except CycleError as error:
+        place = next(at for one, at in named[error.cycle[0]].texts("fallback") if one == error.cycle[1])
+        yield Finding(place, f"the agents fall back to each other: {' -> '.join(error.cycle)}", error.hint)
 
 
 def literal_secrets(holder: Node, hint: str) -> Iterator[Finding]:
@@ -70,7 +76,11 @@ def _called_how(agent: Node) -> Iterator[Finding]:
         hint = f"add use: with one of {', '.join(BUILT_IN)}, or command: [program, argument]"
         yield Finding(agent.place, f"{_name(agent)} has neither use nor command", hint)
     if uses and uses not in BUILT_IN:
-        yield from _adapter(uses, agent.children["use"].place)
+        from importlib.metadata import entry_points
+
+        known = [*BUILT_IN, *sorted(entry_points(group=ENTRY_POINTS).names)]
+        if uses not in known:
+            yield Finding(agent.children["use"].place, f"there is no adapter '{uses}'", suggestion(uses, known))
     if uses in BUILT_IN and uses not in PRESETS and has_command:
         message = f"{_name(agent)} has both use and command"
         yield Finding(agent.keys["command"], message, f"drop use: {uses}, or set program: or args: instead")
@@ -78,15 +88,6 @@ def _called_how(agent: Node) -> Iterator[Finding]:
         yield Finding(agent.keys["scripts"], f"{_name(agent)} has scripts but does not use: {SCRIPTED}")
     if len(list(agent.items("tested"))) not in {0, 2}:
         yield Finding(agent.keys["tested"], "'tested' is the first and the last version that are known to work")
-
-
-def _adapter(name: str, place: Place) -> Iterator[Finding]:
-    """A finding if no adapter has that name; those of installed packages are looked up only when one may be meant."""
-    from importlib.metadata import entry_points
-
-    known = [*BUILT_IN, *sorted(entry_points(group=ENTRY_POINTS).names)]
-    if name not in known:
-        yield Finding(place, f"there is no adapter '{name}'", suggestion(name, known))
 
 
 def _command(agent: Node, key: str) -> Iterator[Finding]:
@@ -132,16 +133,6 @@ def _files(agent: Node) -> Iterator[Finding]:
             yield Finding(
                 node.place, f"the file '{key}' would hold a variable's value; have the program read it itself"
             )
-
-
-def _fallback_cycle(agents: list[Node]) -> Iterator[Finding]:
-    named = {name: agent for agent in reversed(agents) if (name := agent.text("id")) is not None}
-    edges = {name: [one for one, _ in agent.texts("fallback") if one in named] for name, agent in named.items()}
-    try:
-        sort_ids(edges, dict.fromkeys(edges, 0))
-    except CycleError as error:
-        place = next(at for one, at in named[error.cycle[0]].texts("fallback") if one == error.cycle[1])
-        yield Finding(place, f"the agents fall back to each other: {' -> '.join(error.cycle)}", error.hint)
 
 
 def _name(agent: Node) -> str:

@@ -26,7 +26,11 @@ def check_plan(
     yield from _ids(workstreams, "workstream", fold=True)
     yield from _dependencies(workstreams, "depends_on", "workstream")
     for workstream in workstreams:
-        yield from _branch_part(workstream)
+        # Ids that cannot be part of a branch name or would read as an option or a hidden folder.
+        for name, place in _one(workstream, "id"):
+            if name.startswith(("-", ".")) or name.endswith((".", ".lock")) or ".." in name:
+                message = f"the workstream id '{name}' cannot name a branch"
+                yield Finding(place, message, "no '-' or '.' in front, no '.' or '.lock' at the end, no '..'")
         yield from _agent(workstream, {*BUILT_IN, *agents}, default_agent, scripted)
         scope = workstream.children.get("scope")
         for key in ("write", "protect"):
@@ -44,7 +48,9 @@ def check_settings(root: Node) -> Iterator[Finding]:
     yield from check_agents(root)
     sandbox = root.children.get("sandbox")
     if sandbox is not None:
-        yield from _rungs(sandbox)
+        least, asked = (sandbox.children.get(key) for key in ("min", "rung"))
+        if least and asked and least.data == 3 and asked.data == 1:
+            yield Finding(asked.place, "rung 1 is below min 3", "drop one of the two")
     context = root.children.get("context")
     if context is not None:
         yield from check_context(context)
@@ -75,12 +81,6 @@ def check_graph(root: Node) -> Iterator[Finding]:
         for name, place in _one(condition, "task") if condition else ():
             if name not in {dependency for dependency, _ in task.texts("dependencies")}:
                 yield Finding(place, f"the condition reads '{name}', on which the task does not depend")
-
-
-def _rungs(sandbox: Node) -> Iterator[Finding]:
-    least, asked = (sandbox.children.get(key) for key in ("min", "rung"))
-    if least and asked and least.data == 3 and asked.data == 1:
-        yield Finding(asked.place, "rung 1 is below min 3", "drop one of the two")
 
 
 def _one(node: Node, key: str) -> list[tuple[str, Place]]:
@@ -119,14 +119,6 @@ def _dependencies(nodes: list[Node], key: str, noun: str) -> Iterator[Finding]:
     except CycleError as error:
         place = next(at for wanted, at in known[error.cycle[0]].texts(key) if wanted == error.cycle[1])
         yield Finding(place, f"the {noun}s wait for each other: {' -> '.join(error.cycle)}", error.hint)
-
-
-def _branch_part(workstream: Node) -> Iterator[Finding]:
-    """Ids that cannot be part of a branch name or would read as an option or a hidden folder."""
-    for name, place in _one(workstream, "id"):
-        if name.startswith(("-", ".")) or name.endswith((".", ".lock")) or ".." in name:
-            message = f"the workstream id '{name}' cannot name a branch"
-            yield Finding(place, message, "no '-' or '.' in front, no '.' or '.lock' at the end, no '..'")
 
 
 def _agent(

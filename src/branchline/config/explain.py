@@ -66,7 +66,10 @@ class _Explainer:
     root: Node
 
     def explain(self, error: "ValidationError") -> Iterator[Finding]:
-        path, fragment = error.instance_path, self._fragment(error)
+        fragment: Any = self.schema
+        for step in error.schema_path[:-1]:
+            fragment = fragment[step]
+        path, fragment = error.instance_path, dict(fragment)
         node = self.root.at(path)
         match error.kind.name:
             case "additionalProperties":
@@ -83,13 +86,10 @@ class _Explainer:
                 for cause in inner:
                     yield from self.explain(cause)
             case _:
-                yield self._wrong_value(path, fragment, error.instance)
-
-    def _fragment(self, error: "ValidationError") -> Schema:
-        fragment: Any = self.schema
-        for step in error.schema_path[:-1]:
-            fragment = fragment[step]
-        return dict(fragment)
+                subject = label(path) if path else f"a {self.name} file"
+                message = f"{subject} must be {self.expected(fragment)}, not {shown(error.instance)}"
+                hint = suggestion(error.instance, _options(fragment)) if isinstance(error.instance, str) else ""
+                yield Finding(self.root.at(path).place, message, hint if hint.startswith("did") else "")
 
     def _fitting(self, error: "ValidationError", fragment: Schema) -> "list[ValidationError]":
         """The errors of the one branch whose type the value has; none if the branches are described as a whole."""
@@ -120,12 +120,6 @@ class _Explainer:
             return label(path)
         noun = fragment["title"].removesuffix("Spec").lower()
         return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-    def _wrong_value(self, path: Path, fragment: Schema, value: object) -> Finding:
-        subject = label(path) if path else f"a {self.name} file"
-        message = f"{subject} must be {self.expected(fragment)}, not {shown(value)}"
-        hint = suggestion(value, _options(fragment)) if isinstance(value, str) else ""
-        return Finding(self.root.at(path).place, message, hint if hint.startswith("did") else "")
 
     def expected(self, fragment: Schema) -> str:
         """What a fragment of the schema asks for, in words."""

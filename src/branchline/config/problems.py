@@ -38,7 +38,10 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return _printable(f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else ""))
+        # Text in one line and of bounded length: a file's words must not command a terminal.
+        text = f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+        cut = text if len(text) <= LONGEST else text[:LONGEST] + "..."
+        return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
 
 
 class InvalidFile(InvalidInput):
@@ -50,12 +53,6 @@ class InvalidFile(InvalidInput):
         if len(self.problems) > SHOWN:
             lines.append(f"and {len(self.problems) - SHOWN} more")
         super().__init__("\n".join(lines), hint=hint)
-
-
-def _printable(text: str) -> str:
-    """Text in one line and of bounded length: a file's words must not command a terminal."""
-    cut = text if len(text) <= LONGEST else text[:LONGEST] + "..."
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
 
 
 def invalid(file: str, findings: Iterable[Finding], *, hint: str = "") -> InvalidFile:

@@ -43,19 +43,14 @@ def schema(name: str) -> Schema:
         root["properties"]["workstreams"]["maxItems"] = MAX_WORKSTREAMS
     if name == "graph":
         root["properties"]["tasks"]["maxItems"] = MAX_TASKS
-    if name == "manifest":
-        _measure(definitions)
+    if name == "manifest":  # what Python's types do not say: digests are digests, and nothing is negative
+        for definition in definitions.values():
+            for key, member in definition["properties"].items():
+                if key.endswith("sha256") or key == "config_fingerprint":
+                    member.update(DIGEST)
+                if member.get("type") == "integer":
+                    member["minimum"] = 1 if definition["title"] == "Span" else 0
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Branchline {name} file"} | made
-
-
-def _measure(definitions: dict[str, Schema]) -> None:
-    """Say of a manifest's members what their Python types do not: digests are digests, and nothing is negative."""
-    for definition in definitions.values():
-        for name, member in definition["properties"].items():
-            if name.endswith("sha256") or name == "config_fingerprint":
-                member.update(DIGEST)
-            if member.get("type") == "integer":
-                member["minimum"] = 1 if definition["title"] == "Span" else 0
 
 
 def all_schemas() -> dict[str, Schema]:

@@ -133,11 +133,7 @@ class Broker:
         """The tree as ranking sees it; what is not in the index yet is analysed now."""
         self.analysed = self._index.add(self.tree, self._analyse, self._on_progress)
         corpus = IndexedCorpus(self._index, self.tree)
-        corpus.graph, corpus.history, corpus.read = self._graph(corpus), self._history(corpus), self.texts
-        return corpus
-
-    def _graph(self, corpus: IndexedCorpus) -> ImportGraph:
-        """The import graph of the tree, kept by the tree's fingerprint."""
+        # The import graph is kept by the tree's fingerprint.
         key = f"graph/{ANALYSIS_VERSION}/{self.tree.fingerprint}"
         kept = ImportGraph.from_bytes(self._index.get(key) or b"")
         if kept is None:
@@ -147,7 +143,8 @@ class Broker:
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
             kept = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
             self._index.put(key, kept.to_bytes())
-        return kept
+        corpus.graph, corpus.history, corpus.read = kept, self._history(corpus), self.texts
+        return corpus
 
     def _history(self, corpus: IndexedCorpus) -> History:
         repo = self.tree.repo

@@ -109,6 +109,9 @@ def _in_the_repository(ending: Ending) -> Iterator[str]:
 def moral(ending: Ending) -> list[str]:
     """What the run has shown, with the commands to look for oneself."""
     run, commit = ending.paths.run_id, str(ending.commits()["main"])[:SHORT]
+    gates = (
+        r.task.id for r in ending.state.records.values() if r.task.step == "code_gate" and r.task.workstream == REPAIRED
+    )
     told = {
         "What was tested is what landed.": (
             f"The merge result, the commit that CI passed, main, the release tag and the checkout are one: {commit}.",
@@ -116,7 +119,7 @@ def moral(ending: Ending) -> list[str]:
         ),
         "A failed gate is a report, not an end.": (
             f"{REPAIRED} failed its tests; its agent got the report and repaired it in a second round.",
-            f"branchline show {run} {_first_gate(ending.state)}",
+            f"branchline show {run} {next(gates)}",
         ),
         "Nothing is lost.": (
             f"{QUARANTINED} conflicts with what was merged before it, so it was left out, whole. Its work is kept.",
@@ -133,8 +136,3 @@ def moral(ending: Ending) -> list[str]:
     lines += ["", "Look for yourself", f"  cd {ending.paths.root}", ""]
     lines += ["The story came out as told: exit code 0."]
     return [*lines, "A run of your own that leaves a workstream out ends with exit code 5."]
-
-
-def _first_gate(state: RunState) -> str:
-    gates = (r.task.id for r in state.records.values() if r.task.step == "code_gate" and r.task.workstream == REPAIRED)
-    return next(gates)

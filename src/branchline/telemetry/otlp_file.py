@@ -7,7 +7,7 @@ from typing import Any
 
 from branchline._version import __version__
 from branchline.telemetry.errors import TelemetryError
-from branchline.views.spans import Span, SpanEvent, Value, finished
+from branchline.views.spans import Span, Value, finished
 
 KIND_INTERNAL = 1
 STATUS_CODES = {"unset": 0, "ok": 1, "error": 2}
@@ -49,13 +49,12 @@ def _span(span: Span) -> dict[str, Any]:
         "startTimeUnixNano": str(span.start_ns),
         "endTimeUnixNano": str(span.end_ns),
         "attributes": _attributes(span.attributes),
-        "events": [_event(event) for event in span.events],
+        "events": [
+            {"timeUnixNano": str(event.at_ns), "name": event.name, "attributes": _attributes(event.attributes)}
+            for event in span.events
+        ],
         "status": {"code": STATUS_CODES[span.status], **({"message": span.message} if span.message else {})},
     }
-
-
-def _event(event: SpanEvent) -> dict[str, Any]:
-    return {"timeUnixNano": str(event.at_ns), "name": event.name, "attributes": _attributes(event.attributes)}
 
 
 def _attributes(attributes: Mapping[str, Value]) -> list[dict[str, Any]]:

@@ -66,9 +66,32 @@ class _Fold:
                     self.waiting[event.task_id] = event.attempt
             case f.AgentCalled():
                 self.waiting.pop(event.task_id, None)
-                self.found.append(_told(event))
+                self.found.append(
+                    Call(
+                        task_id=event.task_id,
+                        attempt=event.attempt,
+                        role=event.role,
+                        status=event.status,
+                        workstream=event.workstream,
+                        round=event.round,
+                        agent=event.agent,
+                        model=event.model,
+                        milliseconds=event.milliseconds,
+                        folder=event.folder,
+                        usage=event.usage,
+                        manifest=event.manifest,
+                        context_files=event.context_files,
+                        context_tokens=event.context_tokens,
+                        context_warning=event.context_warning,
+                    )
+                )
             case f.ExecuteWsComplete() if event.task_id in self.waiting:  # ledgers from before `agent_called`
-                self.found.append(self._before(event))
+                usage = event.usage
+                if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then
+                    usage = msgspec.structs.replace(usage, cost_source="agent")
+                self.found.append(
+                    msgspec.structs.replace(self.silent(event.task_id, event.status), agent=event.agent, usage=usage)
+                )
             case e.Transition(old_state=State.RUNNING) if event.task_id in self.waiting:
                 call = self.silent(event.task_id, event.error_class or event.new_state.lower())
                 self.found += [call] if event.error_class not in NEVER_CALLED else []
@@ -88,29 +111,3 @@ class _Fold:
             workstream=task.workstream,
             round=task.round,
         )
-
-    def _before(self, event: f.ExecuteWsComplete) -> Call:
-        usage = event.usage
-        if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then
-            usage = msgspec.structs.replace(usage, cost_source="agent")
-        return msgspec.structs.replace(self.silent(event.task_id, event.status), agent=event.agent, usage=usage)
-
-
-def _told(event: f.AgentCalled) -> Call:
-    return Call(
-        task_id=event.task_id,
-        attempt=event.attempt,
-        role=event.role,
-        status=event.status,
-        workstream=event.workstream,
-        round=event.round,
-        agent=event.agent,
-        model=event.model,
-        milliseconds=event.milliseconds,
-        folder=event.folder,
-        usage=event.usage,
-        manifest=event.manifest,
-        context_files=event.context_files,
-        context_tokens=event.context_tokens,
-        context_warning=event.context_warning,
-    )

@@ -54,7 +54,10 @@ class Claims:
             case e.TasksAdded(tasks=tasks):
                 self._add(tasks)
             case e.Transition(new_state=State.RUNNING):
-                self._begin(event)
+                task = self._tasks[event.task_id]
+                self._attempts[task.id] = event.attempt
+                moving = {task.id, f"{task.step}/{task.workstream}"}
+                self.refs = {name: claim for name, claim in self.refs.items() if not moving & claim.movers}
             case e.Transition(new_state=State.COMPLETED):
                 self._complete(event, seq)
             case _:
@@ -62,12 +65,6 @@ class Claims:
 
     def _add(self, tasks: Iterable[Task]) -> None:
         self._tasks.update((task.id, task) for task in tasks)
-
-    def _begin(self, event: e.Transition) -> None:
-        task = self._tasks[event.task_id]
-        self._attempts[task.id] = event.attempt
-        moving = {task.id, f"{task.step}/{task.workstream}"}
-        self.refs = {name: claim for name, claim in self.refs.items() if not moving & claim.movers}
 
     def _complete(self, event: e.Transition, seq: int) -> None:
         """A checkpoint stands on what its step made, or on the base."""
@@ -98,20 +95,17 @@ class Claims:
                 self._last["merge/"] = commit
                 yield branch_ref(branch), Claim(seq, commit, movers=_movers("", "merge", "ship"))
             case f.ShipComplete():
-                yield from self._shipped(event, seq)
+                self._last["ship/"] = event.commit
+                yield branch_ref(self.ours.integration), Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
+                if event.target:
+                    self.held.append((event.target, event.commit, seq))
+                if event.tag:
+                    yield tag_ref(event.tag), Claim(seq, event.commit)
             case f.WorktreeSaved(ref=ref, commit=commit) if ref:
                 yield ref, Claim(seq, commit)
             case e.RolledBack(target=target, commit=commit):
                 self.held.append((target, commit, seq))
                 yield self.ours.rollback, Claim(seq, commit)
-
-    def _shipped(self, event: f.ShipComplete, seq: int) -> Iterator[tuple[str, Claim]]:
-        self._last["ship/"] = event.commit
-        yield branch_ref(self.ours.integration), Claim(seq, event.commit, movers=_movers("", "merge", "ship"))
-        if event.target:
-            self.held.append((event.target, event.commit, seq))
-        if event.tag:
-            yield tag_ref(event.tag), Claim(seq, event.commit)
 
 
 def claims(run_id: str, records: Iterable[Timed]) -> Claims:

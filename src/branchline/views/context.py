@@ -1,6 +1,6 @@
 """A context manifest for people: its files by rank, with what they cost and why they are in; why a file is out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from branchline.core.model.manifest import Explanation, Manifest, ManifestFile, Span
 from branchline.views.format.text import COLUMNS, count, duration, padded, plain, table, wrapped
@@ -93,30 +93,19 @@ def summary(manifest: Manifest, *, indexed: int = 0, elapsed_ms: int = 0) -> str
 
 def explanation_lines(found: Explanation, *, columns: int = COLUMNS) -> list[str]:
     """Why a file is in or out, what it scored, and what each signal found in it."""
-    rows = [("why", _reason(found))]
+    text = REASON.get(found.reason, _words(found.reason))
+    rows = [("why", f"{text}: {found.detail}" if found.detail else text)]
     if found.rank:
         rows.append(("rank", f"{found.rank:,} of {found.ranked:,}, score {found.score:.2f}"))
     if found.mode:
         rows.append(("form", f"{found.mode}, {found.tokens:,} tokens"))
     if found.spans:
-        rows.append(("lines", ", ".join(_span(span) for span in found.spans)))
+        rows.append(("lines", ", ".join(f"{_ranges([span])} {span.name}".rstrip() for span in found.spans)))
     signals = [
         (_words(name), f"{points:.2f}", ", ".join(found.matches.get(name, ())))
         for name, points in _by_points(found.breakdown)
     ]
-    signals += [(_words(name), "", ", ".join(texts)) for name, texts in _without_points(found)]
+    without = {name: texts for name, texts in found.matches.items() if name not in found.breakdown}
+    signals += [(_words(name), "", ", ".join(texts)) for name, texts in without.items()]
     out = [f"{plain(found.path)}: {'in' if found.included else 'out'}", *table(rows, columns=columns)]
     return [*out, "", "Signals", *table(signals, columns=columns)] if signals else out
-
-
-def _reason(found: Explanation) -> str:
-    text = REASON.get(found.reason, _words(found.reason))
-    return f"{text}: {found.detail}" if found.detail else text
-
-
-def _span(span: Span) -> str:
-    return f"{_ranges([span])} {span.name}".rstrip()
-
-
-def _without_points(found: Explanation) -> Iterable[tuple[str, tuple[str, ...]]]:
-    return ((name, texts) for name, texts in found.matches.items() if name not in found.breakdown)

@@ -17,7 +17,11 @@ def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     }
     if status in plain:
         return plain[status]
-    if dropped := _dropped(state):
+    # A workstream that was left out of the merge, if that is all that went wrong: merging again would not help.
+    merged = state.pipeline.integration
+    failed = any(record.state == State.FAILED for record in state.current().values())
+    if merged and merged.dropped and not failed:
+        dropped = next(iter(merged.dropped))
         return f"branchline diff {run_id} {dropped}", f"git merge {Refs(run_id).feature(dropped)}"
     if any(record.error_class == "budget" for record in state.current().values()):
         return f"branchline resume {run_id} --budget USD", f"branchline costs {run_id}"
@@ -36,13 +40,6 @@ def _to_decide(run_id: str, state: RunState) -> tuple[str, ...]:
         found += [f"branchline diff {run_id} {need.workstream}".rstrip()]
         found += [f"branchline approve {run_id} {name}", f"branchline reject {run_id} {name}"]
     return tuple(found)
-
-
-def _dropped(state: RunState) -> str:
-    """A workstream that was left out of the merge, if that is all that went wrong: merging again would not help."""
-    merged = state.pipeline.integration
-    failed = any(record.state == State.FAILED for record in state.current().values())
-    return next(iter(merged.dropped), "") if merged and not failed else ""
 
 
 def _culprit(state: RunState) -> str:

@@ -9,7 +9,6 @@ from branchline.cli.options import json_option, repo_option
 from branchline.cli.output import emit, show
 from branchline.cli.survey import Seen, every_spec, survey
 from branchline.config.load import load_settings
-from branchline.config.settings import Settings
 from branchline.views.format.text import plain, table
 
 TESTED = {True: "tested", False: "untested", None: ""}
@@ -29,27 +28,23 @@ def command(*, repo: Path, as_json: bool) -> None:
     if as_json:
         emit(found)
     else:
-        show(_lines(found, settings))
-
-
-def _lines(found: list[Seen], settings: Settings) -> list[str]:
-    there = [seen for seen in found if seen.installed]
-    header = ("agent", "version", "", "model", "home", "can")
-    out = table([header, *(_cells(seen, settings.agent) for seen in there)], indent="")
-    unnamed = {seen.name for seen in there if seen.source == "package"} - {spec.id for spec in settings.agents}
-    sections = {
-        "Where": [(seen.name, seen.path) for seen in there if seen.path],
-        "Before you use it": [(seen.name, seen.hint) for seen in there if seen.hint],
-        "Of a package; name it in branchline.yaml": [
-            (name, f"agents: [{{id: {name}, use: {name}}}]") for name in sorted(unnamed)
-        ],
-        "Not installed": [(s.name, s.hint) for s in found if not (s.installed or s.problem)],
-        "Not usable": [(s.name, s.problem + (f"; {s.hint}" if s.hint else "")) for s in found if s.problem],
-    }
-    for title, rows in sections.items():
-        if rows:
-            out += ["", title, *table([(plain(name), plain(text)) for name, text in rows])]
-    return out
+        there = [seen for seen in found if seen.installed]
+        header = ("agent", "version", "", "model", "home", "can")
+        out = table([header, *(_cells(seen, settings.agent) for seen in there)], indent="")
+        unnamed = {seen.name for seen in there if seen.source == "package"} - {spec.id for spec in settings.agents}
+        sections = {
+            "Where": [(seen.name, seen.path) for seen in there if seen.path],
+            "Before you use it": [(seen.name, seen.hint) for seen in there if seen.hint],
+            "Of a package; name it in branchline.yaml": [
+                (name, f"agents: [{{id: {name}, use: {name}}}]") for name in sorted(unnamed)
+            ],
+            "Not installed": [(s.name, s.hint) for s in found if not (s.installed or s.problem)],
+            "Not usable": [(s.name, s.problem + (f"; {s.hint}" if s.hint else "")) for s in found if s.problem],
+        }
+        for title, rows in sections.items():
+            if rows:
+                out += ["", title, *table([(plain(name), plain(text)) for name, text in rows])]
+        show(out)
 
 
 def _cells(seen: Seen, default: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import History, load
+from branchline.cli.history import load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say
 from branchline.cli.taking_up import ask
@@ -28,18 +28,14 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> None:
         )
     ask(history, "cancel")
     if not history.live:
-        _end(history)
+        # The coordinator takes intents before it starts anything, so taking the run up ends it.
+        from branchline.engine import library, pipeline
+
+        if history.state.kind == "pipeline":
+            pipeline.resume(history.paths, pipeline.Session())
+        else:
+            library.resume(history.run_id, root=history.paths.root)
     word = "asked to end" if history.live else "cancelled"
     say(f"run {history.run_id}: {word}")
     if as_json:
         emit({"run_id": history.run_id, "status": "cancelling" if history.live else "cancelled"})
-
-
-def _end(history: History) -> None:
-    """The coordinator takes intents before it starts anything, so taking the run up ends it."""
-    from branchline.engine import library, pipeline
-
-    if history.state.kind == "pipeline":
-        pipeline.resume(history.paths, pipeline.Session())
-    else:
-        library.resume(history.run_id, root=history.paths.root)

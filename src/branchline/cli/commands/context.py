@@ -17,7 +17,7 @@ from branchline.views.format.text import plain
 
 if TYPE_CHECKING:
     from branchline.context.broker import Broker
-    from branchline.core.model.manifest import Explanation, Manifest
+    from branchline.core.model.manifest import Manifest
 
 WIDEST = 120
 at_least_one = click.IntRange(min=1)
@@ -62,7 +62,11 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     The task is TEXT, or is read from --input or from stdin. `context explain FILE` says why a file is in or out; the
     same options and TEXT apply. The index is kept in the repository's git directory and brought up to date by itself.
     """
-    form = _form(options.pop("form"), as_json=options.pop("as_json"), out=out)
+    form = options.pop("form")
+    as_json = options.pop("as_json")
+    if as_json and form not in {None, "json"}:
+        raise click.UsageError(f"choose one: --json or --format {form}")
+    form = form or ("json" if as_json or out is not None else "")
     from branchline.cli.context.indexing import Indexing
     from branchline.cli.context.request import Options, asked
 
@@ -76,7 +80,11 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     try:
         broker = of_folder(options["root"], settings=request.settings, cache=cache, on_progress=indexing.hear)
         if file is not None:
-            _explain(broker.explain(request, file), form)
+            found = broker.explain(request, file)
+            if form:
+                emit(found)
+            else:
+                show(explanation_lines(found, columns=_columns()))
             return
         manifest = broker.manifest(request)
     finally:
@@ -87,20 +95,6 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     sys.stdout.flush()
     say(*(f"warning: {plain(text)}" for text in (*broker.warnings, *manifest.warnings)))
     say(summary(manifest, indexed=indexing.files, elapsed_ms=indexing.elapsed_ms))
-
-
-def _form(form: str | None, *, as_json: bool, out: Path | None) -> str:
-    """The form that the manifest is given in; empty for the table."""
-    if as_json and form not in {None, "json"}:
-        raise click.UsageError(f"choose one: --json or --format {form}")
-    return form or ("json" if as_json or out is not None else "")
-
-
-def _explain(found: "Explanation", form: str) -> None:
-    if form:
-        emit(found)
-    else:
-        show(explanation_lines(found, columns=_columns()))
 
 
 def _columns() -> int:

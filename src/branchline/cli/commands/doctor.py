@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from branchline.cli.doctor.checkup import examine
-from branchline.cli.doctor.finding import Finding
 from branchline.cli.options import file_type, json_option, repo_option
 from branchline.cli.output import emit, show
 from branchline.sandbox.probe import INSTALL, programs, tried
@@ -35,32 +34,26 @@ def command(*, plan: Path | None, repair: bool, sandbox: bool, repo: Path, as_js
     is here, without a network. Exits 1 if none of them holds.
     """
     if sandbox:
-        return _sandbox(as_json=as_json)
+        trials = {program: tried(program, "none", os.environ) for program in programs(os.environ)}
+        if as_json:
+            emit([{"program": name, "problem": one.problem, "probes": one.probes} for name, one in trials.items()])
+        else:
+            for name, one in trials.items():
+                rows = [
+                    (probe.name, probe.expected, "ok" if probe.ok else f"WAS {probe.found}") for probe in one.probes
+                ]
+                held = sum(probe.ok for probe in one.probes)
+                show(["", f"{name}: {one.problem or f'holds, {held} of {len(rows)} probes'}", *table(rows)])
+            if not trials:
+                show([f"There is no bubblewrap: {INSTALL}"])
+        return EXIT_MISSING if all(one.fact is None for one in trials.values()) else 0
     findings = examine(repo, plan, repair=repair)
     if as_json:
         emit(findings)
     else:
         for finding in findings:
-            show(_lines(finding))
+            head = f"{finding.state:<{MARGIN - 2}}  "
+            text = wrapped(f"{finding.name}: {finding.detail}", indent=" " * MARGIN)
+            out = [head + text[0].lstrip(), *text[1:]]
+            show([*out, f"{'':{MARGIN}}-> {plain(finding.next)}"] if finding.next else out)
     return EXIT_MISSING if any(finding.state == "missing" for finding in findings) else 0
-
-
-def _sandbox(*, as_json: bool) -> int:
-    trials = {program: tried(program, "none", os.environ) for program in programs(os.environ)}
-    if as_json:
-        emit([{"program": name, "problem": one.problem, "probes": one.probes} for name, one in trials.items()])
-    else:
-        for name, one in trials.items():
-            rows = [(probe.name, probe.expected, "ok" if probe.ok else f"WAS {probe.found}") for probe in one.probes]
-            held = sum(probe.ok for probe in one.probes)
-            show(["", f"{name}: {one.problem or f'holds, {held} of {len(rows)} probes'}", *table(rows)])
-        if not trials:
-            show([f"There is no bubblewrap: {INSTALL}"])
-    return EXIT_MISSING if all(one.fact is None for one in trials.values()) else 0
-
-
-def _lines(finding: Finding) -> list[str]:
-    head = f"{finding.state:<{MARGIN - 2}}  "
-    text = wrapped(f"{finding.name}: {finding.detail}", indent=" " * MARGIN)
-    out = [head + text[0].lstrip(), *text[1:]]
-    return [*out, f"{'':{MARGIN}}-> {plain(finding.next)}"] if finding.next else out

@@ -1,5 +1,6 @@
 """`branchline init`: a configuration and an example plan for a repository."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def command(*, repo: Path, as_json: bool) -> None:
     agents = survey([AgentSpec(id=name, use=name) for name in PREFERRED])
     chosen = next((name for name, seen in agents.items() if seen.installed), None)
     config = CONFIG.format(
-        base=_quoted(base or found.head_commit()), presets=", ".join(presets), agent=_agent_lines(agents, chosen)
+        base=json.dumps(base or found.head_commit()), presets=", ".join(presets), agent=_agent_lines(agents, chosen)
     )
     texts = {"branchline.yaml": config, "plan.yaml": PLAN}
     files = {found.root / name: text for name, text in texts.items()}
@@ -95,7 +96,12 @@ def command(*, repo: Path, as_json: bool) -> None:
     for path, text in files.items():
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    _write_schemas(found.root)
+    # The schemas that the first lines name, for editors; in the folder that no `git status` shows.
+    runs = record_home(found.root)
+    (runs / "schemas").mkdir(parents=True, exist_ok=True)
+    show_record(found.root, "schemas")
+    for name in ("config", "plan"):
+        (runs / "schemas" / f"{name}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
     say(*(f"wrote {path}" for path in files))
     say(f"  base {base or 'detached'}, presets {', '.join(presets) or 'none'}, agent {chosen or 'none found'}")
     say("", "Next: branchline doctor")
@@ -113,23 +119,8 @@ def _agent_lines(agents: Mapping[str, Seen], chosen: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_schemas(root: Path) -> None:
-    """The schemas that the first lines name, for editors; in the folder that no `git status` shows."""
-    runs = record_home(root)
-    (runs / "schemas").mkdir(parents=True, exist_ok=True)
-    show_record(root, "schemas")
-    for name in ("config", "plan"):
-        (runs / "schemas" / f"{name}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
-
-
 def _presets(root: Path) -> list[str]:
     """What fits: the hooks that the repository has, else its language."""
     if (root / ".pre-commit-config.yaml").is_file():
         return ["pre-commit"]
     return ["python"] if (root / "pyproject.toml").is_file() or (root / "setup.py").is_file() else []
-
-
-def _quoted(name: str) -> str:
-    import json
-
-    return json.dumps(name)

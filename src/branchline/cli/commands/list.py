@@ -60,7 +60,12 @@ def _cells(run: Line) -> tuple[str, str, str, str]:
 
 def _line(paths: RunPaths) -> Line:
     try:
-        first, last = _ends(paths.ledger)
+        with paths.ledger.open("rb") as file:
+            first = file.readline(FIRST_BYTES)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            tail = file.read().rstrip(b"\0")
+        lines = tail[: tail.rfind(b"\n")].split(b"\n")
+        first, last = json.loads(first), json.loads(lines[-1])
         pins = first["context"].get("pins", {})
         return Line(
             run_id=paths.run_id,
@@ -81,13 +86,3 @@ def _status(paths: RunPaths, last: dict[str, Any]) -> str:
     if is_held(paths):
         return "running"
     return status_word(history_of(paths).state, live=False)  # it may wait for a person
-
-
-def _ends(ledger: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The first and the last whole line of a ledger."""
-    with ledger.open("rb") as file:
-        first = file.readline(FIRST_BYTES)
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        tail = file.read().rstrip(b"\0")
-    lines = tail[: tail.rfind(b"\n")].split(b"\n")
-    return json.loads(first), json.loads(lines[-1])

@@ -35,7 +35,12 @@ def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> in
         emit({"run_id": history.run_id, "same": first is None, "first": first and first.task_id, "steps": steps})
         return EXIT_DIFFERS if first else 0
     cells = [
-        (row.task_id, row.then.object[:SHORT], row.now.object[:SHORT] if row.now else "", _words(row.differs, row.note))
+        (
+            row.task_id,
+            row.then.object[:SHORT],
+            row.now.object[:SHORT] if row.now else "",
+            f"differs: {row.note}" if row.differs else f"not done again: {row.note}" if row.note else "same",
+        )
         for row in rows
     ]
     show(table([("task", "then", "now", ""), *cells]))
@@ -43,7 +48,3 @@ def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> in
     end = f"{first.task_id} is the first that differs: {first.note}" if first else "everything came to the same"
     show(["", f"run {history.run_id}: {count(done, 'step')} done again, {end}"])
     return EXIT_DIFFERS if first else 0
-
-
-def _words(differs: bool, note: str) -> str:
-    return f"differs: {note}" if differs else f"not done again: {note}" if note else "same"

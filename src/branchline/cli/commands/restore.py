@@ -41,7 +41,9 @@ def command(
     known = run_ids(root)
     run_id = pick_run([name for name in saved_runs(root) if name not in known] + known, run, f"of {root}")
     store = Repo.open(root)
-    saved = _saved(store, run_id)
+    ours = Refs(run_id)
+    refs = {ours.short(ref): oid for ref, oid in store.list_refs(ours.folder).items()}
+    saved = {name: oid for kind in KINDS for name, oid in refs.items() if name.startswith(f"{kind}/")}
     if what is None or (to is None and branch is None):
         found = saved if what is None else {name: saved[name] for name in _matching(saved, what, run_id)}
         _list(run_id, found, as_json=as_json)
@@ -55,13 +57,6 @@ def command(
         say(f"{name} is on the branch {branch}")
     if as_json:
         emit({"name": name, "commit": saved[name], "to": to and str(to), "branch": branch})
-
-
-def _saved(store: Repo, run_id: str) -> dict[str, str]:
-    """{name: commit}, in the order of KINDS, the latest of a kind last."""
-    ours = Refs(run_id)
-    refs = {ours.short(ref): oid for ref, oid in store.list_refs(ours.folder).items()}
-    return {name: oid for kind in KINDS for name, oid in refs.items() if name.startswith(f"{kind}/")}
 
 
 def _matching(saved: dict[str, str], what: str, run_id: str) -> list[str]:

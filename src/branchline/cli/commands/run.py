@@ -53,10 +53,6 @@ def command(
         return _graph(given, graph)
     if plan is None and prompt is None and prompt_file is None:
         raise click.UsageError("there is nothing to run: give PROMPT, --prompt-file, --plan or --graph")
-    return _pipeline(given, prompt, prompt_file, plan)
-
-
-def _pipeline(given: Given, prompt: str | None, prompt_file: Path | None, file: Path | None) -> int:
     with busy("Reading the repository"):
         from branchline.cli.asking import request_text
         from branchline.cli.driving import driven
@@ -64,7 +60,7 @@ def _pipeline(given: Given, prompt: str | None, prompt_file: Path | None, file: 
         from branchline.engine.pipeline import start
 
         asked = request_text(prompt, prompt_file) if (prompt, prompt_file) != (None, None) else ""
-        paths, request = begun(given, asked, file, approve=not given.yes)
+        paths, request = begun(given, asked, plan, approve=not given.yes)
     if request.plan is not None and not given.yes and not agreed(request, request.plan):
         raise Interrupted("nothing was begun and nothing was changed")
     return driven(paths, lambda session: start(request, session), as_json=given.as_json)

@@ -69,7 +69,10 @@ def _lines(history: History) -> list[str]:
     out = [f"Run {history.run_id}: {word}, {spent}", *table([("started", moment(state.started_at)), *_pins(history)])]
     if state.kind == "pipeline":
         titles = {w["id"]: w.get("title", "") for w in state.plan.get("workstreams", ())}
-        ends = [(w.id, _word(w.state), titles.get(w.id, ""), w.reason) for w in workstream_outcomes(state)]
+        ends = [
+            (w.id, "landed" if w.state == "COMPLETED" else w.state.lower(), titles.get(w.id, ""), w.reason)
+            for w in workstream_outcomes(state)
+        ]
         if ends:
             out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
         if warnings := merge_warnings(records):
@@ -77,10 +80,6 @@ def _lines(history: History) -> list[str]:
         out += ["", "Cost", *table(costs.rows(costs.costs(records, state)))]
     out += ["", "Attempts", *timeline.lines(timeline.timeline(history.run_id, records))]
     return [*out, "", f"  one task    branchline show {history.run_id} TASK", f"  files       {history.paths.run_dir}"]
-
-
-def _word(state: str) -> str:
-    return "landed" if state == "COMPLETED" else state.lower()
 
 
 def _pins(history: History) -> list[tuple[str, str]]:

@@ -60,7 +60,18 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> int:
     if as_json:
         emit(found)
     else:
-        show(_lines(found, paths))
+        lines = []
+        if found.fault is None:
+            lines += [f"{'failed' if one.serious else 'note'}: {plain(one.text)}" for one in found.differences]
+            lines.append(
+                f"{'ok' if found.ok else 'the ledger itself is whole'}: {count(found.records, 'record')}, run {found.run_id}"
+            )
+        else:
+            lines.append(f"failed: {plain(str(found.fault))}")
+            lines.append(f"        {paths.ledger}, {count(found.records, 'record')} before it")
+        if found.torn_bytes:
+            lines.append(f"        a torn tail of {found.torn_bytes} bytes: the next resume cuts it off")
+        show(lines)
     return 0 if found.ok else EXIT_BAD
 
 
@@ -84,18 +95,3 @@ def _cut_off(paths: RunPaths, reading: Reading) -> Fault | None:
     from branchline.git.repo import Repo
 
     return git_fault(Repo.open(paths.root), paths, reading)
-
-
-def _lines(found: Verdict, paths: RunPaths) -> list[str]:
-    lines = []
-    if found.fault is None:
-        lines += [f"{'failed' if one.serious else 'note'}: {plain(one.text)}" for one in found.differences]
-        lines.append(
-            f"{'ok' if found.ok else 'the ledger itself is whole'}: {count(found.records, 'record')}, run {found.run_id}"
-        )
-    else:
-        lines.append(f"failed: {plain(str(found.fault))}")
-        lines.append(f"        {paths.ledger}, {count(found.records, 'record')} before it")
-    if found.torn_bytes:
-        lines.append(f"        a torn tail of {found.torn_bytes} bytes: the next resume cuts it off")
-    return lines

@@ -134,7 +134,16 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     """The agents that a run would call, one by one; the others in one line."""
     specs = every_spec(settings)
     seen = survey(specs.values())
-    roles = _roles(settings, plan)
+    # The agents that the settings and a plan name, each with the first thing that it is needed for.
+    editors = [w.agent or settings.agent for w in plan.workstreams] if plan else [settings.agent]
+    reviewing = "required reviewer" if settings.review.required else "reviewer"
+    named = [
+        *((name, "editor") for name in editors),
+        (settings.planning.agent, "planner"),
+        (settings.review.agent, reviewing),
+        (settings.repair.takeover, "takes repairs over"),
+    ]
+    roles = {name: role for name, role in reversed(named) if name}
     for name in list(roles):
         roles |= {other: f"instead of {name}" for other in fallbacks(name, specs) if other not in roles}
     for name, role in roles.items():
@@ -149,19 +158,6 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     absent = [found.name for found in others if not found.installed]
     words = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
     yield Finding(name="other agents", state="ok", detail=f"{words} (branchline agents says more)")
-
-
-def _roles(settings: Settings, plan: Plan | None) -> dict[str, str]:
-    """The agents that the settings and a plan name, each with the first thing that it is needed for."""
-    editors = [w.agent or settings.agent for w in plan.workstreams] if plan else [settings.agent]
-    reviewing = "required reviewer" if settings.review.required else "reviewer"
-    named = [
-        *((name, "editor") for name in editors),
-        (settings.planning.agent, "planner"),
-        (settings.review.agent, reviewing),
-        (settings.repair.takeover, "takes repairs over"),
-    ]
-    return {name: role for name, role in reversed(named) if name}
 
 
 def _agent(seen: Seen, role: str, if_absent: Literal["warning", "missing"]) -> Iterator[Finding]:

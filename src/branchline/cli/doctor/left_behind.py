@@ -36,7 +36,11 @@ def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
             yield Finding(name=f"run {history.run_id}", state="warning", detail=UNENDED[word], next=again)
         if not history.live and history.state.kind == "pipeline":
             yield from _problems(history, repair=repair)
-    yield from _halfway(repo, histories)
+    # The lock of a ship that was killed while it moved a checkout: resuming finishes the move.
+    for lock in (repo.git_dir / "index.lock", *repo.common_dir.glob("worktrees/*/index.lock")):
+        if run_id := _shipping(lock, histories):
+            told = f"run {run_id} was killed while it moved this checkout"
+            yield Finding(name=f"lock {lock}", state="warning", detail=told, next=f"branchline resume {run_id}")
 
 
 def _problems(history: History, *, repair: bool) -> Iterator[Finding]:
@@ -80,14 +84,6 @@ def _found(name: str, text: str, cure: str = "", *, command: str = "", repair: b
         return Finding(name=name, state="repaired", detail=f"{text}; --repair did {cure}")
     detail = f"{text}; --repair would {cure}" if cure else text
     return Finding(name=name, state="warning", detail=detail, next=command or (REPAIR if cure else ""))
-
-
-def _halfway(repo: Repo, histories: Sequence[History]) -> Iterator[Finding]:
-    """The lock of a ship that was killed while it moved a checkout: resuming finishes the move."""
-    for lock in (repo.git_dir / "index.lock", *repo.common_dir.glob("worktrees/*/index.lock")):
-        if run_id := _shipping(lock, histories):
-            told = f"run {run_id} was killed while it moved this checkout"
-            yield Finding(name=f"lock {lock}", state="warning", detail=told, next=f"branchline resume {run_id}")
 
 
 def _shipping(lock: Path, histories: Sequence[History]) -> str:

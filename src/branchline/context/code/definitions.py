@@ -65,20 +65,16 @@ def definitions(root: "Node", data: bytes, language: str) -> list[Found]:
         kind = node.type
         rule = rules.get(kind, THROUGH if kind == "ERROR" else None)
         if rule is LEAD:
-            _lead(level, node)
+            # Let a comment begin what leads the next definition, or go on with it, unless it ends a line of something else.
+            row = node.start_point[0]
+            if level.lead is None or row > level.last + 1:
+                level.lead = node if row > level.last else None
+            level.last = _last_row(node)
             continue
         if rule is not None and len(levels) < _DEEP:
             levels.extend(_visited(level, node, rule, data, found))
         level.last, level.lead = node.end_point[0], None
     return found
-
-
-def _lead(level: _Level, node: "Node") -> None:
-    """Let a comment begin what leads the next definition, or go on with it, unless it ends a line of something else."""
-    row = node.start_point[0]
-    if level.lead is None or row > level.last + 1:
-        level.lead = node if row > level.last else None
-    level.last = _last_row(node)
 
 
 def _visited(level: _Level, node: "Node", rule: Rule, data: bytes, found: list[Found]) -> "Iterator[_Level]":

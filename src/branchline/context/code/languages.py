@@ -103,7 +103,8 @@ def language_of(path: str, data: bytes = b"") -> str:
     stem, dot, ending = name.rpartition(".")
     if dot and stem:
         return _header(data) if ending == "h" else _of_ending(name, ending)
-    return _of_script(data)
+    found = _SHEBANG.match(data, 0, 200)
+    return _SHEBANG_LANGUAGES.get(found[1].decode(), "shell") if found else ""
 
 
 def _of_ending(name: str, ending: str) -> str:
@@ -119,11 +120,6 @@ def _header(data: bytes) -> str:
     if _OBJC.search(start):
         return "objc"
     return "cpp" if _CPP.search(start) else "c"
-
-
-def _of_script(data: bytes) -> str:
-    found = _SHEBANG.match(data, 0, 200)
-    return _SHEBANG_LANGUAGES.get(found[1].decode(), "shell") if found else ""
 
 
 def category_of(path: str, language: str) -> Category:

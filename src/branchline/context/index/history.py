@@ -64,16 +64,13 @@ class History:
         self._name_of: dict[int, int] = {}
         self._file_of: dict[int, int] = {}
         if summary is not None:
-            self._attach(summary, paths, prefix)
-
-    def _attach(self, summary: _Summary, paths: Sequence[str], prefix: str) -> None:
-        files = {prefix + path: file for file, path in enumerate(paths)}
-        churn = array("d", summary.churn)
-        for name, path in enumerate(_names(summary.names)):
-            file = files.get(path)
-            if file is not None:
-                self.churn[file] = churn[name]
-                self._name_of[file], self._file_of[name] = name, file
+            files = {prefix + path: file for file, path in enumerate(paths)}
+            churn = array("d", summary.churn)
+            for name, path in enumerate(_names(summary.names)):
+                file = files.get(path)
+                if file is not None:
+                    self.churn[file] = churn[name]
+                    self._name_of[file], self._file_of[name] = name, file
 
     def changed_with(self, file: int) -> Mapping[int, float]:
         """The files that changed in the same commits, each with the sum of 1 / (files of the commit - 1), aged alike.
@@ -86,7 +83,8 @@ class History:
         found: dict[int, float] = {}
         weights, starts = memoryview(self._summary.weights).cast("d"), memoryview(self._summary.starts).cast("I")
         members = memoryview(self._summary.members).cast("I")
-        for commit in _row(self._summary.held_starts, self._summary.held, name):
+        at = memoryview(self._summary.held_starts).cast("I")
+        for commit in memoryview(self._summary.held).cast("I")[at[name] : at[name + 1]]:
             for other in members[starts[commit] : starts[commit + 1]]:
                 found[other] = found.get(other, 0.0) + weights[commit]
         return {self._file_of[other]: found[other] for other in found if other != name and other in self._file_of}
@@ -168,11 +166,6 @@ def _numbered(lists: Iterable[Iterable[str]]) -> dict[str, int]:
 
 def _rows(rows: Sequence[Sequence[int]]) -> tuple["array[int]", "array[int]"]:
     return array("I", accumulate(map(len, rows), initial=0)), array("I", chain.from_iterable(rows))
-
-
-def _row(starts: bytes, values: bytes, row: int) -> Sequence[int]:
-    at = memoryview(starts).cast("I")
-    return memoryview(values).cast("I")[at[row] : at[row + 1]]
 
 
 def _joined(names: Iterable[str]) -> bytes:

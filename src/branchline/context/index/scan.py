@@ -119,7 +119,9 @@ class _Listing:
         self.sparse: set[str] = set()
         told = {"C": self.on_disk, "M": self.on_disk, "R": self.gone, "S": self.sparse}
         skip = len(prefix)
-        for record in fields(_ls_files(repo, prefix)):
+        git = repo.content.at(repo.root, repo.git_dir / "index")
+        below = ("--", prefix) if prefix else ()
+        for record in fields(git.call("ls-files", *_LISTED, *_EXCLUDED, *below, env={"GIT_LITERAL_PATHSPECS": "1"})):
             tag = record[0]
             if tag == "?":
                 self.on_disk.add(record[2 + skip :])
@@ -167,12 +169,6 @@ def _head(repo: Repo) -> tuple[str, int]:
     done = repo.refs.status_of("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
     when, _, commit = done.stdout.decode().strip().partition(" ")
     return (commit, int(when)) if done.code == 0 and commit else ("", 0)
-
-
-def _ls_files(repo: Repo, prefix: str) -> bytes:
-    git = repo.content.at(repo.root, repo.git_dir / "index")
-    below = ("--", prefix) if prefix else ()
-    return git.call("ls-files", *_LISTED, *_EXCLUDED, *below, env={"GIT_LITERAL_PATHSPECS": "1"})
 
 
 def _real_folders(stamps: Stamps) -> Callable[[str], bool]:

@@ -60,7 +60,10 @@ def prune(database: sqlite3.Connection, most_bytes: int, keep: Collection[int]) 
 
     `keep`: numbers of blobs that stay.
     """
-    filled = _filled(database)
+    pages, free, size = (
+        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    filled = int((pages - free) * size)
     if filled <= most_bytes:
         return 0
     asked = """SELECT b.id, length(o.data) + length(c.data) FROM blob b JOIN outline o ON o.blob = b.id
@@ -80,13 +83,6 @@ def prune(database: sqlite3.Connection, most_bytes: int, keep: Collection[int]) 
         database.execute("PRAGMA incremental_vacuum").fetchall()
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return len(dropped)
-
-
-def _filled(database: sqlite3.Connection) -> int:
-    pages, free, size = (
-        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
 
 
 def _drop(database: sqlite3.Connection, dropped: Iterable[int]) -> None:

@@ -49,7 +49,12 @@ def write(database: sqlite3.Connection, path: Path | None, batch: list[Source], 
         fresh = [source for source in batch if source.key not in known]
         if not fresh:
             return 0
-        first = _reserve(database, len(fresh))
+        count = len(fresh)  # so many numbers, all of one block, that were never given before
+        with transaction(database):
+            first = int(database.execute("SELECT next_blob FROM counter").fetchone()[0])
+            if first % BLOCK + count > BLOCK:
+                first += BLOCK - first % BLOCK
+            database.execute("UPDATE counter SET next_blob = ?", (first + count,))
         segment, found = Segment(), []
         for blob, source in enumerate(fresh, first):
             analysis = analyse(source.data, source.name)
@@ -66,13 +71,3 @@ def write(database: sqlite3.Connection, path: Path | None, batch: list[Source], 
         with suppress(sqlite3.OperationalError):  # what was analysed is stored; whoever writes next merges
             upkeep.merge(database, first // BLOCK)
     return len(new)
-
-
-def _reserve(database: sqlite3.Connection, count: int) -> int:
-    """The first of so many numbers of blobs, all of one block, that were never given before."""
-    with transaction(database):
-        first = int(database.execute("SELECT next_blob FROM counter").fetchone()[0])
-        if first % BLOCK + count > BLOCK:
-            first += BLOCK - first % BLOCK
-        database.execute("UPDATE counter SET next_blob = ?", (first + count,))
-    return first

@@ -22,15 +22,13 @@ class Jvm:
         """See `Family`."""
         for one in imports:
             for name in one.names or ("",):
-                yield from self._named(file, f"{one.module}.{name}" if name else one.module)
-
-    def _named(self, file: int, full: str) -> Sequence[int]:
-        origin = self._places.paths[file]
-        key = (folder_of(origin), full)
-        if key not in self._found:
-            bare = full.removesuffix(".*").removesuffix("._")
-            self._found[key] = self._class(bare, origin) or self._package(bare, origin)
-        return self._found[key]
+                full = f"{one.module}.{name}" if name else one.module
+                origin = self._places.paths[file]
+                key = (folder_of(origin), full)
+                if key not in self._found:
+                    bare = full.removesuffix(".*").removesuffix("._")
+                    self._found[key] = self._class(bare, origin) or self._package(bare, origin)
+                yield from self._found[key]
 
     def _class(self, full: str, origin: str) -> Sequence[int]:
         """The file of a class, of the one that a nested class or a static member is in, or of a name in its package."""

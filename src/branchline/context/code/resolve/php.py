@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from branchline.context.code.analysis import Import
 from branchline.context.code.resolve.places import Places, below, folder_of, joined
@@ -20,7 +19,11 @@ class Php:
         self._folders: dict[str, list[str]] = {}
         for path, data in places.configs.items():
             if CONFIG.fullmatch(path):
-                self._add(folder_of(path), read_json(data))
+                folder, settings = folder_of(path), read_json(data)
+                for section in ("autoload", "autoload-dev"):
+                    for prefix, roots in members(members(settings.get(section)).get("psr-4")).items():
+                        found = self._folders.setdefault(prefix.strip("\\").replace("\\", "/"), [])
+                        found += [full for root in texts(roots) if (full := joined(folder, root)) is not None]
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
         """See `Family`."""
@@ -63,9 +66,3 @@ class Php:
                 return found
             path = path.partition("/")[2]
         return None
-
-    def _add(self, folder: str, settings: dict[str, Any]) -> None:
-        for section in ("autoload", "autoload-dev"):
-            for prefix, roots in members(members(settings.get(section)).get("psr-4")).items():
-                found = self._folders.setdefault(prefix.strip("\\").replace("\\", "/"), [])
-                found += [full for root in texts(roots) if (full := joined(folder, root)) is not None]

@@ -148,19 +148,16 @@ class Entries:
     def _definer(self, entry: int, name: str) -> int:
         if entry in self._places.definers.get(name, ()):
             return entry
-        module = self._named_by(entry).get(name)
+        if entry not in self._passed_on:
+            imports = self._places.imports.get(entry, ())
+            self._passed_on[entry] = {name: module for one in imports for name, module in self._offers(one)}
+        module = self._passed_on[entry].get(name)
         if module is not None:
             target = self._module(entry, module)
             if target is not None and target != entry:
                 return self.follow(target, name)
         found = self._places.definer(name, self._places.paths[entry].rpartition("/")[0])
         return entry if found is None else found
-
-    def _named_by(self, entry: int) -> dict[str, str]:
-        if entry not in self._passed_on:
-            imports = self._places.imports.get(entry, ())
-            self._passed_on[entry] = {name: module for one in imports for name, module in self._offers(one)}
-        return self._passed_on[entry]
 
 
 def shared(one: str, other: str) -> int:
