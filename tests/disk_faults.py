@@ -68,8 +68,8 @@ def run(made: Project, argv: list[str], env: Mapping[str, str] = SEAM) -> Ran:
 
 
 def ledger_of(made: Project) -> Path:
-    """The run's ledger."""
-    return made.root / ".runs" / RUN / "logs" / "run.jsonl"
+    """The run's ledger, where it really is: strace goes by that, and a full disk may have no link to it."""
+    return made.root / ".git/branchline/runs" / RUN / "logs" / "run.jsonl"
 
 
 def injected(made: Project, target: str, call: str, error: str, number: int) -> tuple[Ran, bool]:

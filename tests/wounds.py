@@ -45,6 +45,24 @@ def ref(name: str, to: str | None) -> Callable[[Project], str]:
     )
 
 
+def landing(*locks: str, claimed: bool = False) -> Callable[[Project], None]:
+    """The locks that a git left that was killed while it moved target and tag, with what it wrote into them."""
+
+    def make(project: Project) -> None:
+        commit = project.git("rev-parse", f"{OWN}/gate/b-1")
+        mark = project.git("commit-tree", "-m", "landing", "-p", commit, "-p", "main", f"{commit}^{{tree}}")
+        project.git("update-ref", f"{OWN}/landing", mark)
+        for lock in locks:
+            name, _, content = lock.partition("=")
+            touch(name)(project)
+            (project.root / ".git" / name).write_text(f"{commit}\n" if content else "")
+        if claimed:
+            old = project.git("rev-parse", "main")
+            (project.root / ".git/index.lock").write_text(f"branchline fast-forward {old} {commit}\n")
+
+    return make
+
+
 def half_a_workspace(name: str) -> Callable[[Project], None]:
     def make(project: Project) -> None:
         (project.workspace(name) / "src").mkdir(parents=True)
@@ -88,6 +106,8 @@ WOUNDS: dict[str, Wound] = {
     "branch.lock": Wound(touch(f"{FEATURE}.lock"), "a git that was killed left it"),
     "integration.lock": Wound(touch(f"refs/heads/integration/{RUN}.lock"), "a git that was killed left it"),
     "own ref.lock": Wound(touch(f"{OWN}/head.lock", f"{OWN}/deep/er.lock"), "a git that was killed left it"),
+    "target.lock": Wound(landing("refs/heads/main.lock=commit"), "refs/heads/main.lock: a git that was killed left it"),
+    "tag.lock": Wound(landing(f"refs/tags/release/{RUN}.lock"), f"release/{RUN}.lock: a git that was killed left it"),
     "removal unfinished": Wound(half_a_workspace(f"{REMOVED}a"), f"{REMOVED}a: {LEFT}"),
     "workspace half made": Wound(half_a_workspace(f"{DRAFT}c"), f"{DRAFT}c: {LEFT}"),
     "scratch": Wound(scratch, f"task_008_gate_a-0123456789ab: {LEFT}"),

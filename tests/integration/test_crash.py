@@ -308,12 +308,12 @@ def test_gc_finishes_what_a_gc_that_was_killed_had_begun(tmp_path: Path) -> None
     waits = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, settings)
     assert waits.code == 4
     assert project.branchline("cancel", waits.json["run_id"]).code == 0
-    left = [".git/worktrees/*", ".git/branchline-removed-*", ".runs/*/worktrees/*", ".runs/*/scratch/*"]
-    assert list(project.root.glob(left[0]))
+    assert project.workspace("a").exists()
     for at in range(1, 40):
         code = DIES.format(path=[path for path in sys.path if path], at=at)
         done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, check=False)
         if done.returncode == 0:
             break
     assert at > 2
-    assert [path for pattern in left for path in project.root.glob(pattern)] == []
+    assert [*project.root.glob(".runs/*/scratch/*")] == []
+    assert not project.work().exists()

@@ -15,7 +15,7 @@ from branchline.engine.opening import open_run
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from support import SEAM, Project, gate, workstream, write
-from wounds import MAINTENANCE, RUINS, RUN, WOUNDS, bytes_of, foreign
+from wounds import MAINTENANCE, RUINS, RUN, WOUNDS, bytes_of, foreign, landing
 
 SETTINGS = {"ship": {"mode": "merge"}, "gates": [gate("clean", "! grep -rn BAD *.txt")]}
 PLAN = {"workstreams": [workstream("a", write("CLAUDE.md", "x\n")), workstream("b", write("b.txt", "b\n"))]}
@@ -143,6 +143,24 @@ def test_a_branch_that_a_person_works_on_is_left_alone(tmp_path: Path) -> None:
     assert project.git("-C", str(tmp_path / "elsewhere"), "status", "--porcelain") == ""
 
 
+def test_locks_that_others_take_too_stay_unless_they_are_of_our_landing(tmp_path: Path) -> None:
+    project = waiting(tmp_path)
+    locks = [
+        project.root / ".git" / name for name in ("refs/heads/main.lock", f"refs/tags/release/{RUN}.lock", "HEAD.lock")
+    ]
+    for content in ("", project.git("rev-parse", "main")):
+        for lock in locks:
+            lock.parent.mkdir(exist_ok=True)
+            lock.write_text(content)
+        assert healed(project) == Healing(), "nothing is landing"
+    landing()(project)
+    assert healed(project) == Healing(), "they name another commit"
+    locks[2].write_text("")
+    assert healed(project) == Healing(), "nobody claims the checkout"
+    landing(claimed=True)(project)
+    assert [one.name for one in healed(project).done] == ["lock HEAD.lock"]
+
+
 def test_what_somebody_had_moved_a_ref_to_is_kept(tmp_path: Path) -> None:
     project = waiting(tmp_path)
     theirs = project.git("commit-tree", "-m", "a person's", "main^{tree}")
@@ -180,7 +198,7 @@ def test_a_repository_that_was_moved_or_copied_goes_on(
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(chosen=st.lists(st.sampled_from(MENDED), max_size=5))
+@given(chosen=st.lists(st.sampled_from([name for name in MENDED if name != "tag.lock"]), max_size=5))
 def test_what_is_not_the_runs_is_never_touched(stranger: tuple[Project, list[Path]], chosen: list[str]) -> None:
     project, places = stranger
     before = bytes_of(places)

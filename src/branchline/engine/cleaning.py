@@ -51,8 +51,11 @@ def planned(root: Path, *, kept: bool = False) -> list[Item]:
 def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
     """Do what is planned; each item with what became of it. One that fails does not keep the others."""
     done = []
-    for run_id in dict.fromkeys(item.run_id for item in plan):
-        done += _of_run(RunPaths(root, run_id), [item for item in plan if item.run_id == run_id])
+    for run_id in run_ids(root):
+        paths = RunPaths(root, run_id)
+        done += _of_run(paths, [item for item in plan if item.run_id == run_id])
+        if state := _ended(paths):
+            vacate(area(Repo.open(root), paths, state))
     return done
 
 
@@ -109,9 +112,7 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
         if state.end is None:
             return [replace(item, outcome="left", reason="the run goes on") for item in items]
         run = open_run(paths, state)
-        done = [_done(run, item) if item in todo else item for item in items]
-        vacate(run.work)
-        return done
+        return [_done(run, item) if item in todo else item for item in items]
     finally:
         lease.release()
 

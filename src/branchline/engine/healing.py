@@ -4,6 +4,7 @@ The ledger says what is the run's; nothing else is touched, and what is put righ
 Workspaces are not mended: one that is broken is saved as files and made again.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from branchline.attempt.run import Run
 from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed
 from branchline.core.facts import ExecuteWsComplete, MergeConflict, WorktreeSaved
-from branchline.core.refs import HEADS, branch_ref, is_branch
+from branchline.core.refs import HEADS, TAGS, branch_ref, is_branch, tag_ref
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, misplaced
 from branchline.engine.opening import mark, open_run, vouch
@@ -23,13 +24,16 @@ from branchline.engine.recover import take_up, taken_by
 from branchline.errors import BranchlineError
 from branchline.git.commit import save
 from branchline.git.folders import delete_tree, is_folder
-from branchline.git.landing.target import checked_out_at
+from branchline.git.landing.checkout import claim_of
+from branchline.git.landing.target import checked_out_at, checkouts
 from branchline.git.repo import Repo
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.views.claims import Claim, Claims, claims
+
+EMPTY_SECONDS = 1.0  # that the lock of a ref may be empty: git writes into it at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +152,29 @@ def _locks(run: Run) -> Iterator[Problem]:
     common, plan = run.repo.common_dir, run.accepted
     branches = [run.integration, *(run.branch(name) for name in (plan.ids if plan else ()))]
     found = [*(common / run.refs.folder).rglob("*.lock"), *(common / f"{branch_ref(name)}.lock" for name in branches)]
-    for lock in sorted(found):
+    for lock in sorted([*found, *_locks_of_landing(run)]):
         if lock.is_file():
             mend = partial(lock.unlink, missing_ok=True)
             yield Problem(f"lock {lock.relative_to(common)}", "a git that was killed left it", "remove it", mend=mend)
+
+
+def _locks_of_landing(run: Run) -> Iterator[Path]:
+    """Those of the target, the tag and HEAD, which others take too: they name what lands, or stay empty.
+
+    A git that lives writes into the lock of a ref what it is to be; it holds that of HEAD longer, but not past our claim.
+    """
+    mark, common = run.repo.read_ref(run.refs.landing), run.repo.common_dir
+    if mark is None:
+        return
+    commit = run.repo.parents(mark)[0].encode()
+    claimed = [one.git_dir for one in checkouts(run.repo) if commit in claim_of(one.git_dir).split()]
+    tags = [one for one in (common / TAGS).rglob("*.lock") if str(one).startswith(str(common / tag_ref(run.tag)))]
+    locks = [common / f"{branch_ref(run.target)}.lock", *tags, *(one / "HEAD.lock" for one in claimed)]
+    looks = [{lock: (lock.stat().st_ino, lock.read_bytes().strip()) for lock in locks if lock.is_file()}]
+    if any(not data for _, data in looks[0].values()):
+        time.sleep(EMPTY_SECONDS)
+        looks.append({lock: (lock.stat().st_ino, lock.read_bytes().strip()) for lock in looks[0] if lock.is_file()})
+    yield from (lock for lock, seen in looks[-1].items() if seen[1] == commit or seen == (looks[0][lock][0], b""))
 
 
 def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:

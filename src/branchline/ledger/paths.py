@@ -171,10 +171,10 @@ def show_record(root: Path, name: str) -> None:
     if home == shown or followed_by(root):
         return
     with suppress(OSError):  # a checkout that cannot be written has no link, and works
-        _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")
         if shown.is_symlink() and not shown.exists():  # the repository was moved
             shown.unlink()
         if not os.path.lexists(shown):
+            _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")
             inside = home.is_relative_to(root.resolve())
             shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
         elif not shown.samefile(home):

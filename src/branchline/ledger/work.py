@@ -83,8 +83,9 @@ def vacate(area: WorkArea) -> None:
         for folder in (area.workspaces, area.checkouts, area.rooms):
             if folder.exists():
                 folder.rmdir()
-        (area.folder / OWNER).unlink(missing_ok=True)
-        area.folder.rmdir()
+        if [entry.name for entry in area.folder.iterdir()] == [OWNER]:
+            (area.folder / OWNER).unlink()
+            area.folder.rmdir()
 
 
 def is_of(folder: Path, run_dir: Path) -> bool:

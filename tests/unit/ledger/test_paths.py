@@ -143,6 +143,14 @@ def test_what_only_looks_like_a_repository_keeps_its_runs_itself(tmp_path: Path,
     assert RunPaths(tmp_path, "R").run_dir == tmp_path / ".runs/R"
 
 
+def test_a_file_of_the_users_stays_and_is_not_hidden(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "main")
+    (root / ".runs").write_text("mine")
+    begun(root, "R", 1)
+    assert run_ids(root) == ["R"]
+    assert git(root, "status", "--porcelain") == "?? .runs\n"
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / ".runs").write_text("in the way")
     with pytest.raises(InvalidInput, match=r"cannot write .*\.runs") as caught:

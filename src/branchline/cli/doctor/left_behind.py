@@ -1,12 +1,12 @@
 """What earlier runs left: those that have not ended, and what is wrong with their folders, refs and locks."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from branchline.cli.doctor.finding import Finding
 from branchline.cli.history import History, history_of
 from branchline.errors import BranchlineError
+from branchline.git.landing.checkout import claim_of
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RunPaths, run_ids
 from branchline.process.sweep import living
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 UNENDED = {"interrupted": "it was interrupted", "waiting": "it waits for a person"}
 REPAIR = "branchline doctor --repair"
-SHIPPING = b"branchline fast-forward "  # what a ship writes into the lock of a checkout that it moves
 
 
 def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
@@ -37,9 +36,11 @@ def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
         if not history.live and history.state.kind == "pipeline":
             yield from _problems(history, repair=repair)
     # The lock of a ship that was killed while it moved a checkout: resuming finishes the move.
-    for lock in (repo.git_dir / "index.lock", *repo.common_dir.glob("worktrees/*/index.lock")):
-        if run_id := _shipping(lock, histories):
+    for git_dir in (repo.git_dir, *repo.common_dir.glob("worktrees/*")):
+        commit = claim_of(git_dir).split()[-1:]
+        if run_id := next((one.run_id for one in histories for name in commit if name in _ledger(one)), ""):
             told = f"run {run_id} was killed while it moved this checkout"
+            lock = git_dir / "index.lock"
             yield Finding(name=f"lock {lock}", state="warning", detail=told, next=f"branchline resume {run_id}")
 
 
@@ -86,13 +87,5 @@ def _found(name: str, text: str, cure: str = "", *, command: str = "", repair: b
     return Finding(name=name, state="warning", detail=detail, next=command or (REPAIR if cure else ""))
 
 
-def _shipping(lock: Path, histories: Sequence[History]) -> str:
-    """The run that was moving a checkout when it was killed: what it left in the lock names its commit."""
-    try:
-        said = lock.read_bytes()
-    except OSError:
-        return ""
-    if not said.startswith(SHIPPING):
-        return ""
-    commit = said.split()[-1]
-    return next((one.run_id for one in histories if commit in one.paths.ledger.read_bytes()), "")
+def _ledger(history: History) -> bytes:
+    return history.paths.ledger.read_bytes()

@@ -25,6 +25,7 @@ from branchline.git.screen import EXECUTABLE, blob_id
 from branchline.process.temporary import temporary_folder
 
 LOCK_SECONDS = 3.0
+CLAIM = b"branchline fast-forward "  # what our lock of a checkout says, followed by the two commits
 
 
 class CheckoutDirty(GitError):
@@ -195,13 +196,19 @@ def _place(draft: Path, lock: Path) -> None:
             file.write(draft.read_bytes())
 
 
-def _begun(git_dir: Path, old: str, new: str) -> bool:
+def claim_of(git_dir: Path) -> bytes:
+    """What a fast-forward that is under way, or was killed, says of itself in a checkout's lock; empty without one."""
     lock = git_dir / "index.lock"
-    return lock.is_file() and lock.read_bytes() == _claim_text(old, new).encode()
+    said = lock.read_bytes() if lock.is_file() else b""
+    return said if said.startswith(CLAIM) else b""
+
+
+def _begun(git_dir: Path, old: str, new: str) -> bool:
+    return claim_of(git_dir) == _claim_text(old, new).encode()
 
 
 def _claim_text(old: str, new: str) -> str:
-    return f"branchline fast-forward {old} {new}\n"
+    return f"{CLAIM.decode()}{old} {new}\n"
 
 
 def _require_clean(git: Git, move: _Move) -> list[str]:
