@@ -281,6 +281,8 @@ class Screen:
     def _files_below(self, path: str) -> Iterator[str]:
         for folder, folders, files in os.walk(self._place(path)):
             inside = path + folder[len(self._place(path)) :]
+            if self._rules.everything:
+                self._is_folder(inside)  # a repository may hold nothing but its history
             folders[:] = sorted(name for name in folders if name != ".git")
             links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
             yield from (f"{inside}/{name}" for name in sorted(files) + links if name != ".git")

@@ -212,6 +212,17 @@ def test_a_nested_repository_is_refused_but_its_files_can_be_saved(
     assert all(one.kind == "blob" for one in repo.entries(kept.tree))
 
 
+def test_a_repository_without_files_is_named_when_it_is_saved(
+    box: Sandbox, repo: Repo, workspaces: Workspaces, path: Path
+) -> None:
+    box.write({".gitignore": "cache/\n"}, at=path)
+    for place in ("cache", "bare", "bare/within"):
+        box.git("init", "-q", str(path / place))
+        box.git("commit", "-q", "--allow-empty", "-m", "history", cwd=path / place)
+    kept = take(repo, workspaces, path, box.scratch, include_ignored=True)
+    assert [one.path for one in kept.refused] == ["bare/.git", "bare/within/.git", "cache/.git"]
+
+
 def test_a_submodule_of_the_base_stays(box: Sandbox, repo: Repo, workspaces: Workspaces) -> None:
     base = repo.edit_tree(repo.head_commit(), {"sub": ("160000", repo.head_commit())})
     commit = repo.commit(base, [repo.head_commit()], "sub", 0)
