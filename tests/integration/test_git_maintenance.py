@@ -83,8 +83,10 @@ def test_between_any_two_steps(tmp_path: Path, undisturbed: str) -> None:
 
 def test_by_agents_and_gates_in_the_middle_of_their_steps(tmp_path: Path, undisturbed: str) -> None:
     project = Project.make(tmp_path / "p")
-    disturb = "; ".join(f"git {command}" for command in MAINTENANCE)
-    plan, config = requested(project, f"echo >> {tmp_path}/ran; {disturb}")
+    own = "\n".join(f"git {command}" for command in MAINTENANCE)
+    users = "\n".join(f"git -C {project.root} {command}" for command in MAINTENANCE)
+    (tmp_path / "disturb.sh").write_text(f"set -e\necho >> {tmp_path}/ran\n{own}\n{users}\n")
+    plan, config = requested(project, f"sh {tmp_path}/disturb.sh")
     ran = project.branchline("run", "--plan", str(plan), "--config", str(config), "--yes", "--json", **SEAM)
     assert ran.code == 0, ran.err
     assert (tmp_path / "ran").read_text().count("\n") > 10

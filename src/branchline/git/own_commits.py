@@ -161,14 +161,14 @@ def head_of(workspace: Path) -> str | None:
 
 def _named_by_refs(git_dir: Path) -> dict[str, None]:
     """Every object that a ref or HEAD of the workspace names, those of further worktrees too."""
-    heads = [one / name for one in (git_dir, *_worktrees(git_dir)) for name in ("HEAD", "ORIG_HEAD")]
+    heads = [one / "HEAD" for one in (git_dir, *_worktrees(git_dir))]
     packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {TAGS}".encode() not in line]
     return _names([*map(_text, [*heads, *_files(git_dir / "refs")]), *packed])
 
 
 def _named_by_logs(git_dir: Path) -> dict[str, None]:
-    """Every object that a reflog mentions."""
-    logs = [file for one in (git_dir, *_worktrees(git_dir)) for file in _files(one / "logs")]
+    """Every object that a reflog or ORIG_HEAD mentions. They do not keep it: `git gc` may have removed it."""
+    logs = [file for one in (git_dir, *_worktrees(git_dir)) for file in (one / "ORIG_HEAD", *_files(one / "logs"))]
     return _names(map(_text, logs))
 
 

@@ -115,6 +115,14 @@ def _another_repository(box: Sandbox, path: Path) -> set[str]:
     return {commit(box, path, "one")}
 
 
+def _collected(box: Sandbox, path: Path) -> set[str]:
+    _reset_away(box, path)
+    box.git("reflog", "expire", "--expire=now", "--all", cwd=path)
+    box.git("gc", "-q", "--prune=now", cwd=path)
+    assert (path / ".git/ORIG_HEAD").exists()
+    return {commit(box, path, "two")}
+
+
 def _worktree(box: Sandbox, path: Path) -> set[str]:
     box.git("worktree", "add", "-q", "--detach", "nested", cwd=path)
     return {commit(box, path / "nested", "one")}
@@ -124,7 +132,7 @@ WAYS: dict[str, Callable[[Sandbox, Path], set[str]]] = {
     way.__name__.strip("_"): way
     for way in (
         _kept, _amended, _reset_away, _stashed, _stash_dropped, _detached, _branches, _branch_deleted, _tagged,
-        _unrelated, _merged, _another_repository, _worktree,
+        _unrelated, _merged, _another_repository, _worktree, _collected,
     )
 }  # fmt: skip
 
