@@ -91,7 +91,7 @@ def check(made: Project, ran: Ran, commit: str, *, strict: bool) -> str:
         ran.code == 1 and re.search(r"error: cannot write .*: ", ran.err) and "hint: make room" in ran.err
     ):
         raise Unkept(f"exit code {ran.code}, said: {ran.err[-2000:]}")
-    went_on = go_on(made)
+    went_on = go_on(made, ran.err)
     if made.git("rev-parse", "main") != commit:
         raise Unkept(f"it ended elsewhere: {ran.err[-1500:]}\n--- then\n{went_on}")
     if (seen := made.branchline("verify")).code != 0:
@@ -99,16 +99,18 @@ def check(made: Project, ran: Ran, commit: str, *, strict: bool) -> str:
     return "absorbed" if ran.code == 0 else "stopped"
 
 
-def go_on(made: Project) -> str:
-    """As a user would, once there is room: resume; or begin again, if it never began. What was said."""
+def go_on(made: Project, first: str) -> str:
+    """As a user would, once there is room, who has read what was said `first`: resume or retry; or begin again, if it
+    never began. What was said then.
+    """
     if not (ledger_of(made).exists() and b"\n" in ledger_of(made).read_bytes()):
         return run(made, command(made)).err
     seen = made.branchline("verify")
     if seen.code != 0 and f"is missing: branchline resume {RUN} writes it" not in seen.out:
         raise Unkept(f"the ledger does not verify: {seen.out}")
     said = made.branchline("resume").err
-    if "nothing to resume" in said and made.branchline("status", "--json").json["status"] == "partial":
-        said += made.branchline("retry", RUN, "task_005_execute_a").err
+    if "nothing to resume" in said and (hint := re.search(r"branchline (retry \S+ \S+)", first + said)):
+        said += made.branchline(*hint[1].split()).err
     return said
 
 

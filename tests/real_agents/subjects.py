@@ -20,6 +20,7 @@ from branchline.core.model.sandbox import Network, SandboxSettings
 from branchline.process.confinement import PLAIN
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
+from branchline.sandbox.mounts import own
 from branchline.sandbox.probe import climb
 from real_agents.installed import PACKAGES, Package
 from real_agents.model.script import script
@@ -117,7 +118,8 @@ class Subject:
             own_sandbox=own_sandbox,
         )
         needs = access(self.real.agent, request, self.environ, metered=True)
-        with self.sandbox.entered(replace(needs, nests=needs.nests and own_sandbox)) as entered:
+        mounts = (*own("read" if mode == "read" else "write", self.worktree), *needs.mounts)
+        with self.sandbox.entered(replace(needs, mounts=mounts, nests=needs.nests and own_sandbox)) as entered:
             return attempt(
                 self.real.agent,
                 request,

@@ -83,8 +83,8 @@ def vacate(area: WorkArea) -> None:
         for folder in (area.workspaces, area.checkouts, area.rooms):
             if folder.exists():
                 folder.rmdir()
-        if [entry.name for entry in area.folder.iterdir()] == [OWNER]:
-            (area.folder / OWNER).unlink()
+        if {entry.name for entry in area.folder.iterdir()} <= {OWNER}:
+            (area.folder / OWNER).unlink(missing_ok=True)
             area.folder.rmdir()
 
 
