@@ -1,5 +1,6 @@
 """A gate that loads other code than the batch's fails, cannot find it, or is said to prove nothing: never exit 0."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,34 @@ def test_a_way_back_that_comes_up_during_the_run_leaves_the_batch_unproven(proje
     assert "late.pth leads to" in reason
     failed = [r for r in project.records() if r.get("new_state") == "FAILED" and "unproven" in str(r)]
     assert len(failed) == 1, "it is not tried again"
+
+
+def copied(project: Project) -> str:
+    """What `pip install .` leaves in `.venv`; the PATH with it in front."""
+    path = editable(project, "/nowhere")
+    (site,) = (project.root / ".venv").glob("lib/python3*/site-packages")
+    shutil.copy(project.root / "src/pkg.py", site)
+    (site / "pkg-1.dist-info").mkdir()
+    origin = {"url": project.root.as_uri(), "dir_info": {}}
+    (site / "pkg-1.dist-info/direct_url.json").write_text(json.dumps(origin))
+    return path
+
+
+def test_a_copy_of_the_checkout_that_is_installed_in_it_stops_a_run_in_the_sandbox_too(project: Project) -> None:
+    rung, path = sandboxed(project), copied(project)
+    ran = project.run({"workstreams": [BREAKS]}, {"gates": [CHECKS], **SHIP}, PATH=path, BRANCHLINE_SANDBOX=rung)
+    stays(project, ran)
+    assert f"is a copy of what was in {project.root}" in ran.err
+    assert f"pip install --editable {project.root}" in ran.err
+    assert not any(record["event"] == "agent_called" for record in project.records()), "nobody was paid"
+
+
+def test_a_copy_that_set_up_does_not_replace_leaves_the_batch_unproven(project: Project) -> None:
+    rung, path = sandboxed(project), copied(project)
+    settings = {"gates": [CHECKS], **SHIP, "setup": {"run": [["true"]]}}
+    ran = project.run({"workstreams": [BREAKS]}, settings, PATH=path, BRANCHLINE_SANDBOX=rung)
+    stays(project, ran)
+    assert "t passed, but they may have tested your checkout: pkg-1 in " in fate(ran, "a")["reason"]
 
 
 def monorepo(tmp_path: Path) -> Project:

@@ -58,7 +58,8 @@ def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Pr
     streams = [workstream(one.name, sh(f"{names}{{\n{one.script}\n}}")) for one in attacks]
     good = [workstream(f"good{n}", write(f"good{n}.txt", "g\n")) for n in range(GOOD)]
     settings = {**SETTINGS, "sandbox": {"rung": rung}, "max_parallel": 3}
-    env = {"HOME": str(home), "CANARY": str(trap), "BRANCHLINE_SANDBOX": str(rung)}
+    own = {"BRANCHLINE_SANDBOX": str(rung), "XDG_CACHE_HOME": str(tmp_path / "cache")}  # the home stays as it is
+    env = {"HOME": str(home), "CANARY": str(trap), **own}
     ran = project.run({"workstreams": [*streams, *good]}, settings, **env)
     assert "Traceback" not in ran.err
     assert ran.code in {0, 5}, ran.err

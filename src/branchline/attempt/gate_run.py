@@ -149,14 +149,15 @@ def _placeless(report: QualityReport, tree: Path) -> QualityReport:
 def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:
     """The report, with a result that says so if what passed may have tested the user's checkout."""
     passed = [result.gate for result in report.of(Outcome.PASSED)]
-    if run.sandbox.on or not passed:
+    if not passed:
         return report
     environ = allowed(run.environ, pass_=run.settings.env)
-    ways = ways_back(run.repo.root, environ, run.settings.setup, run.gates, tree)
+    ways = ways_back(run.repo.root, environ, run.settings.setup, run.gates, tree, sandboxed=run.sandbox.on)
     if not ways:
         return report
     more = f" and {len(ways) - 1} more" if len(ways) > 1 else ""
-    reason = f"{', '.join(passed)} passed, but without a sandbox they may have tested your checkout: {ways[0]}{more}"
+    where = "" if run.sandbox.on else "without a sandbox "
+    reason = f"{', '.join(passed)} passed, but {where}they may have tested your checkout: {ways[0]}{more}"
     doubt = GateResult(gate=NOT_PROVEN, outcome=Outcome.ERROR, reason=reason, output="\n".join(ways))
     return replace(report, results=(*report.results, doubt))
 

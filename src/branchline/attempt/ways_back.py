@@ -1,4 +1,4 @@
-"""Ways from the commands of a workspace back into the user's checkout, where no sandbox stands between.
+"""Ways from the commands of a workspace back into the user's checkout.
 
 Package managers install by reference: `pip install -e .` leaves a `.pth` file or a finder with a path in it, npm, pnpm and
 yarn link the packages of a workspace, a shell has programs of the checkout on its PATH. A gate that loads code by one of
@@ -25,11 +25,18 @@ QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
 
 
 def ways_back(
-    root: Path, environ: Mapping[str, str], setup: Setup, gates: Iterable[Gate] = (), tree: Path | None = None
+    root: Path,
+    environ: Mapping[str, str],
+    setup: Setup,
+    gates: Iterable[Gate] = (),
+    tree: Path | None = None,
+    *,
+    sandboxed: bool = False,
 ) -> list[str]:
     """The ways into the checkout at `root`, a sentence each, none if there is no way.
 
-    `environ`: what the gates' commands see; `tree`: the workspace in which they run, once there is one.
+    `environ`: what the gates' commands see; `tree`: the workspace in which they run, once there is one. `sandboxed`: it
+    stands at the checkout's place, so only a copy of what was in the checkout is another code.
     """
     checkout, given = _Checkout(Path(os.path.realpath(root))), tuple(gates)
     linked = [root / name for name in setup.symlink]
@@ -41,9 +48,15 @@ def ways_back(
         Path(part) for name, value in variables if name == "PATH" for part in value.split(os.pathsep) if part[:1] == "/"
     ]
     prefixes = _prefixes(environ, [*paths, *(program.parent for program in programs)], [*linked, *copied, *inside])
+    if sandboxed:
+        own = [] if tree is None else [root / name for name in USUAL if _is_environment(tree / name)]
+        outside = [
+            prefix for prefix in prefixes if prefix not in own and (tree is None or not prefix.is_relative_to(tree))
+        ]
+        return list(dict.fromkeys(way for prefix in outside for way in checkout.by_copies(prefix)))
     found = [
         *(way for folder in paths for way in checkout.by_programs(folder)),
-        *(way for prefix in prefixes for way in checkout.by_python(prefix)),
+        *(way for prefix in prefixes for way in (*checkout.by_python(prefix), *checkout.by_copies(prefix))),
         *(way for folder in (*linked, *inside) for way in checkout.by_links(folder)),
         *(way for name, value in variables if name not in HARMLESS for way in checkout.by_variable(name, value)),
         *(way for gate in given for way in checkout.by_command(gate)),
@@ -64,15 +77,20 @@ class _Checkout:
         return inside and (but is None or not real.is_relative_to(os.path.realpath(but)))
 
     def by_python(self, prefix: Path) -> Iterator[str]:
-        """What a Python environment has installed by reference, or has a copy of."""
-        for site in sorted({site for pattern in SITES for site in prefix.glob(pattern)}):
-            for pth in sorted(site.glob("*.pth")):
-                yield from (f"{pth} leads to {path}" for path in self._led_to(pth, prefix))
-            for origin in sorted(site.glob("*.dist-info/direct_url.json")):
-                url, editable = _origin(origin)
-                if url and self.holds(url, prefix):
-                    what = "is installed from" if editable else "is a copy of what was in"
-                    yield f"{origin.parent.name.rpartition('.')[0]} in {site} {what} {url}"
+        """What a Python environment has installed by reference."""
+        for pth in _in_sites(prefix, "*.pth"):
+            yield from (f"{pth} leads to {path}" for path in self._led_to(pth, prefix))
+        yield from self._by_origin(prefix, "is installed from", editable=True)
+
+    def by_copies(self, prefix: Path) -> Iterator[str]:
+        """What a Python environment has copied from the checkout."""
+        yield from self._by_origin(prefix, "is a copy of what was in", editable=False)
+
+    def _by_origin(self, prefix: Path, what: str, *, editable: bool) -> Iterator[str]:
+        for file in _in_sites(prefix, "*.dist-info/direct_url.json"):
+            url, by_reference = _origin(file)
+            if url and by_reference is editable and self.holds(url, prefix):
+                yield f"{file.parent.name.rpartition('.')[0]} in {file.parent.parent} {what} {url}"
 
     def _led_to(self, pth: Path, prefix: Path) -> Iterator[str]:
         """The paths that a `.pth` file adds, and those in the finders that it imports (docs.python.org, site)."""
@@ -123,6 +141,10 @@ def _prefixes(environ: Mapping[str, str], paths: Iterable[Path], shared: Iterabl
         elif python is not None:
             found += [folder.parent, Path(os.path.realpath(python)).parent.parent]
     return list(dict.fromkeys([*found, *filter(_is_environment, shared)]))
+
+
+def _in_sites(prefix: Path, pattern: str) -> list[Path]:
+    return sorted({file for site in SITES for file in prefix.glob(f"{site}/{pattern}")})
 
 
 def _is_environment(folder: Path) -> bool:

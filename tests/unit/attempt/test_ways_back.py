@@ -98,7 +98,23 @@ def test_a_package_that_was_installed_from_the_checkout(root: Path, *, editable:
     (site / "pkg-1.dist-info").mkdir()
     said = {"url": root.as_uri(), "dir_info": {"editable": editable}}
     (site / "pkg-1.dist-info" / "direct_url.json").write_text(json.dumps(said))
-    assert ways_back(root, on_path(root / ".venv" / "bin"), NOTHING) == [f"pkg-1 in {site} {words} {root}"]
+    expected = [f"pkg-1 in {site} {words} {root}"]
+    assert ways_back(root, on_path(root / ".venv" / "bin"), NOTHING) == expected
+    inside = ways_back(root, on_path(root / ".venv" / "bin"), NOTHING, sandboxed=True)
+    assert inside == ([] if editable else expected), "by reference, it means the workspace that stands there"
+
+
+def test_an_environment_that_set_up_made_in_the_workspace_stands_before_the_users_in_the_sandbox(
+    root: Path, tmp_path: Path
+) -> None:
+    for place in (root, tmp_path / "w"):
+        site = environment(place / ".venv")
+        (site / "pkg-1.dist-info").mkdir()
+        said = {"url": root.as_uri(), "dir_info": {}}
+        (site / "pkg-1.dist-info" / "direct_url.json").write_text(json.dumps(said))
+    path = on_path(root / ".venv" / "bin")
+    assert len(ways_back(root, path, NOTHING, (), tmp_path / "empty", sandboxed=True)) == 1
+    assert ways_back(root, path, NOTHING, (), tmp_path / "w", sandboxed=True) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"url": "https://x/y", "dir_info": {}}', '{"url": 1}', "\x00"])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,13 +69,17 @@ def of_ports(plan: Plan | None, settings: Settings, *, apart: bool) -> Iterator[
 
 
 def of_ways_back(root: Path, environ: Mapping[str, str], settings: Settings, sandbox: Sandbox) -> Iterator[Remark]:
-    """Ways by which gates could test the user's checkout in place of a batch; in a sandbox it cannot be seen."""
-    if sandbox.on or not settings.gates:
-        return
-    ways = ways_back(root, allowed(environ, pass_=settings.env), settings.setup, settings.gates)
+    """Ways by which gates could test the user's checkout in place of a batch."""
+    environ, inside = allowed(environ, pass_=settings.env), sandbox.on
+    ways = ways_back(root, environ, settings.setup, settings.gates, sandboxed=inside) if settings.gates else []
     if not ways:
         return
     more = f" (and {len(ways) - SHOWN} more)" if len(ways) > SHOWN else ""
-    text = f"without a sandbox, gates could test your checkout in place of an agent's work: {'; '.join(ways[:SHOWN])}{more}"
+    text = f"gates could test your checkout in place of an agent's work: {'; '.join(ways[:SHOWN])}{more}"
+    if inside:
+        mend = f"pip install --editable {shlex.quote(str(root))}"
+        yield Remark("sandbox", text, mend, stops=not settings.setup.run)  # set-up may make an environment of its own
+        return
     shut = "unset BRANCHLINE_SANDBOX, or drop `sandbox.rung`" if sandbox.fact.why == ASKED_FOR else INSTALL
-    yield Remark("sandbox", text, f"{shut}  # or start without them, such as by: deactivate", stops=True)
+    start = f"{shut}  # or start without them, such as by: deactivate"
+    yield Remark("sandbox", f"without a sandbox, {text}", start, stops=True)
