@@ -133,3 +133,46 @@ def test_packages_that_node_finds_up_the_tree(tmp_path: Path, setup: dict[str, o
     ran = project.run({"workstreams": [breaks]}, settings, **env)
     assert ran.code not in {0, 3}, ran.out
     assert project.show("main", "packages/lib/i.js") == "exports.f = () => 1\n"
+
+
+def test_a_change_that_no_gate_has_checked_has_an_exit_code_of_its_own_and_the_recap_says_so_first(
+    project: Project,
+) -> None:
+    absent = {"id": "absent", "verify": ["no-such-tool-anywhere"]}
+    files = project.request({"workstreams": [BREAKS]}, {"gates": [absent], **SHIP})
+    ran = project.branchline("run", "--plan", str(files[0]), "--config", str(files[1]), "--yes")
+    assert ran.code == 6, ran.err
+    after = ran.err.partition(", exit code 6\n\n")[2]
+    first = "NOT CHECKED: no gate has checked this change\n  absent  a, "
+    assert after.startswith(first), ran.err
+    assert project.branchline("status").code == 0
+    assert project.branchline("verify").code == 0
+
+
+PYTEST_LIKE = "ls tests/*.py >/dev/null 2>&1 || exit 5; PYTHONPATH=src python3 tests/t.py"
+
+
+def test_a_gate_that_has_nothing_left_to_check_has_not_passed(project: Project) -> None:
+    removes = workstream("a", *BREAKS["script"], {"delete": {"path": "tests/t.py"}}, write=["src/**", "tests/**"])
+    checks = {"id": "t", "verify": ["sh", "-c", PYTEST_LIKE], "skip_codes": [5]}
+    ran = project.run({"workstreams": [removes]}, {"gates": [checks], **SHIP})
+    stays(project, ran)
+    assert "on the base it passed: this change removed what it checks" in fate(ran, "a")["reason"]
+
+
+def test_a_gate_that_never_had_anything_to_check_is_skipped(project: Project) -> None:
+    checks = {"id": "t", "verify": ["sh", "-c", "exit 5"], "skip_codes": [5]}
+    ran = project.run({"workstreams": [BREAKS]}, {"gates": [checks, gate("other", "exit 0")], **SHIP})
+    assert ran.code == 0, ran.err
+
+
+def test_a_gate_that_is_red_without_the_change_is_asked_once_and_the_reason_says_so(
+    project: Project, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    streams = [workstream(name, write(f"{name}.txt", "x\n")) for name in "abc"]
+    checks = {"id": "t", "verify": ["sh", "-c", f"test -e *.txt || echo base >>{log}; exit 1"]}
+    ran = project.run({"workstreams": streams}, {"gates": [checks], **SHIP, "max_parallel": 1})
+    assert ran.code == 1, ran.err
+    assert "t: exit code 1; it fails on the base too, without this change" in fate(ran, "c")["reason"]
+    assert log.read_text() == "base\n"

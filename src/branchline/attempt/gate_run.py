@@ -1,11 +1,12 @@
 """Running gates in a clean checkout of a commit: never in an agent's worktree, never in the user's checkout."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from branchline.attempt.confining import confinement
@@ -15,7 +16,17 @@ from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refuse
 from branchline.attempt.scope import is_guarded, violation
 from branchline.attempt.setup import Setup, set_up
 from branchline.attempt.ways_back import ways_back
-from branchline.core.model.verdict import NOT_PROVEN, GateResult, Outcome, Phase, QualityReport
+from branchline.core.model.verdict import (
+    NOT_PROVEN,
+    Gate,
+    GateResult,
+    Outcome,
+    Phase,
+    QualityReport,
+    asks_base,
+    beside_base,
+)
+from branchline.core.result import StepFailed
 from branchline.core.work import Gating, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.report import write_report
@@ -119,24 +130,55 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
 
     with clean_checkout(ctx, work) as checkout:
         checkout.may_change = may_change
-        with commands_in_sandbox(run, checkout.path) as entered:
-            report = check(
-                run.gates,
-                tree=checkout,
-                phase=gating.phase,
-                changed=gating.changed,
-                logs=folder / "logs",
-                environ=run.environ,
-                kill=ctx.kill,
-                on_progress=ctx.say,
-                pass_env=run.settings.env,
-                marker=ctx.marker,
-                confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
-            )
-        report = _proven(run, report_with_refused(report, entered.refused()), checkout.path)
+        report = _proven(run, _check(ctx, checkout, run.gates, gating, folder / "logs"), checkout.path)
     report = _placeless(_with_ports(report) if gating.beside_others else report, run.seen_at(checkout.path))
+    results = [
+        _beside_base(ctx, work, result) if asks_base(result, gating.phase) else result for result in report.results
+    ]
+    report = replace(report, results=tuple(results))
     write_report(report, folder)
     return WorkOutcome(report=report)
+
+
+def _check(ctx: Attempt, checkout: Checkout, gates: Iterable[Gate], gating: Gating, logs: Path) -> QualityReport:
+    run = ctx.run
+    with commands_in_sandbox(run, checkout.path) as entered:
+        report = check(
+            gates,
+            tree=checkout,
+            phase=gating.phase,
+            changed=gating.changed,
+            logs=logs,
+            environ=run.environ,
+            kill=ctx.kill,
+            on_progress=ctx.say,
+            pass_env=run.settings.env,
+            marker=ctx.marker,
+            confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
+        )
+    return report_with_refused(report, entered.refused())
+
+
+def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
+    """A result beside what its gate says of the base, which is asked once a run. What cannot be asked changes nothing."""
+    run, gate = ctx.run, next((gate for gate in ctx.run.gates if gate.id == result.gate), None)
+    tree = run.repo.tree_of(work.base)
+    if gate is None or tree == work.tree:
+        return result
+    folder = run.paths.run_dir / "artifacts" / "base" / tree[:12] / gate.id
+    with suppress(OSError, msgspec.DecodeError):  # a kill may have left half of it
+        there = msgspec.json.decode((folder / "report.json").read_bytes(), type=QualityReport)
+        return beside_base(result, there.results[0].outcome)
+    ctx.say(f"{gate.id} on the base")
+    gating, logs = known(work.gating), run.paths.run_dir / known(work.gating).folder / "logs" / "base"
+    try:
+        with clean_checkout(ctx, replace(work, commit=work.base, tree=tree)) as checkout:
+            report = _check(ctx, checkout, [replace(gate, fix=None)], gating, logs)
+    except StepFailed:
+        return result
+    if report.outcome is not Outcome.ERROR:
+        write_report(report, folder)
+    return beside_base(result, report.results[0].outcome)
 
 
 def _placeless(report: QualityReport, tree: Path) -> QualityReport:

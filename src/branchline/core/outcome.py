@@ -5,13 +5,15 @@ from typing import Literal
 import msgspec
 
 from branchline.core.approvals import sentence, waiting_for
-from branchline.core.facts import IntegrationComplete, ShipComplete
+from branchline.core.facts import GatedFact, IntegrationComplete, ShipComplete
+from branchline.core.model.verdict import Outcome
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
 
 RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
 SHORT = 12
 EXIT_CODES: dict[RunStatus, int] = {"succeeded": 0, "partial": 5, "failed": 1, "cancelled": 1}
+EXIT_UNCHECKED = 6
 
 
 class WorkstreamOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +105,14 @@ def run_status(state: RunState) -> tuple[RunStatus, str]:
     if status == "failed" and state.stopped_by:
         return "failed", state.records[state.stopped_by].reason
     return status, reason
+
+
+def exit_code(state: RunState, status: RunStatus) -> int:
+    """The exit code of an ended run. It has one of its own where all landed and each of its gates was skipped."""
+    facts = [record.fact for record in state.current().values() if isinstance(record.fact, GatedFact)]
+    outcomes = {gate.outcome for fact in facts for gate in fact.gates}
+    unchecked = status == "succeeded" and Outcome.SKIPPED in outcomes <= {Outcome.SKIPPED, Outcome.NOT_APPLICABLE}
+    return EXIT_UNCHECKED if unchecked else EXIT_CODES[status]
 
 
 def _without_plan(state: RunState) -> str:

@@ -33,7 +33,7 @@ from branchline.core.events import (
     Transition,
 )
 from branchline.core.graph import Task
-from branchline.core.outcome import EXIT_CODES, run_status
+from branchline.core.outcome import exit_code, run_status
 from branchline.core.pipeline import OUTWARD
 from branchline.core.result import Failure, Returned, Success
 from branchline.core.rounds import reopen_round, retry_round
@@ -166,7 +166,7 @@ class Coordinator:
                 return [self._move(task_id, State.CANCELLED, reason=reason, error_class=error_class)]
             case EndRun():
                 status, reason = run_status(self.state)
-                return [RunEnded(status=status, exit_code=EXIT_CODES[status], reason=reason)]
+                return [RunEnded(status=status, exit_code=exit_code(self.state, status), reason=reason)]
             case KillAttempt():
                 return []
 

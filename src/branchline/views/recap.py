@@ -8,7 +8,7 @@ from branchline.core.facts import ExecuteWsComplete, GatedFact, IntegrationCompl
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome
-from branchline.core.outcome import workstream_outcomes
+from branchline.core.outcome import EXIT_UNCHECKED, workstream_outcomes
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.calls import calls
@@ -147,6 +147,8 @@ def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | 
 def _sections(
     recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
 ) -> Iterator[tuple[str, list[str]]]:
+    if recap.exit_code == EXIT_UNCHECKED:
+        yield "NOT CHECKED: no gate has checked this change", table(skipped_gates(state))
     yield from _waits(recap, state)
     titles = {w.id: w.title for w in plan.workstreams} if plan else {}
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
@@ -161,7 +163,7 @@ def _sections(
         yield from _tasks(state)
     elif state.end and (state.stopped_by or state.cancel_requested):
         yield "Why", wrapped(state.end.reason, indent="  ")
-    if skipped := skipped_gates(state):
+    if (skipped := skipped_gates(state)) and recap.exit_code != EXIT_UNCHECKED:
         yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
     if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")

@@ -5,9 +5,10 @@ import pytest
 
 from branchline.core.commands import CancelTask, Command, GiveUp, SkipTask, StartAttempt
 from branchline.core.events import GaveUp, IntentReceived, RolledBack, Transition
-from branchline.core.facts import IntegrationComplete, MergeQueue, ShipComplete
+from branchline.core.facts import CiStatus, IntegrationComplete, MergeQueue, ShipComplete
 from branchline.core.graph import Task
-from branchline.core.outcome import EXIT_CODES, run_status, workstream_outcomes
+from branchline.core.model.verdict import GateOutcome, Outcome
+from branchline.core.outcome import EXIT_CODES, exit_code, run_status, workstream_outcomes
 from branchline.core.pipeline import task_graph
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
@@ -88,6 +89,20 @@ def test_everything_shipped() -> None:
     state = carried_out(landed("a", "b"))
     assert outcomes(state) == [("a", "COMPLETED", "ship", ""), ("b", "COMPLETED", "ship", "")]
     assert run_status(state) == ("succeeded", "")
+    assert exit_code(state, "succeeded") == 0
+
+
+@pytest.mark.parametrize(
+    ("gates", "code"), [([], 0), ([Outcome.SKIPPED], 6), ([Outcome.SKIPPED, Outcome.PASSED], 0), ([Outcome.PASSED], 0)]
+)
+def test_what_landed_whole_though_each_of_its_gates_was_skipped_has_an_exit_code_of_its_own(
+    gates: list[Outcome], code: int
+) -> None:
+    checked = tuple(GateOutcome(gate=str(n), outcome=outcome) for n, outcome in enumerate(gates))
+    ci = {"fact": lambda name: CiStatus(task_id=name, commit=COMMIT, verdict="passed", report="r", gates=checked)}
+    state = carried_out({**landed("a", "b"), "task_016_pr_ci": ci})
+    assert exit_code(state, "succeeded") == code
+    assert exit_code(state, "partial") == 5
 
 
 def test_one_dropped_at_the_merge() -> None:

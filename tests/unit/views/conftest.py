@@ -16,7 +16,7 @@ from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.model.verdict import GateOutcome, Outcome
-from branchline.core.outcome import EXIT_CODES, run_status
+from branchline.core.outcome import exit_code, run_status
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.retry import RetryPolicy
 from branchline.core.run_state import RunState
@@ -106,7 +106,7 @@ class Simulator:
                 self.move(name, State.CANCELLED, reason=reason)
             case c.EndRun():
                 status, reason = run_status(self.state)
-                self.append(e.RunEnded(status=status, exit_code=EXIT_CODES[status], reason=reason))
+                self.append(e.RunEnded(status=status, exit_code=exit_code(self.state, status), reason=reason))
 
     def end_of(self, name: str) -> End:
         ends = self.story.get(name, (End(),))

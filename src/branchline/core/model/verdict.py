@@ -75,6 +75,22 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: str = ""
 
 
+def asks_base(result: GateResult, phase: Phase) -> bool:
+    """Whether what the same gate says of the base sheds light on a result: it failed, or found nothing to check."""
+    nothing = result.outcome is Outcome.SKIPPED and result.exit_code is not None
+    return nothing or (result.outcome is Outcome.FAILED and phase == "batch")
+
+
+def beside_base(result: GateResult, base: Outcome) -> GateResult:
+    """A result beside that of the base. What had something to check there and has nothing here has not passed."""
+    if result.outcome is Outcome.SKIPPED and base in {Outcome.PASSED, Outcome.FAILED}:
+        reason = f"{result.reason}, but on the base it {base}: this change removed what it checks"
+        return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=reason)
+    if result.outcome is Outcome.FAILED and base is Outcome.FAILED:
+        return msgspec.structs.replace(result, reason=f"{result.reason}; it fails on the base too, without this change")
+    return result
+
+
 class GateOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One gate's outcome in short, as facts hold it."""
 

@@ -9,6 +9,8 @@ from branchline.core.model.verdict import (
     Outcome,
     QualityReport,
     applies,
+    asks_base,
+    beside_base,
     in_order,
 )
 
@@ -89,3 +91,31 @@ def test_why_a_report_did_not_pass() -> None:
         GateResult(gate="c", outcome=Outcome.ERROR, reason="it is not here"),
     )
     assert QualityReport(tree="t", passes=1, fixed=(), results=results).why == "a: it is red; c: it is not here"
+
+
+def result(outcome: Outcome, code: int | None = 5) -> GateResult:
+    return GateResult(gate="t", outcome=outcome, reason="nothing to check (exit code 5)", exit_code=code)
+
+
+def test_the_base_is_asked_where_it_can_tell_something() -> None:
+    assert asks_base(result(Outcome.SKIPPED), "validation")
+    assert not asks_base(result(Outcome.SKIPPED, None), "batch"), "its tool is missing there too"
+    assert asks_base(result(Outcome.FAILED), "batch")
+    assert not asks_base(result(Outcome.FAILED), "integration"), "the batch has been compared"
+    assert not asks_base(result(Outcome.PASSED), "batch")
+
+
+@pytest.mark.parametrize("base", [Outcome.PASSED, Outcome.FAILED])
+def test_what_had_something_to_check_and_has_nothing_now_has_not_passed(base: Outcome) -> None:
+    beside = beside_base(result(Outcome.SKIPPED), base)
+    assert beside.outcome is Outcome.FAILED
+    assert beside.reason.endswith(f"but on the base it {base}: this change removed what it checks")
+
+
+def test_what_is_red_on_the_base_too_is_said() -> None:
+    assert beside_base(result(Outcome.FAILED), Outcome.FAILED).reason.endswith(
+        "it fails on the base too, without this change"
+    )
+    assert beside_base(result(Outcome.FAILED), Outcome.PASSED) == result(Outcome.FAILED)
+    assert beside_base(result(Outcome.SKIPPED), Outcome.SKIPPED) == result(Outcome.SKIPPED)
+    assert beside_base(result(Outcome.SKIPPED), Outcome.ERROR) == result(Outcome.SKIPPED)
