@@ -49,6 +49,10 @@ ERRORS = [
     ("pi", "server_error", "server_error", "500", "branchline retry"),
 ]
 PASSING = {"rate_limit", "overloaded", "server_error", "connection"}
+KINDS = {kind: (agent, case) for agent, case, kind, *_ in ERRORS}
+ONE_OF_A_KIND = [
+    pytest.param(*error, marks=() if KINDS[error[2]] == error[:2] else pytest.mark.heavy) for error in ERRORS
+]
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def assert_told(ran: Ran, code: int, *words: str) -> None:
         assert word in flat(ran.err), (word, ran.err)
 
 
-@pytest.mark.parametrize(("agent", "case", "kind", "words", "hint"), ERRORS, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(("agent", "case", "kind", "words", "hint"), ONE_OF_A_KIND, ids=lambda value: str(value)[:20])
 def test_what_a_provider_refuses(project: Project, agent: str, case: str, kind: str, words: str, hint: str) -> None:
     before = see(project)
     install(project, agent, replay(agent, case))
@@ -261,7 +265,8 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("flood", ["one line", *(pytest.param(one, marks=pytest.mark.heavy) for one in [*FLOODS][1:])])
+@pytest.mark.heavy
+@pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_of_output_costs_neither_memory_nor_the_clock(project: Project, flood: str) -> None:
     install(project, "claude_code", f"echo x > x.txt; {FLOODS[flood]}; {replay('claude_code', 'edit')}")
     began = time.monotonic()

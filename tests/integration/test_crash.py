@@ -16,8 +16,8 @@ from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from support import SEAM, Json, Project, edit, gate, workstream, write
 
-MOMENTS = 6
-PLANNED_MOMENTS = 3
+MOMENTS = [pytest.param(seed, marks=pytest.mark.heavy if seed > 2 else ()) for seed in range(6)]
+PLANNED_MOMENTS = [pytest.param(seed, marks=pytest.mark.heavy if seed else ()) for seed in range(3)]
 SETTINGS: Json = {
     "gates": [
         gate("clean", "! grep -rn BAD *.txt"),
@@ -69,7 +69,7 @@ def killed_at(project: Project, records: int, delay: float, *args: str) -> bool:
     return process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("seed", range(MOMENTS))
+@pytest.mark.parametrize("seed", MOMENTS)
 def test_killed_at_a_random_moment_then_resumed(seed: int, undisturbed: tuple[str, int], tmp_path: Path) -> None:
     commit, records = undisturbed
     chance = random.Random(seed)
@@ -162,7 +162,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int, int]:
     return project.git("rev-parse", "main"), waiting, len(project.records())
 
 
-@pytest.mark.parametrize("seed", range(PLANNED_MOMENTS))
+@pytest.mark.parametrize("seed", PLANNED_MOMENTS)
 def test_a_planned_run_killed_at_random_moments(seed: int, planned: tuple[str, int, int], tmp_path: Path) -> None:
     commit, waiting, records = planned
     chance = random.Random(seed)

@@ -48,7 +48,10 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return shipped(tmp_path_factory.mktemp("first") / "p", 4, 99, **SEAM)
 
 
-@pytest.mark.parametrize(("parallel", "seed", "env"), CASES, ids=[str(parallel) for parallel, _, _ in CASES])
+@pytest.mark.parametrize(
+    ("parallel", "seed", "env"),
+    [pytest.param(*case, id=str(case[0]), marks=pytest.mark.heavy if case[0] in {2, 3, 16} else ()) for case in CASES],
+)
 def test_one_commit_whoever_finishes_first(
     parallel: int, seed: int, env: dict[str, str], first: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_between_any_two_steps(tmp_path: Path, undisturbed: str) -> None:
     assert verified.code == 0, verified.out
 
 
+@pytest.mark.heavy
 def test_by_agents_and_gates_in_the_middle_of_their_steps(tmp_path: Path, undisturbed: str) -> None:
     project = Project.make(tmp_path / "p")
     own = "\n".join(f"git {command}" for command in MAINTENANCE)

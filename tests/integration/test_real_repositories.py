@@ -36,6 +36,7 @@ def clone(folder: Path) -> Project:
     return project
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_four_workstreams_on_this_repository_with_its_own_gates(tmp_path: Path) -> None:
     project = clone(tmp_path / "clone")

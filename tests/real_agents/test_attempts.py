@@ -145,7 +145,9 @@ def test_reading_changes_nothing(subject: Subject) -> None:
     assert subject.clean, result
 
 
-@pytest.mark.parametrize("status", ERRORS)
+@pytest.mark.parametrize(
+    "status", [pytest.param(one, marks=pytest.mark.heavy if one in {404, 500} else ()) for one in ERRORS]
+)
 def test_an_error_of_the_model(subject: Subject, status: int) -> None:
     if status in PASSING and subject.real.patient:
         pytest.skip(f"{subject.real.name} tries again for too long")
