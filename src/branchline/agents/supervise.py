@@ -14,7 +14,7 @@ from branchline.agents.output.follow import Follower
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
 from branchline.core.model.limits import LIMIT_REASONS
 from branchline.process.confinement import PLAIN, Confinement
-from branchline.process.environment import allowed
+from branchline.process.environment import allowed, tool_homes
 from branchline.process.output import tail
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
@@ -158,9 +158,10 @@ def _environment(
 ) -> dict[str, str]:
     homes = PRIVATE if invocation.private_home else {}
     private = {variable: f"{request.folder}/{name}" for variable, name in homes.items()}
+    tools = {name: environ.get(name) or place for name, place in tool_homes(environ).items()} if homes else {}
     renamed = {new: environ[ours] for new, ours in invocation.rename_env.items() if ours in environ}
     direct = {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK} if request.endpoint else {}  # it is ours, on this machine
-    extra = {**private, **direct, **invocation.env, **renamed}
+    extra = {**tools, **private, **direct, **invocation.env, **renamed}
     return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra=extra)
 
 

@@ -5,8 +5,25 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+TOOL_HOMES = {
+    "RUSTUP_HOME": ".rustup",
+    "VOLTA_HOME": ".volta",
+    "ASDF_DATA_DIR": ".asdf",
+    "MISE_DATA_DIR": ".local/share/mise",
+    "PYENV_ROOT": ".pyenv",
+    "RBENV_ROOT": ".rbenv",
+    "NODENV_ROOT": ".nodenv",
+    "GOENV_ROOT": ".goenv",
+    "JENV_ROOT": ".jenv",
+    "NVM_DIR": ".nvm",
+    "SDKMAN_DIR": ".sdkman",
+    "UV_PYTHON_INSTALL_DIR": ".local/share/uv/python",
+}
+"""Where version managers keep what they have installed: a variable, and the folder of the home without it."""
+
 ALLOWED = frozenset(
     {
+        *TOOL_HOMES,
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "VIRTUAL_ENV"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT"),
     }
@@ -25,6 +42,12 @@ def allowed(
     child |= extra or {}
     child["PATH"] = _with_our_python(child.get("PATH", os.defpath))
     return {name: value for name, value in child.items() if not name.startswith("GIT_")}
+
+
+def tool_homes(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a command with a home of its own needs to find the tools of the user's: `cargo` of rustup, for one."""
+    home = Path(environ.get("HOME") or os.devnull)
+    return {name: str(home / folder) for name, folder in TOOL_HOMES.items() if (home / folder).is_dir()}
 
 
 def _with_our_python(path: str) -> str:

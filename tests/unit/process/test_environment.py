@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from branchline.process.environment import allowed
+from branchline.process.environment import allowed, tool_homes
 
 
 def test_only_the_allow_list_passes() -> None:
@@ -29,3 +29,10 @@ def test_our_interpreter_is_found_last() -> None:
     assert allowed({"PATH": "/first"})["PATH"] == f"/first{os.pathsep}{folder}"
     assert allowed({"PATH": f"{folder}{os.pathsep}/x"})["PATH"] == f"{folder}{os.pathsep}/x"
     assert subprocess.run(["python", "-c", ""], env=allowed({"PATH": "/nonexistent"}), check=True).returncode == 0
+
+
+def test_tools_of_a_home_are_found_from_another(tmp_path: Path) -> None:
+    (tmp_path / ".rustup").mkdir()
+    assert tool_homes({"HOME": str(tmp_path)}) == {"RUSTUP_HOME": str(tmp_path / ".rustup")}
+    assert tool_homes({}) == {}
+    assert allowed({"RUSTUP_HOME": "/opt/rust"})["RUSTUP_HOME"] == "/opt/rust"
