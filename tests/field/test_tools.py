@@ -15,7 +15,7 @@ TOOLS = CACHE / "tools"
 SHIP = {"ship": {"mode": "merge"}, "repair": {"rounds": 0}}
 
 
-@pytest.fixture(params=["1", "3"], ids=["open", "sandboxed"])
+@pytest.fixture(params=[pytest.param("1", id="open", marks=pytest.mark.heavy), pytest.param("3", id="sandboxed")])
 def rung(request: pytest.FixtureRequest) -> str:
     if request.param == "3" and not list(programs(os.environ)):
         pytest.skip("bubblewrap is not installed")

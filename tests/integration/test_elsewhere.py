@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -122,18 +123,41 @@ def test_the_work_area_may_lie_on_another_file_system(project: Project, tmp_path
         shutil.rmtree(state, ignore_errors=True)
 
 
+Mount = Callable[[str], Path]
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> "object":
-    place = tmp_path / "small"
-    place.mkdir(mode=0o700)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a file system")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Makes a file system of its own with the options of mount(8)."""
+    place = tmp_path / "disk"
+
+    def mounted(options: str) -> Path:
+        place.mkdir(mode=0o700)
+        command = ["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", str(place)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("only root may mount a file system")
+        return place
+
+    yield mounted
+    if place.is_mount():
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_work_area_without_room_is_said_before_anybody_works(project: Project, small: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "code", "words"), [("size=400m,noexec", 0, "is mounted noexec"), ("ro", 2, "it cannot be written")]
+)
+def test_a_work_area_on_a_disk_that_runs_nothing_or_takes_nothing(
+    project: Project, mount: Mount, options: str, code: int, words: str
+) -> None:
+    before = see(project)
+    plan = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
+    ran = project.run(plan, MERGE, BRANCHLINE_STATE=str(mount(options)))
+    assert (ran.code, words in ran.err, "export BRANCHLINE_STATE=FOLDER" in ran.err) == (code, True, True), ran.err
+    assert code == 0 or see(project) == before
+
+
+def test_a_work_area_without_room_is_said_before_anybody_works(project: Project, mount: Mount) -> None:
+    small = mount("size=1m")
     project.commit("large", {"large.txt": "x" * 300_000})
     before = see(project)
     ran = project.run({"workstreams": [workstream("a", write("a.txt", "a\n"))]}, MERGE, BRANCHLINE_STATE=str(small))
