@@ -76,6 +76,33 @@ def project_with_ignored(tmp_path: Path) -> Project:
     return Project.make(tmp_path / "p", {"README.md": "# A project\n", ".gitignore": "ignored/\n"})
 
 
+def test_saved_work_that_has_landed_can_be_let_go_with_what_ignored_files_weigh(tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p", {".gitignore": "target/\n"})
+    heavy = sh("mkdir target; head -c 3000000 /dev/urandom > target/big")
+    streams = [
+        workstream("a", write("a.txt", "a\n"), heavy),
+        workstream("b", write("b.txt", "b\n"), heavy, sh("exit 1")),
+    ]
+    ran = project.run({"workstreams": streams}, {"ship": {"mode": "merge"}, "retry": {"max_attempts": 1}})
+    assert ran.code == 5, ran.err
+    run_id = ran.json["run_id"]
+    saved = f"refs/branchline/{run_id}/saved/"
+    assert "saved" not in {item["kind"] for item in project.branchline("gc", "--json").json["items"]}
+    (told,) = project.branchline("gc", "--landed", "--dry-run", "--json").json["items"]
+    assert (told["path"], told["outcome"]) == (f"{saved}a", "to do")
+    assert told["size_bytes"] > 3_000_000
+    (done,) = project.branchline("gc", "--landed", "--json").json["items"]
+    assert done == {**told, "outcome": "removed", "reason": "git gc --prune=now frees its space"}
+    assert project.git("for-each-ref", "--format=%(refname)", saved).split() == [f"{saved}b"], "b has not landed"
+    project.git("reflog", "expire", "--expire=all", "--all")
+    project.git("gc", "--quiet", "--prune=now")
+    assert sum(path.stat().st_size for path in (project.root / ".git/objects").rglob("*.pack")) < 4_000_000
+    assert project.branchline("verify").code == 0
+    assert "let saved work go" in project.branchline("log", run_id).out
+    assert project.branchline("doctor", "--repair").code in {0, 1}
+    assert project.git("for-each-ref", f"{saved}a") == "", "nothing puts it back"
+
+
 def test_cancel_keeps_everything_and_gc_loses_nothing(tmp_path: Path) -> None:
     project, marker = project_with_ignored(tmp_path), tmp_path / "left"
     with live(project, hanging(marker), MERGE, str(marker), "validate_ws_pass") as process:

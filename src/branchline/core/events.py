@@ -128,6 +128,13 @@ class Healed(Event, frozen=True, tag="healed", kw_only=True):
     by: str
 
 
+class SavedReleased(Event, frozen=True, tag="saved_released", kw_only=True):
+    """A person let saved work go whose workstream has landed: these refs are gone, by full name."""
+
+    refs: tuple[str, ...]
+    by: str
+
+
 class ApprovalDecided(Event, frozen=True, tag="approval", kw_only=True):
     """A person's word on what waits: it holds for this task and this tree, and for no other."""
 
@@ -169,6 +176,7 @@ AnyEvent = (
     | RunEnded
     | RolledBack
     | Healed
+    | SavedReleased
     | Fact
 )
 

@@ -5,6 +5,7 @@ live, damaged or not at its end.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,13 @@ from msgspec.structs import replace
 
 from branchline.attempt.run import Run
 from branchline.attempt.saved import remove_workspace
+from branchline.core.events import SavedReleased
+from branchline.core.outcome import workstream_outcomes
+from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
-from branchline.engine.opening import area, open_run
+from branchline.core.states import State
+from branchline.engine.opening import area, mark, open_run, vouch
+from branchline.engine.recover import take_up
 from branchline.errors import BranchlineError
 from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
@@ -26,15 +32,19 @@ from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths, run_ids
 from branchline.ledger.work import vacate
 
+LATER = re.compile(r"(-kept)?-\d+$")
+"""The end of a ref's name for what was saved later, or kept in its place: `a-2`, `a-kept-1`."""
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A folder in the way. `worktree`: an agent's, saved first; `scratch`: nobody's work; `kept`: what git cannot hold.
 
+    `saved`: the ref `path`, with everything that was in the workspace of a workstream that has landed.
     `outcome`: `to do` in a plan; `removed`, `left` or `failed` once it is done, with the reason; `ref` has what it held.
     """
 
     run_id: str
-    kind: Literal["worktree", "scratch", "kept"]
+    kind: Literal["worktree", "scratch", "kept", "saved"]
     name: str
     path: str
     size_bytes: int
@@ -43,9 +53,17 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     ref: str = ""
 
 
-def planned(root: Path, *, kept: bool = False) -> list[Item]:
-    """Everything that ended runs below `root` have left. What git cannot hold is left alone unless `kept` asks for it."""
-    return [item for name in run_ids(root) for item in _left_over(RunPaths(root, name), kept=kept)]
+def planned(root: Path, *, kept: bool = False, landed: bool = False) -> list[Item]:
+    """Everything that ended runs below `root` have left.
+
+    What git cannot hold is left alone unless `kept` asks for it. Saved work that has landed is in the way if `landed`.
+    """
+    found: list[Item] = []
+    for name in run_ids(root):
+        paths = RunPaths(root, name)
+        if state := _ended(paths):
+            found += [*_left_over(paths, state, kept=kept), *(_saved(paths, state) if landed else ())]
+    return found
 
 
 def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
@@ -53,16 +71,16 @@ def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
     done = []
     for run_id in run_ids(root):
         paths = RunPaths(root, run_id)
-        done += _of_run(paths, [item for item in plan if item.run_id == run_id])
+        own = [item for item in plan if item.run_id == run_id]
+        going = [item for item in own if item.kind == "saved" and item.outcome == "to do"]
+        done += _of_run(paths, [item for item in own if item not in going])
+        done += _let_go(paths, going) if going else ()
         if state := _ended(paths):
             vacate(area(Repo.open(root), paths, state))
     return done
 
 
-def _left_over(paths: RunPaths, *, kept: bool) -> Iterator[Item]:
-    state = _ended(paths)
-    if state is None:
-        return
+def _left_over(paths: RunPaths, state: RunState, *, kept: bool) -> Iterator[Item]:
     named = {str(w["id"]) for w in state.plan.get("workstreams", ())}
     work = area(Repo.open(paths.root), paths, state)
     folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
@@ -85,6 +103,38 @@ def _left_over(paths: RunPaths, *, kept: bool) -> Iterator[Item]:
             elif kind == "kept" and not kept:
                 item = replace(item, outcome="left", reason="git cannot hold it, so this is all there is: gc --kept")
             yield item
+
+
+def _saved(paths: RunPaths, state: RunState) -> Iterator[Item]:
+    """What was saved of workstreams that have landed, with what git would free without it."""
+    repo, folder = Repo.open(paths.root), f"{Refs(paths.run_id).folder}saved/"
+    ends = {one.id: one.state for one in workstream_outcomes(state)}
+    for ref in repo.list_refs(folder):
+        name = ref.removeprefix(folder)
+        owner = name if name in ends else LATER.sub("", name)
+        if ends.get(owner) != State.COMPLETED:
+            continue
+        others = ("--not", "--branches", "--tags", "--remotes")
+        size = repo.refs.status_of("rev-list", "--disk-usage", "--objects", ref, *others)  # since git 2.31
+        yield Item(run_id=paths.run_id, kind="saved", name=name, path=ref, size_bytes=int(size.stdout or 0))
+
+
+def _let_go(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
+    """Note in the ledger that saved work goes, then delete its refs: the other way round a resume would miss them."""
+    try:
+        held = take_up(paths, vouch=lambda reading: vouch(Repo.open(paths.root), paths, reading))
+    except BranchlineError as error:
+        return [replace(item, outcome="left", reason=error.message) for item in items]
+    try:
+        run = open_run(paths, held.state)
+        there = {item.path: oid for item in items if (oid := run.repo.read_ref(item.path))}
+        held.ledger.append([SavedReleased(refs=tuple(there), by=os.environ.get("USER") or "the user")])
+        mark(run, held.ledger)
+        for ref, oid in there.items():
+            run.repo.move_ref(ref, None, oid)
+    finally:
+        held.release()
+    return [replace(item, outcome="removed", reason="git gc --prune=now frees its space") for item in items]
 
 
 def _ended(paths: RunPaths) -> RunState | None:

@@ -60,6 +60,8 @@ class Claims:
                 self.refs = {name: claim for name, claim in self.refs.items() if not moving & claim.movers}
             case e.Transition(new_state=State.COMPLETED):
                 self._complete(event, seq)
+            case e.SavedReleased(refs=refs):
+                self.refs = {name: claim for name, claim in self.refs.items() if name not in refs}
             case _:
                 self.refs.update(self._said(event, seq))
 

@@ -23,7 +23,7 @@ def lines(records: Iterable[Timed]) -> list[str]:
     return [line(record) for record in records]
 
 
-def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentence an event
+def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
         case e.Transition():
             return _transition(event, at)
@@ -50,6 +50,8 @@ def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentenc
             return _with_reason(f"{event.by} {event.verdict} {event.task_id}, tree {event.tree[:SHORT]}", event.reason)
         case e.Healed():
             return f"{event.by} healed {'; '.join(event.done)}"
+        case e.SavedReleased():
+            return f"{event.by} let saved work go: {', '.join(event.refs)}"
         case e.RolledBack():
             undone = f"{event.by} rolled {event.reverts[:SHORT]} back: {event.target} is at {event.commit[:SHORT]}"
             return _with_reason(undone, event.reason)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from branchline.core.events import AnyEvent, Healed, IntentReceived, RolledBack
+from branchline.core.events import AnyEvent, Healed, IntentReceived, RolledBack, SavedReleased
 
 
 class Timed(Protocol):
@@ -26,7 +26,7 @@ def last_at(records: Sequence[Timed]) -> int:
     """When a run was last worked on, in Unix milliseconds; a rollback or a repair comes later, and is none of its time."""
     for record in reversed(records):
         match record.event:
-            case RolledBack() | Healed() | IntentReceived(kind="rollback"):
+            case RolledBack() | Healed() | SavedReleased() | IntentReceived(kind="rollback"):
                 continue
         return record.at
     return records[0].at

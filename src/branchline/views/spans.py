@@ -91,9 +91,11 @@ def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
     return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
 
 
-def _put_right(event: e.Healed | e.RolledBack) -> dict[str, Value]:
+def _put_right(event: e.Healed | e.RolledBack | e.SavedReleased) -> dict[str, Value]:
     if isinstance(event, e.RolledBack):
         return {"branchline.commit": event.commit}
+    if isinstance(event, e.SavedReleased):
+        return {"branchline.released": len(event.refs)}
     return {"branchline.healed": len(event.done)}
 
 
@@ -182,7 +184,7 @@ class _Tracer:
             case e.IntentReceived() as event:
                 told = {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
                 self.note(RUN, event, told)
-            case (e.Healed() | e.RolledBack()) as event:
+            case (e.Healed() | e.RolledBack() | e.SavedReleased()) as event:
                 self.note(RUN, event, {"branchline.by": event.by, **_put_right(event)})
             case f.AgentCalled() as event:
                 self.note(self.innermost(event.task_id), event, _call(event))

@@ -149,6 +149,7 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         e.RolledBack(target="main", commit="d" * 40, reverts="c" * 40, by="alice", reason="too slow"),
         "alice rolled cccccccccccc back: main is at dddddddddddd: too slow",
     ),
+    (e.SavedReleased(refs=("refs/x",), by="alice"), "alice let saved work go: refs/x"),
     (
         e.Healed(done=("worktree a: it was moved: move it back", "refs/x: it is gone: put it back"), by="process 7"),
         "process 7 healed worktree a: it was moved: move it back; refs/x: it is gone: put it back",
