@@ -173,6 +173,7 @@ def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
     gating, logs = known(work.gating), run.paths.run_dir / known(work.gating).folder / "logs" / "base"
     try:
         with clean_checkout(ctx, replace(work, commit=work.base, tree=tree)) as checkout:
+            checkout.may_change = lambda _path: False  # the sealed tree is that of the batch
             report = _check(ctx, checkout, [replace(gate, fix=None)], gating, logs)
     except StepFailed:
         return result
