@@ -12,6 +12,7 @@ from branchline.core.budget import Purse
 from branchline.core.events import ApprovalDecided
 from branchline.core.facts import Fact
 from branchline.core.graph import Task
+from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
 from branchline.core.refs import Refs
@@ -23,6 +24,7 @@ from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea
+from branchline.process.confinement import Confinement
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
@@ -149,6 +151,10 @@ class Attempt:
         folder = self.run.paths.attempt(self.task.id, self.attempt) / self.part
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def confinement(self, own: ProcessLimits | None, *grows: Path) -> Confinement:
+        """The limits of a command, `own` before those of the settings; `grows`: the folders whose growth they bound."""
+        return Confinement(limits=own or self.run.settings.limits, grows=grows)
 
     @property
     def marker(self) -> str:

@@ -1,6 +1,5 @@
 """Nothing goes that is not saved: a workspace's every file and commit is kept by the run before the workspace goes."""
 
-import filecmp
 import hashlib
 import os
 import stat
@@ -18,7 +17,7 @@ from branchline.core.facts import WorktreeSaved
 from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
-from branchline.git.folders import delete_tree, is_folder, move
+from branchline.git.folders import delete_tree, is_folder, move, same_content
 from branchline.git.intake import MAX_CONTENT, standing_in
 from branchline.git.own_commits import OwnCommits, own_commits
 
@@ -43,13 +42,17 @@ def save_workspace(run: Place, workstream: str, *, clear: bool = True, stays: Co
         when=run.commit_time,
         scratch=run.paths.scratch,
         inspect=run.inspect,
-        skip=[name for name in copied(run) if _is_the_users(run, path / name, name)],
+        skip=[name for name in copied(run) if same_content(path / name, run.repo.root / name)],
     )
     problem = commits.problem
     if clear:
         _move_aside(run, workstream, [one for one in saved.refused if one.path not in stays])
         if not commits.readable:
-            problem += f"; its .git is kept in {_move_git_aside(run, workstream).relative_to(run.paths.run_dir)}"
+            aside = _free(run.paths.keep() / workstream, "git")
+            move(path / ".git", aside)
+            for name in ("config", "config.worktree", "hooks", "info"):  # a git that finds it there would obey them
+                delete_tree(aside / name)
+            problem += f"; its .git is kept in {aside.relative_to(run.paths.run_dir)}"
     refused = (*saved.refused, Refused(".git", problem)) if problem else saved.refused
     return Saved(saved.ref, saved.commit, saved.tree, refused)
 
@@ -105,7 +108,7 @@ def _move_aside(run: Place, workstream: str, refused: Iterable[Refused]) -> None
     kept = run.paths.keep() / workstream
     for one in refused:
         place, name = run.workspace(workstream) / one.path, run.secrets.text(one.path)
-        if not os.path.lexists(place) or _is_the_users(run, place, one.path):
+        if not os.path.lexists(place) or same_content(place, run.repo.root / one.path):
             continue  # it lay in something that has been moved already, or is a copy by set-up
         free = _free(kept, name)
         move(place, free)
@@ -114,28 +117,11 @@ def _move_aside(run: Place, workstream: str, refused: Iterable[Refused]) -> None
             free.chmod(stat.S_IMODE(found.st_mode) & stat.S_IRWXU)
 
 
-def _move_git_aside(run: Place, workstream: str) -> Path:
-    """Move a workspace's `.git` to the `kept` folder, without what a git that finds it there would obey."""
-    free = _free(run.paths.keep() / workstream, "git")
-    move(run.workspace(workstream) / ".git", free)
-    for name in ("config", "config.worktree", "hooks", "info"):
-        delete_tree(free / name)
-    return free
-
-
 def _free(folder: Path, name: str) -> Path:
     places = (folder / str(number) / name for number in count(1))
     free = next(place for place in places if not os.path.lexists(place))
     free.parent.mkdir(parents=True, exist_ok=True)
     return free
-
-
-def _is_the_users(run: Place, place: Path, path: str) -> bool:
-    """Whether a file is the same as the user's own of that path."""
-    own = run.repo.root / path
-    if not all(one.is_file() and not one.is_symlink() for one in (place, own)):
-        return False
-    return os.access(place, os.R_OK) and os.access(own, os.R_OK) and filecmp.cmp(place, own, shallow=False)
 
 
 def remove_workspace(run: Place, workstream: str, task_id: str = "") -> WorktreeSaved | None:

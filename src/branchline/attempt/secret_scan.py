@@ -46,7 +46,12 @@ class Screening(Inspector):
 
     def __call__(self, intake: Intake) -> list[Flaw]:
         """What must not come in, and why."""
-        flaws = [flaw for one in intake.incoming if one.old is None for flaw in self._name(one.path)]
+        new = ((one.path, one.path.encode("utf-8", "surrogateescape")) for one in intake.incoming if one.old is None)
+        flaws = [
+            Flaw(path, f"its name holds a secret: {found[0].kind}")
+            for path, name in new
+            if (found := findings(name, self._known))
+        ]
         suspects: list[tuple[Incoming, list[Finding]]] = []
         for group in intake.groups(skip=self._clean | intake.known_content()):
             told = list(self._new(intake, [(one, findings(data, self._known)) for one, data in group]))
@@ -57,10 +62,6 @@ class Screening(Inspector):
     def secrets_of(self, data: bytes) -> list[Finding]:
         """What a text holds that no setting allows, whether or not the base has it too."""
         return [one for one in findings(data, self._known) if self._counts(None, one)]
-
-    def _name(self, path: str) -> Iterator[Flaw]:
-        for found in findings(path.encode("utf-8", "surrogateescape"), self._known)[:1]:
-            yield Flaw(path, f"its name holds a secret: {found.kind}")
 
     def _new(
         self, intake: Intake, looked: Iterable[tuple[Incoming, list[Finding]]]

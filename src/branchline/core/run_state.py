@@ -37,7 +37,7 @@ from branchline.core.facts import (
     StepFact,
     plain,
 )
-from branchline.core.graph import Task, index, sort_ids
+from branchline.core.graph import Task, order_ids
 from branchline.core.states import TERMINAL, State, check_transition
 from branchline.core.workstream import PipelineState
 from branchline.errors import InvalidInput
@@ -150,7 +150,10 @@ class RunState:
             case Transition():
                 self._move(event)
             case RunStarted():
-                self._start(event)
+                self.kind, self.started_at, self.policy = event.kind, event.started_at, event.policy
+                self.pins, self.plan = event.pins, event.pins.get("plan") or {}
+                order_ids(event.tasks)  # raises where they cannot be put in order
+                self._enter(event.tasks)
             case TasksAdded():
                 self._add(event)
             case GaveUp():
@@ -231,13 +234,6 @@ class RunState:
         if self.end is not None:  # what ended the run is over; a crash in the middle of it is not
             self.cancel_requested = self.stopped_by = ""
         self.end = None
-
-    def _start(self, event: RunStarted) -> None:
-        self.kind, self.started_at, self.policy, self.pins = event.kind, event.started_at, event.policy, event.pins
-        self.plan = event.pins.get("plan") or {}
-        tasks = index(event.tasks)
-        sort_ids({n: t.dependencies for n, t in tasks.items()}, {n: t.priority for n, t in tasks.items()})
-        self._enter(event.tasks)
 
     def _enter(self, tasks: Iterable[Task]) -> None:
         made = tuple(tasks)

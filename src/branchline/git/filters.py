@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -78,13 +78,11 @@ class Filters:
         With `aside`, content is on its way in: Git LFS puts its own below `aside`, in `lfs`, and a filter that fails is
         an error, even where the user's git would go on and store the content unfiltered.
         """
-        store = self._store(aside)
-        readable = (*self.readable, self.lfs_store) if self.lfs_store.is_dir() else self.readable
-        needs = (
-            Needs(work_tree, readable, (store,), ())
-            if store != self.lfs_store
-            else Needs(work_tree, readable, (), (store,))
-        )
+        has_store = self.lfs_store.is_dir()
+        store = lfs_aside(aside) if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
+        own = (store,) if store == self.lfs_store else ()  # nothing new is to come into the user's
+        readable = (*self.readable, self.lfs_store) if has_store else self.readable
+        needs = Needs(work_tree, readable, writable=() if own else (store,), throwaway=own)
         shell = ["/bin/sh", "-c"]
         contained = [*(self.wrap(shell, needs) if self.wrap else shell)]
         commands: dict[str, tuple[str, bool]] = {}
@@ -98,8 +96,11 @@ class Filters:
         settings |= {key: "" for key, (command, _) in commands.items() if command}
         overlay = {*ours, *_SET_BY_GIT, *_as_variables(settings), *(one for one in users if one.startswith(_CONFIG))}
         for key, (command, named) in commands.items():
+            # `%f` is the file's path, which git quotes
+            text = re.sub(r"%([%f])", lambda at: "%" if at[1] == "%" else '"$1"', command) if named else command
+            started = shlex.join([*contained, f'eval "${_AS_USER}"; {text}', "sh"])
             if command:
-                settings[key] = _started(contained, command, named=named)
+                settings[key] = f"{started.replace('%', '%%')} %f" if named else started
         saved = {f"{_SAVED}{name}": users[name] for name in overlay & users.keys()}
         saved[_AS_USER] = self._head(users, overlay, store)
         return {
@@ -107,12 +108,6 @@ class Filters:
             **saved,
             **ours,
         } | _as_variables(settings)
-
-    def _store(self, aside: Path | None) -> Path:
-        """Where Git LFS keeps content and its temporary files: the user's store where nothing new is to come into it."""
-        if aside is not None:
-            return lfs_aside(aside)
-        return self.lfs_store if self.lfs_store.is_dir() else self.reference.parent / "lfs-none"
 
     def _head(self, users: Mapping[str, str], overlay: set[str], store: Path) -> str:
         """What each command begins with: the user's variables again, and where Git LFS keeps content."""
@@ -127,24 +122,12 @@ class Filters:
         return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
 
 
-def _started(shell: Sequence[str], command: str, *, named: bool) -> str:
-    """A command as git is to start it. In those that are `named`, `%f` is the file's path, which git quotes."""
-    if named:
-        command = re.sub(r"%([%f])", lambda one: "%" if one[1] == "%" else '"$1"', command)
-    text = shlex.join([*shell, f'eval "${_AS_USER}"; {command}', "sh"])
-    return f"{text.replace('%', '%%')} %f" if named else text
-
-
 def of_checkout(one: Filter, root: Path) -> Filter:
     """Return a filter with programs of the tree named where the user's checkout at `root` has them.
 
     An agent cannot change those, and a new checkout may not have written its own yet.
     """
-    clean, smudge, process = (_of_checkout(command, root) for command in (one.clean, one.smudge, one.process))
-    return replace(one, clean=clean, smudge=smudge, process=process)
 
-
-def _of_checkout(command: str, root: Path) -> str:
     def named(match: re.Match[str]) -> str:
         begins, word = match["begins"], match["word"]
         by_path = begins is not None and "/" not in word  # the shell looks such a program up in PATH
@@ -152,7 +135,10 @@ def _of_checkout(command: str, root: Path) -> str:
             return match[0]
         return (begins or "") + shlex.quote(str(root / word))
 
-    return _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command))
+    clean, smudge, process = (
+        _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command)) for command in (one.clean, one.smudge, one.process)
+    )
+    return Filter(clean, smudge, process, one.required)
 
 
 def lfs_aside(aside: Path) -> Path:

@@ -6,28 +6,26 @@ git, which knows the remote, its protocol and the credentials.
 
 from collections.abc import Iterable
 
-from branchline.git.command import failed, words
+from branchline.git.command import words
+from branchline.git.objects import by_line
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone
 
 _ROUNDS = 64  # of fetching: without trees, each level of folders takes one
 # as git itself fetches what a partial clone lacks (promisor-remote.c)
+_FETCH = ("-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false", "-c", "gc.auto=0", "fetch", "-q")
 _AS_GIT_FETCHES = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin")
 
 
 def missing(repo: Repo, commits: Iterable[str]) -> list[str]:
     """Return the objects of these commits' trees that are not here, without asking any remote for them."""
-    asked = "".join(f"{one}\n" for one in dict.fromkeys(commits)).encode()
-    known = repo.content.call("cat-file", "--batch-check=%(objectname)", stdin=asked).decode().splitlines()
-    if lost := [line.removesuffix(" missing") for line in known if line.endswith(" missing")]:
+    wanted = [*dict.fromkeys(commits)]
+    if lost := [oid for oid, (kind, _) in repo.look_up(wanted).items() if kind == "missing"]:
         return lost
-    walk = ("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin")
-    done = repo.content.status_of(*walk, stdin=asked)
-    if done.code != 0:
-        raise failed(f"git cannot list the objects of {repo.root}", done)
-    return [
-        line.removeprefix("?") for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("?")
-    ]
+    listed = repo.content.call(
+        "rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=by_line(wanted)
+    )
+    return [line[1:] for line in listed.decode(errors="replace").splitlines() if line.startswith("?")]
 
 
 def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:
@@ -43,18 +41,13 @@ def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:
             return came
         if left == last or not repo.user.promisors:
             break
-        _fetch(repo, left)
+        said = ""
+        for remote in repo.user.promisors:
+            done = repo.user.status_of(*_FETCH, remote, *_AS_GIT_FETCHES, stdin=by_line(left))
+            if done.code == 0:
+                break
+            said = words(done)
+        else:
+            raise gone(repo.user, left, said)
         came, last = came + len(left), left
     raise gone(repo.user, left)
-
-
-def _fetch(repo: Repo, oids: list[str]) -> None:
-    said = ""
-    for remote in repo.user.promisors:
-        quiet = ("-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false", "-c", "gc.auto=0")
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
-        done = repo.user.status_of(*quiet, "fetch", "--quiet", remote, *_AS_GIT_FETCHES, stdin=asked)
-        if done.code == 0:
-            return
-        said = words(done)
-    raise gone(repo.user, oids, said)

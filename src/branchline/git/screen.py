@@ -18,9 +18,10 @@ from pathlib import Path
 from branchline.core.rules.by_products import ignore_line
 from branchline.git.collisions import collisions
 from branchline.git.command import Git
+from branchline.git.folders import open_plain
+from branchline.git.objects import EXECUTABLE, GITLINK, LINK, PLAIN, Entry
 from branchline.git.submodules import is_untouched
 
-GITLINK, LINK, PLAIN, EXECUTABLE = "160000", "120000", "100644", "100755"
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _GIT_NAMES = frozenset({".git", "git~1"})
@@ -82,35 +83,32 @@ class Screen:
         self.remoded: list[str] = []
         self.by_products: Counter[str] = Counter()
 
-    def tracked(self, lines: Iterable[str]) -> None:
-        """Sort the files of the base, given as `ls-files --stage` prints them. A submodule stays as it is."""
-        for line in lines:
-            meta, path = line.split("\t", 1)
-            mode, oid, _ = meta.split()
-            self._tracked.add(path)
-            found = self._look(path)
-            if mode == GITLINK:
-                self._submodule(path, found, oid)
-            elif found is None and path in self._rules.outside:
+    def tracked(self, files: Iterable[Entry]) -> None:
+        """Sort the files of the base. A submodule stays as it is."""
+        for one in files:
+            self._tracked.add(one.path)
+            found = self._look(one.path)
+            if one.mode == GITLINK:
+                self._submodule(one.path, found, one.oid)
+            elif found is None and one.path in self._rules.outside:
                 continue
             elif found is None or stat.S_ISDIR(found.st_mode):
-                self.gone.append(path)
+                self.gone.append(one.path)
             else:
-                self._compare(path, found, mode, oid)
+                self._compare(one.path, found, one.mode, one.oid)
 
     def _compare(self, path: str, found: os.stat_result, mode: str, oid: str) -> None:
         now = self._mode(found, mode)
         large = self._too_large(found) and int(self._git.text("cat-file", "-s", oid)) != found.st_size
-        if not large and (now == LINK) == (mode == LINK) and blob_id(self._place(path), len(oid)) == oid:
-            if now != mode:
-                self.stored[path] = (now, oid)
-                self.remoded.append(path)
-            return
-        self.stored[path] = (now, oid)
-        if large or not self._too_large(found):
-            self._sort(path, found)
-        else:
+        same = not large and (now == LINK) == (mode == LINK) and blob_id(self._place(path), len(oid)) == oid
+        if not same or now != mode:
+            self.stored[path] = (now, oid)
+        if same and now != mode:
+            self.remoded.append(path)
+        elif not same and self._too_large(found) and not large:
             self.taken.append(path)  # it was this large before
+        elif not same:
+            self._sort(path, found)
 
     def _mode(self, found: os.stat_result, mode: str) -> str:
         """What git stores as the mode of a file that had `mode` in the base."""
@@ -190,17 +188,20 @@ class Screen:
         return self._marked[folder]
 
     def _has_mark(self, folder: str, name: str, start: bytes) -> bool:
-        try:
-            descriptor = os.open(self._place(f"{folder}/{name}"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
+        file = open_plain(self._place(f"{folder}/{name}"))
+        if file is None:
             return False
-        with open(descriptor, "rb") as file:
-            return stat.S_ISREG(os.fstat(descriptor).st_mode) and file.read(len(start)) == start
+        with file:
+            return file.read(len(start)) == start
 
     def _sort(self, path: str, found: os.stat_result) -> None:
         reason = self._objection(path, found)
-        everything = self._rules.everything
-        if reason is None and everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
+        if (
+            reason is None
+            and self._rules.everything
+            and stat.S_ISREG(found.st_mode)
+            and not found.st_mode & stat.S_IRUSR
+        ):
             os.chmod(self._place(path), found.st_mode | stat.S_IRUSR)
         if reason is None:
             self.taken.append(path)
@@ -211,7 +212,7 @@ class Screen:
         if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
             return "its name means git's own folder on some systems"
         if stat.S_ISLNK(found.st_mode) or self.stored.get(path, ("",))[0] == LINK:
-            return None if self._rules.everything else self._link_objection(path, self._target(path, found))
+            return None if self._rules.everything else self._link_objection(path, found)
         if not stat.S_ISREG(found.st_mode):
             return "it is a device, a pipe or a socket"
         if self._too_large(found) and not self._rules.filtered(path):
@@ -221,18 +222,16 @@ class Screen:
         self._room -= found.st_size if self._rules.everything else 0
         return None
 
-    def _target(self, path: str, found: os.stat_result) -> str:
-        """Where a link leads, also one that is checked out as a file (`core.symlinks=false`)."""
+    def _link_objection(self, path: str, found: os.stat_result) -> str | None:
+        """Why a link cannot be taken, also one that is checked out as a file (`core.symlinks=false`)."""
         if stat.S_ISLNK(found.st_mode):
-            return os.readlink(self._place(path))
-        with open(self._place(path), "rb") as file:
-            return os.fsdecode(file.read(4096))
-
-    def _link_objection(self, path: str, target: str) -> str | None:
-        folder = os.path.dirname(path)
+            target = os.readlink(self._place(path))
+        else:
+            with open(self._place(path), "rb") as file:
+                target = os.fsdecode(file.read(4096))
         if os.path.isabs(target):
             return "it is a link to an absolute path"
-        written = os.path.normpath(os.path.join(folder, target)).split("/")
+        written = os.path.normpath(os.path.join(os.path.dirname(path), target)).split("/")
         real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
         if ".." in (written[0], real[0]):
             return "it is a link that leaves the tree"
@@ -299,12 +298,11 @@ def blob_id(place: str, length: int) -> str | None:
             target = os.fsencode(os.readlink(place))
             digest.update(b"blob %d\0%s" % (len(target), target))
             return digest.hexdigest()
-        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                return None
-            digest.update(b"blob %d\0" % found.st_size)
+        file = open_plain(place)
+        if file is None:
+            return None
+        with file:
+            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
             while part := file.read(1 << 20):
                 digest.update(part)
     except OSError:

@@ -2,9 +2,8 @@
 
 import os
 import shlex
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from branchline.errors import BranchlineError
 from branchline.git import lfs
 from branchline.git.command import Git, ObjectsGone, words
 from branchline.git.missing import fetch_missing, missing
-from branchline.git.objects import fields
+from branchline.git.objects import attributes, by_nul
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone, object_folders
-from branchline.process.temporary import temporary_folder
+from branchline.process.temporary import temporary
 
 LFS = "lfs"
 _ENCRYPTED = b"\0GITCRYPT\0"
@@ -33,6 +32,9 @@ class Problem:
     fatal: bool = True
 
 
+_REPLACED = Problem("objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False)
+
+
 def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
     """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
 
@@ -44,7 +46,7 @@ def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
     try:
         if lost := missing(repo, commits):
             raise gone(repo.user, lost)
-        return [*_replaced(repo), *_filters(repo, base)]
+        return [*([_REPLACED] if repo.list_refs("refs/replace") else []), *_filters(repo, base)]
     except BranchlineError as error:
         return [Problem(error.message, error.hint)]
 
@@ -59,48 +61,35 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
         with suppress(ObjectsGone):
             fetch_missing(repo, wanted)
     for commit in wanted if LFS in repo.user.filters else ():
-        with (
-            suppress(BranchlineError),
-            tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as folder,
-        ):
-            found = filtered(_blank(repo.content, commit, Path(folder)), repo, commit).get(LFS, {})
+        with suppress(BranchlineError), _blank(repo.content, commit) as git:
+            found = filtered(git, repo, commit).get(LFS, {})
             if found and _large_files(repo, commit, found).absent:
                 repo.user.status_of("lfs", "fetch", _remote(repo), commit)
 
 
-def _replaced(repo: Repo) -> Iterator[Problem]:
-    if repo.list_refs("refs/replace"):
-        yield Problem(
-            "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
-        )
-
-
 def _filters(repo: Repo, base: str) -> Iterator[Problem]:
     """Each filter that files of the base go through: whether it is there, and works on one of them."""
-    with tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as name:
-        folder = Path(name)
-        git = _blank(repo.content, base, folder)
-        files = filtered(git, repo, base)
-        for filter_name, found in sorted(files.items()):
-            if filter_name not in repo.user.filters:
-                yield _unconfigured(repo, filter_name, found)
+    with _blank(repo.content, base) as git:
+        for name, found in sorted(filtered(git, repo, base).items()):
+            if name not in repo.user.filters:
+                yield _unconfigured(repo, name, found)
                 continue
-            absent = set[str]()
-            if filter_name == LFS:
-                seen = _large_files(repo, base, found)
-                absent = seen.absent | seen.left_out
-                yield from _without_content(repo, base, seen)
-            here = {path: oid for path, oid in found.items() if path not in absent}
+            seen = _large_files(repo, base, found) if name == LFS else _LargeFiles()
+            yield from _without_content(repo, base, seen)
+            here = {path: oid for path, oid in found.items() if path not in seen.absent | seen.left_out}
             if here:
-                yield from _tried(repo, git, folder, filter_name, here)
+                yield from _tried(repo, git, name, here)
 
 
-def _blank(content: Git, base: str, folder: Path) -> Git:
+@contextmanager
+def _blank(content: Git, base: str) -> Iterator[Git]:
     """Git with the index of the base and a work tree without files, so that the base's own attributes count."""
-    (folder / "work").mkdir()
-    git = content.at(folder / "work", folder / "index")
-    git.call("read-tree", base)
-    return git
+    with temporary() as folder:
+        (folder / "work").mkdir()
+        (folder / "objects").mkdir()
+        git = content.at(folder / "work", folder / "index").storing(folder / "objects")
+        git.call("read-tree", base)
+        yield git
 
 
 def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
@@ -108,13 +97,11 @@ def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
     entries = {entry.path: entry for entry in repo.entries(base)}
     texts = [repo.user.global_attributes, repo.user.info_attributes]
     own = [entry.oid for path, entry in entries.items() if path.rpartition("/")[2] == ".gitattributes"]
-    texts += [os.fsdecode(data) for _, data in repo.read_blobs(dict.fromkeys(own))] if own else []
+    texts += [os.fsdecode(data) for _, data in repo.read_blobs(dict.fromkeys(own))]
     if not any("filter" in text for text in texts):
         return {}
-    asked = b"".join(os.fsencode(f"{path}\0") for path, entry in entries.items() if entry.mode.startswith("100"))
-    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=asked))
     found: dict[str, dict[str, str]] = {}
-    for path, _, value in zip(answers, answers, answers, strict=True):
+    for path, value in attributes(git, (p for p, entry in entries.items() if entry.mode.startswith("100")), "filter"):
         if value not in _UNSET:
             found.setdefault(value, {})[path] = entries[path].oid
     return found
@@ -123,8 +110,7 @@ def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
 def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Problem:
     """Files that attributes send through a filter that the user's git does not have."""
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
-    blobs = dict(repo.read_blobs(small[:1])) if small else {}
-    blobs |= dict(repo.read_blobs([next(iter(found.values()))]))
+    blobs = dict(repo.read_blobs([*small[:1], next(iter(found.values()))]))
     what = f"{_named(found)} {'is' if len(found) == 1 else 'are'} stored through the filter {name}, which your git does not have"
     root = shlex.quote(str(repo.root))
     if any(lfs.pointer(data) for data in blobs.values()):
@@ -145,14 +131,11 @@ class _LargeFiles:
 
 def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles:
     programs = repo.user.filters[LFS]
-    if "--skip" in f"{programs.smudge} {programs.process}" or os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in (
-        "",
-        "0",
-        "false",
-    ):
+    skip = os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in ("", "0", "false")
+    if skip or "--skip" in f"{programs.smudge} {programs.process}":
         return _LargeFiles(skipped=set(found))
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
-    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))} if small else {}
+    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))}
     lost = set(lfs.missing(lfs_stores(repo), named.values()))
     absent = {path for path, oid in found.items() if named.get(oid) in lost}
     wanted = _wanted(repo, base) if absent else set()
@@ -194,17 +177,13 @@ def _remote(repo: Repo) -> str:
     return "origin" if "origin" in remotes or not remotes else remotes[0]
 
 
-def _tried(repo: Repo, git: Git, folder: Path, name: str, found: Mapping[str, str]) -> Iterator[Problem]:
+def _tried(repo: Repo, git: Git, name: str, found: Mapping[str, str]) -> Iterator[Problem]:
     """Whether a filter works both ways on the smallest of the files, contained as it will be."""
     sizes = repo.sizes(found.values())
     path = min(found, key=lambda one: (sizes.get(found[one], 0), one))
-    aside = folder / "objects"
-    aside.mkdir(exist_ok=True)
-    tried = git.storing(aside)
-    asked = os.fsencode(f"{path}\0")
-    done = tried.status_of("checkout-index", "--force", "-z", "--stdin", stdin=asked)
+    done = git.status_of("checkout-index", "--force", "-z", "--stdin", stdin=by_nul([path]))
     if done.code == 0 and b"error: " not in done.stderr:
-        done = tried.status_of("update-index", "-z", "--stdin", stdin=asked)
+        done = git.status_of("update-index", "-z", "--stdin", stdin=by_nul([path]))
     if done.code != 0 or b"error: " in done.stderr:
         command = f"git -C {shlex.quote(str(repo.root))} cat-file --filters {shlex.quote(f'HEAD:{path}')}"
         yield Problem(f"the filter {name}, through which {_named(found)} is stored, fails: {words(done)}", command)
@@ -212,5 +191,5 @@ def _tried(repo: Repo, git: Git, folder: Path, name: str, found: Mapping[str, st
 
 def _named(paths: Iterable[str]) -> str:
     names = sorted(paths)
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -204,13 +204,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     run = ctx.run
     ctx.say(f"{run.target} moved: integrating again")
     fetch(run.repo, [tip])  # in a partial clone the user's fetch brings the commit without its files
-    result = prove(
-        ctx,
-        tip,
-        known(ctx.state.merge_queue).order,
-        lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
-        repair=False,
-    )
+    result = prove(ctx, tip, known(ctx.state.merge_queue).order, repair=False)
     if not result.merged:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         reason = f"{run.target} moved, and nothing merges with it: {reasons}"

@@ -47,7 +47,12 @@ def forecast(workstreams: Sequence[Work], parallel: Iterable[tuple[str, str]]) -
     a file; of a pair that did and one that did not, the right one had the larger risk 83 times in 100.
     """
     chances = {work.id: _chances(work) for work in workstreams}
-    found = [_collision(a, b, chances[a], chances[b]) for a, b in parallel]
+    found = []
+    for a, b in parallel:
+        both = {path: chance * chances[b][path] for path, chance in chances[a].items() if path in chances[b]}
+        risk = round(1 - prod(1 - chance for chance in both.values()), 4)
+        likeliest = sorted(both, key=lambda path: (-both[path], path))
+        found.append(Collision(a, b, risk, tuple(likeliest[:NAMED])))
     return tuple(sorted((one for one in found if one.risk > 0), key=lambda one: (-one.risk, one.a, one.b)))
 
 
@@ -60,9 +65,3 @@ def _chances(work: Work) -> dict[str, float]:
     }
     total = sum(scores.values())
     return {path: min(1.0, EDITED * score / total) for path, score in scores.items()}
-
-
-def _collision(a: str, b: str, first: Mapping[str, float], second: Mapping[str, float]) -> Collision:
-    both = {path: chance * second[path] for path, chance in first.items() if path in second}
-    risk = round(1 - prod(1 - chance for chance in both.values()), 4)
-    return Collision(a, b, risk, tuple(sorted(both, key=lambda path: (-both[path], path))[:NAMED]))
