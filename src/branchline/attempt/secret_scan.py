@@ -11,7 +11,8 @@ from branchline.core.model.agent_spec import FROM_ENV
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings
 from branchline.errors import InvalidInput
-from branchline.git.intake import Flaw, Incoming, Inspector, Intake
+from branchline.git.intake import Incoming, Inspector, Intake
+from branchline.git.screen import Refused
 from branchline.process.redaction import telling
 
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
@@ -44,11 +45,11 @@ class Screening(Inspector):
         self._fingerprints = frozenset(wanted.allow) - frozenset(self._globs)
         self._clean: set[str] = set()  # blobs: gates ask for the same tree again and again
 
-    def __call__(self, intake: Intake) -> list[Flaw]:
+    def __call__(self, intake: Intake) -> list[Refused]:
         """What must not come in, and why."""
         new = ((one.path, one.path.encode("utf-8", "surrogateescape")) for one in intake.incoming if one.old is None)
         flaws = [
-            Flaw(path, f"its name holds a secret: {found[0].kind}")
+            Refused(path, f"its name holds a secret: {found[0].kind}")
             for path, name in new
             if (found := findings(name, self._known))
         ]
@@ -86,12 +87,12 @@ def fingerprint(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
-def _flaws(path: str, found: Sequence[Finding]) -> Iterator[Flaw]:
+def _flaws(path: str, found: Sequence[Finding]) -> Iterator[Refused]:
     for one in found[:MOST]:
         name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
-        yield Flaw(path, f"a secret: {one.kind}{name}", one.line)
+        yield Refused(path, f"a secret: {one.kind}{name}", one.line)
     if len(found) > MOST:
-        yield Flaw(path, f"{len(found) - MOST} more secrets")
+        yield Refused(path, f"{len(found) - MOST} more secrets")
 
 
 def _written(values: Iterable[str]) -> list[bytes]:

@@ -15,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from branchline.errors import GitError
-from branchline.git.checked_out import outside_sparse, untouched
+from branchline.git.checked_out import untouched
 from branchline.git.command import Git, words
 from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
-from branchline.git.objects import LINK, PLAIN, Entry, attributes, fields, index_lines, refused_by, staged
+from branchline.git.objects import LINK, PLAIN, fields, index_lines, refused_by, staged
 from branchline.git.repo import Repo
-from branchline.git.screen import Refused, Rules, Screen
-from branchline.git.user_git import is_true
+from branchline.git.screen import Refused, Screen
 
 __all__ = ["Refused", "Saved", "Snapshot", "save", "snapshot"]
 
@@ -91,10 +90,9 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         folder = Path(name)
         base = git.at(work_tree, folder / "base-index")
         base.call("read-tree", base_tree)
-        files = list(staged(base))
         room = max_saved_bytes if include_ignored else None
-        screen = Screen(os.fspath(work_tree), _rules(base, files, folder, max_file_bytes, room), base)
-        screen.tracked(files)
+        screen = Screen(base, folder, max_bytes=max_file_bytes, room=room)
+        screen.tracked()
         passed_over = frozenset(skip)
         others = _others(base, work_tree, *(() if include_ignored else ("--exclude-standard",)))
         screen.untracked((path for path in others if path not in passed_over), max_files)
@@ -110,31 +108,11 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
             listed = fresh.call("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
             below = islice(chain.from_iterable(map(screen.files_of, fields(listed))), _MOST_LOOKED_AT)
             ignored = tuple(islice(filter(wanted, below), _MOST_IGNORED))
-        flaws = take_in(fresh, aside, base_tree, inspect)
-        screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
+        screen.refused += take_in(fresh, aside, base_tree, inspect)
         # A partial clone need not have what nobody changed.
         tree = fresh.at(index=fresh.index).text("write-tree", "--missing-ok")
     refused = sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))
     return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())), ignored)
-
-
-def _rules(git: Git, files: list[Entry], folder: Path, max_bytes: int | None, room: int | None) -> Rules:
-    """How this work tree is read; with `room`, to save everything."""
-    settings = dict(one.partition("\n")[::2] for one in fields(git.call("config", "--list", "--null")))
-    filters = git.filters.known if git.filters else {}
-
-    def filtered(path: str) -> bool:
-        return next(attributes(git, [path], "filter"))[1] in filters
-
-    return Rules(
-        max_bytes=max_bytes,
-        room=room or 0,
-        filtered=filtered,
-        everything=room is not None,
-        file_mode=is_true(settings.get("core.filemode", "true")),
-        symlinks=is_true(settings.get("core.symlinks", "true")),
-        outside=outside_sparse(git, files, folder) if is_true(settings.get("core.sparsecheckout", "")) else (),
-    )
 
 
 def _as_it_was(git: Git, screen: Screen, folder: Path) -> dict[str, tuple[str, str]]:

@@ -18,6 +18,7 @@ from branchline.git import lfs
 from branchline.git.command import Git
 from branchline.git.filters import lfs_aside
 from branchline.git.objects import GITLINK, ObjectStore, by_line, index_lines, raw_changes
+from branchline.git.screen import Refused
 
 AT_ONCE = 32_000_000  # bytes of content in memory
 MOST_LOOSE = 200  # objects; more come in as a pack: to make them last costs one sync, not one each
@@ -34,19 +35,10 @@ class Incoming:
     mode: str
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """Why a path may not come in, at which line of it (0: none in particular)."""
-
-    path: str
-    reason: str
-    line: int = 0
-
-
 class Inspector(Protocol):
     """Looks at what is to come in."""
 
-    def __call__(self, intake: "Intake") -> Iterable[Flaw]:
+    def __call__(self, intake: "Intake") -> Iterable[Refused]:
         """What must not come in, and why."""
 
 
@@ -128,15 +120,17 @@ def standing_in(git: Git, tree: str, values: Iterable[bytes]) -> set[bytes]:
     return set(git.call("grep", *plain, tree, stdin=asked, ok=(0, 1)).splitlines())
 
 
-def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Flaw]:
+def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Refused]:
     """Let `inspect` look at what the index holds beyond `base_tree`; refused paths go back, other objects come in.
 
     `git`: with the index; `aside`: the folder where its new objects are, and in `lfs` those of Git LFS.
     """
     intake = Intake(git.storing(aside), base_tree)
-    flaws: list[Flaw] = []
+    flaws: list[Refused] = []
     if inspect:
-        flaws += [Flaw(one.path, f"more than {MAX_CONTENT} bytes cannot be looked through") for one in intake.too_large]
+        flaws += [
+            Refused(one.path, f"more than {MAX_CONTENT} bytes cannot be looked through") for one in intake.too_large
+        ]
         flaws += inspect(intake) if intake.incoming else ()
     refused = {flaw.path for flaw in flaws}
     if refused:  # they become what they are in the base: there, or not

@@ -23,8 +23,8 @@ from branchline.process.spawn import Captured
 _STORAGE = (
     "core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase core.precomposeunicode"
     " core.checkstat core.trustctime core.checkroundtripencoding core.protecthfs core.protectntfs"
-    " core.sharedrepository core.bigfilethreshold core.compression core.loosecompression extensions.objectformat"
-    " lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
+    " core.sharedrepository core.sparsecheckoutcone core.bigfilethreshold core.compression core.loosecompression"
+    " extensions.objectformat lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
 )
 _COMMAND = re.compile(r"filter\.(.*)\.(?:clean|smudge|process)", re.DOTALL)
 _PROMISOR = re.compile(r"remote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilter)", re.DOTALL)
@@ -40,19 +40,12 @@ class UntrustedRepository(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Sparse:
-    """A sparse checkout: its patterns, and whether they are folders (`cone`)."""
-
-    patterns: str
-    cone: bool
-
-
-@dataclass(frozen=True, slots=True)
 class UserGit:
     """The user's git in one checkout, as `read_user_git` found it; what is configured later does not count.
 
     `storage`: settings that say how content is stored, by full lower-case name. `promisors`: the remotes that hand out
-    missing objects later (a partial clone), with the filter that left them out. The four texts are files that the user
+    missing objects later (a partial clone), with the filter that left them out. `sparse`: the patterns of a sparse checkout.
+    The four texts are files that the user
     has beside the configuration; git reads them in the order global, tree, info, and the later one wins.
     """
 
@@ -63,7 +56,7 @@ class UserGit:
     filters: Mapping[str, Filter] = field(default_factory=dict)
     promisors: Mapping[str, str] = field(default_factory=dict)
     lfs_store: Path = Path()
-    sparse: Sparse | None = None
+    sparse: str = ""
     global_excludes: str = ""
     info_excludes: str = ""
     global_attributes: str = ""
@@ -97,8 +90,7 @@ def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
             hint = f"git config --global --add safe.directory {shlex.quote(str(root))}"
             raise UntrustedRepository(f"your git does not read {root}: {words(refused)}", hint=hint)
     lfs = os.path.expanduser(settings.get("lfs.storage", ""))
-    patterns = git_dir / "info" / "sparse-checkout"
-    sparse = is_true(settings.get("core.sparsecheckout", "")) and patterns.is_file()
+    sparse = is_true(settings.get("core.sparsecheckout", ""))
     return UserGit(
         root,
         git_dir,
@@ -107,7 +99,7 @@ def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
         filters=_filters(settings),
         promisors=_promisors(settings),
         lfs_store=common_dir / (lfs or "lfs"),
-        sparse=Sparse(text_of(patterns), is_true(settings.get("core.sparsecheckoutcone", ""))) if sparse else None,
+        sparse=text_of(git_dir / "info" / "sparse-checkout") if sparse else "",
         global_excludes=_user_file(plain, settings, "core.excludesfile", "ignore"),
         info_excludes=text_of(common_dir / "info" / "exclude"),
         global_attributes=_user_file(plain, settings, "core.attributesfile", "attributes"),
@@ -164,7 +156,6 @@ def config_text(user: UserGit, *, bare: bool = False, attributes_file: str = "")
     settings.append(("core", "attributesfile", attributes_file))
     if user.sparse:
         settings.append(("core", "sparsecheckout", "true"))
-        settings.append(("core", "sparsecheckoutcone", "true" if user.sparse.cone else "false"))
     for name, one in user.filters.items():
         section = f"filter {quoted(name)}"
         keys = {"clean": one.clean, "smudge": one.smudge, "process": one.process}
@@ -194,7 +185,7 @@ def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
         shared: user.global_attributes,
         info / "attributes": user.info_attributes,
         info / "exclude": f"{user.global_excludes}\n{user.info_excludes}",
-        info / "sparse-checkout": user.sparse.patterns if user.sparse else "",
+        info / "sparse-checkout": user.sparse,
     }
     for path, text in ((path, text) for path, text in texts.items() if text):
         path.write_bytes(os.fsencode(text))

@@ -139,7 +139,7 @@ class Workspaces:
         with self._lock:
             assert self._borrowed is not None
             self._borrowed[link] = objects
-        return self._bare(replace(self._repo.user, sparse=None), git_dir, commit, (link,), {})
+        return self._bare(replace(self._repo.user, sparse=""), git_dir, commit, (link,), {})
 
     def _bare(self, user: UserGit, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
         make_git_dir(git_dir, head, user, borrowed)

@@ -9,7 +9,7 @@ import pytest
 
 from branchline.git import intake as module
 from branchline.git.commit import Refused, Snapshot, save, snapshot
-from branchline.git.intake import Flaw, Intake, standing_in
+from branchline.git.intake import Intake, standing_in
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
@@ -23,11 +23,11 @@ class Looking:
     def __init__(self) -> None:
         self.shown: dict[str, bytes] = {}
 
-    def __call__(self, intake: Intake) -> Iterable[Flaw]:
+    def __call__(self, intake: Intake) -> Iterable[Refused]:
         for group in intake.groups():
             self.shown |= {one.path: data for one, data in group}
         return [
-            Flaw(path, "bad", 1 + data.count(b"\n", 0, data.find(BAD)))
+            Refused(path, "bad", 1 + data.count(b"\n", 0, data.find(BAD)))
             for path, data in self.shown.items()
             if BAD in data
         ]
@@ -109,7 +109,7 @@ def test_content_comes_in_groups(
     box.write({f"f{number}": f"{number}" * 6 for number in range(4)} | {"g": "y", "h": "z"}, at=path)
     sizes: list[int] = []
 
-    def inspect(intake: Intake) -> Iterable[Flaw]:
+    def inspect(intake: Intake) -> Iterable[Refused]:
         sizes.extend(sum(len(data) for _, data in group) for group in intake.groups(skip=[]))
         assert intake.known_content() == {one.oid for one in repo.entries(repo.head_commit())}
         assert intake.in_base([b"two", b"nowhere"]) == {b"two"}

@@ -9,7 +9,6 @@ import pytest
 from branchline.git.filters import Filter
 from branchline.git.repo import Repo
 from branchline.git.user_git import (
-    Sparse,
     UntrustedRepository,
     alternates_text,
     config_text,
@@ -121,9 +120,10 @@ def test_a_partial_clone_names_who_promised(box: Sandbox) -> None:
 
 
 def test_a_sparse_checkout_is_known(box: Sandbox) -> None:
-    assert Repo.open(box.root).user.sparse is None
+    assert Repo.open(box.root).user.sparse == ""
     box.git("sparse-checkout", "set", "src")
-    assert Repo.open(box.root).user.sparse == Sparse("/*\n!/*/\n/src/\n", cone=True)
+    assert Repo.open(box.root).user.sparse == "/*\n!/*/\n/src/\n"
+    assert Repo.open(box.root).user.storage["core.sparsecheckoutcone"] == "true"
 
 
 @pytest.mark.parametrize("value", ["group", "0660", "all", "true"])
