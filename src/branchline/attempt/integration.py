@@ -67,10 +67,6 @@ class _Line:
     own: str
     told: list[str] = field(default_factory=list)
 
-    @classmethod
-    def begin(cls, run: Run, onto: str) -> "_Line":
-        return cls(run, onto, onto, onto if run.repo.is_ancestor(run.base, onto) else run.base)
-
     def take(self, commit: str, message: str) -> Conflicted | None:
         """Merge one more; where it conflicts, nothing has happened."""
         own = combine(self.run, self.own, commit, message, declared=self.onto, told=self.told)
@@ -99,7 +95,8 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     With `repair` the first conflict stops the merge and is described in `conflict`. Raises StepFailed when the
     policy is to abort.
     """
-    run, line = ctx.run, _Line.begin(ctx.run, base)
+    run = ctx.run
+    line = _Line(run, base, base, base if run.repo.is_ancestor(run.base, base) else run.base)
     taken_in: dict[
         str, list[str]
     ] = {}  # every commit that a workstream's batches ever became, those of earlier rounds too

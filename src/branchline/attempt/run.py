@@ -1,5 +1,6 @@
 """What a step is given: the run's fixed parts, its own task, what earlier steps handed on."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -121,6 +122,16 @@ class Run(Place):
     def place(self) -> Place:
         """Its place and no more: what an attempt's work is done with."""
         return Place(**{one.name: getattr(self, one.name) for one in fields(Place)})
+
+    def keep(self, name: str, text: str) -> str:
+        """Write a text into the run's artifacts, and return its path, as facts hold it."""
+        path = self.paths.artifacts / name
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return self.inside(path)
+
+    def keep_data(self, name: str, data: Any) -> str:
+        """Like `keep`, as JSON: equal data give equal bytes."""
+        return self.keep(name, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""

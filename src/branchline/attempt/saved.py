@@ -4,11 +4,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from msgspec.structs import replace
+import msgspec
 
 from branchline.attempt.run import Place
 from branchline.attempt.secret_scan import longest_line
@@ -18,7 +18,7 @@ from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
 from branchline.git.folders import delete_tree, is_folder, move, same_content
-from branchline.git.intake import MAX_CONTENT, standing_in
+from branchline.git.intake import MAX_CONTENT
 from branchline.git.own_commits import OwnCommits, own_commits
 
 MOST_LOOKED_AT = 256_000_000  # bytes of an agent's own commits
@@ -54,7 +54,7 @@ def save_workspace(run: Place, workstream: str, *, clear: bool = True, stays: Co
                 delete_tree(aside / name)
             problem += f"; its .git is kept in {aside.relative_to(run.paths.run_dir)}"
     refused = (*saved.refused, Refused(".git", problem)) if problem else saved.refused
-    return Saved(saved.ref, saved.commit, saved.tree, refused)
+    return replace(saved, refused=refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _objection(run: Place, found: OwnCommits, base: str) -> str:
     if not held:
         return ""
     lines = {longest_line(value) for value in held}
-    known = standing_in(run.repo.content, run.repo.tree_of(base), lines)
+    known = run.repo.standing_in(run.repo.tree_of(base), lines)
     new = [kind for value, kind in held.items() if longest_line(value) not in known]
     return f"its own commits hold a secret: {new[0]}" if new else ""
 
@@ -139,8 +139,8 @@ def remove_workspace(run: Place, workstream: str, task_id: str = "") -> Worktree
         fact = told(task_id, workstream, save_workspace(run, workstream))
         run.workspaces.remove(path)
     except (BranchlineError, OSError) as error:
-        return replace(fact, kept=str(error))
-    return replace(fact, removed=True)
+        return msgspec.structs.replace(fact, kept=str(error))
+    return msgspec.structs.replace(fact, removed=True)
 
 
 def cleared(run: Place, workstream: str, task_id: str) -> WorktreeSaved | None:

@@ -26,18 +26,14 @@ def is_guarded(run: Place, path: str) -> bool:
     return not matches_any(run.settings.allow_protected, path) and bool(protection(run.settings.guarded).name_of(path))
 
 
-def barred(run: Place) -> list[str]:
-    """The globs that nobody may change, less those that are allowed by name."""
-    return _unless_allowed(run) if run.settings.approvals.protected == "reject" else []
-
-
-def asked_about(run: Place) -> list[str]:
-    """The globs that wait for a person when somebody changes them, less those that are allowed by name."""
-    return _unless_allowed(run) if run.settings.approvals.protected == "wait" else []
-
-
-def _unless_allowed(run: Place) -> list[str]:
-    return [glob for glob in run.settings.guarded if glob not in run.settings.allow_protected]
+def guarded_if(run: Place, policy: str) -> list[str]:
+    """The protected globs if that is what becomes of a change to them, less those that are allowed by name."""
+    settings = run.settings
+    return [
+        one
+        for one in settings.guarded
+        if one not in settings.allow_protected and settings.approvals.protected == policy
+    ]
 
 
 def reference(ctx: StepContext) -> str:

@@ -99,17 +99,7 @@ def _cells(plan: Plan) -> Iterator[tuple[Step, str]]:
 
 def planning_graph() -> tuple[Task, ...]:
     """The tasks of a run that has no plan yet: the first three steps. The rest is added when there is a plan."""
-    ids = [f"task_{step.number + 1:03d}_{step.task}" for step in STEPS[:3]]
-    return tuple(
-        Task(
-            id=name,
-            dependencies=tuple(ids[step.number - 1 : step.number]) if step.number else (),
-            checkpoint=step.checkpoint,
-            on_failure=step.on_failure,
-            step=step.name,
-        )
-        for step, name in zip(STEPS, ids, strict=False)
-    )
+    return task_graph(Plan(version=1, workstreams=()))[:3]
 
 
 def growth(state: RunState) -> TasksAdded | None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from branchline.errors import InvalidInput
-from branchline.git.missing import missing
 from branchline.git.repo import Repo
+from branchline.git.storage import missing
 from branchline.git.user_git import make_git_dir, object_folders
 
 

@@ -55,7 +55,6 @@ class Saved:
 
     ref: str
     commit: str
-    tree: str
     refused: tuple[Refused, ...]
 
 
@@ -166,9 +165,9 @@ def save(  # noqa: PLR0913 - keyword-only data
         there = repo.read_ref(name)
         if there is None:
             repo.move_ref(name, commit, None)
-            return Saved(name, commit, taken.tree, taken.refused)
+            return Saved(name, commit, taken.refused)
         if (repo.tree_of(there), repo.parents(there)) == content:
-            return Saved(name, there, taken.tree, taken.refused)
+            return Saved(name, there, taken.refused)
     raise AssertionError("the numbers ended")
 
 

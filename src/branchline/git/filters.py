@@ -7,10 +7,9 @@ of its own, so each command first gets the user's back: it finds its keys and se
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 _SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our git has another value of
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
@@ -45,11 +44,8 @@ class Needs:
     throwaway: tuple[Path, ...] = ()
 
 
-class Wrap(Protocol):
-    """Puts a command into a sandbox."""
-
-    def __call__(self, argv: Sequence[str], needs: Needs, /) -> Sequence[str]:
-        """Return the command line that runs `argv` contained; `argv` is its end."""
+Wrap = Callable[[Sequence[str], Needs], Sequence[str]]
+"""Puts a command into a sandbox: returns the command line that runs it contained, with the command as its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,14 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from branchline.git import lfs
 from branchline.git.command import Git
 from branchline.git.filters import lfs_aside
-from branchline.git.objects import GITLINK, ObjectStore, by_line, index_lines, raw_changes
+from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, index_lines, raw_changes
 from branchline.git.screen import Refused
 
 AT_ONCE = 32_000_000  # bytes of content in memory
@@ -25,50 +23,33 @@ MOST_LOOSE = 200  # objects; more come in as a pack: to make them last costs one
 MAX_CONTENT = 64_000_000  # bytes of one file that can be looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A path whose content or mode is not that of the base. `old` is what the base has there, None for a new path."""
-
-    path: str
-    oid: str
-    old: str | None
-    mode: str
-
-
-class Inspector(Protocol):
-    """Looks at what is to come in."""
-
-    def __call__(self, intake: "Intake") -> Iterable[Refused]:
-        """What must not come in, and why."""
+Inspector = Callable[["Intake"], Iterable[Refused]]
+"""Looks at what is to come in: what must not, and why."""
 
 
 class Intake:
-    """What a fresh index holds that its base has not, while its objects are still aside."""
+    """What a fresh index holds that the tree `base` has not, while its objects are still aside; `store` reads both."""
 
     def __init__(self, git: Git, base_tree: str) -> None:
         """`git`: with the index, its new objects kept aside (`Git.storing`)."""
-        self._store = ObjectStore(git)
-        self._base = base_tree
+        self.store = ObjectStore(git)
+        self.base = base_tree
         listing = git.call("diff-index", "--cached", "--raw", "-z", "--no-renames", "--no-abbrev", base_tree)
-        found = [
-            Incoming(one.path, one.new_oid, None if one.status == "A" else one.old_oid, one.new_mode)
-            for one in raw_changes(listing)
-            if one.status != "D" and one.new_mode != GITLINK
-        ]
-        self._sizes = self._store.sizes({one.oid for one in found})
+        found = [one for one in raw_changes(listing) if one.status != "D" and one.new_mode != GITLINK]
+        self._sizes = self.store.sizes({one.new_oid for one in found})
         self.large_files = self._pointers(git.aside)
         self.too_large = [one for one in found if self._bytes(one) > MAX_CONTENT]
         self.incoming = [one for one in found if self._bytes(one) <= MAX_CONTENT]
 
-    def groups(self, skip: Collection[str] = ()) -> Iterator[list[tuple[Incoming, bytes]]]:
+    def groups(self, skip: Collection[str] = ()) -> Iterator[list[tuple[Change, bytes]]]:
         """The incoming paths, less the blobs to skip, each with its content, that of a link too; a group is in memory.
 
         The content of a Git LFS pointer is the file that it stands for.
         """
-        group: list[Incoming] = []
+        group: list[Change] = []
         room = AT_ONCE
         for one in self.incoming:
-            if one.oid in skip:
+            if one.new_oid in skip:
                 continue
             if group and self._bytes(one) > room:
                 yield self._read(group)
@@ -78,46 +59,32 @@ class Intake:
         if group:
             yield self._read(group)
 
-    def known_content(self) -> set[str]:
-        """The blobs of the base: what was only moved or copied brings nothing new."""
-        return {entry.oid for entry in self._store.entries(self._base)}
-
-    def in_base(self, values: Iterable[bytes]) -> set[bytes]:
-        """Those of the values, each on one line, that stand somewhere in the base."""
-        return standing_in(self._store.content, self._base, values)
-
     def _pointers(self, aside: Path | None) -> dict[str, Path]:
         """The new content in the store of Git LFS aside, by the blob of its pointer."""
         if aside is None or not lfs_aside(aside).is_dir():
             return {}
         found = {}
         small = [oid for oid, size in self._sizes.items() if size < lfs.MOST_BYTES]
-        for oid, data in self._store.read_blobs(small):
+        for oid, data in self.store.read_blobs(small):
             named = lfs.pointer(data)
             if named and (stored := lfs.place(lfs_aside(aside), named.oid)).is_file():
                 lfs.require_true(stored, named.oid)
                 found[oid] = stored
         return found
 
-    def _bytes(self, one: Incoming) -> int:
-        large = self.large_files.get(one.oid)
-        return large.stat().st_size if large else self._sizes[one.oid]
+    def _bytes(self, one: Change) -> int:
+        large = self.large_files.get(one.new_oid)
+        return large.stat().st_size if large else self._sizes[one.new_oid]
 
-    def _read(self, group: list[Incoming]) -> list[tuple[Incoming, bytes]]:
-        content = dict(self._store.read_blobs({one.oid for one in group}))
+    def _read(self, group: list[Change]) -> list[tuple[Change, bytes]]:
+        content = dict(self.store.read_blobs({one.new_oid for one in group}))
         return [
-            (one, self.large_files[one.oid].read_bytes() if one.oid in self.large_files else content[one.oid])
+            (
+                one,
+                self.large_files[one.new_oid].read_bytes() if one.new_oid in self.large_files else content[one.new_oid],
+            )
             for one in group
         ]
-
-
-def standing_in(git: Git, tree: str, values: Iterable[bytes]) -> set[bytes]:
-    """Those of the values, each on one line, that stand somewhere in the files of a tree."""
-    asked = b"".join(value + b"\n" for value in values)
-    if not asked:
-        return set()
-    plain = ("--text", "--no-textconv", "--no-color", "-h", "-o", "--fixed-strings", "-f", "-")
-    return set(git.call("grep", *plain, tree, stdin=asked, ok=(0, 1)).splitlines())
 
 
 def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Refused]:
@@ -139,7 +106,7 @@ def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) ->
         back = index_lines({path: tracked.get(path, gone) for path in refused})
         git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=back)
     incoming = [*intake.incoming, *([] if inspect else intake.too_large)]
-    left = sorted({one.oid for one in incoming if one.path not in refused})
+    left = sorted({one.new_oid for one in incoming if one.path not in refused})
     for oid in left:
         if oid in intake.large_files:  # before its pointer
             stored = intake.large_files[oid]

@@ -99,6 +99,14 @@ class ObjectStore:
             found.append((path, None if added == "-" else int(added), None if deleted == "-" else int(deleted)))
         return sorted(found, key=lambda row: os.fsencode(row[0]))
 
+    def standing_in(self, tree: str, values: Iterable[bytes]) -> set[bytes]:
+        """Return those of the values, each on one line, that stand somewhere in the files of a tree."""
+        asked = b"".join(value + b"\n" for value in values)
+        if not asked:
+            return set()
+        plain = ("--text", "--no-textconv", "--no-color", "-h", "-o", "--fixed-strings", "-f", "-")
+        return set(self.content.call("grep", *plain, tree, stdin=asked, ok=(0, 1)).splitlines())
+
     def read_blob(self, oid: str) -> bytes:
         """Return the content of a blob."""
         return self.content.call("cat-file", "blob", oid)

@@ -5,14 +5,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from branchline.core.refs import branch_ref
+from branchline.core.refs import Obstacle, branch_ref
 from branchline.errors import BranchlineError
 from branchline.git import lfs
 from branchline.git.command import Git, ObjectsGone, words
-from branchline.git.missing import fetch_missing, missing
-from branchline.git.objects import attributes, by_nul
+from branchline.git.objects import attributes, by_line, by_nul
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone, object_folders
 from branchline.process.temporary import temporary
@@ -21,21 +19,18 @@ LFS = "lfs"
 _ENCRYPTED = b"\0GITCRYPT\0"
 _UNSET = frozenset({"unspecified", "unset", "set"})
 _MOST_NAMES = 3  # of files, in a message
+_ROUNDS = 64  # of fetching: without trees, each level of folders takes one
+# as git itself fetches what a partial clone lacks (promisor-remote.c)
+_FETCH = ("-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false", "-c", "gc.auto=0", "fetch", "-q")
+_AS_GIT_FETCHES = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong and the command that helps. With `fatal` a run must not start, else it is said."""
-
-    text: str
-    hint: str = ""
-    fatal: bool = True
+_REPLACED = Obstacle(
+    "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
+)
 
 
-_REPLACED = Problem("objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False)
-
-
-def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
+def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
     """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
 
     `target`: the branch that is shipped to, in the mode `ship`.
@@ -48,7 +43,7 @@ def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
             raise gone(repo.user, lost)
         return [*([_REPLACED] if repo.list_refs("refs/replace") else []), *_filters(repo, base)]
     except BranchlineError as error:
-        return [Problem(error.message, error.hint)]
+        return [Obstacle(error.message, error.hint)]
 
 
 def fetch(repo: Repo, commits: Iterable[str]) -> None:
@@ -67,7 +62,43 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
                 repo.user.status_of("lfs", "fetch", _remote(repo), commit)
 
 
-def _filters(repo: Repo, base: str) -> Iterator[Problem]:
+def missing(repo: Repo, commits: Iterable[str]) -> list[str]:
+    """Return the objects of these commits' trees that are not here, without asking any remote for them."""
+    wanted = [*dict.fromkeys(commits)]
+    if lost := [oid for oid, (kind, _) in repo.look_up(wanted).items() if kind == "missing"]:
+        return lost
+    listed = repo.content.call(
+        "rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=by_line(wanted)
+    )
+    return [line[1:] for line in listed.decode(errors="replace").splitlines() if line.startswith("?")]
+
+
+def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:
+    """Fetch what is missing of these commits' trees, where a remote promised it; return how many objects came.
+
+    Raises ObjectsGone if they cannot be had.
+    """
+    wanted, came = [*commits], 0
+    last: list[str] = []
+    for _ in range(_ROUNDS):
+        left = missing(repo, wanted)
+        if not left:
+            return came
+        if left == last or not repo.user.promisors:
+            break
+        said = ""
+        for remote in repo.user.promisors:
+            done = repo.user.status_of(*_FETCH, remote, *_AS_GIT_FETCHES, stdin=by_line(left))
+            if done.code == 0:
+                break
+            said = words(done)
+        else:
+            raise gone(repo.user, left, said)
+        came, last = came + len(left), left
+    raise gone(repo.user, left)
+
+
+def _filters(repo: Repo, base: str) -> Iterator[Obstacle]:
     """Each filter that files of the base go through: whether it is there, and works on one of them."""
     with _blank(repo.content, base) as git:
         for name, found in sorted(filtered(git, repo, base).items()):
@@ -107,17 +138,17 @@ def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Problem:
+def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Obstacle:
     """Files that attributes send through a filter that the user's git does not have."""
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
     blobs = dict(repo.read_blobs([*small[:1], next(iter(found.values()))]))
     what = f"{_named(found)} {'is' if len(found) == 1 else 'are'} stored through the filter {name}, which your git does not have"
     root = shlex.quote(str(repo.root))
     if any(lfs.pointer(data) for data in blobs.values()):
-        return Problem(what, f"git -C {root} lfs install && git -C {root} lfs pull")
+        return Obstacle(what, f"git -C {root} lfs install && git -C {root} lfs pull")
     if any(data.startswith(_ENCRYPTED) for data in blobs.values()):
-        return Problem(what, f"cd {root} && git-crypt unlock")
-    return Problem(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
+        return Obstacle(what, f"cd {root} && git-crypt unlock")
+    return Obstacle(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +167,15 @@ def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles
         return _LargeFiles(skipped=set(found))
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
     named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))}
-    lost = set(lfs.missing(lfs_stores(repo), named.values()))
+    # where Git LFS looks: in the user's store, and in those beside borrowed objects
+    stores = [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
+    lost = set(lfs.missing(stores, named.values()))
     absent = {path for path, oid in found.items() if named.get(oid) in lost}
     wanted = _wanted(repo, base) if absent else set()
     return _LargeFiles(absent & wanted, absent - wanted)
 
 
-def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Problem]:
+def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Obstacle]:
     again = f"git -C {shlex.quote(str(repo.root))} lfs"
     for paths, why in (
         (seen.skipped, "your git is set up to skip their content"),
@@ -150,10 +183,10 @@ def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Probl
     ):
         if paths:
             text = f"agents and gates see pointers of Git LFS in the place of {_named(paths)}: {why}"
-            yield Problem(text, f"{again} pull --include= --exclude=", fatal=False)
+            yield Obstacle(text, f"{again} pull --include= --exclude=", fatal=False)
     if seen.absent:
         text = f"the content of {_named(seen.absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
-        yield Problem(text, f"{again} fetch {_remote(repo)} {base[:12]}")
+        yield Obstacle(text, f"{again} fetch {_remote(repo)} {base[:12]}")
 
 
 def _wanted(repo: Repo, base: str) -> set[str]:
@@ -167,17 +200,12 @@ def _wanted(repo: Repo, base: str) -> set[str]:
     return set(os.fsdecode(listed).splitlines())
 
 
-def lfs_stores(repo: Repo) -> list[Path]:
-    """Return the folders in which Git LFS looks for content: the user's store, and those beside borrowed objects."""
-    return [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
-
-
 def _remote(repo: Repo) -> str:
     remotes = os.fsdecode(repo.user.call("remote")).splitlines()
     return "origin" if "origin" in remotes or not remotes else remotes[0]
 
 
-def _tried(repo: Repo, git: Git, name: str, found: Mapping[str, str]) -> Iterator[Problem]:
+def _tried(repo: Repo, git: Git, name: str, found: Mapping[str, str]) -> Iterator[Obstacle]:
     """Whether a filter works both ways on the smallest of the files, contained as it will be."""
     sizes = repo.sizes(found.values())
     path = min(found, key=lambda one: (sizes.get(found[one], 0), one))
@@ -186,7 +214,7 @@ def _tried(repo: Repo, git: Git, name: str, found: Mapping[str, str]) -> Iterato
         done = git.status_of("update-index", "-z", "--stdin", stdin=by_nul([path]))
     if done.code != 0 or b"error: " in done.stderr:
         command = f"git -C {shlex.quote(str(repo.root))} cat-file --filters {shlex.quote(f'HEAD:{path}')}"
-        yield Problem(f"the filter {name}, through which {_named(found)} is stored, fails: {words(done)}", command)
+        yield Obstacle(f"the filter {name}, through which {_named(found)} is stored, fails: {words(done)}", command)
 
 
 def _named(paths: Iterable[str]) -> str:

@@ -1,7 +1,5 @@
 """Step 0: is everything there that the run will need? Nothing else runs until it is."""
 
-import json
-
 from branchline.attempt.preflight.remark import commands
 from branchline.attempt.preflight.survey import survey
 from branchline.attempt.run import StepContext
@@ -17,15 +15,14 @@ def run(ctx: StepContext) -> Success | Failure:
     tip = repo.read_ref(branch_ref(ctx.run.target)) if ctx.run.target else None
     fetch(repo, [ctx.run.base, *([tip] if tip else [])])
     seen = survey(ctx.run)
-    path = ctx.run.paths.artifacts / "preflight.json"
-    path.write_text(json.dumps(seen.report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    report = ctx.run.keep_data("preflight.json", seen.report)
     if seen.missing:
         reason = "; ".join(map(str, seen.missing))
         return Failure(reason, error_class="preflight", retryable=False, hint=commands(seen.missing))
     ctx.checkpoint("preflight", ctx.run.base)
     fact = Preflight(
         task_id=ctx.task.id,
-        report=ctx.run.inside(path),
+        report=report,
         warnings=tuple(map(str, seen.warnings)),
         absent=seen.absent,
         containment=seen.containment,

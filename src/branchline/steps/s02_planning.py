@@ -38,16 +38,21 @@ from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput
 
+ERROR = "plan_error.txt"
+
 
 def run(ctx: StepContext) -> Success | Failure:
     """Store the plan that the run was given; without one, have a planner make it."""
     if ctx.run.accepted is None:
         return _planned(ctx)
-    plan, path = ctx.run.accepted, ctx.run.paths.artifacts / "execution_plan.yaml"
-    path.write_text(canonical(plan), encoding="utf-8")
+    done = _stored(ctx, ctx.run.accepted)
     ctx.checkpoint("plan-complete", ctx.run.base)
-    file = ctx.run.inside(path)
-    return Success(PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file))
+    return Success(done)
+
+
+def _stored(ctx: StepContext, plan: Plan) -> PlanComplete:
+    file = ctx.run.keep("execution_plan.yaml", canonical(plan))
+    return PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file)
 
 
 def _planned(ctx: StepContext) -> Success | Failure:
@@ -80,7 +85,7 @@ def _planned(ctx: StepContext) -> Success | Failure:
         if result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
             agent = outcome.called[-1].agent
             reason, hint = f"planner {agent}: {result.message or result.status}", way_out(ctx, agent, result)
-            _write_error(ctx, [reason, "", result.notes])
+            run.keep(ERROR, f"{reason}\n\n{result.notes}\n")
             return Failure(reason, result.kind, retryable=result.retryable, hint=hint or _hint(ctx))
         answer = result.notes
         if result.structured is not None:
@@ -92,7 +97,7 @@ def _planned(ctx: StepContext) -> Success | Failure:
         if ctx.purse.left == 0:
             break
     reason = f"planner {name} gave no plan that can be used: {errors[0]}"
-    _write_error(ctx, [reason, *errors, "", "Its last answer:", answer])
+    run.keep(ERROR, "\n".join([reason, *errors, "", "Its last answer:", answer, ""]))
     return Failure(reason, "invalid_plan", retryable=False, hint=_hint(ctx))
 
 
@@ -144,13 +149,12 @@ def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]
     found = checked(plan, paths, settings.planning.overlap)
     if not isinstance(found, _Checked):
         return found
-    short, budget, wanted = "", settings.budget, len(plan.workstreams)
+    warnings, budget, wanted = [*scopeless(plan), *found.warnings], settings.budget, len(plan.workstreams)
     if budget.run is not None and budget.attempt is not None and wanted * budget.attempt > budget.run:
-        short = (
-            f"budget.run (${budget.run:,.2f}) may not pay for {wanted} workstreams of up to ${budget.attempt:,.2f} each"
-        )
+        share = f"{wanted} workstreams of up to ${budget.attempt:,.2f} each"
+        warnings.append(f"budget.run (${budget.run:,.2f}) may not pay for {share}")
     collisions = foreseen(ctx.run.repo, ctx.run.base, settings, plan)
-    return replace(found, warnings=(*scopeless(plan), *found.warnings, *filter(None, [short])), collisions=collisions)
+    return replace(found, warnings=tuple(warnings), collisions=collisions)
 
 
 def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[str, ...]:
@@ -167,38 +171,21 @@ def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[s
 
 def _accepted(ctx: StepContext, found: _Checked) -> Success | Failure:
     plan, data = found.plan, msgspec.to_builtins(found.plan)
-    path = ctx.run.paths.artifacts / "proposed_plan.yaml"
-    path.write_text(canonical(plan), encoding="utf-8")
     proposed = PlanProposed(
         task_id=ctx.task.id,
         plan=data,
         digest=digest(plan),
         warnings=found.warnings,
         collisions=found.collisions,
-        file=ctx.run.inside(path),
+        file=ctx.run.keep("proposed_plan.yaml", canonical(plan)),
     )
     ctx.checkpoint("plan-complete", ctx.run.base)
     if ctx.run.approve_plan:
         return Success(proposed)
     ctx.told.append(proposed)
-    stored = ctx.run.paths.artifacts / "execution_plan.yaml"
-    stored.write_text(canonical(plan), encoding="utf-8")
-    done = PlanComplete(
-        task_id=ctx.task.id,
-        workstreams=plan.ids,
-        digest=proposed.digest,
-        by="policy",
-        plan=data,
-        file=ctx.run.inside(stored),
-    )
-    return Success(done)
-
-
-def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
-    path = ctx.run.paths.artifacts / "plan_error.txt"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+    return Success(msgspec.structs.replace(_stored(ctx, plan), by="policy", plan=data))
 
 
 def _hint(ctx: StepContext) -> str:
-    file = os.path.relpath(ctx.run.paths.artifacts / "plan_error.txt", ctx.run.paths.root)
+    file = os.path.relpath(ctx.run.paths.artifacts / ERROR, ctx.run.paths.root)
     return f"cat {file}\nbranchline resume {ctx.run.run_id}"

@@ -7,14 +7,14 @@ import msgspec
 from branchline.attempt.agent_call import call
 from branchline.attempt.asking.context_requests import edit_request
 from branchline.attempt.asking.conventions import given, regular, unabridged
-from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.manifest import choose
 from branchline.attempt.asking.prompts import edit_prompt
 from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import without_setup
 from branchline.attempt.hints import way_out
 from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
-from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, torn, violation
+from branchline.attempt.scope import conflict_of, guarded_if, rejected, starting_tree, torn, violation
 from branchline.attempt.setup import Setup, set_up
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
@@ -35,7 +35,19 @@ MOST_NAMED = 20  # ignored files, in a message
 
 def prepare(ctx: StepContext) -> Work:
     """What the agent is asked, and the round's starting point."""
-    scope, batch, chosen = ctx.workstream.scope, rejected(ctx), chosen_for(ctx)
+    run, scope, tree, batch = ctx.run, ctx.workstream.scope, starting_tree(ctx), rejected(ctx)
+    paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
+    request = edit_request(
+        run.settings,
+        run.plan,
+        ctx.workstream,
+        paths,
+        agent=_agent(ctx),
+        failure=batch.feedback if batch else "",
+        targets=(*torn(ctx), *(batch.files if batch else ())),
+        pins=unabridged(run, base_files(run)),
+    )
+    chosen = choose(run, request, _head(ctx), tree)
     context = given(chosen.manifest, lambda path: violation(ctx.run, scope, torn(ctx), path) is None)
     asked = Asked(
         role="editor",
@@ -48,13 +60,13 @@ def prepare(ctx: StepContext) -> Work:
         number=ctx.task.round,
         script=ctx.workstream.script_of_round(ctx.task.round),
         write=scope.globs,
-        protect=(*scope.protect, *barred(ctx.run)),
+        protect=(*scope.protect, *guarded_if(ctx.run, "reject")),
     )
     return Work(
         **ctx.own,
         base=ctx.ws.base,
         commit=_head(ctx),
-        tree=starting_tree(ctx),
+        tree=tree,
         asked=asked,
         scope=scope,
         torn=torn(ctx),
@@ -147,23 +159,6 @@ def _agent(ctx: StepContext) -> str:
     if repair.takeover and ctx.task.round > 1 + repair.takeover_after:
         return repair.takeover
     return ctx.workstream.agent or ctx.run.settings.agent
-
-
-def chosen_for(ctx: StepContext) -> Chosen:
-    """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
-    run, tree, before = ctx.run, starting_tree(ctx), rejected(ctx)
-    paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
-    request = edit_request(
-        run.settings,
-        run.plan,
-        ctx.workstream,
-        paths,
-        agent=_agent(ctx),
-        failure=before.feedback if before else "",
-        targets=(*torn(ctx), *(before.files if before else ())),
-        pins=unabridged(run, base_files(run)),
-    )
-    return choose(run, request, _head(ctx), tree)
 
 
 def _own_commits(ctx: Attempt, head: str) -> tuple[bool, tuple[str, ...]]:

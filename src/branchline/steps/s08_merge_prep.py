@@ -1,6 +1,5 @@
 """Step 8: what merges, in which order: a function of the plan, written down before anything is merged."""
 
-import json
 from functools import partial
 
 import msgspec
@@ -33,9 +32,8 @@ def run(ctx: StepContext) -> Success:
         "excluded": excluded,
         "conflicts": msgspec.to_builtins(conflicts),
     }
-    path = run.paths.artifacts / "merge_queue.json"
-    path.write_text(json.dumps(queue, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts, queue=run.inside(path))
+    kept = run.keep_data("merge_queue.json", queue)
+    fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts, queue=kept)
     return Success(fact)
 
 

@@ -113,10 +113,11 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         parents = run.repo.parents(mark)
         commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
         if run.repo.is_ancestor(commit, tip):
-            told = commit in {
-                one.commit for one in _shipped(ctx)
-            }  # by an earlier round: what it left out is to land now
-            for names in (result.merged, *([] if told else [_merged_between(ctx, onto, commit)])):
+            # By an earlier round: what it left out is to land now.
+            told = any(one.commit == commit for one in _shipped(ctx))
+            messages = run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
+            merged = re.findall(r"^Branchline-Workstream: (.+)$", messages, re.MULTILINE)
+            for names in (result.merged, *([] if told else [merged])):
                 again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
                 if again.commit == commit:
                     left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
@@ -127,12 +128,6 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         return None
     ctx.checkpoint("ship-complete", result.commit)
     return _Landed(result, _late_tag(ctx, result), run.base)
-
-
-def _merged_between(ctx: StepContext, onto: str, commit: str) -> list[str]:
-    """The workstreams that were merged onto a commit, as the messages say."""
-    text = ctx.run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
-    return re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
 
 
 def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Step 12: the run's record, complete, also after an abort. It only writes."""
 
 import hashlib
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,19 +31,15 @@ def run(ctx: StepContext) -> Success:
         saved = pool.map(lambda name: _saved(ctx, state, name), names)
         ctx.told.extend(fact for fact in saved if fact is not None)
     vacate(run.work)
-    text = report(run.run_id, records, state, run.accepted)
-    page = run.paths.artifacts / "report.md"
-    page.write_text(text, encoding="utf-8", errors="backslashreplace")
+    page = run.keep("report.md", report(run.run_id, records, state, run.accepted))
     if merged := ctx.state.integration:
         patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(merged.commit))
         (run.paths.artifacts / "change.patch").write_bytes(patch)
-    inventory = run.paths.artifacts / "archive.json"
     branches = [branch_ref(run.branch(name)) for name in ("", *names)]
     refs = run.repo.list_refs(run.refs.folder)
     refs |= {ref: oid for ref in branches if (oid := run.repo.read_ref(ref))}
     made = {"run_id": run.run_id, "records": records[-1].seq + 1, "refs": refs, "files": _hashes(run.paths.run_dir)}
-    inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return Success(Archived(task_id=ctx.task.id, report=run.inside(page), archive=run.inside(inventory)))
+    return Success(Archived(task_id=ctx.task.id, report=page, archive=run.keep_data("archive.json", made)))
 
 
 def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None:

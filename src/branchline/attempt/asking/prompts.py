@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from branchline.attempt.asking.conventions import NAMED, conventions
 from branchline.attempt.asking.templates import base_files, filled
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.scope import asked_about, barred, conflict_of, rejected
+from branchline.attempt.scope import conflict_of, guarded_if, rejected
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.verdict import Gate, Outcome, QualityReport, in_order
 from branchline.gates.output import shown
@@ -30,8 +30,8 @@ def edit_prompt(ctx: StepContext, context: Sequence[ContextFile]) -> str:
     patch = run.repo.patch(run.repo.tree_of(ctx.ws.base), batch.tree) if batch else b""
     rules = {
         "scope": _inline(scope.globs),
-        "protect": _inline((*scope.protect, *barred(run))),
-        "guarded": _inline(asked_about(run)),
+        "protect": _inline((*scope.protect, *guarded_if(run, "reject"))),
+        "guarded": _inline(guarded_if(run, "wait")),
         "gates": _gates(run.gates),
         "conventions": conventions(run, files),
         "edit_files": _context(context, "edit"),
@@ -61,8 +61,8 @@ def plan_prompt(
         "read_files": _context(context, "read"),
         "max_workstreams": str(planning.max_workstreams),
         "overlap": OVERLAP[planning.overlap],
-        "protect": _inline(barred(run)),
-        "guarded": _inline(asked_about(run)),
+        "protect": _inline(guarded_if(run, "reject")),
+        "guarded": _inline(guarded_if(run, "wait")),
         "gates": _gates(run.gates),
         "conventions": conventions(run, files),
         "answer": excerpt.fenced(excerpt.beginning(answer, ANSWER)) if answer else "",

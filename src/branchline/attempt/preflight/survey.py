@@ -12,12 +12,13 @@ from branchline.attempt.asking.templates import problems
 from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.declared import of_gates, of_ports, of_setup, of_ways_back
 from branchline.attempt.preflight.machine import observed, of_disks, of_room
-from branchline.attempt.preflight.remark import Remark
-from branchline.attempt.preflight.repository import of_names, of_repository, of_storage, of_target
+from branchline.attempt.preflight.remark import Remark, remarks_on
+from branchline.attempt.preflight.repository import of_names, of_repository, of_target
 from branchline.attempt.run import Run
 from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
 from branchline.core.model.plan import Plan
+from branchline.git import storage
 from branchline.git.command import version
 from branchline.git.repo import Repo
 from branchline.ledger.work import WorkArea
@@ -60,7 +61,7 @@ def remarks(run: Subject) -> Iterator[Remark]:
     yield from of_names(repo, run.run_id, run.plan, settings.ship)
     yield from of_target(repo, run.target, settings.ship)
     yield from of_repository(repo, run.base, dirty=run.dirty)
-    yield from of_storage(repo, run.base, run.target, settings.ship)
+    yield from remarks_on("storage", storage.problems(repo, run.base, run.target, settings.ship.mode))
     yield from of_disks(observed(repo.common_dir, lock=repo.common_dir / "HEAD"), observed(run.work.folder))
     yield from of_room(run.work.room("task_000_execute", 1))
     yield from of_setup(repo, run.base, settings.setup, mounted=run.sandbox.on)

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
@@ -36,19 +36,20 @@ class Halfway(GitError):
     """The refs have moved, and not yet all files of their checkout; the same call again finishes the work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Move:
-    """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}."""
+    """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}.
+
+    `halfway`: the files may be in between, so our hold on the index must outlive us if we fail; `moved`: the refs have.
+    """
 
     ref: str
     old: str
     new: str
-    changes: list[Change]
     refs: Mapping[str, tuple[str | None, str | None]]
-
-    def back(self) -> dict[str, tuple[str | None, str | None]]:
-        """The refs' move back."""
-        return {ref: (old, new) for ref, (new, old) in self.refs.items()}
+    halfway: bool
+    moved: bool
+    changes: list[Change] = field(default_factory=list)
 
 
 def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
@@ -75,12 +76,13 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    claim = _Claim(halfway=begun, moved=begun and at == new)
+    move = _Move(ref, old, new, refs, halfway=begun, moved=begun and at == new)
     try:
-        with _index_lock(git_dir, old, new, claim):
-            _claimed(repo, Git(git_dir), checkout, _Move(ref, old, new, repo.changes(old, new), refs), claim)
+        with _index_lock(git_dir, move):
+            move.changes = repo.changes(old, new)
+            _claimed(repo, Git(git_dir), checkout, move)
     except (GitError, OSError) as error:
-        if not claim.moved:
+        if not move.moved:
             raise
         mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
         why = error.message if isinstance(error, GitError) else str(error)
@@ -88,11 +90,11 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
         raise Halfway(text) from error
 
 
-def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move, claim: "_Claim") -> None:
+def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move) -> None:
     """Move the refs and the files, with the index claimed. `own`: git on the checkout's git directory."""
     if own.stands_for("HEAD") != move.ref:
         raise RefMoved(f"{checkout} is not on {move.ref} any more")
-    if not claim.halfway:
+    if not move.halfway:
         repo.move_ref(move.ref, move.old, move.old)  # raises RefMoved: who held the lock before us may have moved it
     index = own.git_dir / "branchline-index"
     index.with_name("branchline-index.lock").unlink(missing_ok=True)
@@ -103,23 +105,22 @@ def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move, claim: "_Claim")
             (git.git_dir / shared.name).symlink_to(shared)
     try:
         if not _same(git, "diff-index", "--cached", "--quiet", move.new):
-            _advance(repo, git, move, claim)
+            _advance(repo, git, move)
             index.replace(own.git_dir / "index")
     finally:
         index.unlink(missing_ok=True)
     repo.move_refs(move.refs)
-    claim.moved = True
-    claim.halfway = False
+    move.moved, move.halfway = True, False
 
 
-def _advance(repo: Repo, git: Git, move: _Move, claim: "_Claim") -> None:
+def _advance(repo: Repo, git: Git, move: _Move) -> None:
     """Move the refs, then the files."""
-    if claim.halfway:
+    if move.halfway:
         _clear_our_own(git, move.changes)
     unread = _require_clean(git, move)
     _require_plain(git, move)
     repo.move_refs(move.refs)
-    claim.halfway = claim.moved = True
+    move.halfway = move.moved = True
     for path in unread:
         os.unlink(_in(git, path))
     done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
@@ -130,26 +131,21 @@ def _advance(repo: Repo, git: Git, move: _Move, claim: "_Claim") -> None:
         _require_clean(git, move)
     except CheckoutDirty as halfway:
         raise GitError(message) from halfway
-    repo.move_refs(move.back())
-    claim.halfway = claim.moved = False
+    repo.move_refs({ref: (old, new) for ref, (new, old) in move.refs.items()})
+    move.halfway = move.moved = False
     raise CheckoutDirty(message)
 
 
-@dataclass(slots=True)
-class _Claim:
-    """Our hold on the index. `halfway`: the files may be in between, so it must outlive us if we fail; `moved`: the refs."""
-
-    halfway: bool
-    moved: bool = False
-
-
 @contextmanager
-def _index_lock(git_dir: Path, old: str, new: str, claim: _Claim) -> Iterator[None]:
+def _index_lock(git_dir: Path, move: _Move) -> Iterator[None]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
-    lock, draft = git_dir / "index.lock", git_dir / f"branchline-lock-{new}"  # so that a killed call's is written again
-    draft.write_bytes(_claim_text(old, new))
+    lock, draft = (
+        git_dir / "index.lock",
+        git_dir / f"branchline-lock-{move.new}",
+    )  # so that a killed call's is written again
+    draft.write_bytes(_claim_text(move.old, move.new))
     try:
-        if not claim.halfway:
+        if not move.halfway:
             _take(draft, lock)
     except FileExistsError as taken:
         message = f"another git is at work in this checkout: {lock} exists"
@@ -159,7 +155,7 @@ def _index_lock(git_dir: Path, old: str, new: str, claim: _Claim) -> Iterator[No
     try:
         yield
     finally:
-        if not claim.halfway:
+        if not move.halfway:
             lock.unlink()
 
 

@@ -47,7 +47,13 @@ def checkouts(repo: Repo) -> list[Checkout]:
     """
     bare = Git(repo.common_dir).status_of("rev-parse", "--is-bare-repository").stdout == b"true\n"
     main = [] if bare else [(repo.common_dir, _main_place(repo))]
-    return [_checkout(repo, *one) for one in (*main, *further_work_trees(repo.common_dir))]
+    found = []
+    for git_dir, named in (*main, *further_work_trees(repo.common_dir)):
+        place, is_main = repo.root if git_dir == repo.git_dir else named, git_dir == repo.common_dir
+        gone = place is not None and not (place if is_main else place / ".git").exists()
+        counts = is_main or not gone or (git_dir / "locked").exists()
+        found.append(Checkout(git_dir, place, Git(git_dir).stands_for("HEAD"), gone, counts))
+    return found
 
 
 def checked_out_at(repo: Repo, branch: str) -> list[Path]:
@@ -96,13 +102,6 @@ def _main_place(repo: Repo) -> Path | None:
     if told.code == 0:
         return Path(os.path.normpath(repo.common_dir / os.fsdecode(told.stdout.removesuffix(b"\0"))))
     return repo.common_dir.parent if repo.common_dir.name == ".git" else None
-
-
-def _checkout(repo: Repo, git_dir: Path, place: Path | None) -> Checkout:
-    place, main = (repo.root if git_dir == repo.git_dir else place), git_dir == repo.common_dir
-    gone = place is not None and not (place if main else place / ".git").exists()
-    counts = main or not gone or (git_dir / "locked").exists()
-    return Checkout(git_dir, place, Git(git_dir).stands_for("HEAD"), gone, counts)
 
 
 def _held(one: Checkout, branch: str) -> Iterator[Obstacle]:
