@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -221,15 +221,14 @@ def _schema_in_words(agent: Agent, ask: Asked) -> str:
     return f"\n\nAnswer with one JSON object in a ```json block. It must satisfy this JSON Schema:\n\n```json\n{schema}\n```\n"
 
 
-@contextmanager
-def _metered(ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path) -> Iterator[tuple[AgentRequest, Any]]:
+def _metered(
+    ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path
+) -> AbstractContextManager[tuple[AgentRequest, Any]]:
     """The request by way of our proxy where the agent's configuration asks for it."""
     if not agent.spec.meter:
-        yield request, None
-        return
+        return nullcontext((request, None))
     from branchline.agents.metering import metered
 
     folder.mkdir(parents=True, exist_ok=True)
     prices, limit = ctx.run.settings.prices, request.limits.usd
-    with metered(agent, request, prices=prices, limit_usd=limit, folder=folder) as both:
-        yield both
+    return metered(agent, request, prices=prices, limit_usd=limit, folder=folder)

@@ -41,7 +41,11 @@ def needed_by_merge(ctx: StepContext, base: str, result: Integration) -> Approva
         reason = f"the merge changes {concerns[0].path}, which {concerns[0].reason} and which no batch changes so"
         raise StepFailed(Failure(reason, error_class="protected", retryable=False))
     if run.settings.approvals.ship:
-        where = f"{run.target} is to move to it" if run.settings.ship.mode == "merge" else f"it is on {run.integration}"
+        where = (
+            f"{run.target} is to move to it"
+            if run.settings.ship.mode == "merge"
+            else f"it is on {run.refs.integration}"
+        )
         concerns.append(Concern(kind="ship", reason=f"{where}, and approvals.ship asks first"))
     return _need(ctx, "ship", old, new, concerns)
 

@@ -60,11 +60,10 @@ class Checkout:
         if foreign:
             back = {c.path: (c.old_mode, c.old_oid) if c.status != "A" else None for c in foreign}
             found = run.repo.edit_tree(found, back)
-        restore = bool(foreign)
         if found != self.tree:
             run.repo.put_ref(run.refs.sealed(self.ctx.task.id), found)  # a gate may run `git gc`
         self.tree = found
-        if restore:
+        if foreign:
             self.restore()
         return found
 

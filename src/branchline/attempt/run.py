@@ -109,11 +109,6 @@ class Run(Place):
         return self.settings.max_parallel != 1 and self.accepted is not None and len(self.plan.ids) > 1
 
     @property
-    def integration(self) -> str:
-        """The integration branch."""
-        return self.refs.integration
-
-    @property
     def tag(self) -> str:
         """The tag that `ship.tag` asks for; empty for none."""
         return self.refs.tag(self.settings.ship.tag)

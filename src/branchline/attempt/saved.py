@@ -14,7 +14,6 @@ from branchline.attempt.run import Place
 from branchline.attempt.secret_scan import longest_line
 from branchline.attempt.setup import copied
 from branchline.core.facts import WorktreeSaved
-from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
 from branchline.git.folders import delete_tree, is_folder, move, same_content
@@ -141,14 +140,6 @@ def remove_workspace(run: Place, workstream: str, task_id: str = "") -> Worktree
     except (BranchlineError, OSError) as error:
         return msgspec.structs.replace(fact, kept=str(error))
     return msgspec.structs.replace(fact, removed=True)
-
-
-def cleared(run: Place, workstream: str, task_id: str) -> WorktreeSaved | None:
-    """As `remove_workspace`, where it has to go. Raises StepFailed if it cannot be saved."""
-    fact = remove_workspace(run, workstream, task_id)
-    if fact is not None and not fact.removed:
-        raise StepFailed(Failure(f"the workspace of {workstream} cannot be saved and stays: {fact.kept}", "unsaved"))
-    return fact
 
 
 def told(task_id: str, workstream: str, saved: Saved) -> WorktreeSaved:

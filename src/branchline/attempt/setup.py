@@ -95,14 +95,10 @@ def _command(ctx: Attempt, argv: tuple[str, ...], path: Path, log: Path, timeout
             )
     except CannotStart as error:
         raise StepFailed(Failure(f"set-up: {error.message}", error_class="setup", retryable=False)) from error
+    if ended.ok:
+        return
+    reason = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
+    kind, how = "setup", f"ended by {reason}{refused_words(entered.refused())}"
     if ended.reason in LIMIT_REASONS:
-        how = f"was stopped: {held.limits.excess(ended.reason)}"
-        raise StepFailed(
-            Failure(f"set-up command {argv[0]} {how}; see {ctx.run.inside(log)}", error_class=ended.reason)
-        )
-    if not ended.ok:
-        how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
-        how += refused_words(entered.refused())
-        raise StepFailed(
-            Failure(f"set-up command {argv[0]} ended by {how}; see {ctx.run.inside(log)}", error_class="setup")
-        )
+        kind, how = ended.reason, f"was stopped: {held.limits.excess(ended.reason)}"
+    raise StepFailed(Failure(f"set-up command {argv[0]} {how}; see {ctx.run.inside(log)}", error_class=kind))

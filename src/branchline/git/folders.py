@@ -80,6 +80,15 @@ def open_plain(path: str | Path) -> BinaryIO | None:
     return None
 
 
+def read_plain(path: str | Path, most: int) -> bytes:
+    """The first bytes of a plain file, at most so many; nothing of what `open_plain` does not open."""
+    file = open_plain(path)
+    if file is None:
+        return b""
+    with file:
+        return file.read(most)
+
+
 def text_of(path: Path) -> str:
     """The text of a file; empty if it is not there, or cannot be read."""
     try:

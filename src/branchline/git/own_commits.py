@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from branchline.core.refs import TAGS, branch_ref
 from branchline.errors import GitError
 from branchline.git.command import words
-from branchline.git.folders import is_folder, let_us_in, open_plain, unlock
+from branchline.git.folders import is_folder, let_us_in, read_plain, unlock
 from branchline.git.objects import ObjectStore, by_line
 from branchline.git.repo import Repo
 
@@ -173,9 +173,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _text(file: Path) -> bytes:
-    """The beginning of a plain file; nothing for a link, a pipe, or what is not there."""
-    opened = open_plain(file)
-    if opened is None:
-        return b""
-    with opened:
-        return opened.read(MOST_BYTES)
+    return read_plain(file, MOST_BYTES)

@@ -19,7 +19,7 @@ from branchline.core.rules.by_products import ignore_line
 from branchline.git.checked_out import outside_sparse
 from branchline.git.collisions import collisions
 from branchline.git.command import Git
-from branchline.git.folders import open_plain
+from branchline.git.folders import open_plain, read_plain
 from branchline.git.objects import EXECUTABLE, GITLINK, LINK, PLAIN, attributes, fields, staged
 from branchline.git.submodules import is_untouched
 from branchline.git.user_git import is_true
@@ -174,19 +174,11 @@ class Screen:
         """The line for the topmost folder above a file that says of itself that a program made it."""
         for one in self._unknown(folder, self._marked):
             line = self._marked[os.path.dirname(one)]
-            if line is None and any(self._has_mark(one, name, start) for name, start in _MARKS.items()):
+            marks = (read_plain(self._place(f"{one}/{name}"), len(start)) == start for name, start in _MARKS.items())
+            if line is None and any(marks) and not any(path.startswith(f"{one}/") for path in self._tracked):
                 line = f"/{one}/"
-                if any(path.startswith(line[1:]) for path in self._tracked):
-                    line = None
             self._marked[one] = line
         return self._marked[folder]
-
-    def _has_mark(self, folder: str, name: str, start: bytes) -> bool:
-        file = open_plain(self._place(f"{folder}/{name}"))
-        if file is None:
-            return False
-        with file:
-            return file.read(len(start)) == start
 
     def _sort(self, path: str, found: os.stat_result) -> None:
         reason = self._objection(path, found)

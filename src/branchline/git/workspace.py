@@ -120,8 +120,16 @@ class Workspaces:
         fresh.rename(path / ".git")
 
     def _git_dir(self, git_dir: Path, commit: str, branch: str | None) -> Git:
-        """Make the git directory of a workspace, without an index."""
-        refs = {**self._shared_refs(), **({branch_ref(branch): commit} if branch else {})}
+        """Make the git directory of a workspace, without an index.
+
+        In it is what tools ask for by name: tags, branches that the base descends from, the target here and at `origin`.
+        """
+        with self._lock:
+            if self._refs is None:
+                self._refs = self._repo.list_refs(TAGS) | self._repo.list_refs(HEADS, within=self._base)
+                names = (branch_ref(self._target), remote_ref(self._target)) if self._target else ()
+                self._refs |= dict.fromkeys(names, self._base)
+            refs = {**self._refs, **({branch_ref(branch): commit} if branch else {})}
         made = self._bare(
             self._repo.user, git_dir, f"ref: {branch_ref(branch)}" if branch else commit, self.borrowed, refs
         )
@@ -148,16 +156,6 @@ class Workspaces:
         packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
         (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", ERRORS)
         return Git(git_dir, marker=self._repo.refs.marker, filters=self._repo.content.filters)
-
-    def _shared_refs(self) -> dict[str, str]:
-        """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""
-        with self._lock:
-            if self._refs is None:
-                self._refs = self._repo.list_refs(TAGS) | self._repo.list_refs(HEADS, within=self._base)
-                if self._target:
-                    names = (branch_ref(self._target), remote_ref(self._target))
-                    self._refs |= dict.fromkeys(names, self._base)
-            return self._refs
 
     def _linked(self, name: str, folder: Path) -> Path:
         """Lead the link `name` to a folder of the user's; another run may be doing the same."""

@@ -28,11 +28,11 @@ def run(ctx: StepContext) -> Success | Failure:
         reason = f"the merge of {', '.join(result.merged)} changes nothing"
         return Failure(reason, error_class="no_change", retryable=False)
     need = needed_by_merge(ctx, run.base, result)
-    run.repo.put_ref(branch_ref(run.integration), result.commit)
+    run.repo.put_ref(branch_ref(run.refs.integration), result.commit)
     ctx.checkpoint("integration-complete", result.commit)
     fact = IntegrationComplete(
         task_id=ctx.task.id,
-        branch=run.integration,
+        branch=run.refs.integration,
         commit=result.commit,
         merged=tuple(result.merged),
         dropped=result.dropped,

@@ -54,7 +54,7 @@ def run(ctx: StepContext) -> Success | Failure:
         target=target,
         commit=result.commit,
         tag=landed.tag,
-        branch=run.integration,
+        branch=run.refs.integration,
         merged=tuple(result.merged),
         dropped=result.dropped,
         onto=landed.onto,
@@ -166,7 +166,7 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> _Landed
         if _finished(ctx, base, commit):  # the second failure says less than the first
             result.warnings.append(f"{run.target} has moved, but not all of its checkout: {_words(error)}")
     except (CheckoutDirty, TargetHeld) as error:
-        why = f"{error.message}; nothing was shipped, {run.integration} holds the result"
+        why = f"{error.message}; nothing was shipped, {run.refs.integration} holds the result"
         raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error
     except _FAILURES:
         tip = run.repo.read_ref(branch_ref(run.target))
@@ -212,7 +212,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
-    run.repo.put_ref(branch_ref(run.integration), result.commit)
+    run.repo.put_ref(branch_ref(run.refs.integration), result.commit)
     return result
 
 

@@ -18,10 +18,9 @@ WHY = {"target": NAMED, "pin": "always given"}
 
 def conventions(run: Run, files: Mapping[str, Entry]) -> str:
     """The repository's own guidance for those who change it, marked as its; `files` are those of the run's base."""
-    parts = []
-    for path, text in _guidance(run, files).items():
-        parts.append(f"{path}:\n\n{excerpt.fenced(excerpt.beginning(text, CHARACTERS), 'markdown')}")
-    return "\n\n".join(parts)
+    told = _guidance(run, files).items()
+    shown = ((path, excerpt.fenced(excerpt.beginning(text, CHARACTERS), "markdown")) for path, text in told)
+    return "\n\n".join(f"{path}:\n\n{text}" for path, text in shown)
 
 
 def unabridged(run: Run, files: Mapping[str, Entry]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 objects whose member has that value, of an object itself if it has, so that `$[?type=result].text` picks an event.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,9 +65,6 @@ def _inner(value: Any, step: str | int | tuple[str, str] | None) -> list[Any]:
 
 def _word(value: Any) -> str:
     """A plain value as JSON writes it, text without its quotes."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case None:
-            return "null"
-    return str(value) if isinstance(value, str | int | float) else ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if value is None or isinstance(value, int | float) else ""
