@@ -92,6 +92,8 @@ def with_refused(result: AgentResult, refused: tuple[str, ...]) -> AgentResult:
 
 def report_with_refused(report: QualityReport, refused: tuple[str, ...]) -> QualityReport:
     """The same for gates; which of them asked is not known."""
+    if not refused:
+        return report
     bad = {Outcome.FAILED, Outcome.ERROR}
     results = [
         msgspec.structs.replace(one, reason=f"{one.reason}{refused_words(refused)}") if one.outcome in bad else one
