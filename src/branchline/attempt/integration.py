@@ -1,6 +1,6 @@
 """Merging commits in the order of the queue, by plumbing, with nothing checked out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from branchline.attempt.gate_run import check_commit
@@ -104,14 +104,20 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
         if isinstance(event, WsCheckpoint):
             taken_in.setdefault(event.workstream, []).append(event.commit)
     result, start = Integration(base, warnings=line.told), line.own
+
+    def holds(commit: str, parts: Sequence[str]) -> bool:
+        return any(run.repo.is_ancestor(one, commit) and not run.repo.is_ancestor(one, start) for one in parts)
+
     for name in order:
         lost = [d for d in run.plan.workstream(name).depends_on if d in result.dropped]
         if lost:
             result.dropped[name] = f"it builds on {lost[0]}, which was dropped"
             continue
         commit = ctx.of(name).commit
-        outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
-        if held := _held(run, start, commit, outside):
+        outside = (one for one in taken_in if one in result.dropped or one not in order)
+        # Its work would land with a commit that was made on a merge which had it.
+        held = next((one for one in outside if holds(commit, taken_in[one])), None)
+        if held is not None:
             result.dropped[name] = f"it holds the work of {held}, which is not merged"
             continue
         title = run.plan.workstream(name).title
@@ -121,8 +127,10 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
             result.commit = line.tip
             result.merged.append(name)
             continue
-        paths = ", ".join(conflict.paths)
-        reason = f"it conflicts with {_rival(ctx, conflict.paths, result.merged)} in {paths}"
+        torn = set(conflict.paths)
+        rivals = [one for one in result.merged if torn.intersection(known(ctx.of(one).batch).files)]
+        rival = " and ".join(rivals) or "what was merged before it"  # its base, if nobody changed the same files
+        reason = f"it conflicts with {rival} in {', '.join(conflict.paths)}"
         if run.settings.merge.on_conflict == "abort":
             raise StepFailed(Failure(f"workstream {name}: {reason}", error_class="conflict", retryable=False))
         if repair and ctx.of(name).round <= run.settings.repair.rounds:
@@ -138,20 +146,6 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
             return result
         result.dropped[name] = reason
     return result
-
-
-def _held(run: Run, base: str, commit: str, outside: Mapping[str, Sequence[str]]) -> str | None:
-    """A workstream left out whose work would land with a commit: one that was made on a merge which had it."""
-    for name, commits in outside.items():
-        if any(run.repo.is_ancestor(one, commit) and not run.repo.is_ancestor(one, base) for one in commits):
-            return name
-    return None
-
-
-def _rival(ctx: StepContext, paths: Sequence[str], merged: Sequence[str]) -> str:
-    """Who changed the same files; the base if nobody did."""
-    rivals = [other for other in merged if set(known(ctx.of(other).batch).files) & set(paths)]
-    return " and ".join(rivals) or "what was merged before it"
 
 
 def prove(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:

@@ -118,17 +118,13 @@ def growth(state: RunState) -> TasksAdded | None:
             step="archive",
         )
         return TasksAdded(reason="there is no plan", tasks=(task,), replaces={})
-    if planning.state == State.COMPLETED and state.plan:
-        return _fan_out(state, planning, archive)
-    return None
-
-
-def _fan_out(state: RunState, planning: TaskRecord, archive: TaskRecord | None) -> TasksAdded:
-    """The tasks of the steps after planning; an archive that waits already is kept, for what comes before it now."""
-    tasks = task_graph(msgspec.convert(state.plan, Plan))[3:]
+    if planning.state != State.COMPLETED or not state.plan:
+        return None
+    # An archive that waits already is kept, for what comes before it now.
     first = planning.task.origin or planning.task.id
     tasks = tuple(
-        replace(t, dependencies=tuple(planning.task.id if d == first else d for d in t.dependencies)) for t in tasks
+        replace(t, dependencies=tuple(planning.task.id if d == first else d for d in t.dependencies))
+        for t in task_graph(msgspec.convert(state.plan, Plan))[3:]
     )
     waits = archive is not None and archive.state == State.PENDING
     rewired = {archive.task.id: tasks[-1].dependencies} if archive is not None and waits else {}

@@ -69,7 +69,22 @@ class Repo(ObjectStore):
     def find(cls, path: Path, *, marker: str = "") -> "Repo":
         """Like `open`, but a repository without a commit will do."""
         version()
-        root, git_dir = _place_of(path.absolute())
+        path = path.absolute()
+        if not path.is_dir():
+            raise NotARepository(f"{path} is not a folder")
+        done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+        answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
+        if answers[0] == "true":
+            message = f"{path} is a bare repository: it has no files to work on"
+            named = further_work_trees(Path(answers[3].removesuffix("\n")))
+            if there := [place for _, place in named if place.is_dir()]:
+                message += f"; its work trees are {', '.join(map(str, there))}"
+            raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
+        if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
+            raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
+        if done.code != 0 or answers[1] != "true":
+            raise NotARepository(f"{path} is not in the work tree of a git repository", hint="git init")
+        root, git_dir = (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
         common = git_dir / "commondir"
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
         return cls(root, git_dir, shared, marker=marker)
@@ -177,22 +192,3 @@ def further_work_trees(common_dir: Path) -> Iterator[tuple[Path, Path]]:
     for file in sorted((common_dir / "worktrees").glob("*/gitdir")):
         said = os.fsdecode(file.read_bytes().rstrip(b"\n"))
         yield file.parent, Path(os.path.normpath(file.parent / said)).parent
-
-
-def _place_of(path: Path) -> tuple[Path, Path]:
-    """Return the root of the work tree that `path` is in, and its git directory."""
-    if not path.is_dir():
-        raise NotARepository(f"{path} is not a folder")
-    done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
-    answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
-    if answers[0] == "true":
-        message = f"{path} is a bare repository: it has no files to work on"
-        named = further_work_trees(Path(answers[3].removesuffix("\n")))
-        if there := [place for _, place in named if place.is_dir()]:
-            message += f"; its work trees are {', '.join(map(str, there))}"
-        raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
-    if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
-        raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
-    if done.code != 0 or answers[1] != "true":
-        raise NotARepository(f"{path} is not in the work tree of a git repository", hint="git init")
-    return (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))

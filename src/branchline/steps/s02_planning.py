@@ -42,21 +42,14 @@ ERROR = "plan_error.txt"
 
 
 def run(ctx: StepContext) -> Success | Failure:
-    """Store the plan that the run was given; without one, have a planner make it."""
-    if ctx.run.accepted is None:
-        return _planned(ctx)
-    done = _stored(ctx, ctx.run.accepted)
-    ctx.checkpoint("plan-complete", ctx.run.base)
-    return Success(done)
+    """Store the plan that the run was given; without one, have a planner make it.
 
-
-def _stored(ctx: StepContext, plan: Plan) -> PlanComplete:
-    file = ctx.run.keep("execution_plan.yaml", canonical(plan))
-    return PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file)
-
-
-def _planned(ctx: StepContext) -> Success | Failure:
-    """Ask the planner until its answer is a plan, at most as often as the settings allow."""
+    The planner is asked until its answer is a plan, at most as often as the settings allow.
+    """
+    if ctx.run.accepted is not None:
+        done = _stored(ctx, ctx.run.accepted)
+        ctx.checkpoint("plan-complete", ctx.run.base)
+        return Success(done)
     run, planning = ctx.run, ctx.run.settings.planning
     name = planning.agent or run.settings.agent
     answer, errors = "", tuple[str, ...]()
@@ -99,6 +92,11 @@ def _planned(ctx: StepContext) -> Success | Failure:
     reason = f"planner {name} gave no plan that can be used: {errors[0]}"
     run.keep(ERROR, "\n".join([reason, *errors, "", "Its last answer:", answer, ""]))
     return Failure(reason, "invalid_plan", retryable=False, hint=_hint(ctx))
+
+
+def _stored(ctx: StepContext, plan: Plan) -> PlanComplete:
+    file = ctx.run.keep("execution_plan.yaml", canonical(plan))
+    return PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file)
 
 
 def perform(work: Work, ctx: Attempt) -> WorkOutcome:

@@ -85,14 +85,17 @@ def perform(work: Work, ctx: Attempt) -> WorkOutcome:
         with suppress(BranchlineError, OSError):
             _left(work, ctx, setup)
         raise
-    own_commits, commits_left_out = _own_commits(ctx, work.commit)
+    kept, head = keep_commits(ctx.run, ctx.task.workstream, work.commit), head_of(path)
+    if head in kept.tips or len(kept.tips) == 1:
+        tip = head if head in kept.tips else kept.tips[0]
+        ctx.run.repo.keep_ref(ctx.run.refs.commits(ctx.task.id, ctx.attempt), tip)
     tree, commit, taken = _left(work, ctx, setup)
     return WorkOutcome(
         result=result,
         tree=tree,
         commit=commit,
-        own_commits=own_commits,
-        commits_left_out=commits_left_out,
+        own_commits=head is not None and head != work.commit,
+        commits_left_out=(kept.problem,) if kept.problem else (),
         refused=tuple(str(one) for one in taken.refused if one.path not in setup),
         left_out=_left_out(taken, setup),
     )
@@ -159,16 +162,6 @@ def _agent(ctx: StepContext) -> str:
     if repair.takeover and ctx.task.round > 1 + repair.takeover_after:
         return repair.takeover
     return ctx.workstream.agent or ctx.run.settings.agent
-
-
-def _own_commits(ctx: Attempt, head: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether the agent moved HEAD, and what of its commits could not be kept under a ref: the batch is made of its tree."""
-    run, name = ctx.run, ctx.task.workstream
-    kept = keep_commits(run, name, head)
-    tips, now = kept.tips, head_of(run.workspace(name))
-    if now in tips or len(tips) == 1:
-        run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
-    return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
 def _judged(ctx: StepContext, outcome: WorkOutcome) -> AgentResult:

@@ -128,18 +128,17 @@ def _context(context: Iterable[ContextFile], role: str) -> str:
 
 
 def _gates(gates: Iterable[Gate]) -> str:
-    return "\n".join(map(_gate, in_order(gates)))
-
-
-def _gate(gate: Gate) -> str:
-    line = f"- {gate.id}: {_command(gate.verify)}"
-    if "{files}" in gate.verify:
-        line += " (`{files}`: the changed files)"
-    if gate.cwd != ".":
-        line += f", in {code(gate.cwd)}"
-    if gate.when:
-        line += f", if {_inline(gate.when)} changed"
-    return line + (f"; before it, {_command(gate.fix)} corrects what it can" if gate.fix else "")
+    lines = []
+    for gate in in_order(gates):
+        line = f"- {gate.id}: {_command(gate.verify)}"
+        if "{files}" in gate.verify:
+            line += " (`{files}`: the changed files)"
+        if gate.cwd != ".":
+            line += f", in {code(gate.cwd)}"
+        if gate.when:
+            line += f", if {_inline(gate.when)} changed"
+        lines.append(line + (f"; before it, {_command(gate.fix)} corrects what it can" if gate.fix else ""))
+    return "\n".join(lines)
 
 
 def _command(argv: Sequence[str]) -> str:
