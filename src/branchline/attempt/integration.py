@@ -97,9 +97,7 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     """
     run = ctx.run
     line = _Line(run, base, base, base if run.repo.is_ancestor(run.base, base) else run.base)
-    taken_in: dict[
-        str, list[str]
-    ] = {}  # every commit that a workstream's batches ever became, those of earlier rounds too
+    taken_in: dict[str, list[str]] = {}  # every commit that batches ever became, those of earlier rounds too
     for event in (record.event for record in run.history()[0]):
         if isinstance(event, WsCheckpoint):
             taken_in.setdefault(event.workstream, []).append(event.commit)

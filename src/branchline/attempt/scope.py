@@ -38,9 +38,8 @@ def guarded_if(run: Place, policy: str) -> list[str]:
 
 def reference(ctx: StepContext) -> str:
     """The tree that a workstream's change is judged against: its base, or what it is merged with in a repair."""
-    if conflict := conflict_of(ctx):
-        return ctx.run.repo.tree_of(conflict.tip)
-    return ctx.run.repo.tree_of(ctx.ws.base)
+    conflict = conflict_of(ctx)
+    return ctx.run.repo.tree_of(conflict.tip if conflict else ctx.ws.base)
 
 
 def conflict_of(ctx: StepContext) -> MergeConflict | None:
@@ -62,6 +61,5 @@ def rejected(ctx: StepContext) -> Codegate | None:
 
 def starting_tree(ctx: StepContext) -> str:
     """The tree that this round begins with: the rejected batch, the merge in conflict, or the workstream's base."""
-    if batch := rejected(ctx) or conflict_of(ctx):
-        return batch.tree
-    return ctx.run.repo.tree_of(ctx.ws.base)
+    left = rejected(ctx) or conflict_of(ctx)
+    return left.tree if left else ctx.run.repo.tree_of(ctx.ws.base)

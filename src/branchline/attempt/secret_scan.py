@@ -54,19 +54,17 @@ class Screening:
             for path, name in new
             if (found := findings(name, self._known))
         ]
-        suspects: list[tuple[Change, list[Finding]]] = []
         # What was only moved or copied brings nothing new.
         known = {entry.oid for entry in intake.store.entries(intake.base)}
         for group in intake.groups(skip=self._clean | known):
             told = list(self._new(intake, [(one, findings(data, self._known)) for one, data in group]))
-            suspects += told
             self._clean.update({one.new_oid for one, _ in group} - {one.new_oid for one, _ in told})
-        for path, found in ((one.path, found) for one, found in suspects):
-            for one in found[:MOST]:
-                name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
-                flaws.append(Refused(path, f"a secret: {one.kind}{name}", one.line))
-            if len(found) > MOST:
-                flaws.append(Refused(path, f"{len(found) - MOST} more secrets"))
+            for change, found in told:
+                for one in found[:MOST]:
+                    name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
+                    flaws.append(Refused(change.path, f"a secret: {one.kind}{name}", one.line))
+                if len(found) > MOST:
+                    flaws.append(Refused(change.path, f"{len(found) - MOST} more secrets"))
         return flaws
 
     def secrets_of(self, data: bytes) -> list[Finding]:

@@ -96,10 +96,8 @@ def _violations(ctx: StepContext, tree: str) -> dict[str, str]:
 
 def _own_changes(ctx: StepContext, tree: str) -> list[Change]:
     """What this workstream changed: against its base, or in the repair of a conflict against the merge it began with."""
-    repo = ctx.run.repo
-    if conflict := conflict_of(ctx):
-        return repo.changes(conflict.tree, tree)
-    return repo.changes(repo.tree_of(ctx.ws.base), tree)
+    repo, conflict = ctx.run.repo, conflict_of(ctx)
+    return repo.changes(conflict.tree if conflict else repo.tree_of(ctx.ws.base), tree)
 
 
 def _unresolved(ctx: StepContext, tree: str) -> list[str]:

@@ -40,9 +40,8 @@ class ProcessLimits(Model, frozen=True, kw_only=True):
 
     def excess(self, reason: str) -> str:
         """What was done that one of `LIMIT_REASONS` forbids, as a clause about "it"."""
-        memory = f"{self.memory_mb} MB of memory"
-        if self.memory_mb == "auto":
-            memory = "nine tenths of the machine's memory"
+        auto = self.memory_mb == "auto"
+        memory = "nine tenths of the machine's memory" if auto else f"{self.memory_mb} MB of memory"
         amounts = {
             "memory_limit": f"used more than {memory}",
             "cpu_limit": f"used more than {seconds(self.cpu or 0):g} s of processor time",
