@@ -1,5 +1,6 @@
 """Hypothesis strategies that tests share: any value of a msgspec type, graphs of tasks, plans."""
 
+import copy
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, Literal, cast, get_args
@@ -14,6 +15,7 @@ from branchline.core.graph import Task, TaskResources, Trigger
 from branchline.core.model.manifest import Form, Mode
 from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryOverride, RetryPolicy
+from branchline.core.run_state import RunState
 
 IDS = st.text("abcXYZ019_.-", min_size=1, max_size=8)
 
@@ -166,3 +168,11 @@ def forms(draw: st.DrawFn, largest: int = 20_000) -> tuple[Form, ...]:
     steps = draw(st.lists(st.integers(0, largest // 3), min_size=len(modes), max_size=len(modes)))
     ordered = sorted(modes, key=MODES.index)
     return tuple(Form(mode=mode, tokens=tokens) for mode, tokens in zip(ordered, accumulate(steps), strict=True))
+
+
+def after(state: RunState, *events: AnyEvent) -> RunState:
+    """A copy of the state that has taken the events in."""
+    made = copy.deepcopy(state)
+    for event in events:
+        made.apply(event)
+    return made

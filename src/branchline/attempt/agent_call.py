@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import msgspec
 
 from branchline.agents.base import Agent
 from branchline.agents.supervise import attempt, over_budget
-from branchline.attempt.confining import confinement
 from branchline.attempt.run import Attempt
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
@@ -77,6 +76,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
     """Run one agent once, metered if it is to be."""
     run, name = ctx.run, agent.spec.id
     room = run.work.room(ctx.task.id, ctx.attempt)
+    usd = [limit for limit in (ctx.purse.left, agent.spec.max_usd) if limit is not None]
     request = AgentRequest(
         run_id=run.run_id,
         workstream=ctx.task.workstream,
@@ -89,7 +89,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         output_schema=ask.schema,
         context=ask.context,
         manifest=ask.given.manifest,
-        limits=Limits(usd=_least(ctx.purse.left, agent.spec.max_usd), turns=agent.spec.max_turns),
+        limits=Limits(usd=min(usd, default=None), turns=agent.spec.max_turns),
         script=ask.script,
         write=ask.write,
         protect=ask.protect,
@@ -121,7 +121,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
                 cwd=tree,
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
-                confinement=shut.entered.around(confinement(ctx, agent.spec.limits, tree, room)),
+                confinement=shut.entered.around(ctx.confinement(agent.spec.limits, tree, room)),
             )
             told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
             result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
@@ -201,8 +201,12 @@ class _Telling:
 
 
 def _by_meter(result: AgentResult, request: AgentRequest, meter: Any) -> AgentResult:
-    """The agent's account as our proxy saw it: what it used, and why it was given no further answer."""
-    result = msgspec.structs.replace(result, usage=_with_meter(result.usage, meter.usage))
+    """The agent's own account, completed by our proxy's: what it used, and why it was given no further answer."""
+    own, seen = result.usage, meter.usage
+    counts = {name: getattr(own, name) for name in ("input_tokens", "output_tokens", "cached_tokens")}
+    counts = {name: getattr(seen, name) if told is None else told for name, told in counts.items()}
+    cost = {} if seen.cost_usd is None else {"cost_usd": seen.cost_usd, "cost_source": "metered"}
+    result = msgspec.structs.replace(result, usage=msgspec.structs.replace(own, **counts, **cost))
     if meter.cut() and result.status is AgentStatus.MODEL_ERROR:  # it ended itself before we did
         message = over_budget(request)
         return msgspec.structs.replace(result, status=AgentStatus.LIMIT, error_class="budget", message=message)
@@ -217,37 +221,14 @@ def _schema_in_words(agent: Agent, ask: Asked) -> str:
     return f"\n\nAnswer with one JSON object in a ```json block. It must satisfy this JSON Schema:\n\n```json\n{schema}\n```\n"
 
 
-@contextmanager
-def _metered(ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path) -> Iterator[tuple[AgentRequest, Any]]:
+def _metered(
+    ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path
+) -> AbstractContextManager[tuple[AgentRequest, Any]]:
     """The request by way of our proxy where the agent's configuration asks for it."""
     if not agent.spec.meter:
-        yield request, None
-        return
+        return nullcontext((request, None))
     from branchline.agents.metering import metered
 
     folder.mkdir(parents=True, exist_ok=True)
-    with metered(
-        agent,
-        request,
-        prices=ctx.run.settings.prices,
-        limit_usd=request.limits.usd,
-        folder=folder,
-    ) as both:
-        yield both
-
-
-def _with_meter(own: Usage, metered: Usage) -> Usage:
-    """The agent's own account, completed by the proxy's."""
-    merged = msgspec.structs.replace(
-        own,
-        input_tokens=metered.input_tokens if own.input_tokens is None else own.input_tokens,
-        output_tokens=metered.output_tokens if own.output_tokens is None else own.output_tokens,
-        cached_tokens=metered.cached_tokens if own.cached_tokens is None else own.cached_tokens,
-    )
-    if metered.cost_usd is None:
-        return merged
-    return msgspec.structs.replace(merged, cost_usd=metered.cost_usd, cost_source="metered")
-
-
-def _least(*limits: float | None) -> float | None:
-    return min((limit for limit in limits if limit is not None), default=None)
+    prices, limit = ctx.run.settings.prices, request.limits.usd
+    return metered(agent, request, prices=prices, limit_usd=limit, folder=folder)

@@ -31,7 +31,8 @@ def needed_by_merge(ctx: StepContext, base: str, result: Integration) -> Approva
     """
     run = ctx.run
     old, new = run.repo.tree_of(base), run.repo.tree_of(result.commit)
-    batches = [_batch(ctx, name) for name in result.merged]
+    taken = [ctx.of(name) for name in result.merged]
+    batches = [run.repo.changes(run.repo.tree_of(one.base), one.tree) for one in taken]
     changes = run.repo.changes(old, new)
     emptied = [batch for batch in batches if _deletions(run, batch, old)]  # somebody has said yes to each
     concerns = _protected(run, _unlike(changes, batches), old, new)
@@ -40,7 +41,11 @@ def needed_by_merge(ctx: StepContext, base: str, result: Integration) -> Approva
         reason = f"the merge changes {concerns[0].path}, which {concerns[0].reason} and which no batch changes so"
         raise StepFailed(Failure(reason, error_class="protected", retryable=False))
     if run.settings.approvals.ship:
-        where = f"{run.target} is to move to it" if run.settings.ship.mode == "merge" else f"it is on {run.integration}"
+        where = (
+            f"{run.target} is to move to it"
+            if run.settings.ship.mode == "merge"
+            else f"it is on {run.refs.integration}"
+        )
         concerns.append(Concern(kind="ship", reason=f"{where}, and approvals.ship asks first"))
     return _need(ctx, "ship", old, new, concerns)
 
@@ -76,14 +81,11 @@ def _protected(run: Run, changes: Sequence[Change], *trees: str) -> list[Concern
     asked = [change for change in changes if not matches_any(settings.allow_protected, change.path)]
     named = guarded(run, settings.guarded, asked, *trees)
     verbs = {c.path: {"A": "added", "D": "deleted"}.get(c.status, "changed") for c in asked}
-    return [
-        Concern(kind="protected", path=path, reason=f"is protected ({verbs[path]}{_alias(path, name)})")
-        for path, name in named.items()
-    ]
-
-
-def _alias(path: str, name: str) -> str:
-    return "" if name.casefold() == path.casefold() else f", as {name}"
+    found = []
+    for path, name in named.items():
+        alias = "" if name.casefold() == path.casefold() else f", as {name}"
+        found.append(Concern(kind="protected", path=path, reason=f"is protected ({verbs[path]}{alias})"))
+    return found
 
 
 def _deletions(run: Run, changes: Sequence[Change], base: str) -> list[Concern]:
@@ -100,11 +102,6 @@ def _deletions(run: Run, changes: Sequence[Change], base: str) -> list[Concern]:
     if number <= rules.deleted_share * every:
         return []
     return [Concern(kind="deletions", reason=f"{number} of {every} files deleted, more than {rules.deleted_share:.0%}")]
-
-
-def _batch(ctx: StepContext, workstream: str) -> list[Change]:
-    batch = ctx.of(workstream)
-    return ctx.run.repo.changes(ctx.run.repo.tree_of(batch.base), batch.tree)
 
 
 def _unlike(changes: Iterable[Change], batches: Iterable[Iterable[Change]]) -> list[Change]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from branchline.attempt.confining import confinement
 from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
@@ -72,11 +71,10 @@ class Checkout:
         if foreign:
             back = {c.path: (c.old_mode, c.old_oid) if c.status != "A" else None for c in foreign}
             found = run.repo.edit_tree(found, back)
-        restore = bool(foreign)
         if found != self.tree:
             run.repo.put_ref(run.refs.sealed(self.ctx.task.id), found)  # a gate may run `git gc`
         self.tree = found
-        if restore:
+        if foreign:
             self.restore()
         return found
 
@@ -131,10 +129,12 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
     with clean_checkout(ctx, work) as checkout:
         checkout.may_change = may_change
         report = _proven(run, _check(ctx, checkout, run.gates, gating, folder / "logs"), checkout.path)
-    report = _placeless(_with_ports(report) if gating.beside_others else report, run.seen_at(checkout.path))
-    results = [
-        _beside_base(ctx, work, result) if asks_base(result, gating.phase) else result for result in report.results
-    ]
+    # An agent that reads of files has another tree: texts name them from its top.
+    named = re.compile(rf"(?<![\w.-]){re.escape(str(run.seen_at(checkout.path)))}(/|(?![\w.-]))")
+    results = [replace(one, output=named.sub(lambda m: "" if m[1] else ".", one.output)) for one in report.results]
+    if gating.beside_others:
+        results = list(map(_port_taken, results))
+    results = [_beside_base(ctx, work, one) if asks_base(one, gating.phase) else one for one in results]
     report = replace(report, results=tuple(results))
     write_report(report, folder)
     return WorkOutcome(report=report)
@@ -154,7 +154,7 @@ def _check(ctx: Attempt, checkout: Checkout, gates: Iterable[Gate], gating: Gati
             on_progress=ctx.say,
             pass_env=run.settings.env,
             marker=ctx.marker,
-            confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
+            confinement=lambda gate: entered.around(ctx.confinement(gate.limits, checkout.path)),
         )
     return report_with_refused(report, entered.refused())
 
@@ -182,13 +182,6 @@ def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
     return beside_base(result, report.results[0].outcome)
 
 
-def _placeless(report: QualityReport, tree: Path) -> QualityReport:
-    """A report whose texts name files from the top of the tree: an agent that reads of them has another."""
-    named = re.compile(rf"(?<![\w.-]){re.escape(str(tree))}(/|(?![\w.-]))")
-    results = [replace(one, output=named.sub(lambda m: "" if m[1] else ".", one.output)) for one in report.results]
-    return replace(report, results=tuple(results))
-
-
 def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:
     """The report, with a result that says so if what passed may have tested the user's checkout."""
     passed = [result.gate for result in report.of(Outcome.PASSED)]
@@ -205,15 +198,11 @@ def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:
     return replace(report, results=(*report.results, doubt))
 
 
-def _with_ports(report: QualityReport) -> QualityReport:
-    """The report, in which a gate that found its port taken could not check: another workstream may have taken it."""
-    results = [
-        replace(one, outcome=Outcome.ERROR, reason=f"{one.reason}: {PORT_ADVICE}")
-        if one.outcome is Outcome.FAILED and PORT_TAKEN.search(one.output)
-        else one
-        for one in report.results
-    ]
-    return replace(report, results=tuple(results))
+def _port_taken(result: GateResult) -> GateResult:
+    """A gate that found its port taken could not check: another workstream may have taken it."""
+    if result.outcome is not Outcome.FAILED or not PORT_TAKEN.search(result.output):
+        return result
+    return replace(result, outcome=Outcome.ERROR, reason=f"{result.reason}: {PORT_ADVICE}")
 
 
 def commit_work(ctx: StepContext, commit: str, *, base: str, phase: Phase, folder: str, part: str = "") -> Work:

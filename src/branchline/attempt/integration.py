@@ -1,8 +1,9 @@
 """Merging commits in the order of the queue, by plumbing, with nothing checked out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from branchline.attempt.gate_run import check_commit
 from branchline.attempt.run import Run, StepContext
 from branchline.core.facts import MergeConflict, WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
@@ -66,10 +67,6 @@ class _Line:
     own: str
     told: list[str] = field(default_factory=list)
 
-    @classmethod
-    def begin(cls, run: Run, onto: str) -> "_Line":
-        return cls(run, onto, onto, onto if run.repo.is_ancestor(run.base, onto) else run.base)
-
     def take(self, commit: str, message: str) -> Conflicted | None:
         """Merge one more; where it conflicts, nothing has happened."""
         own = combine(self.run, self.own, commit, message, declared=self.onto, told=self.told)
@@ -98,28 +95,43 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     With `repair` the first conflict stops the merge and is described in `conflict`. Raises StepFailed when the
     policy is to abort.
     """
-    run, line, taken_in = ctx.run, _Line.begin(ctx.run, base), _taken_in(ctx)
+    run = ctx.run
+    line = _Line(run, base, base, base if run.repo.is_ancestor(run.base, base) else run.base)
+    taken_in: dict[str, list[str]] = {}  # every commit that batches ever became, those of earlier rounds too
+    for event in (record.event for record in run.history()[0]):
+        if isinstance(event, WsCheckpoint):
+            taken_in.setdefault(event.workstream, []).append(event.commit)
     result, start = Integration(base, warnings=line.told), line.own
+
+    def holds(commit: str, parts: Sequence[str]) -> bool:
+        return any(run.repo.is_ancestor(one, commit) and not run.repo.is_ancestor(one, start) for one in parts)
+
     for name in order:
         lost = [d for d in run.plan.workstream(name).depends_on if d in result.dropped]
         if lost:
             result.dropped[name] = f"it builds on {lost[0]}, which was dropped"
             continue
         commit = ctx.of(name).commit
-        outside = {one: taken_in[one] for one in taken_in if one in result.dropped or one not in order}
-        if held := _held(run, start, commit, outside):
+        outside = (one for one in taken_in if one in result.dropped or one not in order)
+        # Its work would land with a commit that was made on a merge which had it.
+        held = next((one for one in outside if holds(commit, taken_in[one])), None)
+        if held is not None:
             result.dropped[name] = f"it holds the work of {held}, which is not merged"
             continue
-        conflict = line.take(commit, _message(run, name))
+        title = run.plan.workstream(name).title
+        subject = f"Merge workstream {name}" + (f": {title}" if title else "")
+        conflict = line.take(commit, f"{subject}\n\nBranchline-Run: {run.run_id}\nBranchline-Workstream: {name}")
         if conflict is None:
             result.commit = line.tip
             result.merged.append(name)
             continue
-        paths = ", ".join(conflict.paths)
-        reason = f"it conflicts with {_rival(ctx, conflict.paths, result.merged)} in {paths}"
+        torn = set(conflict.paths)
+        rivals = [one for one in result.merged if torn.intersection(known(ctx.of(one).batch).files)]
+        rival = " and ".join(rivals) or "what was merged before it"  # its base, if nobody changed the same files
+        reason = f"it conflicts with {rival} in {', '.join(conflict.paths)}"
         if run.settings.merge.on_conflict == "abort":
             raise StepFailed(Failure(f"workstream {name}: {reason}", error_class="conflict", retryable=False))
-        if repair and _has_rounds(ctx, name):
+        if repair and ctx.of(name).round <= run.settings.repair.rounds:
             result.conflict = MergeConflict(
                 task_id=ctx.task.id,
                 workstream=name,
@@ -134,43 +146,8 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
     return result
 
 
-def _taken_in(ctx: StepContext) -> dict[str, list[str]]:
-    """Every commit that a workstream's batches ever became, those of earlier rounds too."""
-    found: dict[str, list[str]] = {}
-    for event in (record.event for record in ctx.run.history()[0]):
-        if isinstance(event, WsCheckpoint):
-            found.setdefault(event.workstream, []).append(event.commit)
-    return found
-
-
-def _held(run: Run, base: str, commit: str, outside: Mapping[str, Sequence[str]]) -> str | None:
-    """A workstream left out whose work would land with a commit: one that was made on a merge which had it."""
-    for name, commits in outside.items():
-        if any(run.repo.is_ancestor(one, commit) and not run.repo.is_ancestor(one, base) for one in commits):
-            return name
-    return None
-
-
-def _message(run: Run, name: str) -> str:
-    title = run.plan.workstream(name).title
-    subject = f"Merge workstream {name}" + (f": {title}" if title else "")
-    return f"{subject}\n\nBranchline-Run: {run.run_id}\nBranchline-Workstream: {name}"
-
-
-def _rival(ctx: StepContext, paths: Sequence[str], merged: Sequence[str]) -> str:
-    """Who changed the same files; the base if nobody did."""
-    rivals = [other for other in merged if set(known(ctx.of(other).batch).files) & set(paths)]
-    return " and ".join(rivals) or "what was merged before it"
-
-
-def _has_rounds(ctx: StepContext, name: str) -> bool:
-    return ctx.of(name).round <= ctx.run.settings.repair.rounds
-
-
-def prove(
-    ctx: StepContext, base: str, order: Sequence[str], check: Callable[[str], QualityReport], *, repair: bool
-) -> Integration:
-    """Merge, then check the merge result; a workstream that breaks it is found by bisection, dropped, and so on.
+def prove(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:
+    """Merge onto `base`, then check the merge result; a workstream that breaks it is found by bisection, dropped, and so on.
 
     Nothing is checked when the result is what a workstream's own validation has seen already.
     """
@@ -178,12 +155,15 @@ def prove(
     while True:
         result = merge_queue(ctx, base, left, repair=repair)
         result.dropped.update(broken)
-        if result.conflict or not result.merged or _seen(ctx, base, result):
+        tree = ctx.run.repo.tree_of(result.commit)
+        # Whether a workstream's validation saw this tree, and all that is changed in it: gates go by what is changed.
+        seen = any(ctx.of(name).base == base and ctx.of(name).tree == tree for name in result.merged)
+        if result.conflict or not result.merged or seen:
             return result
-        report = _checked(check, result.commit)
+        report = _checked(ctx, base, result.commit)
         if report.outcome == Outcome.PASSED:
             return result
-        culprit = _culprit(ctx, base, result.merged, check)
+        culprit = _culprit(ctx, base, result.merged)
         failing = ", ".join(r.gate for r in report.of(Outcome.FAILED))
         broken[culprit] = f"together with what is merged before it, it fails {failing}"
         left = [name for name in left if name not in broken]
@@ -193,9 +173,9 @@ def prove(
                 left.remove(name)
 
 
-def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityReport:
+def _checked(ctx: StepContext, base: str, commit: str) -> QualityReport:
     """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
-    report = check(commit)
+    report = check_commit(ctx, commit, base=base, phase="validation", name=f"validation/merge-{commit[:12]}")
     if report.outcome == Outcome.ERROR:
         why = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.ERROR))
         reason = f"the merge result could not be checked: {why}"
@@ -203,19 +183,13 @@ def _checked(check: Callable[[str], QualityReport], commit: str) -> QualityRepor
     return report
 
 
-def _seen(ctx: StepContext, base: str, result: Integration) -> bool:
-    """Whether a workstream's validation saw this tree, and all that is changed in it: gates go by what is changed."""
-    tree = ctx.run.repo.tree_of(result.commit)
-    return any(ctx.of(name).base == base and ctx.of(name).tree == tree for name in result.merged)
-
-
-def _culprit(ctx: StepContext, base: str, merged: Sequence[str], check: Callable[[str], QualityReport]) -> str:
+def _culprit(ctx: StepContext, base: str, merged: Sequence[str]) -> str:
     """The workstream at which the merge result first fails, by bisection over the order."""
     good, bad = 0, len(merged)
     while bad - good > 1:
         middle = (good + bad) // 2
         prefix = merge_queue(ctx, base, merged[:middle], repair=False)
-        if _checked(check, prefix.commit).outcome == Outcome.PASSED:
+        if _checked(ctx, base, prefix.commit).outcome == Outcome.PASSED:
             good = middle
         else:
             bad = middle

@@ -8,7 +8,7 @@ import msgspec
 from branchline.attempt.agent_call import call
 from branchline.attempt.asking.context_requests import review_request
 from branchline.attempt.asking.conventions import given, unabridged
-from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.manifest import choose
 from branchline.attempt.asking.prompts import review_prompt
 from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import clean_checkout
@@ -90,9 +90,13 @@ def review(ctx: StepContext, tree: str) -> Reviewed:
 
     A review that did not come about is an ERROR if it is required, else SKIPPED.
     """
-    run, settings, before = ctx.run, ctx.run.settings.review, _before(ctx)
+    run, settings, conflict = ctx.run, ctx.run.settings.review, conflict_of(ctx)
+    before = conflict.tip if conflict else ctx.ws.base  # the commit that the change is read against
     ctx.say(f"review by {settings.agent}")
-    chosen = _chosen(ctx, run.repo.tree_of(before), tree)
+    changes = run.repo.changes(run.repo.tree_of(before), tree)
+    changed = [change.path for change in changes if change.new_mode.startswith("100")]
+    request = review_request(run.settings, run.plan, ctx.workstream, changed, pins=unabridged(run, base_files(run)))
+    chosen = choose(run, request, before, tree)
     context = given(chosen.manifest)
     asked = Asked(
         role="reviewer",
@@ -110,9 +114,8 @@ def review(ctx: StepContext, tree: str) -> Reviewed:
     except StepFailed as error:
         if error.failure.retryable:
             raise
-        return Reviewed(
-            _without(ctx, error.message), retryable=False
-        )  # it is not installed, or cannot be held to reading
+        # It is not installed, or cannot be held to reading.
+        return Reviewed(_without(ctx, error.message), retryable=False)
     result = known(outcome.result)
     if result.status is AgentStatus.OK:
         return Reviewed(_judged(outcome))
@@ -124,22 +127,6 @@ def read(work: Work, ctx: Attempt) -> WorkOutcome:
     """Have an agent read what work begins with, in a clean checkout; what it might do there reaches nothing."""
     with clean_checkout(ctx, work) as checkout:
         return WorkOutcome(result=call(ctx, known(work.asked), checkout.path, again=checkout.restore))
-
-
-def _chosen(ctx: StepContext, before: str, after: str) -> Chosen:
-    """What the reviewer is given: the files that the change has touched, and what may matter to them."""
-    run = ctx.run
-    changes = run.repo.changes(before, after)
-    changed = [change.path for change in changes if change.new_mode.startswith("100")]
-    pins = unabridged(run, base_files(run))
-    request = review_request(run.settings, run.plan, ctx.workstream, changed, pins=pins)
-    return choose(run, request, _before(ctx), after)
-
-
-def _before(ctx: StepContext) -> str:
-    """The commit that the change is read against: the workstream's base, or what its conflict was merged with."""
-    conflict = conflict_of(ctx)
-    return conflict.tip if conflict else ctx.ws.base
 
 
 def _judged(outcome: WorkOutcome) -> GateResult:

@@ -1,5 +1,6 @@
 """What a step is given: the run's fixed parts, its own task, what earlier steps handed on."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from branchline.core.budget import Purse
 from branchline.core.events import ApprovalDecided
 from branchline.core.facts import Fact
 from branchline.core.graph import Task
+from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
 from branchline.core.refs import Refs
@@ -23,6 +25,7 @@ from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea
+from branchline.process.confinement import Confinement
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
@@ -106,11 +109,6 @@ class Run(Place):
         return self.settings.max_parallel != 1 and self.accepted is not None and len(self.plan.ids) > 1
 
     @property
-    def integration(self) -> str:
-        """The integration branch."""
-        return self.refs.integration
-
-    @property
     def tag(self) -> str:
         """The tag that `ship.tag` asks for; empty for none."""
         return self.refs.tag(self.settings.ship.tag)
@@ -119,6 +117,16 @@ class Run(Place):
     def place(self) -> Place:
         """Its place and no more: what an attempt's work is done with."""
         return Place(**{one.name: getattr(self, one.name) for one in fields(Place)})
+
+    def keep(self, name: str, text: str) -> str:
+        """Write a text into the run's artifacts, and return its path, as facts hold it."""
+        path = self.paths.artifacts / name
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return self.inside(path)
+
+    def keep_data(self, name: str, data: Any) -> str:
+        """Like `keep`, as JSON: equal data give equal bytes."""
+        return self.keep(name, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
     def history(self) -> tuple[tuple[Record, ...], RunState]:
         """The ledger as it stands, for views."""
@@ -149,6 +157,10 @@ class Attempt:
         folder = self.run.paths.attempt(self.task.id, self.attempt) / self.part
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def confinement(self, own: ProcessLimits | None, *grows: Path) -> Confinement:
+        """The limits of a command, `own` before those of the settings; `grows`: the folders whose growth they bound."""
+        return Confinement(limits=own or self.run.settings.limits, grows=grows)
 
     @property
     def marker(self) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,11 +46,9 @@ def agent_in_sandbox(run: Place, agent: Agent, request: AgentRequest, tree: Path
         yield Shut(request, entered, own)
 
 
-@contextmanager
-def commands_in_sandbox(run: Place, tree: Path) -> Iterator[Entered]:
+def commands_in_sandbox(run: Place, tree: Path) -> AbstractContextManager[Entered]:
     """The sandbox for gates and set-up: they may write the workspace that they work in, and read the user's caches."""
-    with run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True)) as entered:
-        yield entered
+    return run.sandbox.entered(Access(mounts=tuple(_workspace(run, tree, "write")), caches=True))
 
 
 def filters_in(sandbox: Sandbox) -> Wrap:

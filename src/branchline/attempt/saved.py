@@ -1,25 +1,23 @@
 """Nothing goes that is not saved: a workspace's every file and commit is kept by the run before the workspace goes."""
 
-import filecmp
 import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from msgspec.structs import replace
+import msgspec
 
 from branchline.attempt.run import Place
 from branchline.attempt.secret_scan import longest_line
 from branchline.attempt.setup import copied
 from branchline.core.facts import WorktreeSaved
-from branchline.core.result import Failure, StepFailed
 from branchline.errors import BranchlineError
 from branchline.git.commit import Refused, Saved, save
-from branchline.git.folders import delete_tree, is_folder, move
-from branchline.git.intake import MAX_CONTENT, standing_in
+from branchline.git.folders import delete_tree, is_folder, move, same_content
+from branchline.git.intake import MAX_CONTENT
 from branchline.git.own_commits import OwnCommits, own_commits
 
 MOST_LOOKED_AT = 256_000_000  # bytes of an agent's own commits
@@ -43,15 +41,19 @@ def save_workspace(run: Place, workstream: str, *, clear: bool = True, stays: Co
         when=run.commit_time,
         scratch=run.paths.scratch,
         inspect=run.inspect,
-        skip=[name for name in copied(run) if _is_the_users(run, path / name, name)],
+        skip=[name for name in copied(run) if same_content(path / name, run.repo.root / name)],
     )
     problem = commits.problem
     if clear:
         _move_aside(run, workstream, [one for one in saved.refused if one.path not in stays])
         if not commits.readable:
-            problem += f"; its .git is kept in {_move_git_aside(run, workstream).relative_to(run.paths.run_dir)}"
+            aside = _free(run.paths.keep() / workstream, "git")
+            move(path / ".git", aside)
+            for name in ("config", "config.worktree", "hooks", "info"):  # a git that finds it there would obey them
+                delete_tree(aside / name)
+            problem += f"; its .git is kept in {aside.relative_to(run.paths.run_dir)}"
     refused = (*saved.refused, Refused(".git", problem)) if problem else saved.refused
-    return Saved(saved.ref, saved.commit, saved.tree, refused)
+    return replace(saved, refused=refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _objection(run: Place, found: OwnCommits, base: str) -> str:
     if not held:
         return ""
     lines = {longest_line(value) for value in held}
-    known = standing_in(run.repo.content, run.repo.tree_of(base), lines)
+    known = run.repo.standing_in(run.repo.tree_of(base), lines)
     new = [kind for value, kind in held.items() if longest_line(value) not in known]
     return f"its own commits hold a secret: {new[0]}" if new else ""
 
@@ -105,7 +107,7 @@ def _move_aside(run: Place, workstream: str, refused: Iterable[Refused]) -> None
     kept = run.paths.keep() / workstream
     for one in refused:
         place, name = run.workspace(workstream) / one.path, run.secrets.text(one.path)
-        if not os.path.lexists(place) or _is_the_users(run, place, one.path):
+        if not os.path.lexists(place) or same_content(place, run.repo.root / one.path):
             continue  # it lay in something that has been moved already, or is a copy by set-up
         free = _free(kept, name)
         move(place, free)
@@ -114,28 +116,11 @@ def _move_aside(run: Place, workstream: str, refused: Iterable[Refused]) -> None
             free.chmod(stat.S_IMODE(found.st_mode) & stat.S_IRWXU)
 
 
-def _move_git_aside(run: Place, workstream: str) -> Path:
-    """Move a workspace's `.git` to the `kept` folder, without what a git that finds it there would obey."""
-    free = _free(run.paths.keep() / workstream, "git")
-    move(run.workspace(workstream) / ".git", free)
-    for name in ("config", "config.worktree", "hooks", "info"):
-        delete_tree(free / name)
-    return free
-
-
 def _free(folder: Path, name: str) -> Path:
     places = (folder / str(number) / name for number in count(1))
     free = next(place for place in places if not os.path.lexists(place))
     free.parent.mkdir(parents=True, exist_ok=True)
     return free
-
-
-def _is_the_users(run: Place, place: Path, path: str) -> bool:
-    """Whether a file is the same as the user's own of that path."""
-    own = run.repo.root / path
-    if not all(one.is_file() and not one.is_symlink() for one in (place, own)):
-        return False
-    return os.access(place, os.R_OK) and os.access(own, os.R_OK) and filecmp.cmp(place, own, shallow=False)
 
 
 def remove_workspace(run: Place, workstream: str, task_id: str = "") -> WorktreeSaved | None:
@@ -153,16 +138,8 @@ def remove_workspace(run: Place, workstream: str, task_id: str = "") -> Worktree
         fact = told(task_id, workstream, save_workspace(run, workstream))
         run.workspaces.remove(path)
     except (BranchlineError, OSError) as error:
-        return replace(fact, kept=str(error))
-    return replace(fact, removed=True)
-
-
-def cleared(run: Place, workstream: str, task_id: str) -> WorktreeSaved | None:
-    """As `remove_workspace`, where it has to go. Raises StepFailed if it cannot be saved."""
-    fact = remove_workspace(run, workstream, task_id)
-    if fact is not None and not fact.removed:
-        raise StepFailed(Failure(f"the workspace of {workstream} cannot be saved and stays: {fact.kept}", "unsaved"))
-    return fact
+        return msgspec.structs.replace(fact, kept=str(error))
+    return msgspec.structs.replace(fact, removed=True)
 
 
 def told(task_id: str, workstream: str, saved: Saved) -> WorktreeSaved:

@@ -26,25 +26,20 @@ def is_guarded(run: Place, path: str) -> bool:
     return not matches_any(run.settings.allow_protected, path) and bool(protection(run.settings.guarded).name_of(path))
 
 
-def barred(run: Place) -> list[str]:
-    """The globs that nobody may change, less those that are allowed by name."""
-    return _unless_allowed(run) if run.settings.approvals.protected == "reject" else []
-
-
-def asked_about(run: Place) -> list[str]:
-    """The globs that wait for a person when somebody changes them, less those that are allowed by name."""
-    return _unless_allowed(run) if run.settings.approvals.protected == "wait" else []
-
-
-def _unless_allowed(run: Place) -> list[str]:
-    return [glob for glob in run.settings.guarded if glob not in run.settings.allow_protected]
+def guarded_if(run: Place, policy: str) -> list[str]:
+    """The protected globs if that is what becomes of a change to them, less those that are allowed by name."""
+    settings = run.settings
+    return [
+        one
+        for one in settings.guarded
+        if one not in settings.allow_protected and settings.approvals.protected == policy
+    ]
 
 
 def reference(ctx: StepContext) -> str:
     """The tree that a workstream's change is judged against: its base, or what it is merged with in a repair."""
-    if conflict := conflict_of(ctx):
-        return ctx.run.repo.tree_of(conflict.tip)
-    return ctx.run.repo.tree_of(ctx.ws.base)
+    conflict = conflict_of(ctx)
+    return ctx.run.repo.tree_of(conflict.tip if conflict else ctx.ws.base)
 
 
 def conflict_of(ctx: StepContext) -> MergeConflict | None:
@@ -66,6 +61,5 @@ def rejected(ctx: StepContext) -> Codegate | None:
 
 def starting_tree(ctx: StepContext) -> str:
     """The tree that this round begins with: the rejected batch, the merge in conflict, or the workstream's base."""
-    if batch := rejected(ctx) or conflict_of(ctx):
-        return batch.tree
-    return ctx.run.repo.tree_of(ctx.ws.base)
+    left = rejected(ctx) or conflict_of(ctx)
+    return left.tree if left else ctx.run.repo.tree_of(ctx.ws.base)

@@ -11,7 +11,9 @@ from branchline.core.model.agent_spec import FROM_ENV
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings
 from branchline.errors import InvalidInput
-from branchline.git.intake import Flaw, Incoming, Inspector, Intake
+from branchline.git.intake import Intake
+from branchline.git.objects import Change
+from branchline.git.screen import Refused
 from branchline.process.redaction import telling
 
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
@@ -32,7 +34,7 @@ def secret_values(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     return telling({**environ, **named})
 
 
-class Screening(Inspector):
+class Screening:
     """Looks for known values, for the forms of keys, and for random text with a telling name.
 
     What the base holds already is not new, wherever it goes.
@@ -44,31 +46,38 @@ class Screening(Inspector):
         self._fingerprints = frozenset(wanted.allow) - frozenset(self._globs)
         self._clean: set[str] = set()  # blobs: gates ask for the same tree again and again
 
-    def __call__(self, intake: Intake) -> list[Flaw]:
+    def __call__(self, intake: Intake) -> list[Refused]:
         """What must not come in, and why."""
-        flaws = [flaw for one in intake.incoming if one.old is None for flaw in self._name(one.path)]
-        suspects: list[tuple[Incoming, list[Finding]]] = []
-        for group in intake.groups(skip=self._clean | intake.known_content()):
+        new = ((one.path, one.path.encode("utf-8", "surrogateescape")) for one in intake.incoming if one.status == "A")
+        flaws = [
+            Refused(path, f"its name holds a secret: {found[0].kind}")
+            for path, name in new
+            if (found := findings(name, self._known))
+        ]
+        # What was only moved or copied brings nothing new.
+        known = {entry.oid for entry in intake.store.entries(intake.base)}
+        for group in intake.groups(skip=self._clean | known):
             told = list(self._new(intake, [(one, findings(data, self._known)) for one, data in group]))
-            suspects += told
-            self._clean.update({one.oid for one, _ in group} - {one.oid for one, _ in told})
-        return [*flaws, *(flaw for one, found in suspects for flaw in _flaws(one.path, found))]
+            self._clean.update({one.new_oid for one, _ in group} - {one.new_oid for one, _ in told})
+            for change, found in told:
+                for one in found[:MOST]:
+                    name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
+                    flaws.append(Refused(change.path, f"a secret: {one.kind}{name}", one.line))
+                if len(found) > MOST:
+                    flaws.append(Refused(change.path, f"{len(found) - MOST} more secrets"))
+        return flaws
 
     def secrets_of(self, data: bytes) -> list[Finding]:
         """What a text holds that no setting allows, whether or not the base has it too."""
         return [one for one in findings(data, self._known) if self._counts(None, one)]
 
-    def _name(self, path: str) -> Iterator[Flaw]:
-        for found in findings(path.encode("utf-8", "surrogateescape"), self._known)[:1]:
-            yield Flaw(path, f"its name holds a secret: {found.kind}")
-
     def _new(
-        self, intake: Intake, looked: Iterable[tuple[Incoming, list[Finding]]]
-    ) -> Iterator[tuple[Incoming, list[Finding]]]:
+        self, intake: Intake, looked: Iterable[tuple[Change, list[Finding]]]
+    ) -> Iterator[tuple[Change, list[Finding]]]:
         """What is neither allowed nor in the base; to ask what is in the whole base costs its time, so it comes last."""
         counting = ((one, [f for f in found if self._counts(one.path, f)]) for one, found in looked)
         suspects = [(one, found) for one, found in counting if found]
-        known = intake.in_base({longest_line(f.value) for _, found in suspects for f in found})
+        known = intake.store.standing_in(intake.base, {longest_line(f.value) for _, found in suspects for f in found})
         for one, found in suspects:
             if left := [f for f in found if longest_line(f.value) not in known]:
                 yield one, left
@@ -83,14 +92,6 @@ class Screening(Inspector):
 def fingerprint(value: bytes) -> str:
     """What a finding is called in `secrets.allow`."""
     return hashlib.sha256(value).hexdigest()[:16]
-
-
-def _flaws(path: str, found: Sequence[Finding]) -> Iterator[Flaw]:
-    for one in found[:MOST]:
-        name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
-        yield Flaw(path, f"a secret: {one.kind}{name}", one.line)
-    if len(found) > MOST:
-        yield Flaw(path, f"{len(found) - MOST} more secrets")
 
 
 def _written(values: Iterable[str]) -> list[bytes]:

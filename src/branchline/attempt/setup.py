@@ -1,11 +1,9 @@
 """Set-up of a fresh checkout: files from the user's checkout, then commands. None of it ever enters a batch."""
 
-import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from branchline.attempt.confining import confinement
 from branchline.attempt.run import Attempt, Place
 from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
 from branchline.core.durations import seconds
@@ -13,11 +11,13 @@ from branchline.core.model.limits import LIMIT_REASONS
 from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
 from branchline.git.commit import snapshot
+from branchline.git.folders import files_below
 from branchline.process import spawn
 from branchline.process.environment import allowed
 from branchline.process.spawn import CannotStart
 
 Setup = dict[str, str | None]
+PASSED_OVER = frozenset({".git", ".runs"})
 
 
 def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
@@ -32,7 +32,9 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
     root = ctx.run.repo.root
     for name in setup.symlink:
         if not ctx.run.sandbox.on:
-            _link(root / name, path / name)
+            if (root / name).exists() and not (path / name).exists():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).symlink_to(root / name)
         elif (root / name).is_file():  # folders are mounted
             shutil.copy2(root / name, path / name)
     for name in copied(ctx.run):
@@ -55,12 +57,6 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
     return made
 
 
-def _link(source: Path, link: Path) -> None:
-    if source.exists() and not link.exists():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(source)
-
-
 def copied(run: Place) -> list[str]:
     """Files of the user's checkout that `setup.copy` names."""
     return files_to_copy(run.repo.root, run.settings.setup.copy)
@@ -74,25 +70,16 @@ def files_to_copy(root: Path, entries: Iterable[str]) -> list[str]:
         if place.is_symlink() or place.is_file():
             found.append(entry)
         elif place.is_dir():
-            found += [f"{entry.rstrip('/')}/{path}" for path in _below(place)]
+            found += [f"{entry.rstrip('/')}/{path}" for path in files_below(place, PASSED_OVER)]
         elif set(entry) & set("*?["):
             wild.append(entry)
-    found += [path for path in (_below(root) if wild else ()) if matches_any(wild, path)]
+    found += [path for path in (files_below(root, PASSED_OVER) if wild else ()) if matches_any(wild, path)]
     return sorted(set(found))
-
-
-def _below(top: Path) -> Iterator[str]:
-    """Files and links below a folder, in no git directory and no record."""
-    for folder, subfolders, names in os.walk(top):
-        here = Path(folder).relative_to(top)
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        subfolders[:] = [name for name in subfolders if name not in {".git", ".runs"}]
-        yield from ((here / name).as_posix() for name in (*names, *links))
 
 
 def _command(ctx: Attempt, argv: tuple[str, ...], path: Path, log: Path, timeout: float) -> None:
     environ = allowed(ctx.run.environ, pass_=ctx.run.settings.env, extra={"BRANCHLINE_ROOT": str(ctx.run.repo.root)})
-    held = confinement(ctx, None, path)
+    held = ctx.confinement(None, path)
     try:
         with commands_in_sandbox(ctx.run, path) as entered:
             ended = spawn.run(
@@ -108,14 +95,10 @@ def _command(ctx: Attempt, argv: tuple[str, ...], path: Path, log: Path, timeout
             )
     except CannotStart as error:
         raise StepFailed(Failure(f"set-up: {error.message}", error_class="setup", retryable=False)) from error
+    if ended.ok:
+        return
+    reason = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
+    kind, how = "setup", f"ended by {reason}{refused_words(entered.refused())}"
     if ended.reason in LIMIT_REASONS:
-        how = f"was stopped: {held.limits.excess(ended.reason)}"
-        raise StepFailed(
-            Failure(f"set-up command {argv[0]} {how}; see {ctx.run.inside(log)}", error_class=ended.reason)
-        )
-    if not ended.ok:
-        how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
-        how += refused_words(entered.refused())
-        raise StepFailed(
-            Failure(f"set-up command {argv[0]} ended by {how}; see {ctx.run.inside(log)}", error_class="setup")
-        )
+        kind, how = ended.reason, f"was stopped: {held.limits.excess(ended.reason)}"
+    raise StepFailed(Failure(f"set-up command {argv[0]} {how}; see {ctx.run.inside(log)}", error_class=kind))

@@ -9,12 +9,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from branchline.config.settings import Setup
 from branchline.core.model.verdict import Gate
+from branchline.git.folders import text_of
 
 USUAL = (".venv", "venv", "node_modules")
 SITES = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "local/lib/python3*/dist-packages")
@@ -94,9 +96,9 @@ class _Checkout:
 
     def _led_to(self, pth: Path, prefix: Path) -> Iterator[str]:
         """The paths that a `.pth` file adds, and those in the finders that it imports (docs.python.org, site)."""
-        for line in _text(pth).splitlines():
+        for line in text_of(pth).splitlines():
             if finder := FINDER.match(line):
-                named = QUOTED.findall(_text(pth.with_name(f"{finder[1]}.py")))
+                named = QUOTED.findall(text_of(pth.with_name(f"{finder[1]}.py")))
                 yield from (path for path in dict.fromkeys(named) if self.holds(path, prefix))
             elif line.strip() and not line.startswith("#") and self.holds(path := pth.parent / line.strip(), prefix):
                 yield os.path.normpath(path)
@@ -154,7 +156,7 @@ def _is_environment(folder: Path) -> bool:
 def _origin(file: Path) -> tuple[str, bool]:
     """The folder that a package was installed from (packaging.python.org, "direct_url.json"), and whether by reference."""
     try:
-        said = json.loads(_text(file))
+        said = json.loads(text_of(file))
         url, editable = urlsplit(said["url"]), bool(said["dir_info"].get("editable"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return "", False
@@ -162,15 +164,6 @@ def _origin(file: Path) -> tuple[str, bool]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return []
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "surrogateescape")
-    except OSError:
-        return ""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+    return []

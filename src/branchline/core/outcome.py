@@ -28,15 +28,19 @@ class WorkstreamOutcome(msgspec.Struct, frozen=True, kw_only=True):
 def workstream_outcomes(state: RunState) -> tuple[WorkstreamOutcome, ...]:
     """One outcome a workstream, in the order of the plan."""
     names = dict.fromkeys(r.task.workstream for r in state.records.values() if r.task.workstream)
-    before = landed_before(state)
-    return tuple(_again(_workstream(state, name), before.get(name, "")) for name in names)
+    before, found = landed_before(state), []
+    for name in names:
+        one = _workstream(state, name)
+        if name in before and one.state != State.COMPLETED:
+            again = f"it had landed in {before[name][:SHORT]}; done again: {one.reason or one.state.lower()}"
+            one = msgspec.structs.replace(one, reason=again)
+        found.append(one)
+    return tuple(found)
 
 
 def landed_before(state: RunState) -> dict[str, str]:
     """The commit in which a workstream landed in an earlier round, whatever became of the latest one."""
-    if state.rolled_back is not None:
-        return {}
-    return dict(state.pipeline.landed)
+    return {} if state.rolled_back is not None else dict(state.pipeline.landed)
 
 
 def merge_result(state: RunState) -> IntegrationComplete | ShipComplete | None:
@@ -45,13 +49,6 @@ def merge_result(state: RunState) -> IntegrationComplete | ShipComplete | None:
     if merge is None or merge.state != State.COMPLETED:
         return None
     return (state.pipeline.shipped if ship and ship.state == State.COMPLETED else None) or state.pipeline.integration
-
-
-def _again(outcome: WorkstreamOutcome, landed: str) -> WorkstreamOutcome:
-    if not landed or outcome.state == State.COMPLETED:
-        return outcome
-    reason = f"it had landed in {landed[:SHORT]}; done again: {outcome.reason or outcome.state.lower()}"
-    return msgspec.structs.replace(outcome, reason=reason)
 
 
 def _workstream(state: RunState, name: str) -> WorkstreamOutcome:
@@ -92,14 +89,20 @@ def _merged(state: RunState, name: str, ship: TaskRecord | None) -> WorkstreamOu
 
 def run_status(state: RunState) -> tuple[RunStatus, str]:
     """The status of an ended run, and the reason in one sentence. What landed before a cancel has landed."""
+    status: RunStatus
     if state.kind == "graph":
-        status, reason = _graph_status(state)
+        bad = [r for r in state.current().values() if r.state not in {State.COMPLETED, State.SKIPPED}]
+        failed = [r for r in bad if r.state == State.FAILED]
+        status, reason = ("failed", (failed or bad)[0].reason) if bad else ("succeeded", "")
     else:
         outcomes = workstream_outcomes(state)
         missing = [w for w in outcomes if w.state != State.COMPLETED]
         landed = len(outcomes) - len(missing) or len(landed_before(state))
         status = "succeeded" if outcomes and not missing else "partial" if landed else "failed"
-        reason = "; ".join(f"{w.id}: {w.reason}" for w in missing) if outcomes else _without_plan(state)
+        planning = state.find("planning")
+        reason = "; ".join(f"{w.id}: {w.reason}" for w in missing)
+        if not outcomes and planning:
+            reason = planning.reason
     if status == "failed" and state.cancel_requested:
         return "cancelled", f"cancelled by {state.cancel_requested}"
     if status == "failed" and state.stopped_by:
@@ -113,14 +116,3 @@ def exit_code(state: RunState, status: RunStatus) -> int:
     outcomes = {gate.outcome for fact in facts for gate in fact.gates}
     unchecked = status == "succeeded" and Outcome.SKIPPED in outcomes <= {Outcome.SKIPPED, Outcome.NOT_APPLICABLE}
     return EXIT_UNCHECKED if unchecked else EXIT_CODES[status]
-
-
-def _without_plan(state: RunState) -> str:
-    planning = state.find("planning")
-    return planning.reason if planning else ""
-
-
-def _graph_status(state: RunState) -> tuple[RunStatus, str]:
-    bad = [r for r in state.current().values() if r.state not in {State.COMPLETED, State.SKIPPED}]
-    failed = [r for r in bad if r.state == State.FAILED]
-    return ("failed", (failed or bad)[0].reason) if bad else ("succeeded", "")

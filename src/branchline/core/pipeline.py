@@ -64,60 +64,42 @@ def task_graph(plan: Plan) -> tuple[Task, ...]:
     ids: dict[tuple[str, str], str] = {}
     for number, (step, workstream) in enumerate(_cells(plan), start=1):
         ids[step.name, workstream] = f"task_{number:03d}_{step.task}" + (f"_{workstream}" if workstream else "")
-    names = tuple(w.id for w in plan.workstreams)
     tasks = []
     for step, workstream in _cells(plan):
         previous = STEPS[step.number - 1] if step.number else None
-        if previous is None:
-            wanted: list[str] = []
-        elif step.name in CHAIN[1:]:
-            wanted = [ids[previous.name, workstream]]
-        else:
-            wanted = [ids[previous.name, name] for name in (names if previous.fans_out else ("",))]
+        wanted: list[str] = []
+        if previous is not None:
+            beside = (workstream,) if step.name in CHAIN[1:] else plan.ids if previous.fans_out else ("",)
+            wanted = [ids[previous.name, name] for name in beside]
         if step.name == "worktrees":
             wanted += [ids["validate", name] for name in plan.workstream(workstream).depends_on]
-        tasks.append(_task(step, workstream, ids, tuple(wanted), plan))
+        condition = None
+        if step.name == "merge":  # nothing eligible: end with "no merges"
+            condition = Condition(task=ids["merge_prep", ""], output="eligible", not_equals=0)
+        task = Task(
+            id=ids[step.name, workstream],
+            dependencies=tuple(wanted),
+            priority=plan.workstream(workstream).priority if workstream else 0,
+            checkpoint=step.checkpoint,
+            when=condition,
+            trigger=TRIGGERS.get(step.name, "completed"),
+            on_failure=step.on_failure,
+            step=step.name,
+            workstream=workstream,
+        )
+        tasks.append(task)
     return tuple(tasks)
 
 
 def _cells(plan: Plan) -> Iterator[tuple[Step, str]]:
     for step in STEPS:
-        for workstream in [w.id for w in plan.workstreams] if step.fans_out else [""]:
+        for workstream in plan.ids if step.fans_out else ("",):
             yield step, workstream
-
-
-def _task(
-    step: Step, workstream: str, ids: dict[tuple[str, str], str], dependencies: tuple[str, ...], plan: Plan
-) -> Task:
-    condition, trigger = None, TRIGGERS.get(step.name, "completed")
-    if step.name == "merge":  # nothing eligible: end with "no merges"
-        condition = Condition(task=ids["merge_prep", ""], output="eligible", not_equals=0)
-    return Task(
-        id=ids[step.name, workstream],
-        dependencies=dependencies,
-        priority=plan.workstream(workstream).priority if workstream else 0,
-        checkpoint=step.checkpoint,
-        when=condition,
-        trigger=trigger,
-        on_failure=step.on_failure,
-        step=step.name,
-        workstream=workstream,
-    )
 
 
 def planning_graph() -> tuple[Task, ...]:
     """The tasks of a run that has no plan yet: the first three steps. The rest is added when there is a plan."""
-    ids = [f"task_{step.number + 1:03d}_{step.task}" for step in STEPS[:3]]
-    return tuple(
-        Task(
-            id=name,
-            dependencies=tuple(ids[step.number - 1 : step.number]) if step.number else (),
-            checkpoint=step.checkpoint,
-            on_failure=step.on_failure,
-            step=step.name,
-        )
-        for step, name in zip(STEPS, ids, strict=False)
-    )
+    return task_graph(Plan(version=1, workstreams=()))[:3]
 
 
 def growth(state: RunState) -> TasksAdded | None:
@@ -136,17 +118,13 @@ def growth(state: RunState) -> TasksAdded | None:
             step="archive",
         )
         return TasksAdded(reason="there is no plan", tasks=(task,), replaces={})
-    if planning.state == State.COMPLETED and state.plan:
-        return _fan_out(state, planning, archive)
-    return None
-
-
-def _fan_out(state: RunState, planning: TaskRecord, archive: TaskRecord | None) -> TasksAdded:
-    """The tasks of the steps after planning; an archive that waits already is kept, for what comes before it now."""
-    tasks = task_graph(msgspec.convert(state.plan, Plan))[3:]
+    if planning.state != State.COMPLETED or not state.plan:
+        return None
+    # An archive that waits already is kept, for what comes before it now.
     first = planning.task.origin or planning.task.id
     tasks = tuple(
-        replace(t, dependencies=tuple(planning.task.id if d == first else d for d in t.dependencies)) for t in tasks
+        replace(t, dependencies=tuple(planning.task.id if d == first else d for d in t.dependencies))
+        for t in task_graph(msgspec.convert(state.plan, Plan))[3:]
     )
     waits = archive is not None and archive.state == State.PENDING
     rewired = {archive.task.id: tasks[-1].dependencies} if archive is not None and waits else {}

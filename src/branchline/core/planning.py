@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, takewhile
 from typing import Any
 
 from msgspec.structs import replace
@@ -52,8 +52,10 @@ def overlaps(plan: Plan, paths: Sequence[str]) -> list[Overlap]:
 
 def at_once(plan: Plan) -> list[tuple[str, str]]:
     """The pairs of workstreams without a path between them, which may run at once, as they would merge."""
-    order = merge_order(plan)
-    before = _ancestors(plan, order)
+    order, before = merge_order(plan), dict[str, set[str]]()
+    for name in order:
+        direct = plan.workstream(name).depends_on
+        before[name] = {*direct, *(far for near in direct for far in before[near])}
     return [(first, second) for first, second in combinations(order, 2) if first not in before[second]]
 
 
@@ -83,13 +85,12 @@ def unmatched(plan: Plan, paths: Sequence[str]) -> list[tuple[str, str]]:
 
     A name without wildcards may be a file to be made; so may a wildcard in a folder that is there.
     """
-    folders = _folders(paths)
-    return [
-        (w.id, glob)
-        for w in plan.workstreams
-        for glob in w.scope.write
-        if (fixed := _fixed_folder(glob)) is not None and fixed and fixed not in folders
-    ]
+    folders, found = _folders(paths), []
+    for name, glob in ((w.id, glob) for w in plan.workstreams for glob in w.scope.write):
+        fixed = list(takewhile(lambda part: not WILD & set(part), glob.split("/")))
+        if WILD & set(glob) and fixed and "/".join(fixed) not in folders:
+            found.append((name, glob))
+    return found
 
 
 def with_folders(plan: Plan, paths: Sequence[str]) -> Plan:
@@ -156,7 +157,8 @@ def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
     }
     if len(agents) > 1:
         workstream["agent"] = {"type": "string", "enum": list(agents)}
-    plan = {"goal": {**text, "description": "the request in one line"}, "workstreams": _list_of(workstream)}
+    workstreams = {"type": "array", "minItems": 1, "items": _object(workstream)}
+    plan = {"goal": {**text, "description": "the request in one line"}, "workstreams": workstreams}
     return _object(plan)
 
 
@@ -179,18 +181,6 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _list_of(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "items": _object(properties)}
-
-
-def _ancestors(plan: Plan, order: Iterable[str]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for name in order:
-        direct = plan.workstream(name).depends_on
-        found[name] = {*direct, *(far for near in direct for far in found[near])}
-    return found
-
-
 def _may_write(workstream: Workstream, path: str) -> bool:
     return matches_any(workstream.scope.globs, path) and not matches_any(workstream.scope.protect, path)
 
@@ -207,10 +197,3 @@ def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
     return [
         glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)
     ]
-
-
-def _fixed_folder(glob: str) -> str | None:
-    """The folders in front of a glob's first wildcard; None without a wildcard."""
-    parts = glob.split("/")
-    wild = next((number for number, part in enumerate(parts) if WILD & set(part)), None)
-    return None if wild is None else "/".join(parts[:wild])

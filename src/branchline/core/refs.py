@@ -19,10 +19,14 @@ DEFAULT_TAG = "release/{run_id}"
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What keeps a run from ending as it should: a sentence, and the command that clears it away (empty: none does)."""
+    """What keeps a run from ending as it should: a sentence, and the command that clears it away (empty: none does).
+
+    One that is not `fatal` is only worth a word.
+    """
 
     text: str
     command: str = ""
+    fatal: bool = True
 
 
 def branch_ref(name: str) -> str:

@@ -38,17 +38,12 @@ class RetryOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     jitter_seconds: Seconds | None = None
 
 
-def overridden(policy: RetryPolicy, change: RetryOverride | None) -> RetryPolicy:
-    """The policy with the fields that `change` sets."""
-    if change is None:
-        return policy
-    fields = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
-    return msgspec.structs.replace(policy, **fields)
-
-
 def effective(policy: RetryPolicy, task: RetryOverride | None, error_class: str) -> RetryPolicy:
-    """The policy that holds for a task and an error class; the class has the last word."""
-    return overridden(overridden(policy, task), policy.by_class.get(error_class))
+    """The policy that holds for a task and an error class, with the fields that these set; the class has the last word."""
+    for change in filter(None, (task, policy.by_class.get(error_class))):
+        fields = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
+        policy = msgspec.structs.replace(policy, **fields)
+    return policy
 
 
 def delay_seconds(policy: RetryPolicy, attempt: int, seed: str) -> float:

@@ -98,7 +98,9 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
         record = state.records[name]
         if (record.retry_at is not None and record.retry_at > now) or state.held(name) is not None:
             continue
-        if record.task.when is not None and not _holds(state, record):
+        when = record.task.when
+        origin = state.records[when.task].task.origin or when.task if when else ""
+        if when and not when.holds(state.records[state.latest[origin]].handed_on()):
             yield SkipTask(name, "its condition does not hold")
         elif lack := _lack(state, record):
             yield CancelTask(name, lack)
@@ -108,13 +110,6 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
         elif not money.wait and room.take(record):
             room.reserve(record, money)
             yield StartAttempt(name, record.attempt + 1, reserved_usd=money.dollars)
-
-
-def _holds(state: RunState, record: TaskRecord) -> bool:
-    condition = record.task.when
-    assert condition is not None
-    origin = state.records[condition.task].task.origin or condition.task
-    return condition.holds(state.records[state.latest[origin]].handed_on())
 
 
 def _lack(state: RunState, record: TaskRecord) -> str:

@@ -139,9 +139,7 @@ class PipelineState:
             case "pr_ci":
                 return replace(self, ci=_only(CiStatus, made))
             case "ship":
-                return self._shipped(_only(ShipComplete, made))
+                shipped = _only(ShipComplete, made)
+                landed = dict.fromkeys(shipped.merged, shipped.commit) if shipped else {}
+                return replace(self, shipped=shipped, landed={**self.landed, **landed})
         return self
-
-    def _shipped(self, fact: ShipComplete | None) -> "PipelineState":
-        landed = dict.fromkeys(fact.merged, fact.commit) if fact else {}
-        return replace(self, shipped=fact, landed={**self.landed, **landed})

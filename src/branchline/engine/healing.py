@@ -150,7 +150,7 @@ def _left_over(run: Run) -> Iterator[Problem]:
 def _locks(run: Run) -> Iterator[Problem]:
     """Locks of refs that only this run writes: none of its processes lives, so the git that made one was killed."""
     common, plan = run.repo.common_dir, run.accepted
-    branches = [run.integration, *(run.branch(name) for name in (plan.ids if plan else ()))]
+    branches = [run.refs.integration, *(run.branch(name) for name in (plan.ids if plan else ()))]
     found = [*(common / run.refs.folder).rglob("*.lock"), *(common / f"{branch_ref(name)}.lock" for name in branches)]
     for lock in sorted([*found, *_locks_of_landing(run)]):
         if lock.is_file():

@@ -33,6 +33,6 @@ def _upwards(path: str) -> Iterable[str]:
 
 
 def _folded(name: str) -> str:
-    return (
-        name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    )
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -78,8 +78,7 @@ def find_git() -> Path:
     places = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
     found = shutil.which("git", path=os.pathsep.join(places))
     if found is None:
-        message = "git is not on PATH"
-        raise UnsupportedGit(message, hint="install git 2.38 or newer")
+        raise UnsupportedGit("git is not on PATH", hint="install git 2.38 or newer")
     return Path(found)
 
 
@@ -99,8 +98,8 @@ def version() -> tuple[int, ...]:
 class Git:
     """git on one git directory. Without a work tree, commands that need one fail. `marker`: see process.spawn.
 
-    `aside`: the folder for new objects, in the place of the repository's own; what is there need not last.
-    `filters`: those that run where attributes of the tree name them; without it none does.
+    `aside`: the folder for new objects, in the place of the repository's own; what is there need not last. `lenders`:
+    folders of objects that are seen too. `filters`: those that run where attributes of the tree name them; without it none does.
     """
 
     git_dir: Path
@@ -108,19 +107,16 @@ class Git:
     index: Path | None = None
     marker: str = ""
     aside: Path | None = None
+    lenders: tuple[Path, ...] = ()
     filters: Filters | None = None
 
     def at(self, work_tree: Path | None = None, index: Path | None = None) -> "Git":
         """Return the same git directory with another work tree and index file."""
         return replace(self, work_tree=work_tree, index=index)
 
-    def storing(self, aside: Path) -> "Git":
+    def storing(self, aside: Path, *lenders: Path) -> "Git":
         """Return the same, with new objects in the folder `aside`; those of the repository are seen all the same."""
-        return replace(self, aside=aside)
-
-    def marked(self, marker: str) -> "Git":
-        """Return the same, with every process named `marker`."""
-        return replace(self, marker=marker)
+        return replace(self, aside=aside, lenders=lenders)
 
     def call(
         self, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), env: Mapping[str, str] = NOTHING
@@ -135,6 +131,10 @@ class Git:
         """Like `call`, for one line of output."""
         return os.fsdecode(self.call(*args, stdin=stdin, env=env).removesuffix(b"\n"))
 
+    def stands_for(self, ref: str) -> str:
+        """Return the full name of the ref that a symbolic ref (`HEAD`) stands for; empty if it is none."""
+        return os.fsdecode(self.status_of("symbolic-ref", "--quiet", ref).stdout.removesuffix(b"\n"))
+
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
         """Run git and return its exit code and output, whatever they are."""
         place = [f"--git-dir={self.git_dir}"]
@@ -143,8 +143,10 @@ class Git:
             place.append(f"--work-tree={self.work_tree}")
         own = {"GIT_INDEX_FILE": str(self.index)} if self.index is not None else {}
         if self.aside is not None:
-            shared = str(self.git_dir / "objects").replace("\\", "\\\\").replace('"', '\\"')
-            own |= {"GIT_OBJECT_DIRECTORY": str(self.aside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{shared}"'}
+            own["GIT_OBJECT_DIRECTORY"] = str(self.aside)
+        if self.aside is not None or self.lenders:
+            seen = os.pathsep.join(quoted(str(folder)) for folder in (self.git_dir / "objects", *self.lenders))
+            own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = seen
         mark = {MARKER: self.marker + OWN} if self.marker else {}
         where = self.work_tree or self.git_dir
         given = {**_environment(), **own, **mark, **env}
@@ -183,6 +185,12 @@ def failed(what: str, done: Captured) -> GitError:
     if _GONE.search(done.stderr):
         return ObjectsGone(f"{what}: objects are missing: {words(done)}", hint="git fsck --connectivity-only")
     return GitError(f"{what}: {words(done)}")
+
+
+def quoted(text: str) -> str:
+    """Return a text as git reads it in its configuration and in lists of object folders."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
 
 
 def words(done: Captured) -> str:

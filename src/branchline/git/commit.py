@@ -15,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from branchline.errors import GitError
-from branchline.git.checked_out import outside_sparse, untouched
+from branchline.git.checked_out import untouched
 from branchline.git.command import Git, words
 from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
-from branchline.git.objects import fields
+from branchline.git.objects import LINK, PLAIN, fields, index_lines, refused_by, staged
 from branchline.git.repo import Repo
-from branchline.git.screen import LINK, PLAIN, Refused, Rules, Screen
-from branchline.git.user_git import is_true
+from branchline.git.screen import Refused, Screen
 
 __all__ = ["Refused", "Saved", "Snapshot", "save", "snapshot"]
 
@@ -32,7 +31,7 @@ MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
 _MOST_LOOKED_AT = 100_000  # ignored files
-_MOST_IGNORED = 1000  # that are named
+_MOST_IGNORED = 1000  # that are named: no more than a person reads
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
 
 
@@ -56,7 +55,6 @@ class Saved:
 
     ref: str
     commit: str
-    tree: str
     refused: tuple[Refused, ...]
 
 
@@ -91,85 +89,47 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         folder = Path(name)
         base = git.at(work_tree, folder / "base-index")
         base.call("read-tree", base_tree)
-        files = list(fields(base.call("ls-files", "-z", "--stage")))
         room = max_saved_bytes if include_ignored else None
-        screen = Screen(os.fspath(work_tree), _rules(base, files, folder, max_file_bytes, room), base)
-        screen.tracked(files)
-        standard = () if include_ignored else ("--exclude-standard",)
+        screen = Screen(base, folder, max_bytes=max_file_bytes, room=room)
+        screen.tracked()
         passed_over = frozenset(skip)
-        others = (path for path in _others(base, work_tree, *standard) if path not in passed_over)
-        screen.untracked(others, max_files)
+        others = _others(base, work_tree, *(() if include_ignored else ("--exclude-standard",)))
+        screen.untracked((path for path in others if path not in passed_over), max_files)
         screen.collide()
         fresh, aside = base.at(work_tree, folder / "index"), folder / "objects"
         shutil.copyfile(folder / "base-index", folder / "index")
         aside.mkdir()
         _put(fresh, dict.fromkeys(screen.gone, ("0", "0" * len(base_tree))))
-        screen.refused += _add(fresh.storing(aside), screen.taken, unfiltered=include_ignored)
+        screen.refused += _added(fresh.storing(aside), screen.taken, unfiltered=include_ignored)
         _put(fresh, _as_it_was(fresh, screen, folder))
-        ignored = tuple(_ignored(fresh, screen, wanted)) if wanted else ()
-        flaws = take_in(fresh, aside, base_tree, inspect)
-        screen.refused += [Refused(flaw.path, flaw.reason, flaw.line) for flaw in flaws]
+        ignored: tuple[str, ...] = ()
+        if wanted:
+            listed = fresh.call("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+            below = islice(chain.from_iterable(map(screen.files_of, fields(listed))), _MOST_LOOKED_AT)
+            ignored = tuple(islice(filter(wanted, below), _MOST_IGNORED))
+        screen.refused += take_in(fresh, aside, base_tree, inspect)
         # A partial clone need not have what nobody changed.
         tree = fresh.at(index=fresh.index).text("write-tree", "--missing-ok")
     refused = sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))
     return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())), ignored)
 
 
-def _ignored(git: Git, screen: Screen, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """The ignored files that `wanted` names, but for by-products; no more than a person reads."""
-    listed = git.call("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-    below = chain.from_iterable(map(screen.files_of, fields(listed)))
-    named = (path for path in islice(below, _MOST_LOOKED_AT) if wanted(path))
-    return islice(named, _MOST_IGNORED)
-
-
-def _rules(git: Git, files: list[str], folder: Path, max_bytes: int | None, room: int | None) -> Rules:
-    """How this work tree is read; with `room`, to save everything."""
-    settings = dict(one.partition("\n")[::2] for one in fields(git.call("config", "--list", "--null")))
-    filters = git.filters.known if git.filters else {}
-
-    def filtered(path: str) -> bool:
-        answer = list(fields(git.call("check-attr", "-z", "filter", "--", path)))
-        return answer[2] in filters
-
-    return Rules(
-        max_bytes=max_bytes,
-        room=room or 0,
-        filtered=filtered,
-        everything=room is not None,
-        file_mode=is_true(settings.get("core.filemode", "true")),
-        symlinks=is_true(settings.get("core.symlinks", "true")),
-        outside=outside_sparse(git, files, folder) if is_true(settings.get("core.sparsecheckout", "")) else (),
-    )
-
-
 def _as_it_was(git: Git, screen: Screen, folder: Path) -> dict[str, tuple[str, str]]:
     """The paths that nobody touched although git would store them differently now, with what the base has there."""
     kept = {path: screen.stored[path] for path in screen.remoded}
-    candidates = [path for path in screen.taken if path in screen.stored and screen.stored[path][0] != LINK]
-    if candidates:
-        same = {path for path, oid in _in_index(git, candidates) if oid == screen.stored[path][1]}
-        left = [path for path in candidates if path not in same]
-        kept |= (
-            {path: screen.stored[path] for path in untouched(git, folder / "base-index", folder, left)} if left else {}
-        )
+    left = {path for path in screen.taken if path in screen.stored and screen.stored[path][0] != LINK}
+    if left:
+        left -= {one.path for one in staged(git) if one.path in left and one.oid == screen.stored[one.path][1]}
+    if left:
+        same = untouched(git, folder / "base-index", folder, left)
+        kept |= {path: screen.stored[path] for path in screen.taken if path in same}
     return kept
 
 
-def _in_index(git: Git, paths: list[str]) -> Iterator[tuple[str, str]]:
-    wanted = set(paths)
-    for line in fields(git.call("ls-files", "-z", "--stage")):
-        meta, path = line.split("\t", 1)
-        if path in wanted:
-            yield path, meta.split()[1]
-
-
 def _put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
-    if not entries:
-        return
-    lines = b"".join(os.fsencode(f"{mode} {oid}\t{path}\0") for path, (mode, oid) in entries.items())
-    # Without a work tree git does not look at files that are as young as the index, and runs no filter for them.
-    git.at(index=git.index).call("update-index", "-z", "--index-info", stdin=lines)
+    if entries:
+        # Without a work tree git does not look at files that are as young as the index, and runs no filter for them.
+        git.at(index=git.index).call("update-index", "-z", "--index-info", stdin=index_lines(entries))
 
 
 def save(  # noqa: PLR0913 - keyword-only data
@@ -201,18 +161,14 @@ def save(  # noqa: PLR0913 - keyword-only data
     )
     commit = repo.commit(taken.tree, parents, f"saved: {path.name}\n", when)
     content = (taken.tree, tuple(parents))
-    for name in _numbered(ref):
+    for name in chain((ref,), (f"{ref}-{number}" for number in count(2))):
         there = repo.read_ref(name)
         if there is None:
             repo.move_ref(name, commit, None)
-            return Saved(name, commit, taken.tree, taken.refused)
+            return Saved(name, commit, taken.refused)
         if (repo.tree_of(there), repo.parents(there)) == content:
-            return Saved(name, there, taken.tree, taken.refused)
+            return Saved(name, there, taken.refused)
     raise AssertionError("the numbers ended")
-
-
-def _numbered(ref: str) -> Iterator[str]:
-    return chain((ref,), (f"{ref}-{number}" for number in count(2)))
 
 
 def _others(git: Git, work_tree: Path, *standard: str) -> Iterator[str]:
@@ -226,38 +182,18 @@ def _others(git: Git, work_tree: Path, *standard: str) -> Iterator[str]:
     return fields(done.stdout)
 
 
-def _add(git: Git, paths: list[str], *, unfiltered: bool) -> list[Refused]:
-    """Add paths to the index, and return those that git will not have: it fails for all when it fails for one.
-
-    `unfiltered`: keep a file as it is, where its filter fails.
-    """
-    refused: list[Refused] = []
-    waiting = [paths] if paths else []
-    while waiting:
-        some = waiting.pop()
-        listed = b"".join(os.fsencode(f"{path}\0") for path in some)
-        done = git.status_of("update-index", "--add", "--replace", "-z", "--stdin", stdin=listed)
-        if done.code == 0 and b"Ignoring path" not in done.stderr:  # git leaves some out and reports success
-            continue
-        if len(some) == 1:
-            if not (unfiltered and _add_as_it_is(git, some[0])):
-                refused.append(Refused(some[0], words(done)))
-        else:
-            waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
-        if len(refused) > _MOST_FAILURES:
+def _added(git: Git, paths: list[str], *, unfiltered: bool) -> Iterator[Refused]:
+    """Add paths to the index, and yield those that git will not have. `unfiltered`: keep a file whose filter fails."""
+    adding = ("update-index", "--add", "--replace", "-z")
+    number = 0
+    for path, done in refused_by(lambda some: git.status_of(*adding, "--stdin", stdin=some), paths):
+        if unfiltered and stat.S_ISREG(os.lstat(os.path.join(git.work_tree or "", path)).st_mode):
+            stored = git.status_of("hash-object", "-w", "--no-filters", "--", path)
+            line = index_lines({path: (PLAIN, os.fsdecode(stored.stdout).strip())})
+            kept = git.status_of(*adding, "--index-info", stdin=line) if stored.code == 0 else stored
+            if kept.code == 0 and b"Ignoring path" not in kept.stderr:
+                continue
+        number += 1
+        if number > _MOST_FAILURES:
             raise GitError(f"git cannot read the files of {git.work_tree}: {words(done)}")
-    return refused
-
-
-def _add_as_it_is(git: Git, path: str) -> bool:
-    found = os.lstat(os.path.join(git.work_tree or "", path))
-    stored = git.status_of("hash-object", "-w", "--no-filters", "--", path) if stat.S_ISREG(found.st_mode) else None
-    if stored is None or stored.code != 0:
-        return False
-    line = os.fsencode(f"{PLAIN} {os.fsdecode(stored.stdout).strip()}\t{path}\0")
-    done = git.status_of("update-index", "--add", "--replace", "-z", "--index-info", stdin=line)
-    return done.code == 0 and b"Ignoring path" not in done.stderr
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+        yield Refused(path, words(done))

@@ -7,10 +7,9 @@ of its own, so each command first gets the user's back: it finds its keys and se
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 _SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our git has another value of
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
@@ -45,11 +44,8 @@ class Needs:
     throwaway: tuple[Path, ...] = ()
 
 
-class Wrap(Protocol):
-    """Puts a command into a sandbox."""
-
-    def __call__(self, argv: Sequence[str], needs: Needs, /) -> Sequence[str]:
-        """Return the command line that runs `argv` contained; `argv` is its end."""
+Wrap = Callable[[Sequence[str], Needs], Sequence[str]]
+"""Puts a command into a sandbox: returns the command line that runs it contained, with the command as its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +74,11 @@ class Filters:
         With `aside`, content is on its way in: Git LFS puts its own below `aside`, in `lfs`, and a filter that fails is
         an error, even where the user's git would go on and store the content unfiltered.
         """
-        store = self._store(aside)
-        readable = (*self.readable, self.lfs_store) if self.lfs_store.is_dir() else self.readable
-        needs = (
-            Needs(work_tree, readable, (store,), ())
-            if store != self.lfs_store
-            else Needs(work_tree, readable, (), (store,))
-        )
+        has_store = self.lfs_store.is_dir()
+        store = lfs_aside(aside) if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
+        own = (store,) if store == self.lfs_store else ()  # nothing new is to come into the user's
+        readable = (*self.readable, self.lfs_store) if has_store else self.readable
+        needs = Needs(work_tree, readable, writable=() if own else (store,), throwaway=own)
         shell = ["/bin/sh", "-c"]
         contained = [*(self.wrap(shell, needs) if self.wrap else shell)]
         commands: dict[str, tuple[str, bool]] = {}
@@ -98,8 +92,11 @@ class Filters:
         settings |= {key: "" for key, (command, _) in commands.items() if command}
         overlay = {*ours, *_SET_BY_GIT, *_as_variables(settings), *(one for one in users if one.startswith(_CONFIG))}
         for key, (command, named) in commands.items():
+            # `%f` is the file's path, which git quotes
+            text = re.sub(r"%([%f])", lambda at: "%" if at[1] == "%" else '"$1"', command) if named else command
+            started = shlex.join([*contained, f'eval "${_AS_USER}"; {text}', "sh"])
             if command:
-                settings[key] = _started(contained, command, named=named)
+                settings[key] = f"{started.replace('%', '%%')} %f" if named else started
         saved = {f"{_SAVED}{name}": users[name] for name in overlay & users.keys()}
         saved[_AS_USER] = self._head(users, overlay, store)
         return {
@@ -107,12 +104,6 @@ class Filters:
             **saved,
             **ours,
         } | _as_variables(settings)
-
-    def _store(self, aside: Path | None) -> Path:
-        """Where Git LFS keeps content and its temporary files: the user's store where nothing new is to come into it."""
-        if aside is not None:
-            return lfs_aside(aside)
-        return self.lfs_store if self.lfs_store.is_dir() else self.reference.parent / "lfs-none"
 
     def _head(self, users: Mapping[str, str], overlay: set[str], store: Path) -> str:
         """What each command begins with: the user's variables again, and where Git LFS keeps content."""
@@ -127,24 +118,12 @@ class Filters:
         return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
 
 
-def _started(shell: Sequence[str], command: str, *, named: bool) -> str:
-    """A command as git is to start it. In those that are `named`, `%f` is the file's path, which git quotes."""
-    if named:
-        command = re.sub(r"%([%f])", lambda one: "%" if one[1] == "%" else '"$1"', command)
-    text = shlex.join([*shell, f'eval "${_AS_USER}"; {command}', "sh"])
-    return f"{text.replace('%', '%%')} %f" if named else text
-
-
 def of_checkout(one: Filter, root: Path) -> Filter:
     """Return a filter with programs of the tree named where the user's checkout at `root` has them.
 
     An agent cannot change those, and a new checkout may not have written its own yet.
     """
-    clean, smudge, process = (_of_checkout(command, root) for command in (one.clean, one.smudge, one.process))
-    return replace(one, clean=clean, smudge=smudge, process=process)
 
-
-def _of_checkout(command: str, root: Path) -> str:
     def named(match: re.Match[str]) -> str:
         begins, word = match["begins"], match["word"]
         by_path = begins is not None and "/" not in word  # the shell looks such a program up in PATH
@@ -152,7 +131,10 @@ def _of_checkout(command: str, root: Path) -> str:
             return match[0]
         return (begins or "") + shlex.quote(str(root / word))
 
-    return _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command))
+    clean, smudge, process = (
+        _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command)) for command in (one.clean, one.smudge, one.process)
+    )
+    return Filter(clean, smudge, process, one.required)
 
 
 def lfs_aside(aside: Path) -> Path:

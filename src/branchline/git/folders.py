@@ -1,10 +1,14 @@
 """Folders that programs of others have filled: opened to us, and deleted whatever is in them."""
 
 import errno
+import filecmp
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def delete_tree(path: Path) -> None:
@@ -61,10 +65,47 @@ def move(source: Path, target: Path) -> None:
         delete_tree(source)
 
 
-def _special(folder: str, names: list[str]) -> set[str]:
-    modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}
-    return {
-        name
-        for name, mode in modes.items()
-        if not any(kind(mode) for kind in (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK))
-    }
+def _special(folder: str, names: list[str]) -> list[str]:
+    modes = ((name, os.lstat(os.path.join(folder, name)).st_mode) for name in names)
+    return [name for name, mode in modes if stat.S_IFMT(mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)]
+
+
+def open_plain(path: str | Path) -> BinaryIO | None:
+    """Open a plain file; None for a link, a pipe, which would have us wait, and what is not there or not for us."""
+    with suppress(OSError, ValueError):  # a name that stands in a file of an agent's may hold a NUL
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return open(descriptor, "rb")
+        os.close(descriptor)
+    return None
+
+
+def read_plain(path: str | Path, most: int) -> bytes:
+    """The first bytes of a plain file, at most so many; nothing of what `open_plain` does not open."""
+    file = open_plain(path)
+    if file is None:
+        return b""
+    with file:
+        return file.read(most)
+
+
+def text_of(path: Path) -> str:
+    """The text of a file; empty if it is not there, or cannot be read."""
+    try:
+        return os.fsdecode(path.read_bytes())
+    except OSError:
+        return ""
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Whether both are plain files that may be read, with the same bytes."""
+    plain = all(path.is_file() and not path.is_symlink() and os.access(path, os.R_OK) for path in (one, other))
+    return plain and filecmp.cmp(one, other, shallow=False)
+
+
+def files_below(top: str | Path, but: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield files and links below a folder, as paths from there; folders of the names `but` are passed over."""
+    for folder, folders, names in os.walk(top):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        folders[:] = [name for name in folders if name not in but]
+        yield from (os.path.relpath(os.path.join(folder, name), top) for name in (*names, *links))

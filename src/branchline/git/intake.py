@@ -8,79 +8,48 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from branchline.git import lfs
 from branchline.git.command import Git
 from branchline.git.filters import lfs_aside
-from branchline.git.objects import fields
+from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, index_lines, raw_changes
+from branchline.git.screen import Refused
 
 AT_ONCE = 32_000_000  # bytes of content in memory
 MOST_LOOSE = 200  # objects; more come in as a pack: to make them last costs one sync, not one each
 MAX_CONTENT = 64_000_000  # bytes of one file that can be looked at
-_NOTHING = "0"
-_GITLINK = "160000"
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A path whose content or mode is not that of the base. `old` is what the base has there, None for a new path."""
-
-    path: str
-    oid: str
-    old: str | None
-    mode: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """Why a path may not come in, at which line of it (0: none in particular)."""
-
-    path: str
-    reason: str
-    line: int = 0
-
-
-class Inspector(Protocol):
-    """Looks at what is to come in."""
-
-    def __call__(self, intake: "Intake") -> Iterable[Flaw]:
-        """What must not come in, and why."""
+Inspector = Callable[["Intake"], Iterable[Refused]]
+"""Looks at what is to come in: what must not, and why."""
 
 
 class Intake:
-    """What a fresh index holds that its base has not, while its objects are still aside."""
+    """What a fresh index holds that the tree `base` has not, while its objects are still aside; `store` reads both."""
 
     def __init__(self, git: Git, base_tree: str) -> None:
         """`git`: with the index, its new objects kept aside (`Git.storing`)."""
-        self._git = git
-        self._lfs = None if git.aside is None else lfs_aside(git.aside)
-        self._base = base_tree
-        listing = fields(git.call("diff-index", "--cached", "--raw", "-z", "--no-renames", "--no-abbrev", base_tree))
-        changes = ((meta.removeprefix(":").split(), path) for meta, path in zip(listing, listing, strict=True))
-        found = [
-            Incoming(path, new, None if status == "A" else old, mode)
-            for (_, mode, old, new, status), path in changes
-            if status != "D" and mode != _GITLINK
-        ]
-        self._sizes = self._look_up({one.oid for one in found})
-        self.large_files = self._pointers({one.oid for one in found})
+        self.store = ObjectStore(git)
+        self.base = base_tree
+        listing = git.call("diff-index", "--cached", "--raw", "-z", "--no-renames", "--no-abbrev", base_tree)
+        found = [one for one in raw_changes(listing) if one.status != "D" and one.new_mode != GITLINK]
+        self._sizes = self.store.sizes({one.new_oid for one in found})
+        self.large_files = self._pointers(git.aside)
         self.too_large = [one for one in found if self._bytes(one) > MAX_CONTENT]
         self.incoming = [one for one in found if self._bytes(one) <= MAX_CONTENT]
 
-    def groups(self, skip: Collection[str] = ()) -> Iterator[list[tuple[Incoming, bytes]]]:
+    def groups(self, skip: Collection[str] = ()) -> Iterator[list[tuple[Change, bytes]]]:
         """The incoming paths, less the blobs to skip, each with its content, that of a link too; a group is in memory.
 
         The content of a Git LFS pointer is the file that it stands for.
         """
-        group: list[Incoming] = []
+        group: list[Change] = []
         room = AT_ONCE
         for one in self.incoming:
-            if one.oid in skip:
+            if one.new_oid in skip:
                 continue
             if group and self._bytes(one) > room:
                 yield self._read(group)
@@ -90,71 +59,54 @@ class Intake:
         if group:
             yield self._read(group)
 
-    def known_content(self) -> set[str]:
-        """The blobs of the base: what was only moved or copied brings nothing new."""
-        return {line.split()[2] for line in fields(self._git.call("ls-tree", "-r", "-z", self._base))}
-
-    def in_base(self, values: Iterable[bytes]) -> set[bytes]:
-        """Those of the values, each on one line, that stand somewhere in the base."""
-        return standing_in(self._git, self._base, values)
-
-    def _look_up(self, oids: Iterable[str]) -> dict[str, int]:
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
-        answer = self._git.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).decode()
-        return {oid: int(size) for oid, size in (line.split() for line in answer.splitlines())}
-
-    def _pointers(self, oids: Iterable[str]) -> dict[str, Path]:
+    def _pointers(self, aside: Path | None) -> dict[str, Path]:
         """The new content in the store of Git LFS aside, by the blob of its pointer."""
-        if self._lfs is None or not self._lfs.is_dir():
+        if aside is None or not lfs_aside(aside).is_dir():
             return {}
         found = {}
-        for oid in (oid for oid in oids if self._sizes[oid] < lfs.MOST_BYTES):
-            named = lfs.pointer(self._git.call("cat-file", "blob", oid))
-            if named and (stored := lfs.place(self._lfs, named.oid)).is_file():
+        small = [oid for oid, size in self._sizes.items() if size < lfs.MOST_BYTES]
+        for oid, data in self.store.read_blobs(small):
+            named = lfs.pointer(data)
+            if named and (stored := lfs.place(lfs_aside(aside), named.oid)).is_file():
                 lfs.require_true(stored, named.oid)
                 found[oid] = stored
         return found
 
-    def _bytes(self, one: Incoming) -> int:
-        large = self.large_files.get(one.oid)
-        return large.stat().st_size if large else self._sizes[one.oid]
+    def _bytes(self, one: Change) -> int:
+        large = self.large_files.get(one.new_oid)
+        return large.stat().st_size if large else self._sizes[one.new_oid]
 
-    def _read(self, group: list[Incoming]) -> list[tuple[Incoming, bytes]]:
-        answer = self._git.call("cat-file", "--batch", stdin="".join(f"{one.oid}\n" for one in group).encode())
-        read, at = [], 0
-        for one in group:
-            start = answer.index(b"\n", at) + 1
-            at = start + self._sizes[one.oid]
-            large = self.large_files.get(one.oid)
-            read.append((one, large.read_bytes() if large else answer[start:at]))
-            at += 1
-        return read
-
-
-def standing_in(git: Git, tree: str, values: Iterable[bytes]) -> set[bytes]:
-    """Those of the values, each on one line, that stand somewhere in the files of a tree."""
-    asked = b"".join(value + b"\n" for value in values)
-    if not asked:
-        return set()
-    plain = ("--text", "--no-textconv", "--no-color", "-h", "-o", "--fixed-strings", "-f", "-")
-    return set(git.call("grep", *plain, tree, stdin=asked, ok=(0, 1)).splitlines())
+    def _read(self, group: list[Change]) -> list[tuple[Change, bytes]]:
+        content = dict(self.store.read_blobs({one.new_oid for one in group}))
+        return [
+            (
+                one,
+                self.large_files[one.new_oid].read_bytes() if one.new_oid in self.large_files else content[one.new_oid],
+            )
+            for one in group
+        ]
 
 
-def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Flaw]:
+def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Refused]:
     """Let `inspect` look at what the index holds beyond `base_tree`; refused paths go back, other objects come in.
 
     `git`: with the index; `aside`: the folder where its new objects are, and in `lfs` those of Git LFS.
     """
     intake = Intake(git.storing(aside), base_tree)
-    flaws: list[Flaw] = []
+    flaws: list[Refused] = []
     if inspect:
-        flaws += [Flaw(one.path, f"more than {MAX_CONTENT} bytes cannot be looked through") for one in intake.too_large]
+        flaws += [
+            Refused(one.path, f"more than {MAX_CONTENT} bytes cannot be looked through") for one in intake.too_large
+        ]
         flaws += inspect(intake) if intake.incoming else ()
     refused = {flaw.path for flaw in flaws}
-    if refused:
-        _put_back(git, base_tree, refused)
+    if refused:  # they become what they are in the base: there, or not
+        tracked = {entry.path: (entry.mode, entry.oid) for entry in ObjectStore(git).entries(base_tree)}
+        gone = ("0", "0" * len(base_tree))
+        back = index_lines({path: tracked.get(path, gone) for path in refused})
+        git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=back)
     incoming = [*intake.incoming, *([] if inspect else intake.too_large)]
-    left = sorted({one.oid for one in incoming if one.path not in refused})
+    left = sorted({one.new_oid for one in incoming if one.path not in refused})
     for oid in left:
         if oid in intake.large_files:  # before its pointer
             stored = intake.large_files[oid]
@@ -166,24 +118,11 @@ def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) ->
     return flaws
 
 
-def _put_back(git: Git, base_tree: str, paths: Iterable[str]) -> None:
-    """Make paths of the index what they are in the base: there, or not."""
-    tracked: dict[str, tuple[str, str]] = {}
-    for line in fields(git.call("ls-tree", "-r", "-z", "--full-tree", base_tree)):
-        meta, path = line.split("\t", 1)
-        tracked[path] = (meta.split()[0], meta.split()[2])
-    gone = (_NOTHING, _NOTHING * len(base_tree))
-    edits = [(path, tracked.get(path, gone)) for path in paths]
-    lines = b"".join(os.fsencode(f"{mode} {oid}\t{path}\0") for path, (mode, oid) in edits)
-    git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=lines)
-
-
 def _packed(git: Git, aside: Path, oids: Iterable[str]) -> bool:
     """Bring objects in as one pack; whether that could be done: not from another file system."""
     folder = (git.git_dir / "objects" / "pack").resolve()
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
     plain = ("-c", "core.fsync=all", "-c", "pack.threads=1", "pack-objects", "-q", "--window=0", str(folder / "pack"))
-    done = git.storing(aside).status_of(*plain, stdin=asked)
+    done = git.storing(aside).status_of(*plain, stdin=by_line(oids))
     if done.code == 0:
         for made in folder.glob(f"pack-{done.stdout.decode().strip()}.*"):
             _share(made)

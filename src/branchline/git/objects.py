@@ -1,19 +1,22 @@
 """The object store of a repository: trees, blobs and commits, read and made without a checkout."""
 
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import GitError
 from branchline.git.command import Git, ObjectsGone, failed
-from branchline.process.temporary import temporary_folder
+from branchline.process.spawn import Captured
+from branchline.process.temporary import temporary
+
+GITLINK, LINK, PLAIN, EXECUTABLE = "160000", "120000", "100644", "100755"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a tree. `mode` is git's, as text ("100644"); `kind` is blob or commit (a submodule)."""
+    """One file of a tree or an index. `mode` is git's, as text ("100644"); `kind` is blob or commit (a submodule)."""
 
     mode: str
     kind: str
@@ -64,9 +67,8 @@ class ObjectStore:
 
     def entries(self, tree: str) -> list[Entry]:
         """Return every file of a tree, in git's order."""
-        listing = self.content.call("ls-tree", "-r", "-z", "--full-tree", tree)
         found = []
-        for line in fields(listing):
+        for line in fields(self.content.call("ls-tree", "-r", "-z", "--full-tree", tree)):
             meta, path = line.split("\t", 1)
             mode, kind, oid = meta.split()
             found.append(Entry(mode, kind, oid, path))
@@ -74,20 +76,14 @@ class ObjectStore:
 
     def links(self, tree: str) -> list[tuple[str, str]]:
         """Return (path, what it says) of each symbolic link of a tree, in git's order."""
-        listing = fields(self.content.call("ls-tree", "-r", "-z", "--full-tree", tree))
-        found = [line.split("\t", 1) for line in listing if line.startswith("120000 ")]
-        ids = [meta.split()[2] for meta, _ in found]
-        said = dict(self.read_blobs(dict.fromkeys(ids))) if ids else {}
-        return [(path, os.fsdecode(said[oid])) for oid, (_, path) in zip(ids, found, strict=True)]
+        found = [entry for entry in self.entries(tree) if entry.mode == LINK]
+        said = dict(self.read_blobs(dict.fromkeys(entry.oid for entry in found)))
+        return [(entry.path, os.fsdecode(said[entry.oid])) for entry in found]
 
     def changes(self, old: str, new: str) -> list[Change]:
         """Return the paths that differ between two trees, sorted by their bytes; a rename is a D and an A."""
-        raw = fields(self.content.call("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
-        found = []
-        for meta, path in zip(raw, raw, strict=True):
-            old_mode, new_mode, old_oid, new_oid, status = meta.removeprefix(":").split()
-            found.append(Change(path, status, old_mode, new_mode, old_oid, new_oid))
-        return sorted(found, key=lambda change: os.fsencode(change.path))
+        raw = self.content.call("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new)
+        return sorted(raw_changes(raw), key=lambda change: os.fsencode(change.path))
 
     def patch(self, old: str, new: str) -> bytes:
         """Return the difference of two trees as a patch that `git apply` takes, binary files included."""
@@ -103,30 +99,44 @@ class ObjectStore:
             found.append((path, None if added == "-" else int(added), None if deleted == "-" else int(deleted)))
         return sorted(found, key=lambda row: os.fsencode(row[0]))
 
+    def standing_in(self, tree: str, values: Iterable[bytes]) -> set[bytes]:
+        """Return those of the values, each on one line, that stand somewhere in the files of a tree."""
+        asked = b"".join(value + b"\n" for value in values)
+        if not asked:
+            return set()
+        plain = ("--text", "--no-textconv", "--no-color", "-h", "-o", "--fixed-strings", "-f", "-")
+        return set(self.content.call("grep", *plain, tree, stdin=asked, ok=(0, 1)).splitlines())
+
     def read_blob(self, oid: str) -> bytes:
         """Return the content of a blob."""
         return self.content.call("cat-file", "blob", oid)
 
     def read_blobs(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (oid, content) of many blobs, in one call to git; memory holds them all."""
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
-        answer = memoryview(self.content.call("cat-file", "--batch", stdin=asked))
+        return ((oid, data) for oid, _, data in self.read_many(oids))
+
+    def read_many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        """Yield (oid, kind, content) of objects, in one call to git; memory holds them all."""
+        asked = by_line(oids)
+        answer = memoryview(self.content.call("cat-file", "--batch", stdin=asked) if asked else b"")
         at = 0
         while at < len(answer):
             end = at + bytes(answer[at : at + 200]).index(b"\n")
-            header = bytes(answer[at:end]).split()
-            if len(header) != 3:
-                raise GitError(f"git cat-file has no object {header[0].decode(errors='replace')}")
-            size = int(header[2])
-            yield header[0].decode(), bytes(answer[end + 1 : end + 1 + size])
-            at = end + size + 2
+            oid, *known = bytes(answer[at:end]).decode(errors="replace").split()
+            if len(known) != 2:
+                raise GitError(f"git cat-file has no object {oid}")
+            at = end + int(known[1]) + 2
+            yield oid, known[0], bytes(answer[end + 1 : at - 1])
+
+    def look_up(self, oids: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """The kind of each object and its size in bytes, its content unread; one that is not here is `missing`."""
+        answer = self.content.call("cat-file", "--batch-check", stdin=by_line(oids)).decode(errors="replace")
+        answers = (line.split() for line in answer.splitlines())
+        return {oid: (kind, int(size[0]) if size else 0) for oid, kind, *size in answers}
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
         """The size of each blob in bytes, its content unread; one that is missing is left out."""
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
-        answer = self.content.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).decode()
-        answers = (line.split() for line in answer.splitlines())
-        return {oid: int(size) for oid, size in answers if size != "missing"}
+        return {oid: size for oid, (kind, size) in self.look_up(oids).items() if kind != "missing"}
 
     def write_blob(self, data: bytes) -> str:
         """Store a blob and return its id."""
@@ -137,15 +147,10 @@ class ObjectStore:
 
         Raises GitError on a path that git does not take (`.git`, `..`).
         """
-        nothing = "0" * len(tree)
-        lines = [
-            os.fsencode(f"{mode} {oid}\t{path}\0")
-            for path, (mode, oid) in ((path, edit or ("0", nothing)) for path, edit in edits.items())
-        ]
-        with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
-            git = self.content.at(index=Path(folder) / "index")
+        lines = index_lines({path: edit or ("0", "0" * len(tree)) for path, edit in edits.items()})
+        with scratch_index(self.content) as git:
             git.call("read-tree", tree)
-            done = git.status_of("update-index", "--replace", "-z", "--index-info", stdin=b"".join(lines))
+            done = git.status_of("update-index", "--replace", "-z", "--index-info", stdin=lines)
             if done.code != 0 or b"Ignoring path" in done.stderr:  # git leaves such a path out and reports success
                 raise failed(f"git cannot edit the tree {tree}", done)
             return git.text("write-tree", "--missing-ok")  # a partial clone need not have what is not edited
@@ -162,3 +167,60 @@ class ObjectStore:
 def fields(output: bytes) -> Iterator[str]:
     """Yield the NUL-terminated fields of git's output, decoded as file names are."""
     return iter(os.fsdecode(output).split("\0")[:-1])
+
+
+def by_line(names: Iterable[str]) -> bytes:
+    """Return names of objects as git's commands read them from standard input."""
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def by_nul(paths: Iterable[str]) -> bytes:
+    """Return paths as git's commands read them from standard input with `-z`."""
+    return b"".join(os.fsencode(f"{path}\0") for path in paths)
+
+
+def index_lines(entries: Mapping[str, tuple[str, str]]) -> bytes:
+    """Return {path: (mode, blob)} as `update-index -z --index-info` reads it; mode 0 removes a path."""
+    return by_nul(f"{mode} {oid}\t{path}" for path, (mode, oid) in entries.items())
+
+
+def raw_changes(raw: bytes) -> Iterator[Change]:
+    """Yield the changes that `--raw -z --no-renames --no-abbrev` prints."""
+    listing = fields(raw)
+    for meta, path in zip(listing, listing, strict=True):
+        old_mode, new_mode, old_oid, new_oid, status = meta.removeprefix(":").split()
+        yield Change(path, status, old_mode, new_mode, old_oid, new_oid)
+
+
+def staged(git: Git) -> Iterator[Entry]:
+    """Yield the files of git's index."""
+    for line in fields(git.call("ls-files", "-z", "--stage")):
+        meta, path = line.split("\t", 1)
+        mode, oid, _ = meta.split()
+        yield Entry(mode, "commit" if mode == GITLINK else "blob", oid, path)
+
+
+def attributes(git: Git, paths: Iterable[str], *asked: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, value) for each path and each attribute that is asked for; options of `check-attr` come first."""
+    answers = fields(git.call("check-attr", "-z", "--stdin", *asked, stdin=by_nul(paths)))
+    return ((path, value) for path, _, value in zip(answers, answers, answers, strict=True))
+
+
+def refused_by(give: Callable[[bytes], Captured], paths: Sequence[str]) -> Iterator[tuple[str, Captured]]:
+    """Give git paths, and yield those that it refuses, with its answer: it fails for all when it fails for one."""
+    waiting = [paths] if paths else []
+    while waiting:
+        some = waiting.pop()
+        done = give(by_nul(some))
+        if done.code != 0 or b"Ignoring path" in done.stderr:  # git leaves some out and reports success
+            if len(some) == 1:
+                yield some[0], done
+            else:
+                waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
+
+
+@contextmanager
+def scratch_index(git: Git, work_tree: Path | None = None) -> Iterator[Git]:
+    """The same git with another work tree, and with an empty index that is gone afterwards."""
+    with temporary() as folder:
+        yield git.at(work_tree, folder / "index")

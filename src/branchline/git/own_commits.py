@@ -6,20 +6,19 @@ among the workspace's objects too. What comes in is a pack that git has checked 
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from branchline.core.refs import TAGS, branch_ref
 from branchline.errors import GitError
-from branchline.git.command import Git, words
-from branchline.git.folders import is_folder, let_us_in, unlock
+from branchline.git.command import words
+from branchline.git.folders import is_folder, let_us_in, read_plain, unlock
+from branchline.git.objects import ObjectStore, by_line
 from branchline.git.repo import Repo
-from branchline.process.spawn import Captured
 
 MOST_FILES = 2000  # refs and reflogs that are read
 MOST_BYTES = 4 << 20  # of one of them
@@ -40,52 +39,41 @@ class OwnCommits:
     base: str
     tips: tuple[str, ...]
     objects: tuple[str, ...]
-    _git: Git
-    _env: dict[str, str]
+    _store: ObjectStore
 
     def read(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (kind, content) of objects, in their order."""
-        answer = memoryview(self._call("cat-file", "--batch", stdin=_lines(oids)).stdout)
-        at = 0
-        for _ in oids:
-            end = at + bytes(answer[at : at + 200]).index(b"\n")
-            _, kind, size = _three(bytes(answer[at:end]))
-            at = end + int(size) + 2
-            yield kind, bytes(answer[end + 1 : at - 1])
+        return ((kind, data) for _, kind, data in self._store.read_many(oids))
 
     def sizes(self) -> dict[str, int]:
         """The size of each object in bytes."""
-        lines = self._call("cat-file", "--batch-check", stdin=_lines(self.objects)).stdout.splitlines()
-        return {name: int(size) for name, _, size in map(_three, lines)}
+        found = self._store.sizes(self.objects)
+        if lost := set(self.objects).difference(found):
+            raise GitError(f"the object {min(lost)} of the workspace cannot be read")
+        return found
 
     def take_in(self, repo: Repo) -> None:
         """Make them objects of the user's repository. Raises GitError if one is not what its name says."""
-        pack = self._call("pack-objects", "-q", "--stdout", "--window=0", stdin=_lines(self.objects)).stdout
+        store = self._store.content
+        pack = store.call("pack-objects", "-q", "--stdout", "--window=0", stdin=by_line(self.objects))
         repo.content.call("index-pack", "--stdin", "--strict", stdin=pack)
 
     def bundle(self, file: Path) -> None:
         """Write them to a file that `git fetch` reads; the branches `commit-1` and so on are the tips."""
         with TemporaryDirectory(dir=file.parent, prefix="bundle-") as folder:
-            home = Path(folder)
+            home, git = Path(folder), self._store.content
             (home / "refs").mkdir()
-            for name, link in (("objects", self._git.git_dir / "objects"), ("config", self._git.git_dir / "config")):
-                (home / name).symlink_to(link)
+            for name in ("objects", "config"):
+                (home / name).symlink_to(git.git_dir / name)
             (home / "HEAD").write_text(f"ref: {branch_ref('none')}\n")
             refs = "".join(f"{tip} {branch_ref(f'commit-{number}')}\n" for number, tip in enumerate(self.tips, start=1))
             (home / "packed-refs").write_text(f"# pack-refs with: sorted \n{refs}")
-            done = Git(home).status_of(
-                "bundle", "create", "-q", str(file), "--branches", f"^{self.base}", env=self._env
-            )
+            made = replace(git, git_dir=home)
+            done = made.status_of("bundle", "create", "-q", str(file), "--branches", f"^{self.base}")
             if done.code == 0:
                 file.chmod(0o600)  # a secret is why these commits are not in the repository
         if done.code != 0:
             raise GitError(f"git cannot write {file}: {words(done)}")
-
-    def _call(self, *args: str, stdin: bytes) -> Captured:
-        done = self._git.status_of(*args, stdin=stdin, env=self._env)
-        if done.code != 0:
-            raise GitError(f"the commits of the workspace cannot be read: {words(done)}")
-        return done
 
 
 @contextmanager
@@ -95,11 +83,9 @@ def own_commits(repo: Repo, workspace: Path, base: str, scratch: Path) -> Iterat
     Raises GitError if some of it cannot be read.
     """
     git_dir = workspace / ".git"
-    if not is_folder(workspace):
-        yield None
-        return
-    unlock(workspace)
-    if not is_folder(git_dir):
+    if is_folder(workspace):
+        unlock(workspace)
+    if not (is_folder(workspace) and is_folder(git_dir)):
         yield None
         return
     let_us_in(git_dir)
@@ -107,40 +93,40 @@ def own_commits(repo: Repo, workspace: Path, base: str, scratch: Path) -> Iterat
         ours, theirs = Path(folder, "ours"), Path(folder, "theirs")
         ours.mkdir()
         _link_objects(git_dir / "objects", theirs)
-        shared = (repo.content.git_dir / "objects", theirs)
-        env = {
-            "GIT_OBJECT_DIRECTORY": str(ours),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(map(_quoted, shared)),
-        }
-        yield _found(repo, workspace, base, env)
+        yield _found(repo, workspace, base, ObjectStore(repo.content.storing(ours, theirs)))
 
 
-def _found(repo: Repo, workspace: Path, base: str, env: dict[str, str]) -> OwnCommits | None:
-    git, git_dir = repo.content, workspace / ".git"
+def _found(repo: Repo, workspace: Path, base: str, store: ObjectStore) -> OwnCommits | None:
+    git_dir = workspace / ".git"
 
-    def ask(*args: str, stdin: bytes = b"") -> list[str]:
-        done = git.status_of(*args, stdin=stdin, env=env)
-        if done.code != 0:
-            raise GitError(f"the commits of {workspace} cannot be read: {words(done)}")
-        return done.stdout.decode(errors="replace").splitlines()
+    def ask(*args: str, stdin: Iterable[str] = ()) -> list[str]:
+        return store.content.call(*args, stdin=by_line(stdin)).decode(errors="replace").splitlines()
 
-    refs, mentioned = _named_by_refs(git_dir), _named_by_logs(git_dir)
-    kinds = ask("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=_lines({**refs, **mentioned}))
-    if lost := next((line.split()[0] for line in kinds if line.endswith(" missing") and line.split()[0] in refs), ""):
+    further = git_dir / "worktrees"
+    # Every object that a ref or HEAD names, those of further worktrees too, and all that reflogs and ORIG_HEAD mention:
+    # they do not keep it, because `git gc` may have removed it.
+    places = [git_dir, *(sorted(filter(is_folder, further.iterdir())) if is_folder(further) else ())]
+    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {TAGS}".encode() not in line]
+    refs = _names([*(_text(one / "HEAD") for one in places), *map(_text, _files(git_dir / "refs")), *packed])
+    logs = _names(_text(file) for one in places for file in (one / "ORIG_HEAD", *_files(one / "logs")))
+    kinds = {oid: kind for oid, (kind, _) in store.look_up({**refs, **logs}).items()}
+    if lost := next((oid for oid in refs if kinds[oid] == "missing"), ""):
         raise GitError(f"the commits of {workspace} cannot be read: {lost} is missing")
-    commits = [line.split()[0] for line in kinds if line.endswith(" commit")]
-    since = set(ask("rev-list", "--stdin", stdin=_lines([*commits, f"^{base}"])))
-    commits = [one for one in commits if one in since]
+    since = set(
+        ask("rev-list", "--stdin", stdin=[*(oid for oid, kind in kinds.items() if kind == "commit"), f"^{base}"])
+    )
+    commits = [one for one in kinds if one in since]
     if not commits:
         return None
     if len(commits) > MOST_COMMITS:
         raise GitError(f"{workspace} names {len(commits)} commits of its own, more than {MOST_COMMITS}")
     tips = tuple(sorted(ask("merge-base", "--independent", *commits)))
-    wanted = [*tips, *(f"^{one}" for one in (base, *sorted(_there(repo, commits))))]
-    listed = ask("rev-list", "--objects", "--no-object-names", "--stdin", stdin=_lines(wanted))
+    there = sorted(oid for oid, (kind, _) in repo.look_up(commits).items() if kind == "commit")
+    wanted = [*tips, *(f"^{one}" for one in (base, *there))]
+    listed = ask("rev-list", "--objects", "--no-object-names", "--stdin", stdin=wanted)
     if len(listed) > MOST_OBJECTS:
         raise GitError(f"the commits of {workspace} have {len(listed)} objects, more than {MOST_OBJECTS}")
-    return OwnCommits(base, tips, tuple(listed), git, env)
+    return OwnCommits(base, tips, tuple(listed), store)
 
 
 def head_of(workspace: Path) -> str | None:
@@ -157,24 +143,6 @@ def head_of(workspace: Path) -> str | None:
         return at.decode(errors="replace")
     packed = (line.split(b" ", 1) for line in _text(git_dir / "packed-refs").splitlines())
     return next((one[0].decode(errors="replace") for one in packed if one[1:] == [ref]), None)
-
-
-def _named_by_refs(git_dir: Path) -> dict[str, None]:
-    """Every object that a ref or HEAD of the workspace names, those of further worktrees too."""
-    heads = [one / "HEAD" for one in (git_dir, *_worktrees(git_dir))]
-    packed = [line for line in _text(git_dir / "packed-refs").splitlines() if f" {TAGS}".encode() not in line]
-    return _names([*map(_text, [*heads, *_files(git_dir / "refs")]), *packed])
-
-
-def _named_by_logs(git_dir: Path) -> dict[str, None]:
-    """Every object that a reflog or ORIG_HEAD mentions. They do not keep it: `git gc` may have removed it."""
-    logs = [file for one in (git_dir, *_worktrees(git_dir)) for file in (one / "ORIG_HEAD", *_files(one / "logs"))]
-    return _names(map(_text, logs))
-
-
-def _worktrees(git_dir: Path) -> list[Path]:
-    folder = git_dir / "worktrees"
-    return sorted(filter(is_folder, folder.iterdir())) if is_folder(folder) else []
 
 
 def _names(texts: Iterable[bytes]) -> dict[str, None]:
@@ -205,32 +173,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _text(file: Path) -> bytes:
-    """The beginning of a plain file; nothing for a link, a pipe, or what is not there."""
-    with suppress(OSError, ValueError):  # the name of a ref may hold a NUL
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as opened:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return opened.read(MOST_BYTES)
-    return b""
-
-
-def _there(repo: Repo, commits: Iterable[str]) -> set[str]:
-    asked = repo.content.call("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=_lines(commits))
-    return {line.split()[0] for line in asked.decode().splitlines() if line.endswith(" commit")}
-
-
-def _three(line: bytes) -> tuple[str, str, str]:
-    """Name, kind and size as `cat-file --batch` tells them."""
-    words = line.decode().split()
-    if len(words) != 3:
-        raise GitError(f"the object {words[0]} of the workspace cannot be read")
-    return words[0], words[1], words[2]
-
-
-def _lines(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\n" for name in names).encode()
-
-
-def _quoted(path: Path) -> str:
-    escaped = os.fspath(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return read_plain(file, MOST_BYTES)

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -51,7 +51,7 @@ class Repo(ObjectStore):
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
         self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
-        super().__init__(quarantine(home, self.user).marked(marker))
+        super().__init__(replace(quarantine(home, self.user), marker=marker))
 
     @classmethod
     def open(cls, path: Path, *, marker: str = "") -> "Repo":
@@ -61,15 +61,30 @@ class Repo(ObjectStore):
             named = repo.refs.status_of("rev-parse", "--verify", "--quiet", "HEAD")
             if named.code == 0:
                 raise gone(repo.user, [named.stdout.decode().strip()])
-            message = f"{repo.root} has no commit to start from"
-            raise NoCommits(message, hint="git add -A && git commit -m 'first commit'")
+            hint = "git add -A && git commit -m 'first commit'"
+            raise NoCommits(f"{repo.root} has no commit to start from", hint=hint)
         return repo
 
     @classmethod
     def find(cls, path: Path, *, marker: str = "") -> "Repo":
         """Like `open`, but a repository without a commit will do."""
         version()
-        root, git_dir = _find(path.absolute())
+        path = path.absolute()
+        if not path.is_dir():
+            raise NotARepository(f"{path} is not a folder")
+        done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+        answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
+        if answers[0] == "true":
+            message = f"{path} is a bare repository: it has no files to work on"
+            named = further_work_trees(Path(answers[3].removesuffix("\n")))
+            if there := [place for _, place in named if place.is_dir()]:
+                message += f"; its work trees are {', '.join(map(str, there))}"
+            raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
+        if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
+            raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
+        if done.code != 0 or answers[1] != "true":
+            raise NotARepository(f"{path} is not in the work tree of a git repository", hint="git init")
+        root, git_dir = (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
         common = git_dir / "commondir"
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
         return cls(root, git_dir, shared, marker=marker)
@@ -98,9 +113,7 @@ class Repo(ObjectStore):
 
     def head_branch(self) -> str | None:
         """Return the name of the branch that is checked out (`main`), or None: HEAD is detached."""
-        done = self.refs.status_of("symbolic-ref", "--quiet", "HEAD")
-        ref = next(fields(done.stdout.replace(b"\n", b"\0")), "")
-        return ref.removeprefix(HEADS) or None
+        return self.refs.stands_for("HEAD").removeprefix(HEADS) or None
 
     def head_commit(self) -> str:
         """Return the commit that is checked out."""
@@ -174,28 +187,8 @@ class Repo(ObjectStore):
         self.put_ref(ref, new)
 
 
-def _work_trees(git_dir: Path) -> list[Path]:
-    """The work trees of a bare repository that are there."""
-    files = sorted((git_dir / "worktrees").glob("*/gitdir"))
-    named = [Path(os.path.normpath(file.parent / os.fsdecode(file.read_bytes()).strip())).parent for file in files]
-    return [place for place in named if place.is_dir()]
-
-
-def _find(path: Path) -> tuple[Path, Path]:
-    """Return the root of the work tree that `path` is in, and its git directory."""
-    if not path.is_dir():
-        message = f"{path} is not a folder"
-        raise NotARepository(message)
-    done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
-    answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
-    if answers[0] == "true":
-        message = f"{path} is a bare repository: it has no files to work on"
-        if there := _work_trees(Path(answers[3].removesuffix("\n"))):
-            message += f"; its work trees are {', '.join(map(str, there))}"
-        raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
-    if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
-        raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
-    if done.code != 0 or answers[1] != "true":
-        message = f"{path} is not in the work tree of a git repository"
-        raise NotARepository(message, hint="git init")
-    return (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
+def further_work_trees(common_dir: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield (git directory, folder) of each work tree but the main one, there or not (gitrepository-layout(5))."""
+    for file in sorted((common_dir / "worktrees").glob("*/gitdir")):
+        said = os.fsdecode(file.read_bytes().rstrip(b"\n"))
+        yield file.parent, Path(os.path.normpath(file.parent / said)).parent

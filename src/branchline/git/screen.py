@@ -10,17 +10,20 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
+from branchline.git.checked_out import outside_sparse
 from branchline.git.collisions import collisions
 from branchline.git.command import Git
+from branchline.git.folders import open_plain, read_plain
+from branchline.git.objects import EXECUTABLE, GITLINK, LINK, PLAIN, attributes, fields, staged
 from branchline.git.submodules import is_untouched
+from branchline.git.user_git import is_true
 
-GITLINK, LINK, PLAIN, EXECUTABLE = "160000", "120000", "100644", "100755"
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _GIT_NAMES = frozenset({".git", "git~1"})
@@ -42,24 +45,6 @@ class Refused:
         return f"{self.path!r}{f':{self.line}' if self.line else ''}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How a work tree is read: what is too large, and how the user's git takes modes and links.
-
-    `everything`: to save, take all that can be taken, up to `room` bytes. `filtered`: whether a file is stored through
-    a filter of the user's, so that its size in the work tree says nothing. `outside`: files of the base that a sparse
-    checkout leaves out.
-    """
-
-    max_bytes: int | None
-    room: int
-    filtered: Callable[[str], bool]
-    everything: bool = False
-    file_mode: bool = True
-    symlinks: bool = True
-    outside: Collection[str] = ()
-
-
 class Screen:
     """Sorts the paths of a work tree: `taken` to add, `gone` to remove, `refused` to leave out and report.
 
@@ -68,9 +53,19 @@ class Screen:
     .gitignore that covers them.
     """
 
-    def __init__(self, root: str, rules: Rules, git: Git) -> None:
-        self._root, self._rules, self._git = root, rules, git
-        self._room = rules.room
+    def __init__(self, git: Git, scratch: Path, *, max_bytes: int | None, room: int | None = None) -> None:
+        """`git`: at the work tree, with the index of the base. With `room`, all that can be taken is, up to so many bytes.
+
+        Modes and links are taken as the user's git takes them.
+        """
+        settings = dict(one.partition("\n")[::2] for one in fields(git.call("config", "--list", "--null")))
+        self._git, self._root = git, os.fspath(git.work_tree or "")
+        self._files = list(staged(git))
+        self._max_bytes, self._room, self._everything = max_bytes, room or 0, room is not None
+        self._file_mode = is_true(settings.get("core.filemode", "true"))
+        self._symlinks = is_true(settings.get("core.symlinks", "true"))
+        sparse = is_true(settings.get("core.sparsecheckout", ""))
+        self._outside = outside_sparse(git, self._files, scratch) if sparse else set[str]()
         self._folders: dict[str, bool] = {"": True}
         self._marked: dict[str, str | None] = {"": None}
         self._tracked: set[str] = set()
@@ -82,43 +77,40 @@ class Screen:
         self.remoded: list[str] = []
         self.by_products: Counter[str] = Counter()
 
-    def tracked(self, lines: Iterable[str]) -> None:
-        """Sort the files of the base, given as `ls-files --stage` prints them. A submodule stays as it is."""
-        for line in lines:
-            meta, path = line.split("\t", 1)
-            mode, oid, _ = meta.split()
-            self._tracked.add(path)
-            found = self._look(path)
-            if mode == GITLINK:
-                self._submodule(path, found, oid)
-            elif found is None and path in self._rules.outside:
+    def tracked(self) -> None:
+        """Sort the files of the base. A submodule stays as it is."""
+        for one in self._files:
+            self._tracked.add(one.path)
+            found = self._look(one.path)
+            if one.mode == GITLINK:
+                self._submodule(one.path, found, one.oid)
+            elif found is None and one.path in self._outside:
                 continue
             elif found is None or stat.S_ISDIR(found.st_mode):
-                self.gone.append(path)
+                self.gone.append(one.path)
             else:
-                self._compare(path, found, mode, oid)
+                self._compare(one.path, found, one.mode, one.oid)
 
     def _compare(self, path: str, found: os.stat_result, mode: str, oid: str) -> None:
         now = self._mode(found, mode)
         large = self._too_large(found) and int(self._git.text("cat-file", "-s", oid)) != found.st_size
-        if not large and (now == LINK) == (mode == LINK) and blob_id(self._place(path), len(oid)) == oid:
-            if now != mode:
-                self.stored[path] = (now, oid)
-                self.remoded.append(path)
-            return
-        self.stored[path] = (now, oid)
-        if large or not self._too_large(found):
-            self._sort(path, found)
-        else:
+        same = not large and (now == LINK) == (mode == LINK) and blob_id(self._place(path), len(oid)) == oid
+        if not same or now != mode:
+            self.stored[path] = (now, oid)
+        if same and now != mode:
+            self.remoded.append(path)
+        elif not same and self._too_large(found) and not large:
             self.taken.append(path)  # it was this large before
+        elif not same:
+            self._sort(path, found)
 
     def _mode(self, found: os.stat_result, mode: str) -> str:
         """What git stores as the mode of a file that had `mode` in the base."""
         if stat.S_ISLNK(found.st_mode):
             return LINK
-        if mode == LINK and not self._rules.symlinks and stat.S_ISREG(found.st_mode):
+        if mode == LINK and not self._symlinks and stat.S_ISREG(found.st_mode):
             return LINK  # it was checked out as a file that holds where it leads
-        if not self._rules.file_mode:
+        if not self._file_mode:
             return PLAIN if mode == LINK else mode
         return EXECUTABLE if found.st_mode & stat.S_IXUSR else PLAIN
 
@@ -128,7 +120,7 @@ class Screen:
         place = Path(self._place(path))
         if found is None or (is_folder and (not os.listdir(place) or is_untouched(self._git, place, commit))):
             return
-        if not self._rules.everything:
+        if not self._everything:
             what = "it is a submodule, and its files were changed" if is_folder else "it replaces a submodule"
             self.refused.append(Refused(path, what))
             return
@@ -160,7 +152,7 @@ class Screen:
     def collide(self) -> None:
         """Refuse new paths that are no paths of their own everywhere; to save, where they are will do."""
         new = [path for path in self.taken if path not in self._tracked]
-        if self._rules.everything or not new:
+        if self._everything or not new:
             return
         found = collisions(self._tracked.difference(self.gone), new)
         self.taken = [path for path in self.taken if path not in found]
@@ -168,7 +160,7 @@ class Screen:
 
     def _is_by_product(self, path: str) -> bool:
         """Count and leave out a new file that a program made on the side, unless the base has files of the same kind."""
-        line = None if self._rules.everything else ignore_line(path) or self._marked_line(os.path.dirname(path))
+        line = None if self._everything else ignore_line(path) or self._marked_line(os.path.dirname(path))
         if line is None:
             return False
         if self._tracked_lines is None:
@@ -182,25 +174,15 @@ class Screen:
         """The line for the topmost folder above a file that says of itself that a program made it."""
         for one in self._unknown(folder, self._marked):
             line = self._marked[os.path.dirname(one)]
-            if line is None and any(self._has_mark(one, name, start) for name, start in _MARKS.items()):
+            marks = (read_plain(self._place(f"{one}/{name}"), len(start)) == start for name, start in _MARKS.items())
+            if line is None and any(marks) and not any(path.startswith(f"{one}/") for path in self._tracked):
                 line = f"/{one}/"
-                if any(path.startswith(line[1:]) for path in self._tracked):
-                    line = None
             self._marked[one] = line
         return self._marked[folder]
 
-    def _has_mark(self, folder: str, name: str, start: bytes) -> bool:
-        try:
-            descriptor = os.open(self._place(f"{folder}/{name}"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return False
-        with open(descriptor, "rb") as file:
-            return stat.S_ISREG(os.fstat(descriptor).st_mode) and file.read(len(start)) == start
-
     def _sort(self, path: str, found: os.stat_result) -> None:
         reason = self._objection(path, found)
-        everything = self._rules.everything
-        if reason is None and everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
+        if reason is None and self._everything and stat.S_ISREG(found.st_mode) and not found.st_mode & stat.S_IRUSR:
             os.chmod(self._place(path), found.st_mode | stat.S_IRUSR)
         if reason is None:
             self.taken.append(path)
@@ -211,36 +193,35 @@ class Screen:
         if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
             return "its name means git's own folder on some systems"
         if stat.S_ISLNK(found.st_mode) or self.stored.get(path, ("",))[0] == LINK:
-            return None if self._rules.everything else self._link_objection(path, self._target(path, found))
+            return None if self._everything else self._link_objection(path, found)
         if not stat.S_ISREG(found.st_mode):
             return "it is a device, a pipe or a socket"
-        if self._too_large(found) and not self._rules.filtered(path):
-            return f"it holds {found.st_size} bytes, more than {self._rules.max_bytes}"
-        if self._rules.everything and found.st_size > self._room:
+        # Through a filter of the user's it is stored in another size.
+        filters = self._git.filters.known if self._git.filters else {}
+        if self._too_large(found) and next(attributes(self._git, [path], "filter"))[1] not in filters:
+            return f"it holds {found.st_size} bytes, more than {self._max_bytes}"
+        if self._everything and found.st_size > self._room:
             return "with it, more would be saved than there is room for"
-        self._room -= found.st_size if self._rules.everything else 0
+        self._room -= found.st_size if self._everything else 0
         return None
 
-    def _target(self, path: str, found: os.stat_result) -> str:
-        """Where a link leads, also one that is checked out as a file (`core.symlinks=false`)."""
+    def _link_objection(self, path: str, found: os.stat_result) -> str | None:
+        """Why a link cannot be taken, also one that is checked out as a file (`core.symlinks=false`)."""
         if stat.S_ISLNK(found.st_mode):
-            return os.readlink(self._place(path))
-        with open(self._place(path), "rb") as file:
-            return os.fsdecode(file.read(4096))
-
-    def _link_objection(self, path: str, target: str) -> str | None:
-        folder = os.path.dirname(path)
+            target = os.readlink(self._place(path))
+        else:
+            with open(self._place(path), "rb") as file:
+                target = os.fsdecode(file.read(4096))
         if os.path.isabs(target):
             return "it is a link to an absolute path"
-        written = os.path.normpath(os.path.join(folder, target)).split("/")
+        written = os.path.normpath(os.path.join(os.path.dirname(path), target)).split("/")
         real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
         if ".." in (written[0], real[0]):
             return "it is a link that leaves the tree"
         return "it is a link into git's own folder" if any(map(_is_git_name, written + real)) else None
 
     def _too_large(self, found: os.stat_result) -> bool:
-        most = self._rules.max_bytes
-        return most is not None and stat.S_ISREG(found.st_mode) and found.st_size > most
+        return self._max_bytes is not None and stat.S_ISREG(found.st_mode) and found.st_size > self._max_bytes
 
     def _look(self, path: str) -> os.stat_result | None:
         """Return what is at `path`, or None: nothing, or something that is reached through a link."""
@@ -273,7 +254,7 @@ class Screen:
     def _expand(self, path: str) -> Iterator[str]:
         if not path.endswith("/"):
             yield path
-        elif not self._rules.everything:
+        elif not self._everything:
             self.refused.append(Refused(path.rstrip("/"), "a nested repository"))
         else:
             yield from self._files_below(path.rstrip("/"))
@@ -281,7 +262,7 @@ class Screen:
     def _files_below(self, path: str) -> Iterator[str]:
         for folder, folders, files in os.walk(self._place(path)):
             inside = path + folder[len(self._place(path)) :]
-            if self._rules.everything:
+            if self._everything:
                 self._is_folder(inside)  # a repository may hold nothing but its history
             folders[:] = sorted(name for name in folders if name != ".git")
             links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -299,12 +280,11 @@ def blob_id(place: str, length: int) -> str | None:
             target = os.fsencode(os.readlink(place))
             digest.update(b"blob %d\0%s" % (len(target), target))
             return digest.hexdigest()
-        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                return None
-            digest.update(b"blob %d\0" % found.st_size)
+        file = open_plain(place)
+        if file is None:
+            return None
+        with file:
+            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
             while part := file.read(1 << 20):
                 digest.update(part)
     except OSError:

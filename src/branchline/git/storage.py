@@ -2,38 +2,35 @@
 
 import os
 import shlex
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from branchline.core.refs import branch_ref
+from branchline.core.refs import Obstacle, branch_ref
 from branchline.errors import BranchlineError
 from branchline.git import lfs
 from branchline.git.command import Git, ObjectsGone, words
-from branchline.git.missing import fetch_missing, missing
-from branchline.git.objects import fields
+from branchline.git.objects import attributes, by_line, by_nul
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone, object_folders
-from branchline.process.temporary import temporary_folder
+from branchline.process.temporary import temporary
 
 LFS = "lfs"
 _ENCRYPTED = b"\0GITCRYPT\0"
 _UNSET = frozenset({"unspecified", "unset", "set"})
 _MOST_NAMES = 3  # of files, in a message
+_ROUNDS = 64  # of fetching: without trees, each level of folders takes one
+# as git itself fetches what a partial clone lacks (promisor-remote.c)
+_FETCH = ("-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false", "-c", "gc.auto=0", "fetch", "-q")
+_AS_GIT_FETCHES = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong and the command that helps. With `fatal` a run must not start, else it is said."""
-
-    text: str
-    hint: str = ""
-    fatal: bool = True
+_REPLACED = Obstacle(
+    "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
+)
 
 
-def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
+def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
     """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
 
     `target`: the branch that is shipped to, in the mode `ship`.
@@ -44,9 +41,9 @@ def problems(repo: Repo, base: str, target: str, ship: str) -> list[Problem]:
     try:
         if lost := missing(repo, commits):
             raise gone(repo.user, lost)
-        return [*_replaced(repo), *_filters(repo, base)]
+        return [*([_REPLACED] if repo.list_refs("refs/replace") else []), *_filters(repo, base)]
     except BranchlineError as error:
-        return [Problem(error.message, error.hint)]
+        return [Obstacle(error.message, error.hint)]
 
 
 def fetch(repo: Repo, commits: Iterable[str]) -> None:
@@ -59,48 +56,71 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
         with suppress(ObjectsGone):
             fetch_missing(repo, wanted)
     for commit in wanted if LFS in repo.user.filters else ():
-        with (
-            suppress(BranchlineError),
-            tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as folder,
-        ):
-            found = filtered(_blank(repo.content, commit, Path(folder)), repo, commit).get(LFS, {})
+        with suppress(BranchlineError), _blank(repo.content, commit) as git:
+            found = filtered(git, repo, commit).get(LFS, {})
             if found and _large_files(repo, commit, found).absent:
                 repo.user.status_of("lfs", "fetch", _remote(repo), commit)
 
 
-def _replaced(repo: Repo) -> Iterator[Problem]:
-    if repo.list_refs("refs/replace"):
-        yield Problem(
-            "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
-        )
+def missing(repo: Repo, commits: Iterable[str]) -> list[str]:
+    """Return the objects of these commits' trees that are not here, without asking any remote for them."""
+    wanted = [*dict.fromkeys(commits)]
+    if lost := [oid for oid, (kind, _) in repo.look_up(wanted).items() if kind == "missing"]:
+        return lost
+    listed = repo.content.call(
+        "rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=by_line(wanted)
+    )
+    return [line[1:] for line in listed.decode(errors="replace").splitlines() if line.startswith("?")]
 
 
-def _filters(repo: Repo, base: str) -> Iterator[Problem]:
+def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:
+    """Fetch what is missing of these commits' trees, where a remote promised it; return how many objects came.
+
+    Raises ObjectsGone if they cannot be had.
+    """
+    wanted, came = [*commits], 0
+    last: list[str] = []
+    for _ in range(_ROUNDS):
+        left = missing(repo, wanted)
+        if not left:
+            return came
+        if left == last or not repo.user.promisors:
+            break
+        said = ""
+        for remote in repo.user.promisors:
+            done = repo.user.status_of(*_FETCH, remote, *_AS_GIT_FETCHES, stdin=by_line(left))
+            if done.code == 0:
+                break
+            said = words(done)
+        else:
+            raise gone(repo.user, left, said)
+        came, last = came + len(left), left
+    raise gone(repo.user, left)
+
+
+def _filters(repo: Repo, base: str) -> Iterator[Obstacle]:
     """Each filter that files of the base go through: whether it is there, and works on one of them."""
-    with tempfile.TemporaryDirectory(prefix="branchline-filters-", dir=temporary_folder()) as name:
-        folder = Path(name)
-        git = _blank(repo.content, base, folder)
-        files = filtered(git, repo, base)
-        for filter_name, found in sorted(files.items()):
-            if filter_name not in repo.user.filters:
-                yield _unconfigured(repo, filter_name, found)
+    with _blank(repo.content, base) as git:
+        for name, found in sorted(filtered(git, repo, base).items()):
+            if name not in repo.user.filters:
+                yield _unconfigured(repo, name, found)
                 continue
-            absent = set[str]()
-            if filter_name == LFS:
-                seen = _large_files(repo, base, found)
-                absent = seen.absent | seen.left_out
-                yield from _without_content(repo, base, seen)
-            here = {path: oid for path, oid in found.items() if path not in absent}
+            seen = _large_files(repo, base, found) if name == LFS else _LargeFiles()
+            yield from _without_content(repo, base, seen)
+            here = {path: oid for path, oid in found.items() if path not in seen.absent | seen.left_out}
             if here:
-                yield from _tried(repo, git, folder, filter_name, here)
+                yield from _tried(repo, git, name, here)
 
 
-def _blank(content: Git, base: str, folder: Path) -> Git:
+@contextmanager
+def _blank(content: Git, base: str) -> Iterator[Git]:
     """Git with the index of the base and a work tree without files, so that the base's own attributes count."""
-    (folder / "work").mkdir()
-    git = content.at(folder / "work", folder / "index")
-    git.call("read-tree", base)
-    return git
+    with temporary() as folder:
+        (folder / "work").mkdir()
+        (folder / "objects").mkdir()
+        git = content.at(folder / "work", folder / "index").storing(folder / "objects")
+        git.call("read-tree", base)
+        yield git
 
 
 def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
@@ -108,30 +128,27 @@ def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
     entries = {entry.path: entry for entry in repo.entries(base)}
     texts = [repo.user.global_attributes, repo.user.info_attributes]
     own = [entry.oid for path, entry in entries.items() if path.rpartition("/")[2] == ".gitattributes"]
-    texts += [os.fsdecode(data) for _, data in repo.read_blobs(dict.fromkeys(own))] if own else []
+    texts += [os.fsdecode(data) for _, data in repo.read_blobs(dict.fromkeys(own))]
     if not any("filter" in text for text in texts):
         return {}
-    asked = b"".join(os.fsencode(f"{path}\0") for path, entry in entries.items() if entry.mode.startswith("100"))
-    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=asked))
     found: dict[str, dict[str, str]] = {}
-    for path, _, value in zip(answers, answers, answers, strict=True):
+    for path, value in attributes(git, (p for p, entry in entries.items() if entry.mode.startswith("100")), "filter"):
         if value not in _UNSET:
             found.setdefault(value, {})[path] = entries[path].oid
     return found
 
 
-def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Problem:
+def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Obstacle:
     """Files that attributes send through a filter that the user's git does not have."""
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
-    blobs = dict(repo.read_blobs(small[:1])) if small else {}
-    blobs |= dict(repo.read_blobs([next(iter(found.values()))]))
+    blobs = dict(repo.read_blobs([*small[:1], next(iter(found.values()))]))
     what = f"{_named(found)} {'is' if len(found) == 1 else 'are'} stored through the filter {name}, which your git does not have"
     root = shlex.quote(str(repo.root))
     if any(lfs.pointer(data) for data in blobs.values()):
-        return Problem(what, f"git -C {root} lfs install && git -C {root} lfs pull")
+        return Obstacle(what, f"git -C {root} lfs install && git -C {root} lfs pull")
     if any(data.startswith(_ENCRYPTED) for data in blobs.values()):
-        return Problem(what, f"cd {root} && git-crypt unlock")
-    return Problem(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
+        return Obstacle(what, f"cd {root} && git-crypt unlock")
+    return Obstacle(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +162,20 @@ class _LargeFiles:
 
 def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles:
     programs = repo.user.filters[LFS]
-    if "--skip" in f"{programs.smudge} {programs.process}" or os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in (
-        "",
-        "0",
-        "false",
-    ):
+    skip = os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in ("", "0", "false")
+    if skip or "--skip" in f"{programs.smudge} {programs.process}":
         return _LargeFiles(skipped=set(found))
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
-    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))} if small else {}
-    lost = set(lfs.missing(lfs_stores(repo), named.values()))
+    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))}
+    # where Git LFS looks: in the user's store, and in those beside borrowed objects
+    stores = [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
+    lost = set(lfs.missing(stores, named.values()))
     absent = {path for path, oid in found.items() if named.get(oid) in lost}
     wanted = _wanted(repo, base) if absent else set()
     return _LargeFiles(absent & wanted, absent - wanted)
 
 
-def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Problem]:
+def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Obstacle]:
     again = f"git -C {shlex.quote(str(repo.root))} lfs"
     for paths, why in (
         (seen.skipped, "your git is set up to skip their content"),
@@ -167,10 +183,10 @@ def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Probl
     ):
         if paths:
             text = f"agents and gates see pointers of Git LFS in the place of {_named(paths)}: {why}"
-            yield Problem(text, f"{again} pull --include= --exclude=", fatal=False)
+            yield Obstacle(text, f"{again} pull --include= --exclude=", fatal=False)
     if seen.absent:
         text = f"the content of {_named(seen.absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
-        yield Problem(text, f"{again} fetch {_remote(repo)} {base[:12]}")
+        yield Obstacle(text, f"{again} fetch {_remote(repo)} {base[:12]}")
 
 
 def _wanted(repo: Repo, base: str) -> set[str]:
@@ -184,33 +200,24 @@ def _wanted(repo: Repo, base: str) -> set[str]:
     return set(os.fsdecode(listed).splitlines())
 
 
-def lfs_stores(repo: Repo) -> list[Path]:
-    """Return the folders in which Git LFS looks for content: the user's store, and those beside borrowed objects."""
-    return [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
-
-
 def _remote(repo: Repo) -> str:
     remotes = os.fsdecode(repo.user.call("remote")).splitlines()
     return "origin" if "origin" in remotes or not remotes else remotes[0]
 
 
-def _tried(repo: Repo, git: Git, folder: Path, name: str, found: Mapping[str, str]) -> Iterator[Problem]:
+def _tried(repo: Repo, git: Git, name: str, found: Mapping[str, str]) -> Iterator[Obstacle]:
     """Whether a filter works both ways on the smallest of the files, contained as it will be."""
     sizes = repo.sizes(found.values())
     path = min(found, key=lambda one: (sizes.get(found[one], 0), one))
-    aside = folder / "objects"
-    aside.mkdir(exist_ok=True)
-    tried = git.storing(aside)
-    asked = os.fsencode(f"{path}\0")
-    done = tried.status_of("checkout-index", "--force", "-z", "--stdin", stdin=asked)
+    done = git.status_of("checkout-index", "--force", "-z", "--stdin", stdin=by_nul([path]))
     if done.code == 0 and b"error: " not in done.stderr:
-        done = tried.status_of("update-index", "-z", "--stdin", stdin=asked)
+        done = git.status_of("update-index", "-z", "--stdin", stdin=by_nul([path]))
     if done.code != 0 or b"error: " in done.stderr:
         command = f"git -C {shlex.quote(str(repo.root))} cat-file --filters {shlex.quote(f'HEAD:{path}')}"
-        yield Problem(f"the filter {name}, through which {_named(found)} is stored, fails: {words(done)}", command)
+        yield Obstacle(f"the filter {name}, through which {_named(found)} is stored, fails: {words(done)}", command)
 
 
 def _named(paths: Iterable[str]) -> str:
     names = sorted(paths)
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -2,16 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from branchline.git.command import Git, configured
 from branchline.git.folders import is_folder
+from branchline.git.objects import scratch_index
 from branchline.git.own_commits import head_of
 from branchline.git.repo import Repo
-from branchline.process.temporary import temporary_folder
-
-GITLINK = "160000"
 
 
 def known_submodules(repo: Repo, tree: str) -> Iterator[tuple[str, str, str, Path]]:
@@ -49,14 +47,8 @@ def is_untouched(git: Git, place: Path, commit: str) -> bool:
     """Whether a filled submodule is as it was checked out; `git`: one of ours, that reads no configuration of it."""
     if head_of(place) != commit:
         return False
-    with TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
-        own = git.at(place, Path(folder) / "index")
-        env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(place / ".git/objects")}
-        asked = (
-            ("read-tree", commit),
-            ("update-index", "-q", "--refresh"),
-            ("diff-files", "--quiet"),
-        )
-        if any(own.status_of(*question, env=env).code != 0 for question in asked):
-            return False
-        return not own.status_of("ls-files", "--others", "--exclude-standard", env=env).stdout
+    with scratch_index(replace(git, lenders=(place / ".git/objects",)), place) as own:
+        for question in (("read-tree", commit), ("update-index", "-q", "--refresh"), ("diff-files", "--quiet")):
+            if own.status_of(*question).code != 0:
+                return False
+        return not own.status_of("ls-files", "--others", "--exclude-standard").stdout

@@ -8,24 +8,25 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from branchline.core.refs import branch_ref
+from branchline.core.refs import HEADS, TAGS, branch_ref
 from branchline.errors import InvalidInput
-from branchline.git.command import Git, ObjectsGone, as_user, failed, words
+from branchline.git.command import Git, ObjectsGone, as_user, failed, quoted, words
 from branchline.git.filters import Filter, Filters, of_checkout
+from branchline.git.folders import text_of
 from branchline.process.spawn import Captured
 
 # Settings that say how content is stored and compared; none of them starts a program or names a place.
 _STORAGE = (
     "core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase core.precomposeunicode"
     " core.checkstat core.trustctime core.checkroundtripencoding core.protecthfs core.protectntfs"
-    " core.sharedrepository core.bigfilethreshold core.compression core.loosecompression extensions.objectformat"
-    " lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
+    " core.sharedrepository core.sparsecheckoutcone core.bigfilethreshold core.compression core.loosecompression"
+    " extensions.objectformat lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
 )
-_FILTER = re.compile(r"filter\.(?P<name>.*)\.(?P<key>clean|smudge|process|required)", re.DOTALL)
+_COMMAND = re.compile(r"filter\.(.*)\.(?:clean|smudge|process)", re.DOTALL)
 _PROMISOR = re.compile(r"remote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilter)", re.DOTALL)
 _FALSE = frozenset({"", "false", "no", "off", "0"})
 _DEEPEST = 5  # how far git follows alternates of alternates (object-file.c, link_alt_odb_entries)
@@ -39,19 +40,12 @@ class UntrustedRepository(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Sparse:
-    """A sparse checkout: its patterns, and whether they are folders (`cone`)."""
-
-    patterns: str
-    cone: bool
-
-
-@dataclass(frozen=True, slots=True)
 class UserGit:
     """The user's git in one checkout, as `read_user_git` found it; what is configured later does not count.
 
     `storage`: settings that say how content is stored, by full lower-case name. `promisors`: the remotes that hand out
-    missing objects later (a partial clone), with the filter that left them out. The four texts are files that the user
+    missing objects later (a partial clone), with the filter that left them out. `sparse`: the patterns of a sparse checkout.
+    The four texts are files that the user
     has beside the configuration; git reads them in the order global, tree, info, and the later one wins.
     """
 
@@ -62,26 +56,11 @@ class UserGit:
     filters: Mapping[str, Filter] = field(default_factory=dict)
     promisors: Mapping[str, str] = field(default_factory=dict)
     lfs_store: Path = Path()
-    sparse: Sparse | None = None
+    sparse: str = ""
     global_excludes: str = ""
     info_excludes: str = ""
     global_attributes: str = ""
     info_attributes: str = ""
-
-    @property
-    def file_mode(self) -> bool:
-        """Whether a file's executable bit counts."""
-        return is_true(self.storage.get("core.filemode", "true"))
-
-    @property
-    def symlinks(self) -> bool:
-        """Whether links are checked out as links; else as files that hold where they lead."""
-        return is_true(self.storage.get("core.symlinks", "true"))
-
-    @property
-    def shared(self) -> bool:
-        """Whether others than the owner use the repository (`core.sharedRepository`)."""
-        return self.storage.get("core.sharedrepository", "umask").lower() not in _FALSE | {"umask"}
 
     def status_of(self, *args: str, stdin: bytes = b"") -> Captured:
         """Run the user's git in the checkout, as the user would; return its exit code and output."""
@@ -111,6 +90,7 @@ def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
             hint = f"git config --global --add safe.directory {shlex.quote(str(root))}"
             raise UntrustedRepository(f"your git does not read {root}: {words(refused)}", hint=hint)
     lfs = os.path.expanduser(settings.get("lfs.storage", ""))
+    sparse = is_true(settings.get("core.sparsecheckout", ""))
     return UserGit(
         root,
         git_dir,
@@ -119,11 +99,11 @@ def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
         filters=_filters(settings),
         promisors=_promisors(settings),
         lfs_store=common_dir / (lfs or "lfs"),
-        sparse=_sparse(settings, git_dir),
+        sparse=text_of(git_dir / "info" / "sparse-checkout") if sparse else "",
         global_excludes=_user_file(plain, settings, "core.excludesfile", "ignore"),
-        info_excludes=_text(common_dir / "info" / "exclude"),
+        info_excludes=text_of(common_dir / "info" / "exclude"),
         global_attributes=_user_file(plain, settings, "core.attributesfile", "attributes"),
-        info_attributes=_text(common_dir / "info" / "attributes"),
+        info_attributes=text_of(common_dir / "info" / "attributes"),
     )
 
 
@@ -133,16 +113,13 @@ def is_true(value: str) -> bool:
 
 
 def _filters(settings: Mapping[str, str]) -> dict[str, Filter]:
-    found: dict[str, dict[str, str]] = {}
-    for name, value in settings.items():
-        if match := _FILTER.fullmatch(name):
-            found.setdefault(match["name"], {})[match["key"]] = value
+    def said(name: str, key: str) -> str:
+        return settings.get(f"filter.{name}.{key}", "")
+
+    names = dict.fromkeys(match[1] for name in settings if (match := _COMMAND.fullmatch(name)))
     return {
-        name: Filter(
-            keys.get("clean", ""), keys.get("smudge", ""), keys.get("process", ""), is_true(keys.get("required", ""))
-        )
-        for name, keys in found.items()
-        if keys.keys() - {"required"}
+        one: Filter(said(one, "clean"), said(one, "smudge"), said(one, "process"), is_true(said(one, "required")))
+        for one in names
     }
 
 
@@ -157,27 +134,13 @@ def _promisors(settings: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _sparse(settings: Mapping[str, str], git_dir: Path) -> Sparse | None:
-    patterns = git_dir / "info" / "sparse-checkout"
-    if not is_true(settings.get("core.sparsecheckout", "")) or not patterns.is_file():
-        return None
-    return Sparse(_text(patterns), is_true(settings.get("core.sparsecheckoutcone", "")))
-
-
 def _user_file(user: UserGit, settings: Mapping[str, str], name: str, default: str) -> str:
     """The text of a file that a setting names, or of the one that git reads without the setting."""
     if name in settings:  # git itself expands `~user/` and `%(prefix)/`
         named = os.fsdecode(user.call("config", "--type=path", "--get", name, ok=(0, 1)).removesuffix(b"\n"))
-        return _text(user.root / named) if named else ""
+        return text_of(user.root / named) if named else ""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return _text(Path(home) / "git" / default)
-
-
-def _text(path: Path) -> str:
-    try:
-        return os.fsdecode(path.read_bytes())
-    except OSError:
-        return ""
+    return text_of(Path(home) / "git" / default)
 
 
 def config_text(user: UserGit, *, bare: bool = False, attributes_file: str = "") -> str:
@@ -193,30 +156,20 @@ def config_text(user: UserGit, *, bare: bool = False, attributes_file: str = "")
     settings.append(("core", "attributesfile", attributes_file))
     if user.sparse:
         settings.append(("core", "sparsecheckout", "true"))
-        settings.append(("core", "sparsecheckoutcone", "true" if user.sparse.cone else "false"))
     for name, one in user.filters.items():
-        section = f"filter {_quoted(name)}"
+        section = f"filter {quoted(name)}"
         keys = {"clean": one.clean, "smudge": one.smudge, "process": one.process}
         settings += [(section, key, command) for key, command in keys.items() if command]
         settings.append((section, "required", "true" if one.required else "false"))
     for name, left_out in user.promisors.items():
-        settings.append((f"remote {_quoted(name)}", "promisor", "true"))
-        settings.append((f"remote {_quoted(name)}", "partialclonefilter", left_out))
+        settings.append((f"remote {quoted(name)}", "promisor", "true"))
+        settings.append((f"remote {quoted(name)}", "partialclonefilter", left_out))
     lines, last = [], ""
     for section, key, value in sorted(settings, key=lambda one: one[0]):
         lines += [f"[{section}]\n"] if section != last else []
-        lines.append(f"\t{key} = {_value(value)}\n")
+        lines.append(f"\t{key} = {value if _PLAIN_VALUE.fullmatch(value) else quoted(value)}\n")
         last = section
     return "".join(lines)
-
-
-def _value(value: str) -> str:
-    return value if _PLAIN_VALUE.fullmatch(value) else _quoted(value)
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
 
 
 def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
@@ -232,7 +185,7 @@ def furnish(user: UserGit, git_dir: Path, *, bare: bool = False) -> None:
         shared: user.global_attributes,
         info / "attributes": user.info_attributes,
         info / "exclude": f"{user.global_excludes}\n{user.info_excludes}",
-        info / "sparse-checkout": user.sparse.patterns if user.sparse else "",
+        info / "sparse-checkout": user.sparse,
     }
     for path, text in ((path, text) for path, text in texts.items() if text):
         path.write_bytes(os.fsencode(text))
@@ -272,10 +225,15 @@ def borrowed(common_dir: Path) -> list[Path]:
 
 
 def _alternates(objects: Path, depth: int) -> Iterator[Path]:
-    named = objects / "info" / "alternates"
-    for line in named.read_bytes().split(b"\n") if depth <= _DEEPEST and named.is_file() else ():
+    def plain(code: re.Match[bytes]) -> bytes:
+        return bytes([int(code[1], 8)]) if len(code[1]) == 3 else _ESCAPES.get(code[1], code[1])
+
+    file = objects / "info" / "alternates"
+    for line in file.read_bytes().split(b"\n") if depth <= _DEEPEST and file.is_file() else ():
         if line and not line.startswith(b"#"):
-            folder = Path(os.path.realpath(objects / os.fsdecode(_unquoted(line))))
+            is_quoted = re.fullmatch(rb'"(\\.|[^"\\])*"', line)  # git takes such a one as a C string (quote.c)
+            named = re.sub(rb"\\([0-3][0-7]{2}|.)", plain, line[1:-1]) if is_quoted else line
+            folder = Path(os.path.realpath(objects / os.fsdecode(named)))
             yield folder
             yield from _alternates(folder, depth + 1)
 
@@ -299,18 +257,16 @@ def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
     return ObjectsGone(what, hint=f"{again} fsck --connectivity-only")
 
 
-def _unquoted(line: bytes) -> bytes:
-    """A path of `alternates`: git takes one that begins with a quotation mark as a C string (quote.c)."""
-    if not re.fullmatch(rb'"(\\.|[^"\\])*"', line):
-        return line
-    return re.sub(rb"\\([0-3][0-7]{2}|.)", lambda one: _unescaped(one[1]), line[1:-1])
+def make_git_dir(git_dir: Path, head: str, user: UserGit, lenders: Iterable[Path]) -> None:
+    """Make the git directory of a work tree at `head`, as the user's git would have it; it borrows from `lenders`."""
+    for name in ("objects/info", "objects/pack", HEADS, TAGS, "info", "hooks"):
+        (git_dir / name).mkdir(parents=True)
+    (git_dir / "HEAD").write_text(f"{head}\n")
+    furnish(user, git_dir)
+    (git_dir / "objects/info/alternates").write_bytes(alternates_text(lenders))
 
 
-def _unescaped(code: bytes) -> bytes:
-    return bytes([int(code, 8)]) if len(code) == 3 else _ESCAPES.get(code, code)
-
-
-def alternates_text(folders: list[Path]) -> bytes:
+def alternates_text(folders: Iterable[Path]) -> bytes:
     """Return the content of `objects/info/alternates` that borrows from these folders."""
-    lines = (text if _PLAIN_PATH.fullmatch(text := str(folder)) else _quoted(text) for folder in folders)
+    lines = (text if _PLAIN_PATH.fullmatch(text := str(folder)) else quoted(text) for folder in folders)
     return b"".join(os.fsencode(f"{line}\n") for line in lines)

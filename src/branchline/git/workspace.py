@@ -7,6 +7,7 @@ but objects that were looked through (`own_commits`, `intake`).
 
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,10 +17,10 @@ from pathlib import Path
 from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
 from branchline.git.command import EMAIL, NAME, Git
 from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in, unlock
-from branchline.git.objects import fields
+from branchline.git.objects import by_nul, fields, staged
 from branchline.git.repo import Repo
 from branchline.git.submodules import fill
-from branchline.git.user_git import UserGit, alternates_text, furnish, object_folders
+from branchline.git.user_git import UserGit, make_git_dir, object_folders
 
 REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
 DRAFT = ".new+"  # one that is being made, and the `.git` of one that is made new
@@ -106,7 +107,7 @@ class Workspaces:
         git.call("read-tree", *(("--reset", "-u") if self._repo.user.sparse else ()), target)
         git.call("update-index", "-q", "--refresh", ok=(0, 1))
         keeping = tuple(keep)
-        kept = [f"--exclude=/{_literal(one)}" for one in keeping]
+        kept = ["--exclude=/" + re.sub(r"[\\*?\[ !#]", r"\\\g<0>", one) for one in keeping]
         with self._checkouts:
             git.call("checkout-index", "--all", "--force", "--quiet", "--index")
             _empty_submodules(git, path, keeping)
@@ -119,8 +120,16 @@ class Workspaces:
         fresh.rename(path / ".git")
 
     def _git_dir(self, git_dir: Path, commit: str, branch: str | None) -> Git:
-        """Make the git directory of a workspace, without an index."""
-        refs = {**self._shared_refs(), **({branch_ref(branch): commit} if branch else {})}
+        """Make the git directory of a workspace, without an index.
+
+        In it is what tools ask for by name: tags, branches that the base descends from, the target here and at `origin`.
+        """
+        with self._lock:
+            if self._refs is None:
+                self._refs = self._repo.list_refs(TAGS) | self._repo.list_refs(HEADS, within=self._base)
+                names = (branch_ref(self._target), remote_ref(self._target)) if self._target else ()
+                self._refs |= dict.fromkeys(names, self._base)
+            refs = {**self._refs, **({branch_ref(branch): commit} if branch else {})}
         made = self._bare(
             self._repo.user, git_dir, f"ref: {branch_ref(branch)}" if branch else commit, self.borrowed, refs
         )
@@ -138,29 +147,15 @@ class Workspaces:
         with self._lock:
             assert self._borrowed is not None
             self._borrowed[link] = objects
-        return self._bare(replace(self._repo.user, sparse=None), git_dir, commit, (link,), {})
+        return self._bare(replace(self._repo.user, sparse=""), git_dir, commit, (link,), {})
 
     def _bare(self, user: UserGit, git_dir: Path, head: str, borrowed: Iterable[Path], refs: Mapping[str, str]) -> Git:
-        for name in ("objects/info", "objects/pack", HEADS, TAGS, "info", "hooks"):
-            (git_dir / name).mkdir(parents=True)
-        (git_dir / "HEAD").write_text(f"{head}\n")
-        furnish(user, git_dir)
+        make_git_dir(git_dir, head, user, borrowed)
         with (git_dir / "config").open("a") as file:
             file.write(IDENTITY)
-        (git_dir / "objects/info/alternates").write_bytes(alternates_text([*borrowed]))
         packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode))
         (git_dir / "packed-refs").write_text(f"# pack-refs with: sorted \n{packed}", "utf-8", ERRORS)
         return Git(git_dir, marker=self._repo.refs.marker, filters=self._repo.content.filters)
-
-    def _shared_refs(self) -> dict[str, str]:
-        """What tools ask for by name: tags, the branches that the base descends from, the target here and at `origin`."""
-        with self._lock:
-            if self._refs is None:
-                self._refs = self._repo.list_refs(TAGS) | self._repo.list_refs(HEADS, within=self._base)
-                if self._target:
-                    names = (branch_ref(self._target), remote_ref(self._target))
-                    self._refs |= dict.fromkeys(names, self._base)
-            return self._refs
 
     def _linked(self, name: str, folder: Path) -> Path:
         """Lead the link `name` to a folder of the user's; another run may be doing the same."""
@@ -174,10 +169,9 @@ class Workspaces:
 
 def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:
     """Empty the folders of submodules, reached through real folders: `git clean` never looks into them."""
-    for line in fields(git.call("ls-files", "-z", "--stage")):
-        path = line.partition("\t")[2]
-        place = root / path
-        if line.startswith("160000 ") and path not in keep and os.path.realpath(place.parent) == str(place.parent):
+    for one in staged(git):
+        place = root / one.path
+        if one.kind == "commit" and one.path not in keep and os.path.realpath(place.parent) == str(place.parent):
             delete_tree(place)
             place.mkdir(exist_ok=True)
 
@@ -189,12 +183,6 @@ def _judge_by_the_tree(git: Git, root: Path, keep: tuple[str, ...]) -> None:
     content = {path: (root / path).read_bytes() for path in loose if not (root / path).is_symlink()}
     for path in content:
         (root / path).unlink()
-    asked = os.fsencode("".join(f"{path}\0" for path in content))
-    ignored = git.call("check-ignore", "-z", "--stdin", stdin=asked, ok=(0, 1)) if asked else b""
+    ignored = git.call("check-ignore", "-z", "--stdin", stdin=by_nul(content), ok=(0, 1)) if content else b""
     for path in fields(ignored):
         (root / path).write_bytes(content[path])
-
-
-def _literal(path: str) -> str:
-    """Quote a path for git's exclude patterns."""
-    return "".join(f"\\{letter}" if letter in "\\*?[ !#" else letter for letter in path)

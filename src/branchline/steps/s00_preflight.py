@@ -1,33 +1,68 @@
 """Step 0: is everything there that the run will need? Nothing else runs until it is."""
 
-import json
+import shutil
 
-from branchline.attempt.preflight.remark import commands
-from branchline.attempt.preflight.survey import survey
+import msgspec
+
+from branchline.attempt.asking.templates import problems
+from branchline.attempt.preflight.agents import of_agents, probed
+from branchline.attempt.preflight.remark import Remark, commands
+from branchline.attempt.preflight.survey import Subject, remarks
 from branchline.attempt.run import StepContext
 from branchline.core.facts import Preflight
+from branchline.core.model.limits import WEAK
 from branchline.core.refs import branch_ref
 from branchline.core.result import Failure, Success
+from branchline.git.command import version
 from branchline.git.storage import fetch
+from branchline.process.containment import held_by
 
 
 def run(ctx: StepContext) -> Success | Failure:
-    """Write `preflight.json`; fail if something is missing that the plan cannot do without."""
-    repo = ctx.run.repo
-    tip = repo.read_ref(branch_ref(ctx.run.target)) if ctx.run.target else None
-    fetch(repo, [ctx.run.base, *([tip] if tip else [])])
-    seen = survey(ctx.run)
-    path = ctx.run.paths.artifacts / "preflight.json"
-    path.write_text(json.dumps(seen.report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    if seen.missing:
-        reason = "; ".join(map(str, seen.missing))
-        return Failure(reason, error_class="preflight", retryable=False, hint=commands(seen.missing))
-    ctx.checkpoint("preflight", ctx.run.base)
-    fact = Preflight(
-        task_id=ctx.task.id,
-        report=ctx.run.inside(path),
-        warnings=tuple(map(str, seen.warnings)),
-        absent=seen.absent,
-        containment=seen.containment,
+    """Ask everything, write `preflight.json`, and fail if something is missing that the plan cannot do without."""
+    run, repo = ctx.run, ctx.run.repo
+    tip = repo.read_ref(branch_ref(run.target)) if run.target else None
+    fetch(repo, [run.base, *([tip] if tip else [])])
+    subject = Subject(
+        repo=repo,
+        settings=run.settings,
+        plan=run.accepted,
+        run_id=run.run_id,
+        base=run.base,
+        target=run.target,
+        dirty=bool(run.pins["dirty"]),
+        work=run.work,
+        sandbox=run.sandbox,
+        environ=run.environ,
     )
-    return Success(fact)
+    probes = probed(run)
+    held = "sandbox" if run.sandbox.on else held_by(run.settings.limits.containment)
+    found = [
+        *([Remark("containment", WEAK)] if held == "group" else []),
+        *of_agents(run, probes),
+        *(Remark("prompts", text, stops=True) for text in problems(run)),
+        *remarks(subject),
+    ]
+    missing, warnings = (tuple(str(one) for one in found if one.stops is stops) for stops in (True, False))
+    absent = tuple(sorted(name for name, probe in probes.items() if not probe.available))
+    report = {
+        "versions": {**run.pins["versions"], "git": ".".join(map(str, version()))},
+        "paths": {"repository": str(repo.root), "git": str(repo.common_dir), "run": str(run.paths.run_dir)},
+        "base": run.base,
+        "target": run.target,
+        "dirty": run.pins["dirty"],
+        "agents": {name: {"path": probe.path, "version": probe.version} for name, probe in probes.items()},
+        "gates": {gate.id: shutil.which(gate.verify[0]) for gate in run.gates},
+        "sandbox": msgspec.to_builtins(run.sandbox.fact),
+        "containment": held,
+        "free_mb": shutil.disk_usage(run.paths.root).free // 2**20,
+        "absent": absent,
+        "missing": missing,
+        "warnings": warnings,
+    }
+    kept = run.keep_data("preflight.json", report)
+    if missing:
+        hint = commands(one for one in found if one.stops)
+        return Failure("; ".join(missing), error_class="preflight", retryable=False, hint=hint)
+    ctx.checkpoint("preflight", run.base)
+    return Success(Preflight(task_id=ctx.task.id, report=kept, warnings=warnings, absent=absent, containment=held))

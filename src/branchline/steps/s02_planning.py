@@ -10,7 +10,7 @@ from branchline.attempt.agent_call import call
 from branchline.attempt.asking.context_requests import plan_request
 from branchline.attempt.asking.conventions import given, unabridged
 from branchline.attempt.asking.forecast import foreseen
-from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.manifest import choose
 from branchline.attempt.asking.prompts import plan_prompt
 from branchline.attempt.asking.templates import base_files
 from branchline.attempt.hints import way_out
@@ -38,24 +38,24 @@ from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput
 
+ERROR = "plan_error.txt"
+
 
 def run(ctx: StepContext) -> Success | Failure:
-    """Store the plan that the run was given; without one, have a planner make it."""
-    if ctx.run.accepted is None:
-        return _planned(ctx)
-    plan, path = ctx.run.accepted, ctx.run.paths.artifacts / "execution_plan.yaml"
-    path.write_text(canonical(plan), encoding="utf-8")
-    ctx.checkpoint("plan-complete", ctx.run.base)
-    file = ctx.run.inside(path)
-    return Success(PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file))
+    """Store the plan that the run was given; without one, have a planner make it.
 
-
-def _planned(ctx: StepContext) -> Success | Failure:
-    """Ask the planner until its answer is a plan, at most as often as the settings allow."""
+    The planner is asked until its answer is a plan, at most as often as the settings allow.
+    """
+    if ctx.run.accepted is not None:
+        done = _stored(ctx, ctx.run.accepted)
+        ctx.checkpoint("plan-complete", ctx.run.base)
+        return Success(done)
     run, planning = ctx.run, ctx.run.settings.planning
     name = planning.agent or run.settings.agent
     answer, errors = "", tuple[str, ...]()
-    chosen = _chosen(ctx)
+    tree = run.repo.tree_of(run.base)
+    request = plan_request(run.settings, run.pins["prompt"], pins=unabridged(run, base_files(run)))
+    chosen = choose(run, request, run.base, tree)
     context = given(chosen.manifest)
     for number in range(1, planning.attempts + 1):
         if number > 1:
@@ -71,30 +71,32 @@ def _planned(ctx: StepContext) -> Success | Failure:
             number=number,
             schema=plan_schema(_choice(ctx)),
         )
-        part, tree = f"ask-{number}" if number > 1 else "", run.repo.tree_of(run.base)
+        part = f"ask-{number}" if number > 1 else ""
         work = Work(**ctx.own, part=part, base=run.base, commit=run.base, tree=tree, asked=asked)
         outcome = have_done(ctx, perform, work)
         result = known(outcome.result)
         if result.status not in {AgentStatus.OK, AgentStatus.INVALID_OUTPUT} or ctx.kill.reason:
-            return _failed(ctx, outcome.called[-1].agent, result)
-        answer = _as_text(result)
+            agent = outcome.called[-1].agent
+            reason, hint = f"planner {agent}: {result.message or result.status}", way_out(ctx, agent, result)
+            run.keep(ERROR, f"{reason}\n\n{result.notes}\n")
+            return Failure(reason, result.kind, retryable=result.retryable, hint=hint or _hint(ctx))
+        answer = result.notes
+        if result.structured is not None:
+            answer = msgspec.json.format(msgspec.json.encode(result.structured), indent=1).decode()
         found = _judged(ctx, result)
         if isinstance(found, _Checked):
             return _accepted(ctx, found)
         errors = found
-        left = ctx.purse.left
-        if left is not None and left <= 0:
+        if ctx.purse.left == 0:
             break
     reason = f"planner {name} gave no plan that can be used: {errors[0]}"
-    _write_error(ctx, [reason, *errors, "", "Its last answer:", answer])
+    run.keep(ERROR, "\n".join([reason, *errors, "", "Its last answer:", answer, ""]))
     return Failure(reason, "invalid_plan", retryable=False, hint=_hint(ctx))
 
 
-def _chosen(ctx: StepContext) -> Chosen:
-    """What the planner is given of the base."""
-    run = ctx.run
-    request = plan_request(run.settings, run.pins["prompt"], pins=unabridged(run, base_files(run)))
-    return choose(run, request, run.base, run.repo.tree_of(run.base))
+def _stored(ctx: StepContext, plan: Plan) -> PlanComplete:
+    file = ctx.run.keep("execution_plan.yaml", canonical(plan))
+    return PlanComplete(task_id=ctx.task.id, workstreams=plan.ids, digest=digest(plan), file=file)
 
 
 def perform(work: Work, ctx: Attempt) -> WorkOutcome:
@@ -136,7 +138,7 @@ def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]
         plan = plan_from_data(
             data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
         )
-        paths = _paths(ctx)
+        paths = list(base_files(ctx.run))
         if wrong := hopeless(plan, paths):
             return tuple(wrong)
         plan = with_folders(plan, paths)
@@ -145,21 +147,12 @@ def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]
     found = checked(plan, paths, settings.planning.overlap)
     if not isinstance(found, _Checked):
         return found
-    short = filter(None, [_short_of_money(ctx, plan)])
+    warnings, budget, wanted = [*scopeless(plan), *found.warnings], settings.budget, len(plan.workstreams)
+    if budget.run is not None and budget.attempt is not None and wanted * budget.attempt > budget.run:
+        share = f"{wanted} workstreams of up to ${budget.attempt:,.2f} each"
+        warnings.append(f"budget.run (${budget.run:,.2f}) may not pay for {share}")
     collisions = foreseen(ctx.run.repo, ctx.run.base, settings, plan)
-    return replace(found, warnings=(*scopeless(plan), *found.warnings, *short), collisions=collisions)
-
-
-def _short_of_money(ctx: StepContext, plan: Plan) -> str:
-    """What to know of a plan whose first attempts could cost more than the run may spend."""
-    budget, wanted = ctx.run.settings.budget, len(plan.workstreams)
-    if budget.run is None or budget.attempt is None or wanted * budget.attempt <= budget.run:
-        return ""
-    return f"budget.run (${budget.run:,.2f}) may not pay for {wanted} workstreams of up to ${budget.attempt:,.2f} each"
-
-
-def _paths(ctx: StepContext) -> list[str]:
-    return [entry.path for entry in ctx.run.repo.entries(ctx.run.repo.tree_of(ctx.run.base))]
+    return replace(found, warnings=tuple(warnings), collisions=collisions)
 
 
 def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[str, ...]:
@@ -176,50 +169,21 @@ def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[s
 
 def _accepted(ctx: StepContext, found: _Checked) -> Success | Failure:
     plan, data = found.plan, msgspec.to_builtins(found.plan)
-    path = ctx.run.paths.artifacts / "proposed_plan.yaml"
-    path.write_text(canonical(plan), encoding="utf-8")
     proposed = PlanProposed(
         task_id=ctx.task.id,
         plan=data,
         digest=digest(plan),
         warnings=found.warnings,
         collisions=found.collisions,
-        file=ctx.run.inside(path),
+        file=ctx.run.keep("proposed_plan.yaml", canonical(plan)),
     )
     ctx.checkpoint("plan-complete", ctx.run.base)
     if ctx.run.approve_plan:
         return Success(proposed)
     ctx.told.append(proposed)
-    stored = ctx.run.paths.artifacts / "execution_plan.yaml"
-    stored.write_text(canonical(plan), encoding="utf-8")
-    done = PlanComplete(
-        task_id=ctx.task.id,
-        workstreams=plan.ids,
-        digest=proposed.digest,
-        by="policy",
-        plan=data,
-        file=ctx.run.inside(stored),
-    )
-    return Success(done)
-
-
-def _failed(ctx: StepContext, agent: str, result: AgentResult) -> Success | Failure:
-    reason = f"planner {agent}: {result.message or result.status}"
-    _write_error(ctx, [reason, "", result.notes])
-    return Failure(reason, result.kind, retryable=result.retryable, hint=way_out(ctx, agent, result) or _hint(ctx))
-
-
-def _as_text(result: AgentResult) -> str:
-    if result.structured is None:
-        return result.notes
-    return msgspec.json.format(msgspec.json.encode(result.structured), indent=1).decode()
-
-
-def _write_error(ctx: StepContext, lines: Sequence[str]) -> None:
-    path = ctx.run.paths.artifacts / "plan_error.txt"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+    return Success(msgspec.structs.replace(_stored(ctx, plan), by="policy", plan=data))
 
 
 def _hint(ctx: StepContext) -> str:
-    file = os.path.relpath(ctx.run.paths.artifacts / "plan_error.txt", ctx.run.paths.root)
+    file = os.path.relpath(ctx.run.paths.artifacts / ERROR, ctx.run.paths.root)
     return f"cat {file}\nbranchline resume {ctx.run.run_id}"

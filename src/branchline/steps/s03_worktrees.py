@@ -1,10 +1,8 @@
 """Step 3: a workspace and a branch for a workstream, set up before its agent starts."""
 
-from collections.abc import Sequence
-
 from branchline.attempt.integration import combine
 from branchline.attempt.run import StepContext
-from branchline.attempt.saved import cleared
+from branchline.attempt.saved import remove_workspace
 from branchline.attempt.setup import set_up
 from branchline.core.facts import WorktreesReady
 from branchline.core.pipeline import merge_order
@@ -16,12 +14,14 @@ from branchline.git.folders import is_folder
 def run(ctx: StepContext) -> Success | Failure:
     """Make the workspace at the run's base, or at the merged result of the workstreams that this one depends on."""
     run, name = ctx.run, ctx.task.workstream
-    base = _base(ctx, ctx.workstream.depends_on)
+    base = _base(ctx)
     run.repo.put_ref(run.refs.base(name), base)
     path, branch = run.workspace(name), run.branch(name)
     start = base
     if ctx.task.origin:  # done again: what is there is saved first, and the branch keeps its commits
-        if gone := cleared(run, name, ctx.task.id):
+        if gone := remove_workspace(run, name, ctx.task.id):
+            if not gone.removed:
+                raise StepFailed(Failure(f"the workspace of {name} cannot be saved and stays: {gone.kept}", "unsaved"))
             ctx.told.append(gone)
         start = run.repo.read_ref(branch_ref(branch)) or base
     elif not is_folder(path):
@@ -34,8 +34,9 @@ def run(ctx: StepContext) -> Success | Failure:
     return Success(fact)
 
 
-def _base(ctx: StepContext, depends_on: Sequence[str]) -> str:
+def _base(ctx: StepContext) -> str:
     """The commit to start from. Two dependencies that conflict fail the workstream: there is no base for it."""
+    depends_on = ctx.workstream.depends_on
     if not depends_on:
         return ctx.run.base
     order = [name for name in merge_order(ctx.run.plan) if name in depends_on]

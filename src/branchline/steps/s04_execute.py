@@ -7,14 +7,14 @@ import msgspec
 from branchline.attempt.agent_call import call
 from branchline.attempt.asking.context_requests import edit_request
 from branchline.attempt.asking.conventions import given, regular, unabridged
-from branchline.attempt.asking.manifest import Chosen, choose
+from branchline.attempt.asking.manifest import choose
 from branchline.attempt.asking.prompts import edit_prompt
 from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import without_setup
 from branchline.attempt.hints import way_out
 from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
-from branchline.attempt.scope import barred, conflict_of, rejected, starting_tree, torn, violation
+from branchline.attempt.scope import conflict_of, guarded_if, rejected, starting_tree, torn, violation
 from branchline.attempt.setup import Setup, set_up
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
@@ -35,7 +35,19 @@ MOST_NAMED = 20  # ignored files, in a message
 
 def prepare(ctx: StepContext) -> Work:
     """What the agent is asked, and the round's starting point."""
-    scope, batch, chosen = ctx.workstream.scope, rejected(ctx), chosen_for(ctx)
+    run, scope, tree, batch = ctx.run, ctx.workstream.scope, starting_tree(ctx), rejected(ctx)
+    paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
+    request = edit_request(
+        run.settings,
+        run.plan,
+        ctx.workstream,
+        paths,
+        agent=_agent(ctx),
+        failure=batch.feedback if batch else "",
+        targets=(*torn(ctx), *(batch.files if batch else ())),
+        pins=unabridged(run, base_files(run)),
+    )
+    chosen = choose(run, request, _head(ctx), tree)
     context = given(chosen.manifest, lambda path: violation(ctx.run, scope, torn(ctx), path) is None)
     asked = Asked(
         role="editor",
@@ -48,13 +60,13 @@ def prepare(ctx: StepContext) -> Work:
         number=ctx.task.round,
         script=ctx.workstream.script_of_round(ctx.task.round),
         write=scope.globs,
-        protect=(*scope.protect, *barred(ctx.run)),
+        protect=(*scope.protect, *guarded_if(ctx.run, "reject")),
     )
     return Work(
         **ctx.own,
         base=ctx.ws.base,
         commit=_head(ctx),
-        tree=starting_tree(ctx),
+        tree=tree,
         asked=asked,
         scope=scope,
         torn=torn(ctx),
@@ -73,14 +85,17 @@ def perform(work: Work, ctx: Attempt) -> WorkOutcome:
         with suppress(BranchlineError, OSError):
             _left(work, ctx, setup)
         raise
-    own_commits, commits_left_out = _own_commits(ctx, work.commit)
+    kept, head = keep_commits(ctx.run, ctx.task.workstream, work.commit), head_of(path)
+    if head in kept.tips or len(kept.tips) == 1:
+        tip = head if head in kept.tips else kept.tips[0]
+        ctx.run.repo.keep_ref(ctx.run.refs.commits(ctx.task.id, ctx.attempt), tip)
     tree, commit, taken = _left(work, ctx, setup)
     return WorkOutcome(
         result=result,
         tree=tree,
         commit=commit,
-        own_commits=own_commits,
-        commits_left_out=commits_left_out,
+        own_commits=head is not None and head != work.commit,
+        commits_left_out=(kept.problem,) if kept.problem else (),
         refused=tuple(str(one) for one in taken.refused if one.path not in setup),
         left_out=_left_out(taken, setup),
     )
@@ -147,33 +162,6 @@ def _agent(ctx: StepContext) -> str:
     if repair.takeover and ctx.task.round > 1 + repair.takeover_after:
         return repair.takeover
     return ctx.workstream.agent or ctx.run.settings.agent
-
-
-def chosen_for(ctx: StepContext) -> Chosen:
-    """The manifest of this attempt's round: of the tree that it begins with, what went wrong before included."""
-    run, tree, before = ctx.run, starting_tree(ctx), rejected(ctx)
-    paths = {entry.path for entry in run.repo.entries(tree) if regular(entry)}
-    request = edit_request(
-        run.settings,
-        run.plan,
-        ctx.workstream,
-        paths,
-        agent=_agent(ctx),
-        failure=before.feedback if before else "",
-        targets=(*torn(ctx), *(before.files if before else ())),
-        pins=unabridged(run, base_files(run)),
-    )
-    return choose(run, request, _head(ctx), tree)
-
-
-def _own_commits(ctx: Attempt, head: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether the agent moved HEAD, and what of its commits could not be kept under a ref: the batch is made of its tree."""
-    run, name = ctx.run, ctx.task.workstream
-    kept = keep_commits(run, name, head)
-    tips, now = kept.tips, head_of(run.workspace(name))
-    if now in tips or len(tips) == 1:
-        run.repo.keep_ref(run.refs.commits(ctx.task.id, ctx.attempt), now if now in tips else tips[0])
-    return now is not None and now != head, (kept.problem,) if kept.problem else ()
 
 
 def _judged(ctx: StepContext, outcome: WorkOutcome) -> AgentResult:

@@ -65,16 +65,6 @@ def _no_progress(ctx: StepContext, tree: str) -> Failure | None:
     return None
 
 
-def _not_in_it(left_out: tuple[str, ...]) -> str:
-    return "\n".join(("\n## Not in the batch\n", *(f"- {text}" for text in left_out), "")) if left_out else ""
-
-
-def _batch_name(ctx: StepContext) -> str:
-    """`a-1`, `a-2`: one name for every gate task of a workstream."""
-    again = re.search(r"_r(\d+)$", ctx.task.id) if ctx.task.origin else None
-    return f"{ctx.task.workstream}-{again.group(1) if again else 1}"
-
-
 def _scope_report(ctx: StepContext, work: ExecuteWsComplete) -> QualityReport | None:
     """A report that rejects what the gates need not even see; None if there is nothing of the kind."""
     repo, tree = ctx.run.repo, work.tree
@@ -106,10 +96,8 @@ def _violations(ctx: StepContext, tree: str) -> dict[str, str]:
 
 def _own_changes(ctx: StepContext, tree: str) -> list[Change]:
     """What this workstream changed: against its base, or in the repair of a conflict against the merge it began with."""
-    repo = ctx.run.repo
-    if conflict := conflict_of(ctx):
-        return repo.changes(conflict.tree, tree)
-    return repo.changes(repo.tree_of(ctx.ws.base), tree)
+    repo, conflict = ctx.run.repo, conflict_of(ctx)
+    return repo.changes(conflict.tree if conflict else repo.tree_of(ctx.ws.base), tree)
 
 
 def _unresolved(ctx: StepContext, tree: str) -> list[str]:
@@ -125,10 +113,12 @@ def _unresolved(ctx: StepContext, tree: str) -> list[str]:
 
 
 def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -> Success | Failure:
-    run, workstream, batch = ctx.run, ctx.task.workstream, _batch_name(ctx)
-    base = ctx.ws.base
+    run, workstream, base, left = ctx.run, ctx.task.workstream, ctx.ws.base, known(ctx.ws.work)
+    again = re.search(r"_r(\d+)$", ctx.task.id) if ctx.task.origin else None
+    batch = f"{workstream}-{again[1] if again else 1}"  # one name for every gate task of a workstream
     verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
-    not_in_it = _not_in_it(known(ctx.ws.work).left_out)
+    more = ("\n## Not in the batch\n", *(f"- {text}" for text in left.left_out), "") if left.left_out else ()
+    not_in_it = "\n".join(more)
     write_report(report, ctx.folder / FOLDER, not_in_it)
     kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
     shutil.rmtree(kept, ignore_errors=True)
@@ -145,7 +135,7 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
         tree=report.tree,
         report=run.inside(kept / "report.md"),
         reason=report.why,
-        given=known(ctx.ws.work).tree,
+        given=left.tree,
         at=time.time_ns() // 1_000_000,
         files=tuple(change.path for change in run.repo.changes(run.repo.tree_of(base), report.tree)),
         gates=report.summary,

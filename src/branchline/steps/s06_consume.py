@@ -1,7 +1,5 @@
 """Step 6: an approved batch becomes one commit on its workstream's branch."""
 
-from pathlib import Path
-
 from branchline.attempt.approval import require_approved
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import conflict_of
@@ -25,7 +23,10 @@ def run(ctx: StepContext) -> Success | Failure:
             return _refused(ctx, batch, error.failure)
     conflict = conflict_of(ctx)
     parents = [conflict.commit, conflict.tip] if conflict else [ctx.ws.base]
-    commit = run.repo.commit(batch.tree, parents, _message(ctx), run.commit_time)
+    lines = [f"checkpoint(codegate): {run.run_id}", "", workstream.title or workstream.id, ""]
+    lines += [f"Branchline-Run: {run.run_id}", f"Branchline-Workstream: {workstream.id}"]
+    message = "\n".join([*lines, f"Branchline-Step: {ctx.task.origin or ctx.task.id}"]) + "\n"
+    commit = run.repo.commit(batch.tree, parents, message, run.commit_time)
     run.repo.put_ref(branch_ref(branch), commit)
     run.repo.put_ref(run.refs.checkpoint("codegate", workstream.id), commit)
     fact = WsCheckpoint(task_id=ctx.task.id, workstream=workstream.id, commit=commit, tree=batch.tree, branch=branch)
@@ -37,7 +38,11 @@ def _refused(ctx: StepContext, batch: Codegate, failure: Failure) -> Failure:
     if failure.error_class != "rejected":
         return failure
     gate = ctx.run.paths.run_dir / "gate"
-    kept = _moved(gate / "approved" / batch.batch, gate / "rejected" / batch.batch)
+    old, kept = gate / "approved" / batch.batch, gate / "rejected" / batch.batch
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if old.is_dir():
+        old.rename(kept)
+    kept.mkdir(exist_ok=True)
     with (kept / "report.md").open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"\nIt waited for a person, and was {failure.reason}.\n")
     fact = Codegate(
@@ -51,18 +56,3 @@ def _refused(ctx: StepContext, batch: Codegate, failure: Failure) -> Failure:
     )
     again = f"branchline retry {ctx.run.run_id} {ctx.task.id}  # to be asked again"
     return Failure(f"batch {batch.batch} {failure.reason}", "rejected", retryable=False, hint=again, fact=fact)
-
-
-def _moved(old: Path, new: Path) -> Path:
-    if old.is_dir():
-        new.parent.mkdir(parents=True, exist_ok=True)
-        old.rename(new)
-    new.mkdir(parents=True, exist_ok=True)
-    return new
-
-
-def _message(ctx: StepContext) -> str:
-    workstream = ctx.workstream
-    lines = [f"checkpoint(codegate): {ctx.run.run_id}", "", workstream.title or workstream.id, ""]
-    lines += [f"Branchline-Run: {ctx.run.run_id}", f"Branchline-Workstream: {workstream.id}"]
-    return "\n".join([*lines, f"Branchline-Step: {ctx.task.origin or ctx.task.id}"]) + "\n"

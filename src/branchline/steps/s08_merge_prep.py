@@ -1,6 +1,5 @@
 """Step 8: what merges, in which order: a function of the plan, written down before anything is merged."""
 
-import json
 from functools import partial
 
 import msgspec
@@ -16,7 +15,10 @@ from branchline.git.landing.merge import forecast
 def run(ctx: StepContext) -> Success:
     """Queue the validated workstreams and forecast their conflicts pair by pair, by merges that touch nothing."""
     run = ctx.run
-    order = _order(ctx)
+    order: tuple[str, ...] = ()
+    for name in merge_order(run.plan):  # without what was built on something that is not validated: it holds that work
+        if ctx.of(name).validated and set(run.plan.workstream(name).depends_on) <= set(order):
+            order += (name,)
     excluded = {w.id: _why(ctx, w.id) for w in run.plan.workstreams if w.id not in order}
     commits = {name: ctx.of(name).commit for name in order}
     conflicts = tuple(
@@ -30,19 +32,9 @@ def run(ctx: StepContext) -> Success:
         "excluded": excluded,
         "conflicts": msgspec.to_builtins(conflicts),
     }
-    path = run.paths.artifacts / "merge_queue.json"
-    path.write_text(json.dumps(queue, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts, queue=run.inside(path))
+    kept = run.keep_data("merge_queue.json", queue)
+    fact = MergeQueue(task_id=ctx.task.id, order=order, excluded=excluded, conflicts=conflicts, queue=kept)
     return Success(fact)
-
-
-def _order(ctx: StepContext) -> tuple[str, ...]:
-    """What is validated, without what was built on something that is not: it holds the other's work."""
-    order: list[str] = []
-    for name in merge_order(ctx.run.plan):
-        if ctx.of(name).validated and set(ctx.run.plan.workstream(name).depends_on) <= set(order):
-            order.append(name)
-    return tuple(order)
 
 
 def _why(ctx: StepContext, name: str) -> str:

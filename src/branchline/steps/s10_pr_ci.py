@@ -32,7 +32,7 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
         ChangeRequest(
             title=title(run.run_id, run.plan),
             body=body(run.run_id, records, state, run.plan, evidence),
-            branch=run.integration,
+            branch=run.refs.integration,
             target=run.target,
             commit=commit,
             labels=("branchline",),

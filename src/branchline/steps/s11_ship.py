@@ -54,7 +54,7 @@ def run(ctx: StepContext) -> Success | Failure:
         target=target,
         commit=result.commit,
         tag=landed.tag,
-        branch=run.integration,
+        branch=run.refs.integration,
         merged=tuple(result.merged),
         dropped=result.dropped,
         onto=landed.onto,
@@ -113,10 +113,11 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         parents = run.repo.parents(mark)
         commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
         if run.repo.is_ancestor(commit, tip):
-            told = commit in {
-                one.commit for one in _shipped(ctx)
-            }  # by an earlier round: what it left out is to land now
-            for names in (result.merged, *([] if told else [_merged_between(ctx, onto, commit)])):
+            # By an earlier round: what it left out is to land now.
+            told = any(one.commit == commit for one in _shipped(ctx))
+            messages = run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
+            merged = re.findall(r"^Branchline-Workstream: (.+)$", messages, re.MULTILINE)
+            for names in (result.merged, *([] if told else [merged])):
                 again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
                 if again.commit == commit:
                     left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
@@ -127,12 +128,6 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         return None
     ctx.checkpoint("ship-complete", result.commit)
     return _Landed(result, _late_tag(ctx, result), run.base)
-
-
-def _merged_between(ctx: StepContext, onto: str, commit: str) -> list[str]:
-    """The workstreams that were merged onto a commit, as the messages say."""
-    text = ctx.run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
-    return re.findall(r"^Branchline-Workstream: (.+)$", text, re.MULTILINE)
 
 
 def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:
@@ -171,7 +166,7 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> _Landed
         if _finished(ctx, base, commit):  # the second failure says less than the first
             result.warnings.append(f"{run.target} has moved, but not all of its checkout: {_words(error)}")
     except (CheckoutDirty, TargetHeld) as error:
-        why = f"{error.message}; nothing was shipped, {run.integration} holds the result"
+        why = f"{error.message}; nothing was shipped, {run.refs.integration} holds the result"
         raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error
     except _FAILURES:
         tip = run.repo.read_ref(branch_ref(run.target))
@@ -204,13 +199,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     run = ctx.run
     ctx.say(f"{run.target} moved: integrating again")
     fetch(run.repo, [tip])  # in a partial clone the user's fetch brings the commit without its files
-    result = prove(
-        ctx,
-        tip,
-        known(ctx.state.merge_queue).order,
-        lambda commit: check_commit(ctx, commit, base=tip, phase="validation", name=f"validation/merge-{commit[:12]}"),
-        repair=False,
-    )
+    result = prove(ctx, tip, known(ctx.state.merge_queue).order, repair=False)
     if not result.merged:
         reasons = "; ".join(f"{name}: {why}" for name, why in result.dropped.items())
         reason = f"{run.target} moved, and nothing merges with it: {reasons}"
@@ -223,7 +212,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
-    run.repo.put_ref(branch_ref(run.integration), result.commit)
+    run.repo.put_ref(branch_ref(run.refs.integration), result.commit)
     return result
 
 

@@ -1,12 +1,11 @@
 """Step 12: the run's record, complete, also after an abort. It only writes."""
 
 import hashlib
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from branchline.attempt.run import Run, StepContext
+from branchline.attempt.run import StepContext
 from branchline.attempt.saved import remove_workspace, save_workspace, told
 from branchline.core.facts import Archived, WorktreeSaved
 from branchline.core.refs import branch_ref
@@ -25,29 +24,22 @@ def run(ctx: StepContext) -> Success:
 
     Workspaces are saved. Once the run has shipped, they go; else they stay as they are.
     """
-    run = ctx.run
+    run, names = ctx.run, ctx.run.accepted.ids if ctx.run.accepted else ()
     records, state = run.history()
-    ctx.told.extend(_standing(ctx, state))
+    ctx.say("saving workspaces")
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # so that every attempt has a ref
+        saved = pool.map(lambda name: _saved(ctx, state, name), names)
+        ctx.told.extend(fact for fact in saved if fact is not None)
     vacate(run.work)
-    text = report(run.run_id, records, state, run.accepted)
-    page = run.paths.artifacts / "report.md"
-    page.write_text(text, encoding="utf-8", errors="backslashreplace")
+    page = run.keep("report.md", report(run.run_id, records, state, run.accepted))
     if merged := ctx.state.integration:
         patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(merged.commit))
         (run.paths.artifacts / "change.patch").write_bytes(patch)
-    inventory = run.paths.artifacts / "archive.json"
-    refs = {**run.repo.list_refs(run.refs.folder), **_branches(run)}
+    branches = [branch_ref(run.branch(name)) for name in ("", *names)]
+    refs = run.repo.list_refs(run.refs.folder)
+    refs |= {ref: oid for ref in branches if (oid := run.repo.read_ref(ref))}
     made = {"run_id": run.run_id, "records": records[-1].seq + 1, "refs": refs, "files": _hashes(run.paths.run_dir)}
-    inventory.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return Success(Archived(task_id=ctx.task.id, report=run.inside(page), archive=run.inside(inventory)))
-
-
-def _standing(ctx: StepContext, state: RunState) -> tuple[WorktreeSaved, ...]:
-    """Save what stands, so that every attempt has a ref, also one whose end nobody saw; several at once."""
-    ids = ctx.run.accepted.ids if ctx.run.accepted else ()
-    ctx.say("saving workspaces")
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return tuple(fact for fact in pool.map(lambda name: _saved(ctx, state, name), ids) if fact is not None)
+    return Success(Archived(task_id=ctx.task.id, report=page, archive=run.keep_data("archive.json", made)))
 
 
 def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None:
@@ -65,11 +57,6 @@ def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None
     except (BranchlineError, OSError, RuntimeError, MemoryError) as error:
         return WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error))
     return told(ctx.task.id, name, saved)
-
-
-def _branches(run: Run) -> dict[str, str]:
-    names = [run.integration, *(run.branch(name) for name in (run.accepted.ids if run.accepted else ()))]
-    return {ref: oid for name in names if (oid := run.repo.read_ref(ref := branch_ref(name)))}
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -51,7 +51,7 @@ def test_commits_become_parents_of_what_is_saved(run: Run) -> None:
     (run.workspace("a") / "cache" / "ignored").write_text("i")
     saved = save_workspace(run, "a")
     assert run.repo.parents(saved.commit) == (run.base, *sorted([gone, last]))
-    assert {one.path for one in run.repo.entries(saved.tree)} == {*BASE, "cache/ignored"}
+    assert {one.path for one in run.repo.entries(saved.commit)} == {*BASE, "cache/ignored"}
     assert saved.refused == ()
     assert save_workspace(run, "a").ref == saved.ref
 
@@ -129,7 +129,7 @@ def test_files_are_saved_whatever_became_of_git(run: Run, kind: str, tmp_path: P
         (path / ".git").mkdir()
     saved = save_workspace(run, "a")
     assert run.repo.parents(saved.commit) == (run.base,)
-    assert {one.path for one in run.repo.changes(run.repo.tree_of(run.base), saved.tree)} == {"src/x.py"}
+    assert {one.path for one in run.repo.changes(run.repo.tree_of(run.base), saved.commit)} == {"src/x.py"}
     assert saved.refused == ()
 
 

@@ -9,10 +9,10 @@ from branchline.core.facts import ApprovalNeeded, Codegate, Concern, Fact, Integ
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import repair_round, task_graph
 from branchline.core.rounds import retry_round
-from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from strategies import plan, started
+from strategies import after, plan, started
 
 CI = Concern(kind="protected", path="ci.yml", reason="is protected (added)")
 SHIP = Concern(kind="ship", reason="approvals.ship asks first")
@@ -146,7 +146,7 @@ def test_nobody_waits_while_something_else_can_still_go_on() -> None:
     assert not other.awaiting, "a runs"
     move(other, A, State.FAILED, retryable=False)
     assert not other.awaiting, "what becomes of a is not decided"
-    assert evolve(state, RunEnded(status="failed", exit_code=1)).waiting
+    assert after(state, RunEnded(status="failed", exit_code=1)).waiting
 
 
 def test_shipping_waits_and_a_new_merge_waits_again() -> None:
@@ -155,7 +155,7 @@ def test_shipping_waits_and_a_new_merge_waits_again() -> None:
     assert list(state.waiting) == [ship]
     reason = "merged, waits for approval: approvals.ship asks first"
     assert [(w.state, w.reason, w.step) for w in workstream_outcomes(state)] == [(State.PENDING, reason, "ship")] * 2
-    again = evolve(state, merged())
+    again = after(state, merged())
     assert not again.waiting, "the new merge needs nobody"
     state.apply(said(ship, "t1"))
     move(state, ship, State.RUNNING, attempt=1)

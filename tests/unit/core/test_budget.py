@@ -12,10 +12,10 @@ from branchline.core.events import AttemptInterrupted, AttemptResumed, RunPolicy
 from branchline.core.facts import AgentCalled
 from branchline.core.model.agent import Usage
 from branchline.core.pipeline import task_graph
-from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from strategies import plan, started
+from strategies import after, plan, started
 
 PAID = ("planning", "execute")
 
@@ -160,8 +160,8 @@ def test_two_agents_that_start_in_one_turn_do_not_get_the_same_money() -> None:
     assert starts == [StartAttempt("task_006_execute_a", 1, reserved_usd=2)]
     state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
     assert decide(state, 0) == []
-    state = evolve(state, called("task_006_execute_a", 2.0))
-    state = evolve(state, move(state, "task_006_execute_a", State.COMPLETED))
+    state = after(state, called("task_006_execute_a", 2.0))
+    state = after(state, move(state, "task_006_execute_a", State.COMPLETED))
     assert StartAttempt("task_007_execute_b", 1, reserved_usd=1) in decide(state, 0)
 
 

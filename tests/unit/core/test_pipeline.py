@@ -31,10 +31,10 @@ from branchline.core.pipeline import (
     task_graph,
 )
 from branchline.core.rounds import reopen_round, retry_round
-from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from strategies import plan, plans, started, workstream
+from strategies import after, plan, plans, started, workstream
 
 EIGHTEEN = {
     "task_001_preflight": [],
@@ -268,7 +268,7 @@ def test_a_proposed_plan_waits() -> None:
     state.apply(PlanProposed(task_id="task_003_planning", plan=msgspec.to_builtins(plan("a")), digest="d"))
     move(state, "task_003_planning", State.COMPLETED)
     assert decide(state, 0) == []
-    waiting = evolve(state, PlanComplete(task_id="task_003_planning", workstreams=(), digest="d")).awaiting
+    waiting = after(state, PlanComplete(task_id="task_003_planning", workstreams=(), digest="d")).awaiting
     assert waiting, "a plan that was accepted without its text is not there"
     accept(state, plan("b"))
     assert not state.awaiting
@@ -323,7 +323,7 @@ def test_a_plan_that_is_made_again_waits_for_nobody_meanwhile() -> None:
     state = planned(approve=True)
     propose(state)
     move(state, "task_003_planning", State.COMPLETED)
-    assert evolve(state, RunResumed(by="user")).awaiting
+    assert after(state, RunResumed(by="user")).awaiting
     added = retry_round(state, "task_003_planning")
     assert not isinstance(added, str)
     state.apply(added)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchline.core.retry import RetryOverride, RetryPolicy, delay_seconds, effective, overridden
+from branchline.core.retry import RetryOverride, RetryPolicy, delay_seconds, effective
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_jitter_differs_between_tasks_and_attempts() -> None:
 
 def test_overrides_change_only_what_they_name() -> None:
     policy = RetryPolicy(max_attempts=5, jitter_seconds=1)
-    assert overridden(policy, None) is policy
-    changed = overridden(policy, RetryOverride(max_attempts=1, base_seconds=0))
+    assert effective(policy, None, "") is policy
+    changed = effective(policy, RetryOverride(max_attempts=1, base_seconds=0), "")
     assert changed == RetryPolicy(max_attempts=1, base_seconds=0, jitter_seconds=1)
 
 

@@ -3,10 +3,10 @@ import pytest
 from branchline.core.events import AnyEvent, GaveUp, IntentReceived, RunEnded, RunResumed, Transition
 from branchline.core.facts import PrOpened
 from branchline.core.graph import CycleError, DuplicateTask, Task
-from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.run_state import RunState, replay
 from branchline.core.states import IllegalTransition, State
 from branchline.errors import InvalidInput
-from strategies import started
+from strategies import after, started
 
 
 def to(name: str, old: State, new: State, attempt: int = 1) -> Transition:
@@ -23,15 +23,15 @@ def test_a_run_refuses_tasks_that_are_no_graph() -> None:
 def test_an_event_that_contradicts_the_state_is_refused() -> None:
     state = replay([started(Task(id="a"))])
     with pytest.raises(InvalidInput, match="task a is PENDING, but an event moves it from RUNNING"):
-        evolve(state, to("a", State.RUNNING, State.COMPLETED))
+        after(state, to("a", State.RUNNING, State.COMPLETED))
     with pytest.raises(IllegalTransition, match="task a: PENDING -> COMPLETED"):
-        evolve(state, to("a", State.PENDING, State.COMPLETED))
+        after(state, to("a", State.PENDING, State.COMPLETED))
     assert state == replay([started(Task(id="a"))])
 
 
 def test_facts_of_the_steps_change_nothing_that_is_decided() -> None:
     state = replay([started(Task(id="a"))])
-    assert evolve(state, PrOpened(task_id="a", forge="local", location="x")) == state
+    assert after(state, PrOpened(task_id="a", forge="local", location="x")) == state
 
 
 @pytest.mark.parametrize("first", ["skipped", "failed"])
@@ -54,9 +54,9 @@ def test_a_failure_outweighs_a_skip_whichever_came_first(first: str) -> None:
 
 def test_resuming_an_ended_run_lifts_what_ended_it_and_resuming_a_crash_does_not() -> None:
     state = replay([started(Task(id="a"), Task(id="b")), IntentReceived(kind="cancel", by="me")])
-    crashed = evolve(state, RunResumed(by="me"))
+    crashed = after(state, RunResumed(by="me"))
     assert crashed.cancel_requested == "me"
-    ended = evolve(evolve(state, RunEnded(status="cancelled", exit_code=1)), RunResumed(by="me"))
+    ended = after(state, RunEnded(status="cancelled", exit_code=1), RunResumed(by="me"))
     assert (ended.cancel_requested, ended.stopped_by, ended.end) == ("", "", None)
 
 

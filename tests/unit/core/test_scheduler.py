@@ -23,7 +23,7 @@ from branchline.core.graph import Condition, Task, TaskResources
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.retry import RetryOverride, RetryPolicy
-from branchline.core.run_state import RunState, TaskRecord, evolve, replay
+from branchline.core.run_state import RunState, TaskRecord, replay
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
 from simulation import ROUNDING, Simulation, by_chance, check_ends, moved
@@ -213,35 +213,18 @@ def test_a_person_may_retry_any_task_at_any_moment(plan: Plan, policy: RunPolicy
 
 @settings(deadline=None, max_examples=20)
 @given(task_graphs(6), POLICIES, st.integers(0, 10**6))
-def test_replay_is_evolve_event_by_event_and_decide_and_evolve_change_nothing(
+def test_replay_is_apply_event_by_event_and_decide_changes_nothing(
     tasks: tuple[Task, ...], policy: RunPolicy, seed: int
 ) -> None:
     simulation = Simulation(started(*tasks, policy=policy), by_chance(seed), seed)
     simulation.run(crash=0.1)
     state = RunState()
     for event in simulation.events:
-        before = copy.deepcopy(state)
-        after = evolve(state, event)
-        assert state == before
-        state = after
+        state.apply(event)
         kept = copy.deepcopy(state)
         assert decide(state, simulation.now) == decide(state, simulation.now)
         assert state == kept
     assert state == simulation.state == replay(simulation.events)
-
-
-@settings(deadline=None, max_examples=15)
-@given(plans(3), POLICIES, st.integers(0, 10**6))
-def test_evolve_leaves_its_argument_alone_when_rounds_open(plan: Plan, policy: RunPolicy, seed: int) -> None:
-    simulation = Simulation(pipeline_start(plan, policy), by_chance(seed, 0.8), seed)
-    simulation.run()
-    state = RunState()
-    for event in simulation.events:
-        before = copy.deepcopy(state) if not isinstance(event, Transition) else state
-        after = evolve(state, event)
-        assert state == before
-        state = after
-    assert state == simulation.state
 
 
 def begun(*tasks: Task, policy: RunPolicy | None = None) -> Simulation:

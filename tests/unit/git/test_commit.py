@@ -262,7 +262,7 @@ def test_save_keeps_files_and_commits(box: Sandbox, repo: Repo, path: Path) -> N
     assert saved.ref == REF
     assert repo.read_ref(REF) == saved.commit
     assert repo.parents(saved.commit) == (base, own)
-    assert {"secret.log", ".gitignore"} <= {one.path for one in repo.entries(saved.tree)}
+    assert {"secret.log", ".gitignore"} <= {one.path for one in repo.entries(saved.commit)}
 
 
 def test_save_never_overwrites(box: Sandbox, repo: Repo, path: Path) -> None:
@@ -315,7 +315,7 @@ path = workspaces.add(scratch / "b-1", head, "feature/b-1")
 (path / ".git" / "objects").chmod(0)
 path.chmod(0)
 saved = save(repo, path, ref="refs/branchline/r/saved/b", parents=[head], when=1, scratch=scratch)
-print([entry.path for entry in repo.entries(saved.tree)])
+print([entry.path for entry in repo.entries(saved.commit)])
 (path / "cache").chmod(0o500)
 path.chmod(0o500)
 workspaces.reset(path, head, head=head)

@@ -13,8 +13,9 @@ import pytest
 from branchline.errors import GitError
 from branchline.git.commit import snapshot
 from branchline.git.filters import Needs
-from branchline.git.intake import Flaw, Intake
+from branchline.git.intake import Intake
 from branchline.git.repo import Repo
+from branchline.git.screen import Refused
 from branchline.git.storage import problems
 from unit.git.sandbox import Sandbox
 from unit.git.users import changes, check_out, configure, needs_crypt, needs_lfs, rewrite, stored, take
@@ -227,10 +228,10 @@ def test_what_an_inspector_refuses_does_not_reach_the_users_store(box: Sandbox, 
     box.write({"bad.bin": b"a secret\n" * 10, "good.bin": b"fine\n" * 10}, at=box.scratch / "w")
     seen: dict[str, bytes] = {}
 
-    def inspect(intake: Intake) -> list[Flaw]:
+    def inspect(intake: Intake) -> list[Refused]:
         for group in intake.groups():
             seen.update({one.path: data for one, data in group})
-        return [Flaw(path, "a secret") for path, data in seen.items() if b"secret" in data]
+        return [Refused(path, "a secret") for path, data in seen.items() if b"secret" in data]
 
     base = repo.tree_of(repo.head_commit())
     taken = snapshot(git, box.scratch / "w", base, scratch=box.scratch, inspect=inspect)

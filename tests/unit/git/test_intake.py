@@ -9,7 +9,7 @@ import pytest
 
 from branchline.git import intake as module
 from branchline.git.commit import Refused, Snapshot, save, snapshot
-from branchline.git.intake import Flaw, Intake, standing_in
+from branchline.git.intake import Intake
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
@@ -23,11 +23,11 @@ class Looking:
     def __init__(self) -> None:
         self.shown: dict[str, bytes] = {}
 
-    def __call__(self, intake: Intake) -> Iterable[Flaw]:
+    def __call__(self, intake: Intake) -> Iterable[Refused]:
         for group in intake.groups():
             self.shown |= {one.path: data for one, data in group}
         return [
-            Flaw(path, "bad", 1 + data.count(b"\n", 0, data.find(BAD)))
+            Refused(path, "bad", 1 + data.count(b"\n", 0, data.find(BAD)))
             for path, data in self.shown.items()
             if BAD in data
         ]
@@ -109,10 +109,9 @@ def test_content_comes_in_groups(
     box.write({f"f{number}": f"{number}" * 6 for number in range(4)} | {"g": "y", "h": "z"}, at=path)
     sizes: list[int] = []
 
-    def inspect(intake: Intake) -> Iterable[Flaw]:
+    def inspect(intake: Intake) -> Iterable[Refused]:
         sizes.extend(sum(len(data) for _, data in group) for group in intake.groups(skip=[]))
-        assert intake.known_content() == {one.oid for one in repo.entries(repo.head_commit())}
-        assert intake.in_base([b"two", b"nowhere"]) == {b"two"}
+        assert intake.base == repo.tree_of(repo.head_commit())
         return ()
 
     base = repo.tree_of(repo.head_commit())
@@ -124,7 +123,7 @@ def test_saving_leaves_it_out_too(box: Sandbox, repo: Repo, workspaces: Workspac
     box.write({".gitignore": "*.log\n", "x.log": BAD, "y.log": b"fine"}, at=path)
     ref, base = "refs/branchline/r/saved/a", repo.head_commit()
     saved = save(repo, path, ref=ref, parents=[base], when=1, scratch=box.scratch, inspect=Looking())
-    assert {one.path for one in repo.entries(saved.tree)} == {"a.txt", "link", "src/b.py", ".gitignore", "y.log"}
+    assert {one.path for one in repo.entries(saved.commit)} == {"a.txt", "link", "src/b.py", ".gitignore", "y.log"}
     assert saved.refused == (Refused("x.log", "bad", 1),)
     assert BAD not in objects(box)
 
@@ -156,5 +155,5 @@ def test_objects_come_in_from_another_file_system(box: Sandbox, repo: Repo, work
 def test_values_are_looked_for_as_they_are(box: Sandbox, repo: Repo) -> None:
     tree = repo.tree_of(box.commit({"v": "a.*c $x\n-e\n[z]\n", "bin": b"\0needle\0"}))
     wanted = [b"a.*c", b"-e", b"[z]", b"needle", b"abc", b"^a"]
-    assert standing_in(repo.content, tree, wanted) == {b"a.*c", b"-e", b"[z]", b"needle"}
-    assert standing_in(repo.content, tree, []) == set()
+    assert repo.standing_in(tree, wanted) == {b"a.*c", b"-e", b"[z]", b"needle"}
+    assert repo.standing_in(tree, []) == set()

@@ -9,8 +9,8 @@ import pytest
 from branchline.errors import GitError, InvalidInput
 from branchline.git.command import ObjectsGone
 from branchline.git.commit import snapshot
-from branchline.git.missing import fetch_missing, missing
 from branchline.git.repo import Repo
+from branchline.git.storage import fetch_missing, missing
 from unit.git.sandbox import Sandbox
 from unit.git.users import changes, check_out, take
 

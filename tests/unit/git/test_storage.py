@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from branchline.core.refs import Obstacle
 from branchline.git.repo import Repo
-from branchline.git.storage import Problem, fetch, problems
+from branchline.git.storage import fetch, problems
 from unit.git.sandbox import Sandbox
 from unit.git.users import check_out, needs_crypt, needs_lfs
 
@@ -18,7 +19,7 @@ LFS = {
 }
 
 
-def found(root: Path, ship: str = "merge") -> list[Problem]:
+def found(root: Path, ship: str = "merge") -> list[Obstacle]:
     repo = Repo.open(root)
     return problems(repo, repo.head_commit(), "main", ship)
 
@@ -50,7 +51,7 @@ def test_a_filter_that_does_not_run_is_refused_in_every_mode(box: Sandbox, key: 
     assert problem.fatal
     assert "the filter gone, through which a.txt is stored, fails" in problem.text
     assert "no-such-program" in problem.text
-    assert problem.hint == f"git -C {box.root} cat-file --filters HEAD:a.txt"
+    assert problem.command == f"git -C {box.root} cat-file --filters HEAD:a.txt"
 
 
 def test_a_filter_that_nothing_goes_through_is_not_tried(box: Sandbox) -> None:
@@ -78,7 +79,7 @@ def test_pointers_without_git_lfs_are_refused(box: Sandbox, home: Path) -> None:
     for name in LFS:
         box.git("config", "--unset", f"filter.lfs.{name}")
     (problem,) = found(box.root)
-    assert (problem.fatal, problem.hint) == (True, f"git -C {box.root} lfs install && git -C {box.root} lfs pull")
+    assert (problem.fatal, problem.command) == (True, f"git -C {box.root} lfs install && git -C {box.root} lfs pull")
     assert home.is_dir()
 
 
@@ -98,7 +99,7 @@ def test_content_of_git_lfs_is_fetched_before_a_run(box: Sandbox, clone: Path) -
     repo = Repo.open(clone)
     (problem,) = found(clone)
     assert "the content of a.bin, b.bin is not in the store of Git LFS" in problem.text
-    assert problem.hint == f"git -C {clone} lfs fetch origin {repo.head_commit()[:12]}"
+    assert problem.command == f"git -C {clone} lfs fetch origin {repo.head_commit()[:12]}"
     fetch(repo, [repo.head_commit()])
     assert found(clone) == []
     check_out(repo, box.scratch / "w")
@@ -152,7 +153,7 @@ def test_a_locked_repository_is_refused(box: Sandbox) -> None:
     locked = box.scratch / "locked"
     box.git("clone", "-q", str(box.root), str(locked))
     (problem,) = found(locked)
-    assert (problem.fatal, problem.hint) == (True, f"cd {locked} && git-crypt unlock")
+    assert (problem.fatal, problem.command) == (True, f"cd {locked} && git-crypt unlock")
 
 
 def test_a_partial_clone_is_fetched_or_refused(box: Sandbox) -> None:

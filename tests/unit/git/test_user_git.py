@@ -9,7 +9,6 @@ import pytest
 from branchline.git.filters import Filter
 from branchline.git.repo import Repo
 from branchline.git.user_git import (
-    Sparse,
     UntrustedRepository,
     alternates_text,
     config_text,
@@ -31,8 +30,8 @@ def test_settings_are_read_from_everywhere_the_users_git_reads_them(box: Sandbox
     assert user.storage["core.autocrlf"] == "true"
     assert user.storage["core.safecrlf"] == "true"
     assert user.storage["core.eol"] == "lf"
-    assert not user.file_mode
-    assert user.symlinks
+    assert user.storage["core.filemode"] == "false"
+    assert "core.symlinks" not in user.storage
 
 
 def test_a_linked_worktree_has_its_own_settings(box: Sandbox, home: Path) -> None:
@@ -121,18 +120,17 @@ def test_a_partial_clone_names_who_promised(box: Sandbox) -> None:
 
 
 def test_a_sparse_checkout_is_known(box: Sandbox) -> None:
-    assert Repo.open(box.root).user.sparse is None
+    assert Repo.open(box.root).user.sparse == ""
     box.git("sparse-checkout", "set", "src")
-    assert Repo.open(box.root).user.sparse == Sparse("/*\n!/*/\n/src/\n", cone=True)
+    assert Repo.open(box.root).user.sparse == "/*\n!/*/\n/src/\n"
+    assert Repo.open(box.root).user.storage["core.sparsecheckoutcone"] == "true"
 
 
 @pytest.mark.parametrize("value", ["group", "0660", "all", "true"])
-def test_a_shared_repository_says_so(box: Sandbox, value: str) -> None:
-    assert not Repo.open(box.root).user.shared
+def test_a_repository_that_is_shared_is_shared_in_a_workspace_too(box: Sandbox, value: str) -> None:
+    assert "sharedrepository" not in config_text(Repo.open(box.root).user)
     box.git("config", "core.sharedRepository", value)
-    assert Repo.open(box.root).user.shared
-    box.git("config", "core.sharedRepository", "umask")
-    assert not Repo.open(box.root).user.shared
+    assert f"sharedrepository = {value}\n" in config_text(Repo.open(box.root).user)
 
 
 @pytest.mark.parametrize(

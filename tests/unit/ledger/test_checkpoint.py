@@ -6,11 +6,11 @@ import pytest
 
 from branchline.core.events import RunEnded, Transition
 from branchline.core.graph import Task
-from branchline.core.run_state import RunState, evolve, replay
+from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.checkpoint import Scribe, restore_missing
 from branchline.ledger.paths import RunPaths
-from strategies import started
+from strategies import after, started
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def test_a_run_with_nothing_left_to_do_cannot_be_resumed(paths: RunPaths) -> Non
     made = replay([started(Task(id="a"))])
     for old, new in ((State.PENDING, State.RUNNING), (State.RUNNING, State.COMPLETED)):
         made.apply(Transition(task_id="a", old_state=old, new_state=new, attempt=1))
-    note_run(paths, evolve(made, RunEnded(status="succeeded", exit_code=0)), last_completed="a")
+    note_run(paths, after(made, RunEnded(status="succeeded", exit_code=0)), last_completed="a")
     assert load(paths.checkpoint)["can_resume"] is False
 
 
 @pytest.mark.parametrize("status", [None, "failed", "partial"])
 def test_the_file_of_the_run(paths: RunPaths, status: Any) -> None:
-    made = state() if status is None else evolve(state(), RunEnded(status=status, exit_code=0))
+    made = state() if status is None else after(state(), RunEnded(status=status, exit_code=0))
     note_run(paths, made, last_completed="a.b")
     assert load(paths.checkpoint) == {
         "checkpoint_id": "7",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from branchline.attempt.run import Run
 from branchline.core.model.agent import ContextFile
-from branchline.core.model.manifest import Manifest, ManifestFile, Span
+from branchline.core.model.manifest import Manifest, Span
 from branchline.git.objects import Entry
 from branchline.views.format import excerpt
 
@@ -18,10 +18,9 @@ WHY = {"target": NAMED, "pin": "always given"}
 
 def conventions(run: Run, files: Mapping[str, Entry]) -> str:
     """The repository's own guidance for those who change it, marked as its; `files` are those of the run's base."""
-    parts = []
-    for path, text in _guidance(run, files).items():
-        parts.append(f"{path}:\n\n{excerpt.fenced(excerpt.beginning(text, CHARACTERS), 'markdown')}")
-    return "\n\n".join(parts)
+    told = _guidance(run, files).items()
+    shown = ((path, excerpt.fenced(excerpt.beginning(text, CHARACTERS), "markdown")) for path, text in told)
+    return "\n\n".join(f"{path}:\n\n{text}" for path, text in shown)
 
 
 def unabridged(run: Run, files: Mapping[str, Entry]) -> tuple[str, ...]:
@@ -45,20 +44,19 @@ def regular(entry: Entry) -> bool:
 
 def given(manifest: Manifest, may_write: Callable[[str], bool] = lambda _path: False) -> tuple[ContextFile, ...]:
     """The files of a manifest as an agent gets them, best first, tests last; `edit` are those that it may write."""
+
+    def length(span: Span) -> int:
+        return span.start - span.end
+
     return tuple(
         ContextFile(
             path=file.path,
             role="edit" if file.mode != "outline" and may_write(file.path) else "read",
             form=file.mode,
-            spans=_telling(file),
+            # the longest of one that is not given whole: the others are single lines of its outline
+            spans=tuple(sorted(sorted(file.spans, key=length)[:MOST_SPANS], key=lambda span: span.start)),
             tokens=file.tokens if file.mode == "full" else max(file.tokens, file.size_bytes // BYTES_A_TOKEN),
             why=WHY.get(file.included_as) or ", ".join(sorted(file.breakdown, key=lambda s: -file.breakdown[s])[:2]),
         )
         for file in (*manifest.files, *manifest.tests)
     )
-
-
-def _telling(file: ManifestFile) -> tuple[Span, ...]:
-    """The longest spans of a file that is not given whole, in order: the others are single lines of its outline."""
-    longest = sorted(file.spans, key=lambda span: span.start - span.end)[:MOST_SPANS]
-    return tuple(sorted(longest, key=lambda span: span.start))

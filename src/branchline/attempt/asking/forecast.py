@@ -6,7 +6,7 @@ from branchline.attempt.asking.context_requests import edit_request
 from branchline.attempt.asking.conventions import regular
 from branchline.attempt.asking.manifest import asking
 from branchline.config.settings import Settings
-from branchline.core.model.forecast import Collision, Work, forecast
+from branchline.core.model.forecast import Collision, forecast
 from branchline.core.model.manifest import ContextRequest, Manifest
 from branchline.core.model.plan import Plan
 from branchline.core.planning import at_once
@@ -29,9 +29,8 @@ def collisions(
     pairs = at_once(plan)
     if not pairs or len(plan.workstreams) > MOST_WORKSTREAMS:
         return ()
-    work = []
+    found = []
     for workstream in plan.workstreams:
         manifest = ask(edit_request(settings, plan, workstream, paths))
-        files = {file.path: file.score for file in (*manifest.files, *manifest.tests)}
-        work.append(Work(workstream.id, workstream.scope.globs, files, workstream.scope.protect))
-    return forecast(work, pairs)
+        found.append((workstream, {file.path: file.score for file in (*manifest.files, *manifest.tests)}))
+    return forecast(found, pairs)

@@ -1,18 +1,15 @@
 """What agents are told: the prompts, filled from the plan, the settings and the repository at the run's base."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from branchline.attempt.asking.conventions import NAMED, conventions
 from branchline.attempt.asking.templates import base_files, filled
 from branchline.attempt.run import Run, StepContext
-from branchline.attempt.scope import asked_about, barred, conflict_of, rejected
-from branchline.core.facts import Codegate
+from branchline.attempt.scope import conflict_of, guarded_if, rejected
 from branchline.core.model.agent import ContextFile
-from branchline.core.model.manifest import Span
-from branchline.core.model.verdict import Gate, GateResult, Outcome, QualityReport, in_order
+from branchline.core.model.verdict import Gate, Outcome, QualityReport, in_order
 from branchline.gates.output import shown
-from branchline.git.objects import Entry
 from branchline.views.format import excerpt
 from branchline.views.format.markdown import code
 
@@ -28,18 +25,28 @@ OVERLAP = {
 
 def edit_prompt(ctx: StepContext, context: Sequence[ContextFile]) -> str:
     """The prompt of this attempt's round: the task; in later rounds what was wrong. Raises TemplateError."""
-    files, conflict, batch = base_files(ctx.run), conflict_of(ctx), rejected(ctx)
-    torn = conflict.paths if conflict else ()
+    run, scope, conflict, batch = ctx.run, ctx.workstream.scope, conflict_of(ctx), rejected(ctx)
+    files, torn = base_files(run), conflict.paths if conflict else ()
+    patch = run.repo.patch(run.repo.tree_of(ctx.ws.base), batch.tree) if batch else b""
+    rules = {
+        "scope": _inline(scope.globs),
+        "protect": _inline((*scope.protect, *guarded_if(run, "reject"))),
+        "guarded": _inline(guarded_if(run, "wait")),
+        "gates": _gates(run.gates),
+        "conventions": conventions(run, files),
+        "edit_files": _context(context, "edit"),
+        "read_files": _context(context, "read"),
+    }
     values = {
         **_task(ctx),
         "round": str(ctx.task.round),
-        "rules": filled(ctx.run, files, "rules", _rules(ctx, files, context)).strip("\n"),
-        "conflict": _listed(torn),
+        "rules": filled(run, files, "rules", rules).strip("\n"),
+        "conflict": _bullets([shown(path) for path in torn]),
         "others": _others(ctx, torn),
         "feedback": batch.feedback if batch else "",
-        "diff": _rejected_change(ctx, batch) if batch else "",
+        "diff": excerpt.fenced(excerpt.diff(patch, REPAIR_DIFF), "diff") if patch else "",
     }
-    return filled(ctx.run, files, "repair" if batch else "conflict" if conflict else "edit", values)
+    return filled(run, files, "repair" if batch else "conflict" if conflict else "edit", values)
 
 
 def plan_prompt(
@@ -54,8 +61,8 @@ def plan_prompt(
         "read_files": _context(context, "read"),
         "max_workstreams": str(planning.max_workstreams),
         "overlap": OVERLAP[planning.overlap],
-        "protect": _inline(barred(run)),
-        "guarded": _inline(asked_about(run)),
+        "protect": _inline(guarded_if(run, "reject")),
+        "guarded": _inline(guarded_if(run, "wait")),
         "gates": _gates(run.gates),
         "conventions": conventions(run, files),
         "answer": excerpt.fenced(excerpt.beginning(answer, ANSWER)) if answer else "",
@@ -82,18 +89,17 @@ def review_prompt(ctx: StepContext, context: Sequence[ContextFile], old: str, ne
 
 def feedback(report: QualityReport) -> str:
     """What rejected a batch, for the agent that is to repair it: each failed gate with what it printed, trimmed."""
-    bad = report.of(Outcome.FAILED, Outcome.ERROR)
-    return "\n\n".join(_failure(result, FEEDBACK // len(bad)) for result in bad)
-
-
-def _failure(result: GateResult, characters: int) -> str:
-    lines = [f"## {result.gate}: {shown(result.reason)}"]
-    if result.argv:
-        lines += ["", f"Command: {_command(result.argv)}"]
-    if result.output.strip():
-        trimmed = excerpt.end if result.argv else excerpt.beginning  # a list is read from its top, a log from its end
-        lines += ["", excerpt.fenced(trimmed(excerpt.legible(result.output), characters))]
-    return "\n".join(lines)
+    bad, parts = report.of(Outcome.FAILED, Outcome.ERROR), []
+    for result in bad:
+        parts.append(f"## {result.gate}: {shown(result.reason)}")
+        if result.argv:
+            parts[-1] += f"\n\nCommand: {_command(result.argv)}"
+        if result.output.strip():
+            trimmed = (
+                excerpt.end if result.argv else excerpt.beginning
+            )  # a list is read from its top, a log from its end
+            parts[-1] += "\n\n" + excerpt.fenced(trimmed(excerpt.legible(result.output), FEEDBACK // len(bad)))
+    return "\n\n".join(parts)
 
 
 def _task(ctx: StepContext) -> dict[str, str]:
@@ -108,48 +114,31 @@ def _task(ctx: StepContext) -> dict[str, str]:
     }
 
 
-def _rules(ctx: StepContext, files: Mapping[str, Entry], context: Sequence[ContextFile]) -> dict[str, str]:
-    run, scope = ctx.run, ctx.workstream.scope
-    return {
-        "scope": _inline(scope.globs),
-        "protect": _inline((*scope.protect, *barred(run))),
-        "guarded": _inline(asked_about(run)),
-        "gates": _gates(run.gates),
-        "conventions": conventions(run, files),
-        "edit_files": _context(context, "edit"),
-        "read_files": _context(context, "read"),
-    }
-
-
 def _context(context: Iterable[ContextFile], role: str) -> str:
-    return _bullets([_pointer(file) for file in context if file.role == role])
-
-
-def _pointer(file: ContextFile) -> str:
-    """A file on one line: where in it to look, and what it was chosen for."""
-    lines = ", ".join(map(_lines, file.spans))
-    why = f" ({shown(file.why)})" if file.why else ""
-    return shown(file.path) + (f": lines {lines}" if lines else "") + why
-
-
-def _lines(span: Span) -> str:
-    numbers = str(span.start) if span.start == span.end else f"{span.start}-{span.end}"
-    return f"{numbers} {shown(span.name)}".rstrip()
+    """The files on a line each: where in it to look, and what it was chosen for."""
+    lines = []
+    for file in (one for one in context if one.role == role):
+        ends = (
+            (span, str(span.start) if span.start == span.end else f"{span.start}-{span.end}") for span in file.spans
+        )
+        spans = ", ".join(f"{numbers} {shown(span.name)}".rstrip() for span, numbers in ends)
+        why = f" ({shown(file.why)})" if file.why else ""
+        lines.append(shown(file.path) + (f": lines {spans}" if spans else "") + why)
+    return _bullets(lines)
 
 
 def _gates(gates: Iterable[Gate]) -> str:
-    return "\n".join(map(_gate, in_order(gates)))
-
-
-def _gate(gate: Gate) -> str:
-    line = f"- {gate.id}: {_command(gate.verify)}"
-    if "{files}" in gate.verify:
-        line += " (`{files}`: the changed files)"
-    if gate.cwd != ".":
-        line += f", in {code(gate.cwd)}"
-    if gate.when:
-        line += f", if {_inline(gate.when)} changed"
-    return line + (f"; before it, {_command(gate.fix)} corrects what it can" if gate.fix else "")
+    lines = []
+    for gate in in_order(gates):
+        line = f"- {gate.id}: {_command(gate.verify)}"
+        if "{files}" in gate.verify:
+            line += " (`{files}`: the changed files)"
+        if gate.cwd != ".":
+            line += f", in {code(gate.cwd)}"
+        if gate.when:
+            line += f", if {_inline(gate.when)} changed"
+        lines.append(line + (f"; before it, {_command(gate.fix)} corrects what it can" if gate.fix else ""))
+    return "\n".join(lines)
 
 
 def _command(argv: Sequence[str]) -> str:
@@ -158,28 +147,13 @@ def _command(argv: Sequence[str]) -> str:
 
 def _others(ctx: StepContext, conflict: Sequence[str]) -> str:
     """The other workstreams that changed a file of the conflict, with what they were asked."""
-    touching = [
-        other
-        for other in ctx.run.plan.workstreams
-        if other.id != ctx.task.workstream and _touched(ctx, other.id) & set(conflict)
-    ]
-    asked = ((other, other.prompt or other.title or ctx.run.plan.goal) for other in touching)
-    return "\n\n".join(f"## {other.title or other.id}\n\n{text.strip()}" for other, text in asked)
-
-
-def _touched(ctx: StepContext, workstream: str) -> set[str]:
-    batch = ctx.of(workstream).batch
-    return set(batch.files) if batch else set()
-
-
-def _rejected_change(ctx: StepContext, batch: Codegate) -> str:
-    repo = ctx.run.repo
-    patch = repo.patch(repo.tree_of(ctx.ws.base), batch.tree)
-    return excerpt.fenced(excerpt.diff(patch, REPAIR_DIFF), "diff") if patch else ""
-
-
-def _listed(paths: Sequence[str]) -> str:
-    return _bullets([shown(path) for path in paths])
+    parts = []
+    for other in ctx.run.plan.workstreams:
+        batch = ctx.of(other.id).batch
+        if other.id != ctx.task.workstream and batch and set(batch.files) & set(conflict):
+            text = other.prompt or other.title or ctx.run.plan.goal
+            parts.append(f"## {other.title or other.id}\n\n{text.strip()}")
+    return "\n\n".join(parts)
 
 
 def _bullets(items: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """The prompts' templates: those that come with Branchline, and those that the repository has in their place."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from branchline.attempt.run import Run
@@ -18,20 +17,8 @@ NAMES: dict[str, frozenset[str]] = {
     "conflict": frozenset(_WORK),
     "rules": frozenset(_RULES),
     "plan": frozenset(
-        {
-            *(
-                "request",
-                "tree",
-                "read_files",
-                "max_workstreams",
-                "overlap",
-                "protect",
-                "guarded",
-                "gates",
-                "conventions",
-            ),
-            *("answer", "errors"),
-        }
+        {*("request", "tree", "read_files", "max_workstreams", "overlap", "protect", "guarded", "gates", "conventions")}
+        | {"answer", "errors"}
     ),
     "review": frozenset(
         {"goal", "workstream", "title", "task", "scope", "gates", "conventions", "files", "read_files", "diff"}
@@ -45,7 +32,8 @@ def filled(run: Run, files: Mapping[str, Entry], name: str, values: Mapping[str,
     path = f"{OVERRIDES}{name}{ENDING}"
     if path in files:
         return render(_override(run, files[path]), values, name=path)
-    return render(_own(name), values, name=f"{name}{ENDING}")
+    own = Path(__file__).with_name("prompt_files").joinpath(f"{name}{ENDING}")
+    return render(own.read_text("utf-8"), values, name=own.name)
 
 
 def problems(run: Run) -> list[str]:
@@ -77,8 +65,3 @@ def _override(run: Run, entry: Entry) -> str:
         return run.repo.read_blob(entry.oid).decode()
     except UnicodeDecodeError as error:
         raise TemplateError(f"{entry.path} is not UTF-8: {error.reason} at byte {error.start}") from error
-
-
-@cache
-def _own(name: str) -> str:
-    return Path(__file__).with_name("prompt_files").joinpath(f"{name}{ENDING}").read_text("utf-8")

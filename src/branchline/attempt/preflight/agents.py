@@ -22,7 +22,10 @@ def of_agents(run: Run, probes: Mapping[str, Probe]) -> Iterator[Remark]:
             text = f"agent {name} is version {probe.version}, which has not been tested"
             yield Remark(f"agent {name}", f"{text}: {probe.hint or 'it may behave differently'}")
     yield from _shut_off(run)
-    yield from _idle(run)
+    plan = run.accepted
+    idle = [w.id for w in plan.workstreams if not (w.prompt or w.title or w.script)] if plan and not plan.goal else []
+    if idle:
+        yield Remark("plan", f"nothing says what is to be done in {', '.join(idle)}: no prompt, no title, no goal")
 
 
 def probed(run: Run) -> dict[str, Probe]:
@@ -67,11 +70,3 @@ def _shut_off(run: Run) -> Iterator[Remark]:
         if reaches_out(agent) and not agent.spec.meter:
             text = f"agent {name} talks to {agent.provider}, which `sandbox.network: {fact.network}` shuts off"
             yield Remark(f"agent {name}", text, "list that host, or set `meter: true` for the agent")
-
-
-def _idle(run: Run) -> Iterator[Remark]:
-    if run.accepted is None or run.accepted.goal:
-        return
-    if idle := [w.id for w in run.accepted.workstreams if not (w.prompt or w.title or w.script)]:
-        text = f"nothing says what is to be done in {', '.join(idle)}: no prompt, no title, no goal"
-        yield Remark("plan", text)

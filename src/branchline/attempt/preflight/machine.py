@@ -74,13 +74,9 @@ def of_environment(environ: Mapping[str, str], named: Iterable[str]) -> Iterator
 
 def _locks(file: Path) -> bool:
     """Whether a file can be locked; another who holds a lock proves that."""
-    handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
+    with file.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
     return True

@@ -1,7 +1,9 @@
 """One answer of preflight, for a run and for `doctor`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from branchline.core.refs import Obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,11 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.text}: {self.command}" if self.command else self.text
+
+
+def remarks_on(subject: str, obstacles: Iterable[Obstacle]) -> Iterator[Remark]:
+    """What git, or the names of refs, put in a run's way."""
+    return (Remark(subject, one.text, one.command, stops=one.fatal) for one in obstacles)
 
 
 def commands(remarks: Iterable[Remark]) -> str:

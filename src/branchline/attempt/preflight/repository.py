@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from shlex import quote
 
-from branchline.attempt.preflight.remark import Remark
+from branchline.attempt.preflight.remark import Remark, remarks_on
 from branchline.config.settings import Ship
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs, holds_runs, in_the_way, needed, tag_ref, usual_fetch
@@ -12,7 +12,6 @@ from branchline.git.landing.checkout import is_dirty
 from branchline.git.landing.target import checked_out_at, obstacles
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
-from branchline.git.storage import problems
 from branchline.git.submodules import known_submodules
 from branchline.git.user_git import is_true
 
@@ -41,26 +40,19 @@ def of_names(repo: Repo, run_id: str, plan: Plan | None, ship: Ship) -> Iterator
         ship = Ship(mode=ship.mode, tag="")
     others = [ref for ref in repo.list_refs("refs") if run_id not in ref]  # its own may be there already
     folded = is_true(repo.user.storage.get("core.ignorecase", "false"))
-    for one in in_the_way(needed(run_id, plan, ship.mode, ship.tag), others, ignore_case=folded):
-        yield Remark("names", one.text, one.command, stops=True)
+    wanted = needed(run_id, plan, ship.mode, ship.tag)
+    yield from remarks_on("names", in_the_way(wanted, others, ignore_case=folded))
 
 
 def of_target(repo: Repo, target: str, ship: Ship) -> Iterator[Remark]:
     """Whether the branch that is shipped to can move at all."""
     if ship.mode != "merge" or not target:
         return
-    for one in obstacles(repo, target):
-        yield Remark("target", one.text, one.command, stops=True)
+    yield from remarks_on("target", obstacles(repo, target))
     for checkout in checked_out_at(repo, target):
         if is_dirty(repo, checkout):
             text = f"{checkout} is on {target} and has uncommitted changes: nothing can ship to it before they are committed"
             yield Remark("target", text, f"git -C {quote(str(checkout))} status")
-
-
-def of_storage(repo: Repo, base: str, target: str, ship: Ship) -> Iterator[Remark]:
-    """What of the repository's storage a run cannot honour: objects, filters, Git LFS."""
-    for one in problems(repo, base, target, ship.mode):
-        yield Remark("storage", one.text, one.hint, stops=one.fatal)
 
 
 def _submodules(repo: Repo, commit: str) -> Iterator[Remark]:

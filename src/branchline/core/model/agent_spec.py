@@ -196,20 +196,7 @@ def spec_problems(spec: AgentSpec) -> Iterator[tuple[str, str]]:
     """What is wrong with an agent that is a command: each time what, and what to do."""
     if spec.command is msgspec.UNSET:
         yield "it has no command", "set `command:`, or `use:` with the name of an adapter"
-    for template in (spec.command, spec.read_command):
-        yield from _template_problems(spec, template)
-    for name, where in spec.output.places.items():
-        if problem := place_problem(where, spec.output.format):
-            yield f"output.{name}: {problem}", f"correct output.{name}"
-    for path, text in spec.files.items():
-        if problem := file_problem(path):
-            yield problem, "write a path such as home/.config/tool.json"
-        if KEY in text or FROM_ENV.search(text):
-            yield f"the file {path!r} would hold a variable's value", "have the program read the variable itself"
-
-
-def _template_problems(spec: AgentSpec, template: Template | msgspec.UnsetType) -> Iterator[tuple[str, str]]:
-    for argument, group in arguments(template):
+    for argument, group in (*arguments(spec.command), *arguments(spec.read_command)):
         each = group is not None and group.each is not msgspec.UNSET
         if unknown_placeholders([argument]):
             yield f"unknown placeholder {argument}", f"use one of {' '.join(PLACEHOLDERS)}"
@@ -219,3 +206,11 @@ def _template_problems(spec: AgentSpec, template: Template | msgspec.UnsetType) 
             yield "its command has {model}, but no model is set", "set `model:` or drop the argument"
         if group is not None and each == (group.if_ is not msgspec.UNSET):
             yield "a part of its command has not exactly one of `each` and `if`", "keep one of them"
+    for name, where in spec.output.places.items():
+        if problem := place_problem(where, spec.output.format):
+            yield f"output.{name}: {problem}", f"correct output.{name}"
+    for path, text in spec.files.items():
+        if problem := file_problem(path):
+            yield problem, "write a path such as home/.config/tool.json"
+        if KEY in text or FROM_ENV.search(text):
+            yield f"the file {path!r} would hold a variable's value", "have the program read the variable itself"

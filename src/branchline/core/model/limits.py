@@ -40,24 +40,18 @@ class ProcessLimits(Model, frozen=True, kw_only=True):
 
     def excess(self, reason: str) -> str:
         """What was done that one of `LIMIT_REASONS` forbids, as a clause about "it"."""
+        auto = self.memory_mb == "auto"
+        memory = "nine tenths of the machine's memory" if auto else f"{self.memory_mb} MB of memory"
         amounts = {
-            "memory_limit": f"used more than {_memory(self.memory_mb)}",
-            "cpu_limit": f"used more than {_seconds(self.cpu)} s of processor time",
+            "memory_limit": f"used more than {memory}",
+            "cpu_limit": f"used more than {seconds(self.cpu or 0):g} s of processor time",
             "process_limit": f"ran more than {self.processes} processes at once",
             "file_limit": f"wrote a file of {self.file_mb} MB or more",
             "output_limit": f"printed more than {self.output_mb} MB",
             "disk_limit": f"filled more than {self.disk_mb} MB of disk",
-            "silence": f"printed nothing for {_seconds(self.silence)} s",
+            "silence": f"printed nothing for {seconds(self.silence or 0):g} s",
         }
         return f"it {amounts[reason]}"
 
 
 UNLIMITED = ProcessLimits(memory_mb=None, processes=None, file_mb=None, output_mb=None, disk_mb=None)
-
-
-def _memory(amount: int | str | None) -> str:
-    return "nine tenths of the machine's memory" if amount == "auto" else f"{amount} MB of memory"
-
-
-def _seconds(duration: float | str | None) -> str:
-    return f"{seconds(duration or 0):g}"

@@ -83,8 +83,5 @@ def host_and_port(text: str) -> tuple[str, int]:
 def host_matches(entries: tuple[tuple[str, int], ...], host: str, port: int) -> bool:
     """Whether an entry names a host, or with `*.` a domain above it, at that port."""
     host = host.lower().rstrip(".")
-    return any(port == own and _named(name, host) for name, own in entries)
-
-
-def _named(name: str, host: str) -> bool:
-    return host.endswith(name[1:]) and len(host) > len(name) - 1 if name.startswith("*.") else host == name
+    names = [name for name, own in entries if own == port]
+    return host in names or any(name[:2] == "*." and host.endswith(name[1:]) and host != name[1:] for name in names)

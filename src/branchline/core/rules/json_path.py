@@ -4,6 +4,7 @@
 objects whose member has that value, of an object itself if it has, so that `$[?type=result].text` picks an event.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,17 +41,10 @@ def json_path(text: str) -> JsonPath:
         match = STEP.match(text, position)
         if match is None:
             raise ValueError(f"the JSON path {text!r} cannot be read from {text[position:]!r} on")
-        steps.append(_step(match))
+        index, key = match["index"], match["key"]
+        steps.append(int(index) if index else (key, match["value"]) if key else match["name"])
         position = match.end()
     return JsonPath(tuple(steps))
-
-
-def _step(match: re.Match[str]) -> str | int | tuple[str, str] | None:
-    if match["index"] is not None:
-        return int(match["index"])
-    if match["key"] is not None:
-        return match["key"], match["value"]
-    return match["name"]
 
 
 def _inner(value: Any, step: str | int | tuple[str, str] | None) -> list[Any]:
@@ -65,15 +59,12 @@ def _inner(value: Any, step: str | int | tuple[str, str] | None) -> list[Any]:
             return value
         case (key, wanted), dict() | list():
             several = value if isinstance(value, list) else [value]
-            return [one for one in several if isinstance(one, dict) and key in one and _word(one[key]) == wanted]
+            return [one for one in several if isinstance(one, dict) and key in one and wanted == _word(one[key])]
     return []
 
 
 def _word(value: Any) -> str:
     """A plain value as JSON writes it, text without its quotes."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case None:
-            return "null"
-    return str(value) if isinstance(value, str | int | float) else ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if value is None or isinstance(value, int | float) else ""

@@ -22,8 +22,13 @@ class Protection:
     def __init__(self, globs: Sequence[str], links: Iterable[tuple[str, str]] = ()) -> None:
         self._globs = tuple(dict.fromkeys(form for glob in globs for form in (_plain(glob), glob)))
         self._folders = tuple(dict.fromkeys(folder for glob in self._globs for folder in _folders(glob)))
-        led = ((_plain(link), _target(link, said)) for link, said in links)
-        self._links = [(link, target) for link, target in dict.fromkeys(led) if target]
+        self._links: dict[tuple[str, str], None] = {}
+        for link, said in links:
+            target = _plain(posixpath.normpath(posixpath.join(posixpath.dirname(link), said)))
+            if target not in {"", "."} and not target.startswith(
+                ("/", "..")
+            ):  # it leaves the tree, or leads to all of it
+                self._links[_plain(link), target] = None
 
     def name_of(self, path: str, *, link: bool = False) -> str:
         """The name under which a path is protected; empty if it is not. `link`: it is, or was, one or a submodule."""
@@ -36,7 +41,7 @@ class Protection:
         todo = list(names)
         for name in todo:
             yield name
-            more = [link + name[len(target) :] for link, target in self._links if _holds(target, name)]
+            more = [link + name[len(at) :] for link, at in self._links if f"{name}/".startswith(f"{at}/")]
             todo += [one for one in more if one not in names and len(names) < MOST_NAMES]
             names |= dict.fromkeys(more)
 
@@ -57,13 +62,3 @@ def _folders(glob: str) -> Iterator[str]:
     """The folders on the way to what a glob matches, but for `**`, which may be any."""
     parts = glob.rstrip("/").split("/")
     return ("/".join(parts[:length]) for length in range(1, len(parts)) if parts[length - 1] != "**")
-
-
-def _target(link: str, said: str) -> str:
-    """Where a link leads within the tree; empty where it leaves it, or leads to all of it."""
-    found = _plain(posixpath.normpath(posixpath.join(posixpath.dirname(link), said)))
-    return "" if found in {"", "."} or found.startswith(("/", "..")) else found
-
-
-def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")

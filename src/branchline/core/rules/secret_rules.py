@@ -104,14 +104,11 @@ def formats(data: bytes) -> Iterator[Match]:
             end = 0
             for at in _places(data, word):
                 match = pattern.match(data, at) if at >= end else None
-                if match and not data[at - 1 : at].isalpha() and _is_varied(match[0]):
+                # no mere picture of a key, such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE
+                varied = match and len(set(match[0])) > 12 and not match[0].endswith(b"EXAMPLE")
+                if match and varied and not data[at - 1 : at].isalpha():
                     end = match.end()
                     yield Match(at, end, kind)
-
-
-def _is_varied(text: bytes) -> bool:
-    """Whether it is no mere picture of a key, such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE."""
-    return len(set(text)) > 12 and not text.endswith(b"EXAMPLE")
 
 
 def assignments(text: bytes) -> Iterator[Match]:
@@ -153,7 +150,11 @@ def findings(data: bytes, known: Iterable[bytes] = ()) -> list[Finding]:
     A pragma on the line allows what only looks like a secret, never a known one.
     """
     found = [Match(at, at + len(value), KNOWN) for value in known for at in _places(data, value)]
-    lookalikes = [*formats(data), *([] if b"\0" in data[:8000] else assignments(_without_long_lines(data)))]
+    lookalikes = list(formats(data))
+    if b"\0" not in data[:8000]:
+        # Every long line is blanked out: what generated it is not a person, and each costs its time.
+        lines = (line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in data.split(b"\n"))
+        lookalikes += assignments(b"\n".join(lines))
     found += [match for match in lookalikes if not _is_allowed(data, match.start)]
     return list(_told(data, sorted(found, key=lambda match: (match.start, -match.end))))
 
@@ -174,14 +175,6 @@ def _places(data: bytes, value: bytes) -> Iterator[int]:
     while at >= 0:
         yield at
         at = data.find(value, at + len(value))
-
-
-def _without_long_lines(data: bytes) -> bytes:
-    """The data with every long line blanked out: what generated it is not a person, and each costs its time."""
-    if len(data) <= _LONGEST_LINE:
-        return data
-    lines = data.split(b"\n")
-    return b"\n".join(line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in lines)
 
 
 def _is_allowed(data: bytes, at: int) -> bool:

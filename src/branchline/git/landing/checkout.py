@@ -7,11 +7,10 @@ user's runs in between; what it wrote there tells a later call that the work lef
 import errno
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
@@ -19,10 +18,11 @@ from branchline.core.refs import branch_ref
 from branchline.errors import GitError
 from branchline.git.checked_out import untouched
 from branchline.git.command import Git, as_user, discover, failed, words
-from branchline.git.objects import Change, fields
+from branchline.git.folders import files_below, is_folder
+from branchline.git.objects import EXECUTABLE, Change, attributes, fields, staged
 from branchline.git.repo import RefMoved, Repo
-from branchline.git.screen import EXECUTABLE, blob_id
-from branchline.process.temporary import temporary_folder
+from branchline.git.screen import blob_id
+from branchline.process.temporary import temporary
 
 LOCK_SECONDS = 3.0
 CLAIM = b"branchline fast-forward "  # what our lock of a checkout says, followed by the two commits
@@ -36,19 +36,20 @@ class Halfway(GitError):
     """The refs have moved, and not yet all files of their checkout; the same call again finishes the work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Move:
-    """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}."""
+    """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}.
+
+    `halfway`: the files may be in between, so our hold on the index must outlive us if we fail; `moved`: the refs have.
+    """
 
     ref: str
     old: str
     new: str
-    changes: list[Change]
     refs: Mapping[str, tuple[str | None, str | None]]
-
-    def back(self) -> dict[str, tuple[str | None, str | None]]:
-        """The refs' move back."""
-        return {ref: (old, new) for ref, (new, old) in self.refs.items()}
+    halfway: bool
+    moved: bool
+    changes: list[Change] = field(default_factory=list)
 
 
 def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
@@ -70,17 +71,18 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     at = repo.read_ref(ref)
-    begun = _begun(git_dir, old, new)
+    begun = claim_of(git_dir) == _claim_text(old, new)
     if at == new and not begun:
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    claim = _Claim(halfway=begun, moved=begun and at == new)
+    move = _Move(ref, old, new, refs, halfway=begun, moved=begun and at == new)
     try:
-        with _index_lock(git_dir, old, new, claim):
-            _claimed(repo, Git(git_dir), checkout, _Move(ref, old, new, repo.changes(old, new), refs), claim)
+        with _index_lock(git_dir, move):
+            move.changes = repo.changes(old, new)
+            _claimed(repo, Git(git_dir), checkout, move)
     except (GitError, OSError) as error:
-        if not claim.moved:
+        if not move.moved:
             raise
         mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
         why = error.message if isinstance(error, GitError) else str(error)
@@ -88,43 +90,37 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
         raise Halfway(text) from error
 
 
-def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move, claim: "_Claim") -> None:
+def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move) -> None:
     """Move the refs and the files, with the index claimed. `own`: git on the checkout's git directory."""
-    if own.status_of("symbolic-ref", "--quiet", "HEAD").stdout != os.fsencode(f"{move.ref}\n"):
+    if own.stands_for("HEAD") != move.ref:
         raise RefMoved(f"{checkout} is not on {move.ref} any more")
-    if not claim.halfway:
+    if not move.halfway:
         repo.move_ref(move.ref, move.old, move.old)  # raises RefMoved: who held the lock before us may have moved it
     index = own.git_dir / "branchline-index"
     index.with_name("branchline-index.lock").unlink(missing_ok=True)
     shutil.copy2(own.git_dir / "index", index)  # with its time: git compares it with those of the files
     git = repo.content_at(checkout).at(checkout, index)
-    _see_shared_index(git, own.git_dir)
+    for shared in own.git_dir.glob("sharedindex.*"):  # the other half (`core.splitIndex`): git looks in its own folder
+        with suppress(FileExistsError):
+            (git.git_dir / shared.name).symlink_to(shared)
     try:
         if not _same(git, "diff-index", "--cached", "--quiet", move.new):
-            _advance(repo, git, move, claim)
+            _advance(repo, git, move)
             index.replace(own.git_dir / "index")
     finally:
         index.unlink(missing_ok=True)
     repo.move_refs(move.refs)
-    claim.moved = True
-    claim.halfway = False
+    move.moved, move.halfway = True, False
 
 
-def _see_shared_index(git: Git, git_dir: Path) -> None:
-    """Let our git read an index that is split in two (`core.splitIndex`): it looks for the other half in its own folder."""
-    for shared in git_dir.glob("sharedindex.*"):
-        with suppress(FileExistsError):
-            (git.git_dir / shared.name).symlink_to(shared)
-
-
-def _advance(repo: Repo, git: Git, move: _Move, claim: "_Claim") -> None:
+def _advance(repo: Repo, git: Git, move: _Move) -> None:
     """Move the refs, then the files."""
-    if claim.halfway:
+    if move.halfway:
         _clear_our_own(git, move.changes)
     unread = _require_clean(git, move)
     _require_plain(git, move)
     repo.move_refs(move.refs)
-    claim.halfway = claim.moved = True
+    move.halfway = move.moved = True
     for path in unread:
         os.unlink(_in(git, path))
     done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
@@ -135,27 +131,22 @@ def _advance(repo: Repo, git: Git, move: _Move, claim: "_Claim") -> None:
         _require_clean(git, move)
     except CheckoutDirty as halfway:
         raise GitError(message) from halfway
-    repo.move_refs(move.back())
-    claim.halfway = claim.moved = False
+    repo.move_refs({ref: (old, new) for ref, (new, old) in move.refs.items()})
+    move.halfway = move.moved = False
     raise CheckoutDirty(message)
 
 
-@dataclass(slots=True)
-class _Claim:
-    """Our hold on the index. `halfway`: the files may be in between, so it must outlive us if we fail; `moved`: the refs."""
-
-    halfway: bool
-    moved: bool = False
-
-
 @contextmanager
-def _index_lock(git_dir: Path, old: str, new: str, claim: _Claim) -> Iterator[None]:
+def _index_lock(git_dir: Path, move: _Move) -> Iterator[None]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
-    lock, draft = git_dir / "index.lock", git_dir / f"branchline-lock-{new}"  # so that a killed call's is written again
-    draft.write_text(_claim_text(old, new))
+    lock, draft = (
+        git_dir / "index.lock",
+        git_dir / f"branchline-lock-{move.new}",
+    )  # so that a killed call's is written again
+    draft.write_bytes(_claim_text(move.old, move.new))
     try:
-        if not claim.halfway:
-            _link(draft, lock)
+        if not move.halfway:
+            _take(draft, lock)
     except FileExistsError as taken:
         message = f"another git is at work in this checkout: {lock} exists"
         raise CheckoutDirty(message, hint=f"wait for it to end, or if none runs: rm {lock}") from taken
@@ -164,36 +155,31 @@ def _index_lock(git_dir: Path, old: str, new: str, claim: _Claim) -> Iterator[No
     try:
         yield
     finally:
-        if not claim.halfway:
+        if not move.halfway:
             lock.unlink()
 
 
-def _link(draft: Path, lock: Path) -> None:
-    """Take the lock; whoever has it, another run that ships or a quick `git status`, mostly gives it up soon."""
+def _take(draft: Path, lock: Path) -> None:
+    """Take the lock; another run that ships, or a quick `git status`, mostly gives it up soon. Raises FileExistsError.
+
+    The whole file is put there at once, by a link. Without hard links (exFAT, some network disks) a kill in between
+    leaves an empty lock, which git's users know.
+    """
     until = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            _place(draft, lock)
+            try:
+                os.link(draft, lock)
+            except OSError as error:
+                if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                    raise
+                with lock.open("xb") as file:
+                    file.write(draft.read_bytes())
+            return
         except FileExistsError:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.02)
-        else:
-            return
-
-
-def _place(draft: Path, lock: Path) -> None:
-    """Put a whole file at a name that must be free: by a link, which is there at once with all that is in it.
-
-    Without hard links (exFAT, some network disks) a kill in between leaves an empty lock, which git's users know.
-    """
-    try:
-        os.link(draft, lock)
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
-            raise
-        with lock.open("xb") as file:
-            file.write(draft.read_bytes())
 
 
 def claim_of(git_dir: Path) -> bytes:
@@ -203,12 +189,8 @@ def claim_of(git_dir: Path) -> bytes:
     return said if said.startswith(CLAIM) else b""
 
 
-def _begun(git_dir: Path, old: str, new: str) -> bool:
-    return claim_of(git_dir) == _claim_text(old, new).encode()
-
-
-def _claim_text(old: str, new: str) -> str:
-    return f"{CLAIM.decode()}{old} {new}\n"
+def _claim_text(old: str, new: str) -> bytes:
+    return CLAIM + f"{old} {new}\n".encode()
 
 
 def _require_clean(git: Git, move: _Move) -> list[str]:
@@ -253,21 +235,18 @@ def _status(work_tree: Path) -> Iterator[tuple[str, str]]:
 def _as_checked_out(git: Git, paths: list[str]) -> set[str]:
     """Those of the paths that hold what a checkout of the index writes."""
     raw, plain, wanted = set[str](), list[str](), set(paths)
-    for line in fields(git.call("ls-files", "-z", "--stage")):
-        meta, path = line.split("\t", 1)
-        mode, oid, _ = meta.split()
-        if path in wanted and (mode == EXECUTABLE) == os.access(_in(git, path), os.X_OK):
-            (raw.add if blob_id(_in(git, path), len(oid)) == oid else plain.append)(path)
-    with tempfile.TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
-        return raw | (untouched(git, git.index or Path(), Path(folder), plain) if plain else set())
+    for one in staged(git):
+        place = _in(git, one.path)
+        if one.path in wanted and (one.mode == EXECUTABLE) == os.access(place, os.X_OK):
+            (raw.add if blob_id(place, len(one.oid)) == one.oid else plain.append)(one.path)
+    with temporary() as folder:
+        return raw | (untouched(git, git.index or Path(), folder, plain) if plain else set())
 
 
 def _require_plain(git: Git, move: _Move) -> None:
     """Raise CheckoutDirty if a filter fails that files to be written go through; one file of each filter is tried."""
     written = {change.path: change.new_oid for change in move.changes if change.status != "D"}
-    asked = "".join(f"{path}\0" for path in written)
-    answers = fields(git.call("check-attr", "-z", "--stdin", "filter", stdin=os.fsencode(asked)))
-    samples = {value: path for path, _, value in zip(answers, answers, answers, strict=True)}
+    samples = {value: path for path, value in attributes(git, written, "filter")}
     for name in samples.keys() & (git.filters.known.keys() if git.filters else set[str]()):
         done = git.status_of("cat-file", "--filters", f"--path={samples[name]}", written[samples[name]])
         if done.code != 0:
@@ -276,30 +255,28 @@ def _require_plain(git: Git, move: _Move) -> None:
 
 
 def _in_the_way(git: Git, path: str, deleted: set[str]) -> bool:
-    parts = path.split("/")
-    for depth in range(1, len(parts)):
-        above = "/".join(parts[:depth])
+    for above in _above(path):
         place = _in(git, above)
-        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
+        if os.path.lexists(place) and not is_folder(Path(place)):
             return above not in deleted
     place = _in(git, path)
-    if os.path.isdir(place) and not os.path.islink(place):
-        return not deleted.issuperset(_files_below(place, path))
+    if is_folder(Path(place)):
+        return not deleted.issuperset(f"{path}/{one}" for one in files_below(place))
     return os.path.lexists(place)
 
 
-def _files_below(place: str, path: str) -> Iterator[str]:
-    for folder, folders, files in os.walk(place):
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for name in files + links:
-            yield path + os.path.join(folder, name)[len(place) :]
+def _above(path: str) -> list[str]:
+    """The folders that a path is in, from the top down."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _clear_our_own(git: Git, changes: list[Change]) -> None:
     """Remove what a killed call had written: files that hold a first part of what they are to hold."""
     for change in changes:
         place = _in(git, change.path)
-        if change.status == "D" or _behind_a_link(git, change.path) or not os.path.lexists(place):
+        behind_a_link = any(os.path.islink(_in(git, above)) for above in _above(change.path))
+        if change.status == "D" or behind_a_link or not os.path.lexists(place):
             continue
         if os.path.islink(place):
             found = os.fsencode(os.readlink(place))
@@ -309,20 +286,9 @@ def _clear_our_own(git: Git, changes: list[Change]) -> None:
             continue
         if git.call("cat-file", "--filters", f"--path={change.path}", change.new_oid).startswith(found):
             os.unlink(place)
-            _prune(git, os.path.dirname(change.path))
-
-
-def _prune(git: Git, folder: str) -> None:
-    """Remove the folders that are empty now: one may stand where the move begins with a file."""
-    with suppress(OSError):
-        while folder:
-            os.rmdir(_in(git, folder))
-            folder = os.path.dirname(folder)
-
-
-def _behind_a_link(git: Git, path: str) -> bool:
-    parts = path.split("/")
-    return any(os.path.islink(_in(git, "/".join(parts[:depth]))) for depth in range(1, len(parts)))
+            with suppress(OSError):  # one that is empty now may stand where the move begins with a file
+                for above in reversed(_above(change.path)):
+                    os.rmdir(_in(git, above))
 
 
 def _in(git: Git, path: str) -> str:

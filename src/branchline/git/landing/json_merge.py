@@ -50,21 +50,15 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object, parse_float=_exact, parse_constant=_not_json)
+    def members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise Clash("a key is repeated")
+        return found
 
+    def exact(digits: str) -> float:
+        if repr(float(digits)) != digits:  # NaN and Infinity are no JSON, and are not written so either
+            raise Clash(f"the number {digits} would be rewritten")
+        return float(digits)
 
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise Clash("a key is repeated")
-    return found
-
-
-def _exact(digits: str) -> float:
-    if repr(float(digits)) != digits:
-        raise Clash(f"the number {digits} would be rewritten")
-    return float(digits)
-
-
-def _not_json(name: str) -> float:
-    raise Clash(f"{name} is not JSON")
+    return json.loads(text, object_pairs_hook=members, parse_float=exact, parse_constant=exact)

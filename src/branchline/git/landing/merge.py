@@ -2,23 +2,21 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 from branchline.git.command import failed
 from branchline.git.landing.json_merge import Clash, merge_texts
-from branchline.git.objects import ObjectStore, fields
-from branchline.process.temporary import temporary_folder
+from branchline.git.objects import EXECUTABLE, PLAIN, ObjectStore, attributes, fields, scratch_index
+from branchline.process.temporary import temporary
 
 Strategy = Literal["union", "json"]
 StrategyOf = Callable[[str], Strategy | None]
 
 _CONTENT = "CONFLICT (contents)"
-_REGULAR = ("100644", "100755")
+_REGULAR = (PLAIN, EXECUTABLE)
 _BY_LINES = "Auto-merging"
 _BUILT_IN = {"-": b"-merge", "union": b"merge=union"}
 
@@ -78,8 +76,10 @@ def merge_trees(  # noqa: PLR0913 - keyword-only data
     heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in _BUILT_IN}
     if not union:
         heeded = {path: driver for path, driver in heeded.items() if driver != "union"}
-    sides = _compared_with(store, base, ours, theirs) if base else (ours, theirs)
-    tree, conflicts, by_lines = _merge(store, *sides, heeded)
+    if base:  # three commits of ours, because only git 2.40 lets one name a merge base
+        root = store.commit(store.tree_of(base), [], "merge base", 0)
+        ours, theirs = (store.commit(store.tree_of(side), [root], "side", 0) for side in (ours, theirs))
+    tree, conflicts, by_lines = _merge(store, ours, theirs, heeded)
     strange = tuple((path, drivers[path]) for path in by_lines if drivers.get(path, "-") not in _BUILT_IN)
     settled: dict[str, tuple[str, str] | None] = {}
     for path, conflict in conflicts.items():
@@ -103,7 +103,9 @@ def forecast(
         return []
     base = store.content.text("merge-base", "--octopus", *commits.values())
     touched = {name: {change.path for change in store.changes(base, tip)} for name, tip in commits.items()}
-    above = {name: {parent for path in paths for parent in _folders(path)} for name, paths in touched.items()}
+    above = {
+        name: {path[: at.start()] for path in paths for at in re.finditer("/", path)} for name, paths in touched.items()
+    }
     found = []
     for one, other in combinations(commits, 2):
         near = touched[one] & (touched[other] | above[other]) or above[one] & touched[other]
@@ -115,40 +117,26 @@ def forecast(
 
 def _drivers(store: ObjectStore, declared: str, ours: str, theirs: str) -> dict[str, str]:
     """{path: how it is to be merged} of what differs and has a word on it in `.gitattributes`; `-`: not by lines."""
-    asked = "".join(f"{change.path}\0" for change in store.changes(ours, theirs))
-    if not asked:
+    paths = [change.path for change in store.changes(ours, theirs)]
+    if not paths:
         return {}
-    with TemporaryDirectory(prefix="branchline-index-", dir=temporary_folder()) as folder:
-        git = store.content.at(index=Path(folder) / "index")
+    with scratch_index(store.content) as git:
         git.call("read-tree", store.tree_of(declared))
-        answers = git.call("check-attr", "--cached", "-z", "--stdin", "merge", stdin=os.fsencode(asked))
-    rows = fields(answers)
-    said = {path: value for path, _, value in zip(rows, rows, rows, strict=True)}
-    return {
-        path: "-" if value in {"unset", "binary"} else value
-        for path, value in said.items()
-        if value not in {"unspecified", "set", "text"}
-    }
-
-
-def _compared_with(store: ObjectStore, base: str, ours: str, theirs: str) -> tuple[str, str]:
-    """Two commits with the trees of these whose common ancestor has the tree of `base`.
-
-    Three commits of ours bring that about, because only git 2.40 lets one name a merge base.
-    """
-    root = store.commit(store.tree_of(base), [], "merge base", 0)
-    one, other = (store.commit(store.tree_of(side), [root], "side", 0) for side in (ours, theirs))
-    return one, other
+        return {
+            path: "-" if value in {"unset", "binary"} else value
+            for path, value in attributes(git, paths, "--cached", "merge")
+            if value not in {"unspecified", "set", "text"}
+        }
 
 
 def _merge(
     store: ObjectStore, ours: str, theirs: str, drivers: Mapping[str, str]
 ) -> tuple[str, dict[str, _Conflict], list[str]]:
     """Return the merged tree, what conflicts, by path, and the paths whose content git had to merge."""
-    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
-        attributes = Path(folder) / "attributes"
-        attributes.write_bytes(b"".join(_line(path, driver) for path, driver in drivers.items()))
-        setting = ("-c", f"core.attributesFile={attributes}")
+    with temporary() as folder:
+        declared = folder / "attributes"
+        declared.write_bytes(b"".join(_line(path, driver) for path, driver in drivers.items()))
+        setting = ("-c", f"core.attributesFile={declared}")
         done = store.content.status_of(*setting, "merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
     if done.code not in (0, 1):
         raise failed(f"git cannot merge {theirs} into {ours}", done)
@@ -179,22 +167,13 @@ def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> byte
     sides = [conflict.stages.get(stage, ("", ""))[1] for stage in ("1", "2", "3")]
     base, ours, theirs = (store.read_blob(oid) if oid else b"" for oid in sides)
     if strategy == "union":
-        return _union(store, base, ours, theirs)
+        with temporary() as folder:
+            files = [folder / name for name in ("ours", "base", "theirs")]
+            for file, data in zip(files, (ours, base, theirs), strict=True):
+                file.write_bytes(data)
+            done = store.content.status_of("merge-file", "--quiet", "--union", "--stdout", "--", *map(str, files))
+        return done.stdout if done.code == 0 else None
     try:
         return merge_texts(base.decode(), ours.decode(), theirs.decode()).encode()
     except (Clash, UnicodeError):
         return None
-
-
-def _union(store: ObjectStore, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    with TemporaryDirectory(prefix="branchline-merge-", dir=temporary_folder()) as folder:
-        files = [Path(folder) / name for name in ("ours", "base", "theirs")]
-        for file, data in zip(files, (ours, base, theirs), strict=True):
-            file.write_bytes(data)
-        done = store.content.status_of("merge-file", "--quiet", "--union", "--stdout", "--", *map(str, files))
-    return done.stdout if done.code == 0 else None
-
-
-def _folders(path: str) -> Iterator[str]:
-    parts = path.split("/")
-    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))

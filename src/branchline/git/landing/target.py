@@ -9,8 +9,9 @@ from shlex import quote
 from branchline.core.refs import HEADS, Obstacle, branch_ref
 from branchline.errors import GitError
 from branchline.git.command import Git
+from branchline.git.folders import text_of
 from branchline.git.landing.checkout import fast_forward
-from branchline.git.repo import Repo
+from branchline.git.repo import Repo, further_work_trees
 
 _UNDER_WAY = {
     "MERGE_HEAD": "merge",
@@ -42,12 +43,16 @@ def checkouts(repo: Repo) -> list[Checkout]:
     """Every work tree of a repository, the main one first.
 
     Git's own list names the git directory in place of the main work tree if the two lie apart, and fails as a whole if
-    one registration is damaged, so the git directory is read instead (gitrepository-layout(5), "worktrees").
+    one registration is damaged, so the git directory is read instead.
     """
-    found = [] if _is_bare(repo) else [_checkout(repo, repo.common_dir, _main_place(repo))]
-    for admin in sorted((repo.common_dir / "worktrees").glob("*/gitdir")):
-        said = os.fsdecode(admin.read_bytes().rstrip(b"\n"))
-        found.append(_checkout(repo, admin.parent, Path(os.path.normpath(admin.parent / said)).parent))
+    bare = Git(repo.common_dir).status_of("rev-parse", "--is-bare-repository").stdout == b"true\n"
+    main = [] if bare else [(repo.common_dir, _main_place(repo))]
+    found = []
+    for git_dir, named in (*main, *further_work_trees(repo.common_dir)):
+        place, is_main = repo.root if git_dir == repo.git_dir else named, git_dir == repo.common_dir
+        gone = place is not None and not (place if is_main else place / ".git").exists()
+        counts = is_main or not gone or (git_dir / "locked").exists()
+        found.append(Checkout(git_dir, place, Git(git_dir).stands_for("HEAD"), gone, counts))
     return found
 
 
@@ -64,7 +69,10 @@ def obstacles(repo: Repo, branch: str) -> list[Obstacle]:
     several checkouts of one branch only one could follow it.
     """
     ref = branch_ref(branch)
-    found = list(_alias(repo, branch))
+    found = []
+    if name := repo.refs.stands_for(ref).removeprefix(HEADS):
+        text = f"{branch} only stands for {name} (it is a symbolic ref)"
+        found.append(Obstacle(text, f"branchline run --base {quote(name)}"))
     counting = [one for one in checkouts(repo) if one.counts]
     for one in counting:
         found += [*_held(one, branch), *(_under_way(one, branch) if one.ref == ref else ())]
@@ -86,10 +94,6 @@ def move(repo: Repo, branch: str, old: str, new: str, *, tag: str = "") -> None:
         repo.move_refs({branch_ref(branch): (new, old), **({tag: (new, None)} if tag else {})})
 
 
-def _is_bare(repo: Repo) -> bool:
-    return Git(repo.common_dir).status_of("rev-parse", "--is-bare-repository").stdout == b"true\n"
-
-
 def _main_place(repo: Repo) -> Path | None:
     """Where the main work tree is. Only the work tree itself knows, if its git directory lies elsewhere."""
     if repo.git_dir == repo.common_dir:
@@ -100,30 +104,14 @@ def _main_place(repo: Repo) -> Path | None:
     return repo.common_dir.parent if repo.common_dir.name == ".git" else None
 
 
-def _checkout(repo: Repo, git_dir: Path, place: Path | None) -> Checkout:
-    place, main = (repo.root if git_dir == repo.git_dir else place), git_dir == repo.common_dir
-    head = os.fsdecode(Git(git_dir).status_of("symbolic-ref", "--quiet", "HEAD").stdout.rstrip(b"\n"))
-    gone = place is not None and not (place if main else place / ".git").exists()
-    return Checkout(git_dir, place, head, gone, counts=main or not gone or (git_dir / "locked").exists())
-
-
-def _alias(repo: Repo, branch: str) -> Iterator[Obstacle]:
-    real = repo.refs.status_of("symbolic-ref", "--quiet", branch_ref(branch))
-    if real.code == 0:
-        name = os.fsdecode(real.stdout.rstrip(b"\n")).removeprefix(HEADS)
-        yield Obstacle(
-            f"{branch} only stands for {name} (it is a symbolic ref)", f"branchline run --base {quote(name)}"
-        )
-
-
 def _held(one: Checkout, branch: str) -> Iterator[Obstacle]:
     """A rebase or a bisect that began on the branch; while it goes on, HEAD is detached."""
     ref, at = branch_ref(branch), _named(one)
-    rebased = [_read(one.git_dir / folder / "head-name") for folder in ("rebase-merge", "rebase-apply")]
-    if ref in [*rebased, *_read(one.git_dir / "rebase-merge" / "update-refs").split("\n")]:
+    rebased = [text_of(one.git_dir / folder / "head-name").strip() for folder in ("rebase-merge", "rebase-apply")]
+    if ref in [*rebased, *text_of(one.git_dir / "rebase-merge" / "update-refs").split("\n")]:
         text = f"a rebase of {branch} is in progress at {at}: git sets {branch} itself when that ends"
         yield Obstacle(text, f"git -C {quote(at)} rebase --continue  # or --abort")
-    if _read(one.git_dir / "BISECT_START") == branch:
+    if text_of(one.git_dir / "BISECT_START").strip() == branch:
         text = f"a bisect that began on {branch} is in progress at {at}: git goes back to {branch} when that ends"
         yield Obstacle(text, f"git -C {quote(at)} bisect reset")
 
@@ -131,7 +119,7 @@ def _held(one: Checkout, branch: str) -> Iterator[Obstacle]:
 def _under_way(one: Checkout, branch: str) -> Iterator[Obstacle]:
     """A merge or its like that waits for a person in a checkout of the branch."""
     begun = [verb for name, verb in _UNDER_WAY.items() if (one.git_dir / name).exists()]
-    todo = _read(one.git_dir / "sequencer" / "todo")
+    todo = text_of(one.git_dir / "sequencer" / "todo").strip()
     if not begun and todo:  # a person has committed the step in conflict, and more are to come
         begun = ["revert" if todo.startswith("revert") else "cherry-pick"]
     for verb in begun:
@@ -155,10 +143,3 @@ def _places(branch: str, found: list[Checkout]) -> Iterator[Obstacle]:
 
 def _named(one: Checkout) -> str:
     return str(one.place or one.git_dir)
-
-
-def _read(path: Path) -> str:
-    try:
-        return os.fsdecode(path.read_bytes()).strip()
-    except OSError:  # it is not there: what would have written it is not in progress
-        return ""

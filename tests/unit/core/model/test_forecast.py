@@ -2,15 +2,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.core.model.forecast import Collision, Work, forecast
+from branchline.core.model.forecast import Collision, forecast
+from branchline.core.model.plan import Scope, Workstream
 from strategies import PATHS
 
 FILES = st.dictionaries(st.sampled_from("abcdefgh") | PATHS, st.floats(-1, 1, allow_nan=False), max_size=8)
 GLOBS = st.lists(st.sampled_from(["**", "a", "[b-e]", "f"]), max_size=3).map(tuple)
 
 
-def work(name: str, *write: str, **scores: float) -> Work:
-    return Work(name, write, scores)
+def found_for(
+    name: str, write: tuple[str, ...], scores: dict[str, float], protect: tuple[str, ...] = ()
+) -> tuple[Workstream, dict[str, float]]:
+    return Workstream(id=name, scope=Scope(write=write, protect=protect)), scores
+
+
+def work(name: str, *write: str, **scores: float) -> tuple[Workstream, dict[str, float]]:
+    return found_for(name, write, scores)
 
 
 def test_two_that_must_change_the_same_file_collide() -> None:
@@ -27,7 +34,7 @@ def test_the_risk_is_that_any_shared_file_is_changed_by_both() -> None:
 def test_only_what_both_may_write_counts() -> None:
     scores = {"x": 0.5, "y": 0.5, "z": 0.5}
     assert forecast([work("a", "x", **scores), work("b", "y", **scores)], [("a", "b")]) == ()
-    assert forecast([Work("a", ("**",), scores, protect=("x",)), work("b", "x", **scores)], [("a", "b")]) == ()
+    assert forecast([found_for("a", ("**",), scores, protect=("x",)), work("b", "x", **scores)], [("a", "b")]) == ()
     (found,) = forecast([work("a", "x", "y", **scores), work("b", "y", "z", **scores)], [("a", "b")])
     assert found.paths == ("y",)
 
@@ -57,9 +64,12 @@ def test_files_that_do_not_fit_are_no_risk() -> None:
 def test_a_risk_is_a_chance_and_the_same_from_both_sides(
     first: dict[str, float], second: dict[str, float], mine: tuple[str, ...], theirs: tuple[str, ...]
 ) -> None:
-    pair = [Work("a", mine, first), Work("b", theirs, second)]
+    pair = [found_for("a", mine, first), found_for("b", theirs, second)]
     one, other = forecast(pair, [("a", "b")]), forecast(pair, [("b", "a")])
-    mixed = [Work("a", mine, dict(reversed(first.items()))), Work("b", theirs, dict(reversed(second.items())))]
+    mixed = [
+        found_for("a", mine, dict(reversed(first.items()))),
+        found_for("b", theirs, dict(reversed(second.items()))),
+    ]
     assert forecast(mixed, [("a", "b")]) == one
     assert [(found.risk, found.paths) for found in one] == [(found.risk, found.paths) for found in other]
     for found in one:
