@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,20 +50,6 @@ def schema(name: str) -> Schema:
                 if member.get("type") == "integer":
                     member["minimum"] = 1 if definition["title"] == "Span" else 0
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Branchline {name} file"} | made
-
-
-def all_schemas() -> dict[str, Schema]:
-    """Every schema by name."""
-    return {name: schema(name) for name in MODELS}
-
-
-def write(folder: Path) -> None:
-    """Write every schema as `<name>.schema.json` into a folder, and those that are contracts into its `contracts`."""
-    (folder / "contracts").mkdir(parents=True, exist_ok=True)
-    for name, made in all_schemas().items():
-        (folder / f"{name}.schema.json").write_text(as_text(made), encoding="ascii")
-    for contract, name in CONTRACTS.items():
-        (folder / "contracts" / f"{contract}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
 
 
 def as_text(made: Schema) -> str:
