@@ -66,25 +66,7 @@ class _Fold:
                     self.waiting[event.task_id] = event.attempt
             case f.AgentCalled():
                 self.waiting.pop(event.task_id, None)
-                self.found.append(
-                    Call(
-                        task_id=event.task_id,
-                        attempt=event.attempt,
-                        role=event.role,
-                        status=event.status,
-                        workstream=event.workstream,
-                        round=event.round,
-                        agent=event.agent,
-                        model=event.model,
-                        milliseconds=event.milliseconds,
-                        folder=event.folder,
-                        usage=event.usage,
-                        manifest=event.manifest,
-                        context_files=event.context_files,
-                        context_tokens=event.context_tokens,
-                        context_warning=event.context_warning,
-                    )
-                )
+                self.found.append(msgspec.convert(event, Call, from_attributes=True))
             case f.ExecuteWsComplete() if event.task_id in self.waiting:  # ledgers from before `agent_called`
                 usage = event.usage
                 if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then

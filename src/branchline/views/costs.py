@@ -103,6 +103,10 @@ def by_workstream(found: Iterable[Call], state: RunState) -> tuple[Share, ...]:
 def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
     """Everything about the money of a pipeline's run."""
     found = calls(records, state)
+    budget, spending = state.policy.budget, state.spending
+    limits = [_limit("run", budget.run, spending.total)]
+    limits += [_limit(f"workstream {name}", budget.workstream, one) for name, one in spending.workstreams.items()]
+    limits += [_limit(name, getattr(budget, name)) for name in ("attempt", "day")]
     return Bill(
         run_id=run_id,
         total=summed(found),
@@ -110,7 +114,7 @@ def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
         roles=shares(found, lambda call: call.role),
         agents=shares(found, lambda call: " ".join(filter(None, (call.agent, call.model)))),
         unknown=tuple(call for call in found if call.usage.cost_usd is None),
-        limits=_limits(state),
+        limits=tuple(limit for limit in limits if limit is not None),
         on_unknown=state.policy.budget.unknown,
     )
 
@@ -156,17 +160,9 @@ def _used(values: Sequence[float | None]) -> Used:
     return Used(known=total if known else None, unknown_attempts=len(values) - len(known))
 
 
-def _limits(state: RunState) -> tuple[Limit, ...]:
-    budget, spending = state.policy.budget, state.spending
-    found = [_limit("run", budget.run, spending.total)]
-    found += [_limit(f"workstream {name}", budget.workstream, one) for name, one in spending.workstreams.items()]
-    found += [Limit(of=name, limit=one) for name in ("attempt", "day") if (one := getattr(budget, name)) is not None]
-    return tuple(limit for limit in found if limit is not None)
-
-
-def _limit(of: str, limit: float | None, account: Account) -> Limit | None:
-    if limit is None:
-        return None
+def _limit(of: str, limit: float | None, account: Account | None = None) -> Limit | None:
+    if limit is None or account is None:
+        return None if limit is None else Limit(of=of, limit=limit)
     reserved, left = fsum(account.reserved.values()), account.left(limit)
     return Limit(of=of, limit=limit, counted=account.spent, reserved=reserved, left=max(0.0, left or 0.0))
 
@@ -175,10 +171,8 @@ def _limit_row(limit: Limit) -> tuple[str, str]:
     if limit.counted is None:
         return limit.of, f"{dollars(limit.limit)}{' for all runs of a day' if limit.of == 'day' else ''}"
     reserved = f", {dollars(limit.reserved)} reserved" if limit.reserved else ""
-    return (
-        limit.of,
-        f"{dollars(limit.limit)}: {dollars(limit.counted)} used{reserved}, {dollars(limit.left or 0.0)} left",
-    )
+    used, left = dollars(limit.counted), dollars(limit.left or 0.0)
+    return limit.of, f"{dollars(limit.limit)}: {used} used{reserved}, {left} left"
 
 
 def _cells(share: Share) -> tuple[str, ...]:

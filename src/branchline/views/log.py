@@ -1,7 +1,5 @@
 """The ledger for people: one line a record."""
 
-from collections.abc import Iterable
-
 from branchline.core import events as e
 from branchline.core import facts as f
 from branchline.core.approvals import sentence
@@ -16,11 +14,6 @@ SHORT = 12
 def line(record: Timed) -> str:
     """Time of day in UTC, then what happened; always one line."""
     return f"{clock(record.at)} {plain(_sentence(record.event, record.at))}"
-
-
-def lines(records: Iterable[Timed]) -> list[str]:
-    """One line a record."""
-    return [line(record) for record in records]
 
 
 def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentence an event
@@ -85,8 +78,13 @@ def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an eve
         case f.ApprovalNeeded():
             whose = f"batch of {event.workstream}" if event.workstream else event.step
             return f"{whose} {sentence(event)}"
+        case f.WorktreeSaved(ref=""):
+            return f"worktree of {event.workstream} could not be saved, and stays: {event.kept}"
         case f.WorktreeSaved():
-            return _saved(event)
+            text = f"worktree of {event.workstream} saved as {event.ref}"
+            if event.left_out:
+                text += f", but {count(len(event.left_out), 'file')} kept as it is: {'; '.join(event.left_out[:3])}"
+            return text + (", and removed" if event.removed else f"; it stays: {event.kept}" if event.kept else "")
         case f.WsCheckpoint():
             return f"batch of {event.workstream} committed as {event.commit[:SHORT]}"
         case f.ValidateWsPass():
@@ -94,42 +92,20 @@ def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an eve
         case f.ValidateWsFail():
             return _with_reason(f"{event.workstream} did not validate at {event.commit[:SHORT]}", event.reason)
         case f.MergeQueue():
-            return _queue(event)
+            text = f"will merge {', '.join(event.order) or 'nothing'}"
+            expected = f"; {count(len(event.conflicts), 'conflict')} expected" if event.conflicts else ""
+            return text + expected + _left_out(event.excluded)
         case f.MergeConflict():
             return f"{event.workstream} goes back to its agent: {event.reason}"
         case f.IntegrationComplete():
-            return _integration(event)
+            text = f"merged {', '.join(event.merged) or 'nothing'} into {event.branch} as {event.commit[:SHORT]}"
+            return text + _left_out(event.dropped) + _warned(event)
         case f.PrOpened():
             return f"request opened with {event.forge}: {event.location}"
         case f.CiStatus():
             return f"CI says {event.verdict} of {event.commit[:SHORT]}"
         case f.Archived():
             return f"archived: {event.archive}"
-    return _ship(event)
-
-
-def _saved(event: f.WorktreeSaved) -> str:
-    if not event.ref:
-        return f"worktree of {event.workstream} could not be saved, and stays: {event.kept}"
-    text = f"worktree of {event.workstream} saved as {event.ref}"
-    if event.left_out:
-        text += f", but {count(len(event.left_out), 'file')} kept as it is: {'; '.join(event.left_out[:3])}"
-    return text + (", and removed" if event.removed else f"; it stays: {event.kept}" if event.kept else "")
-
-
-def _queue(event: f.MergeQueue) -> str:
-    text = f"will merge {', '.join(event.order) or 'nothing'}"
-    if event.conflicts:
-        text += f"; {count(len(event.conflicts), 'conflict')} expected"
-    return text + _left_out(event.excluded)
-
-
-def _integration(event: f.IntegrationComplete) -> str:
-    merged = ", ".join(event.merged) or "nothing"
-    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}" + _warned(event)
-
-
-def _ship(event: f.ShipComplete) -> str:
     tag = f", tag {event.tag}" if event.tag else ""
     if not event.target:
         return f"left {event.commit[:SHORT]} on its integration branch{tag}"

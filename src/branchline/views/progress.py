@@ -103,13 +103,12 @@ def _reason(state: RunState, record: TaskRecord, now: int) -> str:
         wait = record.retry_at - now
         return f"{f'retry in {duration(wait)}' if wait > 0 else 'retry is due'} ({record.reason})"
     others = [state.records[name] for name in record.task.dependencies if not state.records[name].ended]
-    names = list(dict.fromkeys(_called(other, record) for other in others))
+    names = []
+    for other in others:
+        workstream = other.task.workstream if other.task.workstream != record.task.workstream else ""
+        names.append(workstream or other.task.step or other.task.id)
+    names = list(dict.fromkeys(names))
     if not names:
         return ""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"waits for {', '.join(names[:NAMED])}{more}"
-
-
-def _called(other: TaskRecord, waiting: TaskRecord) -> str:
-    workstream = other.task.workstream
-    return (workstream if workstream != waiting.task.workstream else "") or other.task.step or other.task.id

@@ -35,7 +35,10 @@ def body(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan, evi
     out += section("Workstreams", _workstreams(records, plan))
     out += section("Gates", _gates(evidence.reports))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
-    out += section(f"Files ({len(evidence.files)})", _files(evidence.files))
+    more = len(evidence.files) - LISTED
+    files = [f"- {code(name)}" for name in evidence.files[:LISTED]]
+    files += [f"- and {count(more, 'file')} more"] if more > 0 else []
+    out += section(f"Files ({len(evidence.files)})", [*files, ""])
     return "\n".join([*out, f"Made by Branchline, run {code(run_id)}."]) + "\n"
 
 
@@ -71,9 +74,3 @@ def _gates(reports: Mapping[str, QualityReport]) -> list[str]:
             for (gate, outcome, reason), where in found.items()
         ),
     )
-
-
-def _files(files: Sequence[str]) -> list[str]:
-    names = [f"- {code(name)}" for name in files[:LISTED]]
-    more = len(files) - LISTED
-    return [*names, *([f"- and {count(more, 'file')} more"] if more > 0 else []), ""]

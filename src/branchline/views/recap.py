@@ -1,6 +1,7 @@
 """What a run came to: what landed, what did not and why, what nobody checked, where things are, what to type next."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,6 +42,14 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
 
 
+class Landing(NamedTuple):
+    """The merge result that stands, where it went (None: it stays on its branch), and what both warn of, each once."""
+
+    integration: Integration | None
+    shipped: Shipped | None
+    warnings: tuple[str, ...]
+
+
 class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How a workstream ended; COMPLETED: it landed."""
 
@@ -70,59 +79,39 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
     """The recap of a run that nobody drives any more; one that has not ended waits for a person or was interrupted."""
     word = status_word(state, live=False)
+    landed = landing(records)
     unended = EXIT_WAITING if word == "waiting" else EXIT_INTERRUPTED
     return Recap(
         run_id=run_id,
         status=word,
         exit_code=unended if state.end is None else state.end.exit_code,
         run_dir=run_dir,
-        integration=integration(records),
-        shipped=shipped(records),
-        workstreams=tuple(WorkstreamEnd(id=w.id, state=w.state, reason=w.reason) for w in workstream_outcomes(state)),
+        integration=landed.integration,
+        shipped=landed.shipped,
+        workstreams=msgspec.convert(workstream_outcomes(state), tuple[WorkstreamEnd, ...], from_attributes=True),
         collisions=state.proposed.collisions if state.proposed and state.plan_waits else (),
         waiting=waiting(state),
-        warnings=merge_warnings(records),
+        warnings=landed.warnings,
     )
 
 
-def integration(records: Iterable[Timed]) -> Integration | None:
-    """The merge result that stands; where the target had moved, the ship step made it anew."""
-    found = None
+def landing(records: Iterable[Timed]) -> Landing:
+    """What was merged and shipped. Where the target had moved, the ship step made the merge result anew."""
+    merged: IntegrationComplete | None = None
+    ship: ShipComplete | None = None
+    shipped = None
     for record in records:
         match record.event:
-            case IntegrationComplete(branch=branch, commit=commit):
-                found = Integration(branch=branch, commit=commit)
-            case ShipComplete(commit=commit) if found:
-                found = Integration(branch=found.branch, commit=commit)
+            case IntegrationComplete() as event:
+                merged, ship = event, None
+            case ShipComplete() as event:
+                ship = event
+                shipped = Shipped(target=event.target, commit=event.commit, tag=event.tag) if event.target else shipped
             case _:
                 pass
-    return found
-
-
-def merge_warnings(records: Iterable[Timed]) -> tuple[str, ...]:
-    """What the merge that stands warns of, and its shipping, each once."""
-    told = dict[type, tuple[str, ...]]()
-    for record in records:
-        match record.event:
-            case IntegrationComplete(warnings=warnings):
-                told = {IntegrationComplete: warnings}
-            case ShipComplete(warnings=warnings):
-                told[ShipComplete] = warnings
-            case _:
-                pass
-    return tuple(dict.fromkeys(text for texts in told.values() for text in texts))
-
-
-def shipped(records: Iterable[Timed]) -> Shipped | None:
-    """Where the change went; None where only the integration branch was asked for."""
-    found = None
-    for record in records:
-        match record.event:
-            case ShipComplete(target=target, commit=commit, tag=tag) if target:
-                found = Shipped(target=target, commit=commit, tag=tag)
-            case _:
-                pass
-    return found
+    found = Integration(branch=merged.branch, commit=(ship or merged).commit) if merged else None
+    told = dict.fromkeys(text for event in (merged, ship) if event for text in event.warnings)
+    return Landing(found, shipped, tuple(told))
 
 
 def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
@@ -156,9 +145,14 @@ def _sections(
     if recap.warnings:
         yield "Warnings", [line for text in recap.warnings for line in wrapped(text, indent="  ")]
     if bad:
-        yield "Not landed", table([(w.id, _why(w)) for w in bad])
+        whys = [(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad]
+        yield "Not landed", table(whys)
     if state.kind == "graph":
-        yield from _tasks(state)
+        tasks = list(state.current().values())
+        done = sum(record.state == State.COMPLETED for record in tasks)
+        yield f"{done} of {count(len(tasks), 'task')} completed", []
+        if undone := [r for r in tasks if r.state not in {State.COMPLETED, State.SKIPPED}]:
+            yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in undone])
     elif state.end and (state.stopped_by or state.cancel_requested):
         yield "Why", wrapped(state.end.reason, indent="  ")
     if skipped := skipped_gates(state):
@@ -167,23 +161,25 @@ def _sections(
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield from sandbox_sections(records, state)
     yield from containment_sections(records, state)
-    if not_taken := left_out(state):
-        yield "Not in the batches", table(not_taken)
+    # Ignored files and by-products that agents made.
+    facts = [record.fact for record in state.current().values() if isinstance(record.fact, ExecuteWsComplete)]
+    if left_out := [(fact.workstream, text) for fact in facts for text in fact.left_out]:
+        yield "Not in the batches", table(left_out)
     if left_out_rows := not_saved(records):
         yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(left_out_rows)
     if used := agent_rows(records, state):
         yield "Agents", table(used)
-    yield "Where things are", table(_places(recap))
+    merged = recap.integration
+    places = [
+        ("run folder", recap.run_dir),
+        ("integration", f"{merged.branch} at {merged.commit[:SHORT]}" if merged else ""),
+        ("saved work", f"branchline restore {recap.run_id}" if recap.workstreams else ""),
+    ]
+    yield "Where things are", table([place for place in places if place[1]])
     commands = [*next_commands(recap.run_id, recap.status, state)]
     if good and recap.integration and not recap.shipped and recap.status != "waiting":
         commands.append(f"git merge {recap.integration.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
-
-
-def left_out(state: RunState) -> list[tuple[str, str]]:
-    """(workstream, what) of ignored files and by-products that agents made and that are in no batch."""
-    facts = (record.fact for record in state.current().values())
-    return [(fact.workstream, text) for fact in facts if isinstance(fact, ExecuteWsComplete) for text in fact.left_out]
 
 
 def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:
@@ -232,25 +228,3 @@ def _where(recap: Recap) -> str:
     if recap.integration:
         return f"on {plain(recap.integration.branch)} as {recap.integration.commit[:SHORT]}"
     return ""
-
-
-def _why(end: WorkstreamEnd) -> str:
-    return f"{end.state.lower()}: {end.reason}" if end.reason else end.state.lower()
-
-
-def _tasks(state: RunState) -> Iterator[tuple[str, list[str]]]:
-    records = list(state.current().values())
-    done = sum(record.state == State.COMPLETED for record in records)
-    yield f"{done} of {count(len(records), 'task')} completed", []
-    bad = [r for r in records if r.state not in {State.COMPLETED, State.SKIPPED}]
-    if bad:
-        yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in bad])
-
-
-def _places(recap: Recap) -> list[tuple[str, str]]:
-    places = [("run folder", recap.run_dir)]
-    if recap.integration:
-        places.append(("integration", f"{recap.integration.branch} at {recap.integration.commit[:SHORT]}"))
-    if recap.workstreams:
-        places.append(("saved work", f"branchline restore {recap.run_id}"))
-    return places

@@ -24,16 +24,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 def waiting(state: RunState) -> tuple[Waiting, ...]:
     """All that waits, by task id."""
+    needs = state.waiting.items()
     return tuple(
-        Waiting(
-            task_id=name,
-            workstream=need.workstream,
-            tree=need.tree,
-            base=need.base,
-            concerns=need.concerns,
-            more=need.more,
-        )
-        for name, need in state.waiting.items()
+        Waiting(task_id=name, **{key: getattr(need, key) for key in Waiting.__struct_fields__[1:]})
+        for name, need in needs
     )
 
 
@@ -52,10 +46,6 @@ def decisions(run_id: str, found: Iterable[Waiting]) -> list[str]:
     """What to type, for each: to look at it, to say yes, to say no."""
     lines = []
     for one in found:
-        shown = f"branchline diff {run_id} {one.workstream}".rstrip()
-        lines += [
-            f"  {shown}",
-            f"  branchline approve {run_id} {one.task_id}",
-            f"  branchline reject {run_id} {one.task_id}",
-        ]
+        lines += [f"branchline diff {run_id} {one.workstream}".rstrip()]
+        lines += [f"branchline {verb} {run_id} {one.task_id}" for verb in ("approve", "reject")]
     return lines
