@@ -34,7 +34,11 @@ def check_agents(root: Node) -> Iterator[Finding]:
         yield from _files(agent)
         yield from literal_secrets(agent, 'write "${env:NAME}", and set NAME where you run branchline')
     known = {*BUILT_IN, *(name for agent in agents if (name := agent.text("id")))}
-    for name, place in _named(root, agents):
+    holders = [(root, "agent"), *((root.children.get(section), key) for section, key in ROLES)]
+    for holder, key in holders:
+        if holder is not None and (name := holder.text(key)):
+            yield from known_agent(name, holder.children[key].place, known)
+    for name, place in (found for agent in agents for found in agent.texts("fallback")):
         yield from known_agent(name, place, known)
     named = {name: agent for agent in reversed(agents) if (name := agent.text("id")) is not None}
     edges = {name: [one for one, _ in agent.texts("fallback") if one in named] for name, agent in named.items()}
@@ -58,15 +62,6 @@ def known_agent(name: str, place: Place, known: Collection[str]) -> Iterator[Fin
     """A finding if there is no agent of that name."""
     if name not in known:
         yield Finding(place, f"there is no agent '{name}'", suggestion(name, sorted(known)))
-
-
-def _named(root: Node, agents: list[Node]) -> Iterator[tuple[str, Place]]:
-    for holder, key in ((root, "agent"), *((root.children.get(section), key) for section, key in ROLES)):
-        name = holder.text(key) if holder is not None else None
-        if holder is not None and name:
-            yield name, holder.children[key].place
-    for agent in agents:
-        yield from agent.texts("fallback")
 
 
 def _called_how(agent: Node) -> Iterator[Finding]:

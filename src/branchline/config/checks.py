@@ -9,15 +9,13 @@ from branchline.config.agent_checks import check_agents, known_agent, literal_se
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
 from branchline.core.graph import CycleError, sort_ids
-from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
+from branchline.core.model.agent_spec import BUILT_IN
 from branchline.core.model.manifest import ContextSettings
 
 CHUNKS = {"chunk_overlap": ContextSettings().chunk_overlap, "chunk_tokens": ContextSettings().chunk_tokens}
 
 
-def check_plan(
-    root: Node, agents: Collection[str], default_agent: str | None, scripted: Collection[str] = (SCRIPTED,)
-) -> Iterator[Finding]:
+def check_plan(root: Node, agents: Collection[str], default_agent: str, scripted: Collection[str]) -> Iterator[Finding]:
     """Ids, dependencies, agents and scopes of a plan.
 
     `agents` are the ids that the settings know; `scripted` those that can do nothing without a script.
@@ -31,7 +29,11 @@ def check_plan(
             if name.startswith(("-", ".")) or name.endswith((".", ".lock")) or ".." in name:
                 message = f"the workstream id '{name}' cannot name a branch"
                 yield Finding(place, message, "no '-' or '.' in front, no '.' or '.lock' at the end, no '..'")
-        yield from _agent(workstream, {*BUILT_IN, *agents}, default_agent, scripted)
+        for name, place in _one(workstream, "agent"):
+            yield from known_agent(name, place, {*BUILT_IN, *agents})
+        if (workstream.text("agent") or default_agent) in scripted and "script" not in workstream.children:
+            message = f"{_called(workstream, 'workstream')} is for the scripted agent but has no script"
+            yield Finding(workstream.place, message, "add a script, or name another agent")
         scope = workstream.children.get("scope")
         for key in ("write", "protect"):
             yield from _inside(scope.texts(key) if scope else (), f"the {key} glob")
@@ -119,16 +121,6 @@ def _dependencies(nodes: list[Node], key: str, noun: str) -> Iterator[Finding]:
     except CycleError as error:
         place = next(at for wanted, at in known[error.cycle[0]].texts(key) if wanted == error.cycle[1])
         yield Finding(place, f"the {noun}s wait for each other: {' -> '.join(error.cycle)}", error.hint)
-
-
-def _agent(
-    workstream: Node, known: Collection[str], default_agent: str | None, scripted: Collection[str]
-) -> Iterator[Finding]:
-    for name, place in _one(workstream, "agent"):
-        yield from known_agent(name, place, known)
-    if (workstream.text("agent") or default_agent) in scripted and "script" not in workstream.children:
-        message = f"{_called(workstream, 'workstream')} is for the scripted agent but has no script"
-        yield Finding(workstream.place, message, "add a script, or name another agent")
 
 
 def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:

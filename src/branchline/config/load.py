@@ -55,37 +55,14 @@ def load_context(path: Path | None, *, root: Path) -> ContextSettings:
     return load_settings(None, root=root).context if path is None else _load(path, _CONTEXT)
 
 
-def load_plan(
-    path: Path,
-    *,
-    agents: Collection[str] = (),
-    default_agent: str | None = None,
-    scripted: Collection[str] = (SCRIPTED,),
-) -> Plan:
-    """The plan in a file.
-
-    `agents`: ids of the configured agents; the built-in ones are always known. `default_agent`: who works where a
-    workstream names nobody. `scripted`: those who need a script from the plan (`scriptless`). Raises InvalidFile.
-    """
-    return _load(path, _plan(agents, default_agent, scripted))
-
-
 def plan_of(path: Path, settings: Settings) -> Plan:
     """The plan in a file, checked against the agents that the settings know. Raises InvalidFile."""
-    agents = [agent.id for agent in settings.agents]
-    return load_plan(path, agents=agents, default_agent=settings.agent, scripted=scriptless(settings.agents))
+    return _load(path, _plan(settings, None))
 
 
-def plan_from_data(
-    data: object,
-    *,
-    agents: Collection[str] = (),
-    default_agent: str | None = None,
-    scripted: Collection[str] = (SCRIPTED,),
-    file: str = "plan",
-) -> Plan:
-    """A plan from plain data, checked as a file is; `file` is what errors call it. Raises InvalidFile."""
-    return _from_data(data, file, Place(0, 0), _plan(agents, default_agent, scripted))
+def plan_from_data(data: object, settings: Settings, *, agents: Collection[str] | None = None) -> Plan:
+    """A plan from plain data, checked as a file is. It may name `agents`: by default all of the settings. Raises InvalidFile."""
+    return _from_data(data, "plan", Place(0, 0), _plan(settings, agents))
 
 
 def scriptless(specs: Iterable[AgentSpec]) -> frozenset[str]:
@@ -105,19 +82,16 @@ _GRAPH = _Kind("graph", TaskFile, check_graph)
 _CONTEXT = _Kind("context", ContextSettings, check_context)
 
 
-def _plan(agents: Collection[str], default_agent: str | None, scripted: Collection[str]) -> _Kind[Plan]:
-    return _Kind("plan", Plan, lambda root: check_plan(root, agents, default_agent, scripted))
+def _plan(settings: Settings, agents: Collection[str] | None) -> _Kind[Plan]:
+    known = [agent.id for agent in settings.agents] if agents is None else agents
+    scripted = scriptless(settings.agents)
+    return _Kind("plan", Plan, lambda root: check_plan(root, known, settings.agent, scripted))
 
 
 def _load(path: Path, kind: _Kind[M]) -> M:
     from branchline.config.yaml import read_yaml  # its library takes a while to import
 
-    file, builder = os.fspath(path), Builder()
-    try:
-        root = read_yaml(_text(path), builder)
-    except Unreadable as error:
-        raise invalid(file, [*builder.findings, error.finding]) from error
-    return _model(root, builder, file, kind)
+    return _model(os.fspath(path), kind, lambda builder: read_yaml(_text(path), builder))
 
 
 def _from_pyproject(path: Path) -> Settings:
@@ -140,12 +114,7 @@ def _from_pyproject(path: Path) -> Settings:
 
 
 def _from_data(data: object, file: str, place: Place, kind: _Kind[M]) -> M:
-    builder = Builder()
-    try:
-        root = builder.of(data, place)
-    except Unreadable as error:
-        raise invalid(file, [*builder.findings, error.finding]) from error
-    return _model(root, builder, file, kind)
+    return _model(file, kind, lambda builder: builder.of(data, place))
 
 
 def _text(path: Path) -> str:
@@ -167,8 +136,13 @@ def _text(path: Path) -> str:
         raise Unreadable(Place(line, column), "this file is not UTF-8 text") from error
 
 
-def _model(root: Node, builder: Builder, file: str, kind: _Kind[M]) -> M:
+def _model(file: str, kind: _Kind[M], read: Callable[[Builder], Node]) -> M:
     """The model of a document, or an InvalidFile with everything that is wrong with it."""
+    builder = Builder()
+    try:
+        root = read(builder)
+    except Unreadable as error:
+        raise invalid(file, [*builder.findings, error.finding]) from error
     findings = [*builder.findings, *schema_findings(kind.name, root), *kind.check(root)]
     if findings:
         raise invalid(file, findings, hint=f"`branchline schema {kind.name}` prints what such a file may say")
