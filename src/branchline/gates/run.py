@@ -79,7 +79,10 @@ def check(  # noqa: PLR0913 - keyword-only data
     chosen = in_order(gate for gate in gates if phase in gate.phases)
     fixing = _fix([gate for gate in chosen if gate.fix and phase == "batch"], tree, site, on_progress)
     sealed = tree.seal()
-    results = [_fixpoint(fixing.unstable)] if fixing.unstable else []
+    results = []
+    if fixing.unstable:
+        reason = f"still changing files after {FIX_PASSES} passes: {', '.join(fixing.unstable)}"
+        results = [GateResult(gate="fixpoint", outcome=Outcome.FAILED, reason=reason)]
     for gate in chosen:
         on_progress(f"verify {gate.id}")
         result = _verify(gate, tree, site)
@@ -109,13 +112,6 @@ def _fix(fixers: list[Gate], tree: Tree, site: Site, tell: Callable[[str], None]
         done.unstable = tuple(movers) if number == FIX_PASSES else ()
         fixers = working if movers else []
     return done
-
-
-def _fixpoint(unstable: tuple[str, ...]) -> GateResult:
-    names = ", ".join(unstable)
-    return GateResult(
-        gate="fixpoint", outcome=Outcome.FAILED, reason=f"still changing files after {FIX_PASSES} passes: {names}"
-    )
 
 
 def _verify(gate: Gate, tree: Tree, site: Site) -> GateResult:
