@@ -1,6 +1,5 @@
 """Driving a run to its end before somebody's eyes, and saying what came of it."""
 
-import os
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,10 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from branchline.cli.asking import decision, proposal, remind, somebody_is_there
+from branchline.cli.history import ask
 from branchline.cli.output import emit, say
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
-from branchline.engine.inbox import Intent, drop
 from branchline.engine.pipeline import Session, resume
 from branchline.errors import Interrupted
 from branchline.ledger.log import read, require
@@ -43,7 +42,7 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
         remind(paths, state)
         return code
     if isinstance(answer, str):
-        drop(paths, Intent(kind="cancel", by=os.environ.get("USER") or "the user"))
+        ask(paths, "cancel")
         return driven(paths, lambda session: resume(paths, session), as_json=as_json)
     return driven(paths, lambda session: resume(paths, session, accept=answer), as_json=as_json)
 

@@ -76,31 +76,28 @@ class Live:
         for warning in warnings(records):
             self._console.print(Text(self._fit(warning), style="yellow"))
         at = records[-1].at
-        rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)
+        if state.kind == "pipeline":
+            rows = progress(state, self._attempts, at)
+        else:  # a graph may have thousands of tasks, and records come every few milliseconds: only what runs
+            tries = [self._attempts.of[name][-1] for name in sorted(state.running)]
+            rows = tuple(
+                Row(
+                    workstream="",
+                    task_id=one.task_id,
+                    step="",
+                    state=State.RUNNING,
+                    attempt=one.attempt,
+                    round=1,
+                    elapsed_ms=one.elapsed(at),
+                )
+                for one in tries
+            )
         self._done, self._total = len(state.records) - state.open, len(state.records)
         self._rows, self._heard = rows, time.monotonic()
 
     def say(self, task_id: str, text: str) -> None:
         """Remember what a running step is about; many agents say much, so only what is drawn is made fit to be."""
         self._texts[task_id] = text[:LONGEST_TEXT]
-
-    def _running(self, state: RunState, at: int) -> tuple[Row, ...]:
-        """A graph may have thousands of tasks, and a batch of records comes every few milliseconds: only what runs."""
-        found = []
-        for name in sorted(state.running):
-            attempt = self._attempts.of[name][-1]
-            found.append(
-                Row(
-                    workstream="",
-                    task_id=name,
-                    step="",
-                    state=State.RUNNING,
-                    attempt=attempt.attempt,
-                    round=1,
-                    elapsed_ms=attempt.elapsed(at),
-                )
-            )
-        return tuple(found)
 
     def _drawn(self) -> Group:
         rows, since = self._rows, round((time.monotonic() - self._heard) * 1000)

@@ -25,7 +25,4 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> None:
     if history.state.kind != "pipeline":
         raise InvalidInput(f"run {history.run_id} is a plain graph: it called no agents")
     view = bill(history.run_id, history.records, history.state)
-    if as_json:
-        emit(view)
-    else:
-        show(lines(view))
+    emit(view) if as_json else show(lines(view))

@@ -81,7 +81,10 @@ def command(*, repo: Path, as_json: bool) -> None:
     """
     found = Repo.open(repo)
     base = found.head_branch()
-    presets = _presets(found.root)
+    # The hooks that the repository has, else the gates of its language.
+    hooks, python = ".pre-commit-config.yaml", ("pyproject.toml", "setup.py")
+    is_python = any((found.root / name).is_file() for name in python)
+    presets = ["pre-commit"] if (found.root / hooks).is_file() else ["python"] if is_python else []
     agents = survey([AgentSpec(id=name, use=name) for name in PREFERRED])
     chosen = next((name for name, seen in agents.items() if seen.installed), None)
     config = CONFIG.format(
@@ -117,10 +120,3 @@ def _agent_lines(agents: Mapping[str, Seen], chosen: str | None) -> str:
             told = "installed" if seen.installed else seen.hint or seen.problem
             lines.append(f"#   {name:<15}  {plain(told)}")
     return "\n".join(lines) + "\n"
-
-
-def _presets(root: Path) -> list[str]:
-    """What fits: the hooks that the repository has, else its language."""
-    if (root / ".pre-commit-config.yaml").is_file():
-        return ["pre-commit"]
-    return ["python"] if (root / "pyproject.toml").is_file() or (root / "setup.py").is_file() else []

@@ -119,8 +119,15 @@ def _is_name(path: str) -> bool:
 def _settings(options: Options) -> ContextSettings:
     """Those of --config or of the repository, with what the options say."""
     found = configured(options.root, options.config)
-    if options.pin or options.ban:
-        _check_globs(options)
+    if options.pin or options.ban:  # refuse what a file would be refused for, before anything is indexed
+        from branchline.config.checks import check_context
+        from branchline.config.document import Builder
+        from branchline.config.problems import Place
+
+        if "" in (*options.pin, *options.ban):
+            raise InvalidInput("a glob is empty", hint="--pin 'docs/**'")
+        for _, message, hint in check_context(Builder().of({"pin": options.pin, "ban": options.ban}, Place(0, 0))):
+            raise InvalidInput(message, hint=hint)
     numbers = {name: getattr(options, name) for name in ("max_tokens", "max_files", "window")}
     return msgspec.structs.replace(
         found,
@@ -131,19 +138,6 @@ def _settings(options: Options) -> ContextSettings:
         exact_tokens=found.exact_tokens or options.exact_tokens,
         **{name: number for name, number in numbers.items() if number is not None},
     )
-
-
-def _check_globs(options: Options) -> None:
-    """Refuse globs that a file would be refused for, before anything is indexed."""
-    from branchline.config.checks import check_context
-    from branchline.config.document import Builder
-    from branchline.config.problems import Place
-
-    if "" in (*options.pin, *options.ban):
-        raise InvalidInput("a glob is empty", hint="--pin 'docs/**'")
-    given = Builder().of({"pin": options.pin, "ban": options.ban}, Place(0, 0))
-    for _, message, hint in check_context(given):
-        raise InvalidInput(message, hint=hint)
 
 
 def configured(root: Path, file: Path | None = None) -> ContextSettings:

@@ -1,9 +1,10 @@
 """What earlier runs left: those that have not ended, and what is wrong with their folders, refs and locks."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from branchline.cli.doctor.finding import Finding
+import msgspec
+
 from branchline.cli.history import History, history_of
 from branchline.errors import BranchlineError
 from branchline.git.landing.checkout import claim_of
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 UNENDED = {"interrupted": "it was interrupted", "waiting": "it waits for a person"}
 REPAIR = "branchline doctor --repair"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """`missing`: a run cannot do without it; `warning`: it can, but say so. `next` is the command that mends it."""
+
+    name: str
+    state: Literal["ok", "repaired", "warning", "missing"]
+    detail: str
+    next: str = ""
 
 
 def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
@@ -38,7 +48,9 @@ def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
     # The lock of a ship that was killed while it moved a checkout: resuming finishes the move.
     for git_dir in (repo.git_dir, *repo.common_dir.glob("worktrees/*")):
         commit = claim_of(git_dir).split()[-1:]
-        if run_id := next((one.run_id for one in histories for name in commit if name in _ledger(one)), ""):
+        if run_id := next(
+            (one.run_id for one in histories for name in commit if name in one.paths.ledger.read_bytes()), ""
+        ):
             told = f"run {run_id} was killed while it moved this checkout"
             lock = git_dir / "index.lock"
             yield Finding(name=f"lock {lock}", state="warning", detail=told, next=f"branchline resume {run_id}")
@@ -85,7 +97,3 @@ def _found(name: str, text: str, cure: str = "", *, command: str = "", repair: b
         return Finding(name=name, state="repaired", detail=f"{text}; --repair did {cure}")
     detail = f"{text}; --repair would {cure}" if cure else text
     return Finding(name=name, state="warning", detail=detail, next=command or (REPAIR if cure else ""))
-
-
-def _ledger(history: History) -> bytes:
-    return history.paths.ledger.read_bytes()
