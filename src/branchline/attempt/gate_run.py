@@ -18,6 +18,7 @@ from branchline.attempt.ways_back import ways_back
 from branchline.core.model.verdict import NOT_PROVEN, GateResult, Outcome, Phase, QualityReport
 from branchline.core.work import Gating, Work, WorkOutcome
 from branchline.core.workstream import known
+from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
 from branchline.git.commit import snapshot
@@ -124,14 +125,17 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
                 run.gates,
                 tree=checkout,
                 phase=gating.phase,
-                changed=gating.changed,
-                logs=folder / "logs",
-                environ=run.environ,
-                kill=ctx.kill,
+                site=Site(
+                    tree=checkout.path,
+                    changed=gating.changed,
+                    logs=folder / "logs",
+                    environ=run.environ,
+                    kill=ctx.kill,
+                    pass_env=run.settings.env,
+                    marker=ctx.marker,
+                    confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
+                ),
                 on_progress=ctx.say,
-                pass_env=run.settings.env,
-                marker=ctx.marker,
-                confinement=lambda gate: entered.around(confinement(ctx, gate.limits, checkout.path)),
             )
         report = _proven(run, report_with_refused(report, entered.refused()), checkout.path)
     report = _placeless(_with_ports(report) if gating.beside_others else report, run.seen_at(checkout.path))

@@ -21,8 +21,8 @@ from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
-from branchline.views.collisions import collision_lines
 from branchline.views.format.text import count, plain, table, wrapped
+from branchline.views.waiting import collision_lines
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths

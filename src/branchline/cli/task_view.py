@@ -89,13 +89,10 @@ def task_view(history: History, name: str) -> TaskView:
         made = tuple(_try(history, attempt, mine) for attempt in tries.of.get(task.id, ()))
         rounds.append(
             Round(
+                **{name: getattr(task, name) for name in ("step", "workstream", "round", "dependencies")},
                 task_id=task.id,
-                step=task.step,
-                workstream=task.workstream,
-                round=task.round,
                 state=record.state,
                 reason=record.reason,
-                dependencies=task.dependencies,
                 attempts=made,
                 calls=mine,
                 outputs={k: str(folder / v) if record.fact and k in FILES and v else v for k, v in told.items()},
@@ -109,11 +106,7 @@ def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
     files = _files_of(folder)
     scripts = [history.paths.run_dir / c.folder / COMMAND for c in called if c.folder and c.attempt == attempt.attempt]
     return Try(
-        attempt=attempt.attempt,
-        state=attempt.state,
-        reason=attempt.reason,
-        started_at=attempt.started_at,
-        ended_at=attempt.ended_at,
+        **{name: getattr(attempt, name) for name in ("attempt", "state", "reason", "started_at", "ended_at")},
         folder=str(folder),
         files=files,
         commands=tuple(str(path) for path in scripts if path.is_file()),

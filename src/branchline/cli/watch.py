@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from branchline.cli.output import is_live, say
 from branchline.core.run_state import RunState
@@ -13,21 +13,12 @@ from branchline.views.log import line
 from branchline.views.news import news, warnings
 
 if TYPE_CHECKING:
+    from branchline.cli.live import Live
     from branchline.ledger.paths import RunPaths
 
 
-class Watch(Protocol):
-    """Somebody who watches a run."""
-
-    def observe(self, state: RunState, records: Sequence[Record]) -> None:
-        """New records are durable; `state` is the state after them."""
-
-    def say(self, task_id: str, text: str) -> None:
-        """A running step says what it is about; from any thread."""
-
-
 @contextmanager
-def watching(paths: "RunPaths") -> Iterator[Watch]:
+def watching(paths: "RunPaths") -> "Iterator[Lines | Live]":
     """A watch that fits stderr, for as long as the block runs. The table goes on from what the run's ledger holds."""
     if not is_live(sys.stderr):
         yield Lines(paths.run_id)

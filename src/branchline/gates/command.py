@@ -28,7 +28,7 @@ FIND_MODULE = "import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]
 class Site:
     """Where gates run and with what. `changed` are paths from the top of `tree`; `logs` is outside of it.
 
-    `confinement`: what holds a gate's processes.
+    `pass_env`: variables that gates see besides the usual ones. `confinement`: what holds a gate's processes.
     """
 
     tree: Path

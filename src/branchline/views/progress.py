@@ -68,9 +68,8 @@ def _workstream(state: RunState, outcome: WorkstreamOutcome, current: list[TaskR
         row = _row(own or state.find(outcome.step) or current[-1], outcome.reason)
         row = msgspec.structs.replace(row, workstream=outcome.id, step=outcome.step, state=outcome.state)
         if not settled:  # through with its own steps
-            reason = "merged" if outcome.step == "merge" else "validated, waits for the merge"
-            reason = outcome.reason if outcome.step == "ship" else reason  # it waits for a person
-            row = msgspec.structs.replace(row, state=State.PENDING, reason=reason)
+            waits = {"merge": "merged", "ship": outcome.reason}.get(outcome.step, "validated, waits for the merge")
+            row = msgspec.structs.replace(row, state=State.PENDING, reason=waits)
     return msgspec.structs.replace(row, round=max(record.task.round for record in current))
 
 

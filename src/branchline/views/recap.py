@@ -13,14 +13,13 @@ from branchline.core.outcome import workstream_outcomes
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.calls import calls
-from branchline.views.collisions import collision_lines
 from branchline.views.costs import NOBODY, brief, by_workstream, summed
 from branchline.views.format.text import count, duration, plain, table, wrapped
 from branchline.views.next_command import next_commands
 from branchline.views.record import Timed, last_at
-from branchline.views.sandbox import containment_sections, sandbox_sections
+from branchline.views.sandbox import sandbox_sections
 from branchline.views.status import Word, status_word
-from branchline.views.waiting import Waiting, waiting, waiting_lines
+from branchline.views.waiting import Waiting, collision_lines, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
 THE_PLAN = "(the plan)"
@@ -160,7 +159,6 @@ def _sections(
     if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield from sandbox_sections(records, state)
-    yield from containment_sections(records, state)
     # Ignored files and by-products that agents made.
     facts = [record.fact for record in state.current().values() if isinstance(record.fact, ExecuteWsComplete)]
     if left_out := [(fact.workstream, text) for fact in facts for text in fact.left_out]:

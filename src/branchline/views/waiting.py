@@ -5,10 +5,12 @@ from collections.abc import Iterable
 import msgspec
 
 from branchline.core.facts import Concern
+from branchline.core.model.forecast import Collision
 from branchline.core.run_state import RunState
 from branchline.views.format.text import table
 
 SHOWN = 12
+LEAST_RISK, SHOWN_PATHS = 0.1, 3
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,16 @@ def waiting_lines(found: Iterable[Waiting]) -> list[str]:
             told.append(f"and {left} more")
         rows += [(one.task_id if number == 0 else "", text) for number, text in enumerate(told)]
     return table(rows)
+
+
+def collision_lines(collisions: Iterable[Collision]) -> list[str]:
+    """The collisions that are worth a thought, the likeliest first, with a few of their files."""
+    rows = [
+        (f"{one.a}, {one.b}", f"{one.risk:.0%}", ", ".join(one.paths[:SHOWN_PATHS]))
+        for one in collisions
+        if one.risk >= LEAST_RISK
+    ]
+    return ["", "Likely to change the same files", *table(rows)] if rows else []
 
 
 def decisions(run_id: str, found: Iterable[Waiting]) -> list[str]:

@@ -1,10 +1,12 @@
 """The protocol of `branchline mcp`: the tools behind the official SDK's server, one call at a time."""
 
 import signal
+from inspect import cleandoc
 from typing import Any
 
 import anyio
 import mcp_types as types
+import msgspec
 from anyio.to_thread import run_sync
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
@@ -41,10 +43,11 @@ def _server(tools: Tools) -> "Server[Any]":
     one_at_a_time = anyio.CapacityLimiter(1)  # a second call would only wait for the same index
 
     async def list_tools(_context: Any, _asked: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        tools = [
-            types.Tool(name=name, description=tool.description, input_schema=tool.schema, annotations=READ_ONLY)
-            for name, tool in TOOLS.items()
-        ]
+        tools = []
+        for name, (model, _) in TOOLS.items():
+            schema = msgspec.json.schema_components([model])[1][model.__name__]
+            about = cleandoc(schema.pop("description"))
+            tools.append(types.Tool(name=name, description=about, input_schema=schema, annotations=READ_ONLY))
         return types.ListToolsResult(tools=tools)
 
     async def call_tool(_context: Any, asked: types.CallToolRequestParams) -> types.CallToolResult:

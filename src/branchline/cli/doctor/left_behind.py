@@ -1,7 +1,8 @@
 """What earlier runs left: those that have not ended, and what is wrong with their folders, refs and locks."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
@@ -13,9 +14,6 @@ from branchline.ledger.paths import RunPaths, run_ids
 from branchline.process.sweep import living
 from branchline.views.next_command import next_commands
 from branchline.views.status import status_word
-
-if TYPE_CHECKING:
-    from branchline.engine.healing import Problem
 
 UNENDED = {"interrupted": "it was interrupted", "waiting": "it waits for a person"}
 REPAIR = "branchline doctor --repair"
@@ -57,43 +55,24 @@ def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
 
 
 def _problems(history: History, *, repair: bool) -> Iterator[Finding]:
-    from branchline.engine.healing import problems
+    """What is wrong with a run. To put it right, the run is taken up for as long as that takes."""
+    from branchline.engine import healing
     from branchline.engine.opening import open_run
 
-    name, found = f"run {history.run_id}", _orphans(history.paths)
-    found += problems(open_run(history.paths, history.state), history.records, history.state)
+    name, alive = f"run {history.run_id}", ", ".join(map(str, living(history.paths.marker)))
+    orphans = [healing.Problem(f"process {alive}", "it lives on, and nobody drives the run", "end it")] if alive else []
+    found = [*orphans, *healing.problems(open_run(history.paths, history.state), history.records, history.state)]
+    done: list[healing.Problem] = []
     if repair and any(one.cure for one in found):
-        yield from _repaired(history)
-        return
+        try:
+            healed = healing.repair(history.paths)
+        except BranchlineError as error:
+            yield Finding(name=name, state="warning", detail=f"it was left alone: {error.message}", next=error.hint)
+            return
+        done, found = [*orphans, *healed.done], [replace(one, cure="") for one in healed.left]
+    for one in done:
+        yield Finding(name=f"{name}, {one.name}", state="repaired", detail=f"{one.text}; --repair did {one.cure}")
     for one in found:
-        yield _found(f"{name}, {one.name}", one.text, one.cure, command=one.command)
-
-
-def _orphans(paths: RunPaths) -> "list[Problem]":
-    from branchline.engine.healing import Problem
-
-    alive = ", ".join(map(str, living(paths.marker)))
-    return [Problem(f"process {alive}", "it lives on, and nobody drives the run", "end it")] if alive else []
-
-
-def _repaired(history: History) -> Iterator[Finding]:
-    """Take the run up for as long as it takes to mend it."""
-    from branchline.engine.healing import repair
-
-    name, orphans = f"run {history.run_id}", _orphans(history.paths)
-    try:
-        healing = repair(history.paths)
-    except BranchlineError as error:
-        yield Finding(name=name, state="warning", detail=f"it was left alone: {error.message}", next=error.hint)
-        return
-    for one in (*orphans, *healing.done):
-        yield _found(f"{name}, {one.name}", one.text, one.cure, repair=True)
-    for one in healing.left:
-        yield _found(f"{name}, {one.name}", one.text, command=one.command)
-
-
-def _found(name: str, text: str, cure: str = "", *, command: str = "", repair: bool = False) -> Finding:
-    if repair:
-        return Finding(name=name, state="repaired", detail=f"{text}; --repair did {cure}")
-    detail = f"{text}; --repair would {cure}" if cure else text
-    return Finding(name=name, state="warning", detail=detail, next=command or (REPAIR if cure else ""))
+        detail = f"{one.text}; --repair would {one.cure}" if one.cure else one.text
+        mend = one.command or (REPAIR if one.cure else "")
+        yield Finding(name=f"{name}, {one.name}", state="warning", detail=detail, next=mend)
