@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from branchline.core.run_state import RunState
+from branchline.errors import InvalidInput
 from branchline.ledger.codec import Record
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
@@ -60,6 +61,14 @@ def ask(paths: RunPaths, kind: str, **more: str) -> Path:
     from branchline.engine.inbox import Intent, drop
 
     return drop(paths, msgspec.convert({"kind": kind, "by": user(), **more}, Intent))
+
+
+def load_pipeline(repo: Path, run: str | None, lacks: str) -> History:
+    """The run of that name; InvalidInput if it is a plain graph, which `lacks` what the command is about."""
+    history = load(repo, run)
+    if history.state.kind != "pipeline":
+        raise InvalidInput(f"run {history.run_id} is a plain graph: it {lacks}")
+    return history
 
 
 def history_of(paths: RunPaths) -> History:

@@ -108,7 +108,21 @@ class Live:
             grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, overflow="crop" if self._ascii else "ellipsis", ratio=1)
         for row in shown:
-            grid.add_row(*self._cells(row, since))
+            style, running = STYLES[row.state], row.state == State.RUNNING
+            took = row.elapsed_ms + (since if running else 0)
+            tries = [f"try {row.attempt}"] if row.attempt > 1 else []
+            tries += [f"round {row.round}"] if row.round > 1 else []
+            grid.add_row(
+                Text(self._fit(f"  {MARKS[row.state]}"), style=style),
+                Text(self._fit(plain(row.name)), style="bold" if running else style),
+                Text(row.step if row.workstream else "", style=style),
+                Text(" ".join(tries), style="yellow"),
+                Text(duration(took) if took else "", style="dim"),
+                Text(
+                    self._fit(plain(self._texts.get(row.task_id, "") if running else row.reason)),
+                    style="default" if running else "dim",
+                ),
+            )
         more = [Text(f"  and {len(rows) - len(shown)} more", style="dim")] if len(rows) > len(shown) else []
         elapsed = duration(round((time.monotonic() - self._began) * 1000))
         text = Text(f"Run {self._run_id}", style="bold", no_wrap=True, overflow="crop")
@@ -118,19 +132,3 @@ class Live:
     def _fit(self, text: str) -> str:
         """The text in signs that the terminal has: a row that comes out longer than it was drawn breaks the table."""
         return degraded(text) if self._ascii else encodable(text)
-
-    def _cells(self, row: Row, since: int) -> tuple[Text, ...]:
-        style, running = STYLES[row.state], row.state == State.RUNNING
-        elapsed = row.elapsed_ms + (since if running else 0)
-        tries = " ".join(
-            [*([f"try {row.attempt}"] if row.attempt > 1 else []), *([f"round {row.round}"] if row.round > 1 else [])]
-        )
-        doing = plain(self._texts.get(row.task_id, "") if running else row.reason)
-        return (
-            Text(self._fit(f"  {MARKS[row.state]}"), style=style),
-            Text(self._fit(plain(row.name)), style="bold" if running else style),
-            Text(row.step if row.workstream else "", style=style),
-            Text(tries, style="yellow"),
-            Text(duration(elapsed) if elapsed else "", style="dim"),
-            Text(self._fit(doing), style="default" if running else "dim"),
-        )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import History, load
+from branchline.cli.history import History, load_pipeline
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, page
 from branchline.core.approvals import waiting_for
@@ -27,9 +27,7 @@ def command(*, run: str | None, workstream: str | None, repo: Path, as_json: boo
     its agent left last, against what it started from. Of what waits for a person, exactly the change that waits.
     `git apply` takes the patch; --json prints its size by file.
     """
-    history = load(repo, run)
-    if history.state.kind != "pipeline":
-        raise InvalidInput(f"run {history.run_id} is a plain graph: it changed no repository")
+    history = load_pipeline(repo, run, "changed no repository")
     store = Repo.open(history.paths.root)
     if workstream:
         old, new = _of_workstream(history, workstream)
