@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from branchline.views.format.text import degraded
+from branchline.views.format.text import degraded, printable
 
 GREEN, RED, YELLOW, CYAN, DIM, BOLD, PLAIN = (f"\x1b[{n}m" for n in ("32", "31", "33", "36", "2", "1", "0"))
 
@@ -93,11 +93,7 @@ def page(patch: bytes) -> None:
 
     import click
 
-    text = "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
-        for c in patch.decode("utf-8", "backslashreplace")
-    )
-    lines = text.splitlines()
+    lines = printable(patch.decode("utf-8", "backslashreplace"), "\n\t").splitlines()
     if is_coloured(sys.stdout):
         for number, line in enumerate(lines):
             colour = next((colour for start, colour in PATCH_COLOURS if line.startswith(start)), "")

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from branchline.errors import InvalidInput
+from branchline.views.format.text import printable
 
 SHOWN = 50
 LONGEST = 1_000
@@ -40,8 +41,7 @@ class Problem:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         # Text in one line and of bounded length: a file's words must not command a terminal.
         text = f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
-        cut = text if len(text) <= LONGEST else text[:LONGEST] + "..."
-        return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+        return printable(text if len(text) <= LONGEST else text[:LONGEST] + "...")
 
 
 class InvalidFile(InvalidInput):

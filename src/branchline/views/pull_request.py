@@ -31,7 +31,12 @@ def title(run_id: str, plan: Plan) -> str:
 def body(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan, evidence: Evidence) -> str:
     """The body in Markdown, for a run that has merged."""
     out = [f"Goal: {escaped(plan.goal)}", ""] if plan.goal else []
-    out += section("Workstreams", _workstreams(state, plan))
+    queue, result = state.pipeline.merge_queue, state.pipeline.integration
+    left_out = (queue.excluded if queue else {}) | (result.dropped if result else {})
+    fate = {name: f"left out: {reason}" for name, reason in left_out.items()}
+    fate |= dict.fromkeys(result.merged if result else (), "merged")
+    rows = [(escaped(w.id), escaped(w.title), escaped(fate.get(w.id, "left out"))) for w in plan.workstreams]
+    out += section("Workstreams", table(("workstream", "title", "outcome"), rows))
     out += section("Gates", _gates(evidence.reports))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
     more = len(evidence.files) - LISTED
@@ -39,17 +44,6 @@ def body(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan, evi
     files += [f"- and {count(more, 'file')} more"] if more > 0 else []
     out += section(f"Files ({len(evidence.files)})", [*files, ""])
     return "\n".join([*out, f"Made by Branchline, run {code(run_id)}."]) + "\n"
-
-
-def _workstreams(state: RunState, plan: Plan) -> list[str]:
-    queue, result = state.pipeline.merge_queue, state.pipeline.integration
-    left_out = (queue.excluded if queue else {}) | (result.dropped if result else {})
-    fate = {name: f"left out: {reason}" for name, reason in left_out.items()}
-    fate |= dict.fromkeys(result.merged if result else (), "merged")
-    return table(
-        ("workstream", "title", "outcome"),
-        ((escaped(w.id), escaped(w.title), escaped(fate.get(w.id, "left out"))) for w in plan.workstreams),
-    )
 
 
 def _gates(reports: Mapping[str, QualityReport]) -> list[str]:

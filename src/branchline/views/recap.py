@@ -78,19 +78,16 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
     """The recap of a run that nobody drives any more; one that has not ended waits for a person or was interrupted."""
     word = status_word(state, live=False)
-    landed = landing(records)
     unended = EXIT_WAITING if word == "waiting" else EXIT_INTERRUPTED
     return Recap(
         run_id=run_id,
         status=word,
         exit_code=unended if state.end is None else state.end.exit_code,
         run_dir=run_dir,
-        integration=landed.integration,
-        shipped=landed.shipped,
+        **landing(records)._asdict(),
         workstreams=msgspec.convert(workstream_outcomes(state), tuple[WorkstreamEnd, ...], from_attributes=True),
         collisions=state.proposed.collisions if state.proposed and state.plan_waits else (),
         waiting=waiting(state),
-        warnings=landed.warnings,
     )
 
 

@@ -27,28 +27,22 @@ def serve(tools: Tools) -> None:
     """Answer a client on stdin and stdout until it goes away."""
     # The SDK reads stdin in a thread that nothing can interrupt, and there is nothing to put away: Ctrl-C just ends us.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    server = _server(tools)
-
-    async def talk() -> None:
-        async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, server.create_initialization_options())
-
     try:
-        anyio.run(talk)
+        anyio.run(_serve, tools)
     except* BrokenPipeError:
         pass  # the client has gone without closing our stdin first
 
 
-def _server(tools: Tools) -> "Server[Any]":
+async def _serve(tools: Tools) -> None:
     one_at_a_time = anyio.CapacityLimiter(1)  # a second call would only wait for the same index
 
     async def list_tools(_context: Any, _asked: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        tools = []
+        told = []
         for name, (model, _) in TOOLS.items():
             schema = msgspec.json.schema_components([model])[1][model.__name__]
             about = cleandoc(schema.pop("description"))
-            tools.append(types.Tool(name=name, description=about, input_schema=schema, annotations=READ_ONLY))
-        return types.ListToolsResult(tools=tools)
+            told.append(types.Tool(name=name, description=about, input_schema=schema, annotations=READ_ONLY))
+        return types.ListToolsResult(tools=told)
 
     async def call_tool(_context: Any, asked: types.CallToolRequestParams) -> types.CallToolResult:
         if asked.name not in TOOLS:
@@ -61,9 +55,11 @@ def _server(tools: Tools) -> "Server[Any]":
             return _answer(told.decode("utf-8"), is_error=True)
         return _answer(text)
 
-    return Server(
+    server: Server[Any] = Server(
         "branchline", version=__version__, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
     )
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
 
 
 def _answer(text: str, *, is_error: bool = False) -> types.CallToolResult:

@@ -95,7 +95,11 @@ def in_root(root: Path, path: str) -> str:
 
     Raises InvalidInput for one outside and for a folder.
     """
-    if not _is_name(path):
+    try:
+        is_name = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
         raise InvalidInput(f"{path!r} cannot be the name of a file", hint="name files below --root")
     places = [os.path.normpath(os.path.join(base, path)) for base in (root, os.getcwd())]
     place = next(filter(os.path.lexists, places), places[0])
@@ -107,13 +111,6 @@ def in_root(root: Path, path: str) -> str:
         below = os.path.normpath(os.path.join(inside, "**"))
         raise InvalidInput(f"{path!r} is a folder, not a file", hint=f"--pin '{below}' asks for all that is in it")
     return inside
-
-
-def _is_name(path: str) -> bool:
-    try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
 
 
 def _settings(options: Options) -> ContextSettings:

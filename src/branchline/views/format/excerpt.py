@@ -4,16 +4,14 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from branchline.views.format.text import count
+from branchline.views.format.text import count, printable
 
 LINES_OF_TREE = 2000
 
 
 def legible(text: str) -> str:
-    """The text with what does not print, or could hide something, written out: an escape becomes its code."""
-    if text.replace("\n", "").replace("\t", "").isprintable():
-        return text
-    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """The text, in lines, with what does not print written out."""
+    return text if text.replace("\n", "").replace("\t", "").isprintable() else printable(text, "\n\t")
 
 
 def decoded(data: bytes) -> str:
