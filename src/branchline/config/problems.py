@@ -47,17 +47,12 @@ class Problem:
 class InvalidFile(InvalidInput):
     """A file cannot be used; `problems` has all that is wrong with it, in the order of the file."""
 
-    def __init__(self, problems: Iterable[Problem], *, hint: str = "") -> None:
-        self.problems = tuple(sorted(set(problems)))
+    def __init__(self, file: str, findings: Iterable[Finding], *, hint: str = "") -> None:
+        self.problems = tuple(sorted({Problem(file, *place, message, note) for place, message, note in findings}))
         lines = [str(problem) for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
             lines.append(f"and {len(self.problems) - SHOWN} more")
         super().__init__("\n".join(lines), hint=hint)
-
-
-def invalid(file: str, findings: Iterable[Finding], *, hint: str = "") -> InvalidFile:
-    """The error for what was found in one file."""
-    return InvalidFile((Problem(file, *place, message, note) for place, message, note in findings), hint=hint)
 
 
 def suggestion(word: str, known: Sequence[str]) -> str:
