@@ -124,47 +124,45 @@ def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | 
     """The recap as text; a plan adds the titles of the workstreams."""
     elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
-    for title, body in _sections(recap, records, state, plan):
-        out += ["", title, *body]
+    for title, body in (*_waits(recap, state), *_sections(recap, records, state, plan)):
+        out += ["", title, *(body or ())] if body != [] else []
     return out
 
 
 def _sections(
     recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
-) -> Iterator[tuple[str, list[str]]]:
-    yield from _waits(recap, state)
+) -> Iterator[tuple[str, list[str] | None]]:
+    """The sections, each with its body; None: it needs none; empty: there is nothing to say."""
     titles = {w.id: w.title for w in plan.workstreams} if plan else {}
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
-    if good:
-        yield f"Landed {_where(recap)}".rstrip(), table([(w.id, titles.get(w.id, "")) for w in good])
-    if recap.warnings:
-        yield "Warnings", [line for text in recap.warnings for line in wrapped(text, indent="  ")]
-    if bad:
-        whys = [(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad]
-        yield "Not landed", table(whys)
+    merged, where = recap.integration, ""
+    if recap.shipped:
+        tag = f", tag {plain(recap.shipped.tag)}" if recap.shipped.tag else ""
+        where = f" on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
+    elif merged:
+        where = f" on {plain(merged.branch)} as {merged.commit[:SHORT]}"
+    yield f"Landed{where}", table([(w.id, titles.get(w.id, "")) for w in good])
+    yield "Warnings", _paragraphs(recap.warnings)
+    yield "Not landed", table([(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad])
     if state.kind == "graph":
         tasks = list(state.current().values())
         done = sum(record.state == State.COMPLETED for record in tasks)
-        yield f"{done} of {count(len(tasks), 'task')} completed", []
-        if undone := [r for r in tasks if r.state not in {State.COMPLETED, State.SKIPPED}]:
-            yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in undone])
+        undone = [r for r in tasks if r.state not in {State.COMPLETED, State.SKIPPED}]
+        yield f"{done} of {count(len(tasks), 'task')} completed", None
+        yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in undone])
     elif state.end and (state.stopped_by or state.cancel_requested):
         yield "Why", wrapped(state.end.reason, indent="  ")
-    if skipped := skipped_gates(state):
-        yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
+    skipped = skipped_gates(state)
+    yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
     if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield from sandbox_sections(records, state)
     # Ignored files and by-products that agents made.
     facts = [record.fact for record in state.current().values() if isinstance(record.fact, ExecuteWsComplete)]
-    if left_out := [(fact.workstream, text) for fact in facts for text in fact.left_out]:
-        yield "Not in the batches", table(left_out)
-    if left_out_rows := not_saved(records):
-        yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(left_out_rows)
-    if used := agent_rows(records, state):
-        yield "Agents", table(used)
-    merged = recap.integration
+    yield "Not in the batches", table([(fact.workstream, text) for fact in facts for text in fact.left_out])
+    yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(not_saved(records))
+    yield "Agents", table(agent_rows(records, state))
     places = [
         ("run folder", recap.run_dir),
         ("integration", f"{merged.branch} at {merged.commit[:SHORT]}" if merged else ""),
@@ -172,9 +170,13 @@ def _sections(
     ]
     yield "Where things are", table([place for place in places if place[1]])
     commands = [*next_commands(recap.run_id, recap.status, state)]
-    if good and recap.integration and not recap.shipped and recap.status != "waiting":
-        commands.append(f"git merge {recap.integration.branch}")
+    if good and merged and not recap.shipped and recap.status != "waiting":
+        commands.append(f"git merge {merged.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
+
+
+def _paragraphs(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in wrapped(text, indent="  ")]
 
 
 def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:
@@ -204,22 +206,11 @@ def agent_rows(records: Iterable[Timed], state: RunState) -> list[tuple[str, str
 
 def _waits(recap: Recap, state: RunState) -> Iterator[tuple[str, list[str]]]:
     """What a person has to say yes or no to: a plan, with what our checks warn of, or changes."""
-    if recap.waiting:
-        yield "Waits for a person", waiting_lines(recap.waiting)
+    yield "Waits for a person", waiting_lines(recap.waiting)
     if state.proposed is None or not state.plan_waits:
         return
     streams = state.proposed.plan.get("workstreams", ())
     yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])
     if collisions := collision_lines(state.proposed.collisions):
         yield collisions[1], collisions[2:]
-    if state.proposed.warnings:
-        yield "Warnings", [line for text in state.proposed.warnings for line in wrapped(text, indent="  ")]
-
-
-def _where(recap: Recap) -> str:
-    if recap.shipped:
-        tag = f", tag {plain(recap.shipped.tag)}" if recap.shipped.tag else ""
-        return f"on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
-    if recap.integration:
-        return f"on {plain(recap.integration.branch)} as {recap.integration.commit[:SHORT]}"
-    return ""
+    yield "Warnings", _paragraphs(state.proposed.warnings)
