@@ -16,10 +16,13 @@ def line(record: Timed) -> str:
     return f"{clock(record.at)} {plain(_sentence(record.event, record.at))}"
 
 
-def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentence an event
+def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
+        case e.Transition(new_state=State.RUNNING):
+            return f"{event.task_id} {event.old_state} -> {event.new_state} (attempt {event.attempt})"
         case e.Transition():
-            return _transition(event, at)
+            again = "" if event.retry_at is None else f", retry in {duration(event.retry_at - at)}"
+            return _with_reason(f"{event.task_id} {event.old_state} -> {event.new_state}{again}", event.reason)
         case e.RunStarted():
             tasks = count(len(event.tasks), "task")
             return f"run started: {event.kind} of {tasks}, at most {event.policy.max_parallel} at once"
@@ -49,15 +52,6 @@ def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911 - one sentenc
     return f"{event.task_id} {_fact(event)}"
 
 
-def _transition(event: e.Transition, at: int) -> str:
-    text = f"{event.task_id} {event.old_state} -> {event.new_state}"
-    if event.new_state == State.RUNNING:
-        return f"{text} (attempt {event.attempt})"
-    if event.retry_at is not None:
-        text = f"{text}, retry in {duration(event.retry_at - at)}"
-    return _with_reason(text, event.reason)
-
-
 def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
         case f.AgentCalled():
@@ -66,8 +60,12 @@ def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an eve
             return "; ".join(["preflight passed", *(f"warning: {text}" for text in event.warnings)])
         case f.RunPrepared():
             return f"request stored in {event.prompt}"
-        case f.PlanProposed() | f.PlanComplete():
-            return _plan(event)
+        case f.PlanProposed():
+            names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
+            told = [f"{one.a} and {one.b} may collide ({one.risk:.0%})" for one in event.collisions]
+            return "; ".join([f"plan proposed: {names}", *told, *(f"warning: {text}" for text in event.warnings)])
+        case f.PlanComplete():
+            return f"plan accepted{f' by {event.by}' if event.by else ''}: {', '.join(event.workstreams)}"
         case f.WorktreesReady():
             return f"worktree of {event.workstream} ready at {event.path}, branch {event.branch}"
         case f.ExecuteWsComplete():
@@ -118,15 +116,6 @@ def _warned(event: f.IntegrationComplete | f.ShipComplete) -> str:
 
 def _left_out(reasons: dict[str, str]) -> str:
     return "".join(f"; without {name}: {reason}" for name, reason in reasons.items())
-
-
-def _plan(event: f.PlanProposed | f.PlanComplete) -> str:
-    if isinstance(event, f.PlanComplete):
-        by = f" by {event.by}" if event.by else ""
-        return f"plan accepted{by}: {', '.join(event.workstreams)}"
-    names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
-    told = [f"{one.a} and {one.b} may collide ({one.risk:.0%})" for one in event.collisions]
-    return "; ".join([f"plan proposed: {names}", *told, *(f"warning: {text}" for text in event.warnings)])
 
 
 def _called(event: f.AgentCalled) -> str:
