@@ -14,7 +14,6 @@ from branchline.errors import LedgerError
 from branchline.ledger.codec import GENESIS, BadRecord, decode
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
-from branchline.ledger.paths import RunPaths
 from branchline.views.log import line
 
 POLL_SECONDS = 0.2
@@ -31,47 +30,29 @@ def command(*, run: str | None, follow: bool, repo: Path, as_json: bool) -> None
     With --json the lines are the ledger's own records. Times are in UTC.
     """
     paths = locate(repo, run)
-    follower = Follower(paths, as_json=as_json)
-    follower.print_rest()
-    if follow:
-        follower.follow()
-    require(read(paths), paths)  # what was printed is all there was
-
-
-class Follower:
-    """Prints the records of a run from where it stopped the last time, each verified as it comes."""
-
-    def __init__(self, paths: RunPaths, *, as_json: bool) -> None:
-        self._paths, self._as_json = paths, as_json
-        self._seq, self._offset, self._prev = 0, 0, GENESIS
-        self._ended = False
-
-    def print_rest(self) -> bool:
-        """Print what came since; whether anything did. Raises LedgerError at a record that does not verify."""
-        with self._paths.ledger.open("rb") as file:
-            file.seek(self._offset)
+    seq, offset, prev, ended = 0, 0, GENESIS, False
+    while True:
+        live = is_held(paths)  # asked first: what a driver wrote before it went is still printed
+        with paths.ledger.open("rb") as file:
+            file.seek(offset)
             data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        for text in whole.split(b"\n")[:-1]:
+        new = data.split(b"\n")[:-1]
+        for text in new:
             try:
-                record = decode(text, seq=self._seq, prev=self._prev, offset=self._offset)
+                record = decode(text, seq=seq, prev=prev, offset=offset)
             except BadRecord as error:
                 raise LedgerError(
-                    f"the ledger {self._paths.ledger} does not verify: "
-                    f"record {self._seq} at byte {self._offset}: {error.message}",
-                    hint=f"branchline verify {self._paths.run_id}",
+                    f"the ledger {paths.ledger} does not verify: record {seq} at byte {offset}: {error.message}",
+                    hint=f"branchline verify {paths.run_id}",
                 ) from error
-            self._seq, self._offset, self._prev = self._seq + 1, self._offset + len(text) + 1, record.sha
-            self._ended = isinstance(record.event, RunEnded)
-            show([text.decode("ascii") if self._as_json else line(record)])
+            seq, offset, prev = seq + 1, offset + len(text) + 1, record.sha
+            ended = isinstance(record.event, RunEnded)
+            show([text.decode("ascii") if as_json else line(record)])
         sys.stdout.flush()
-        return bool(whole)
-
-    def follow(self) -> None:
-        """Print what comes until the run ends, or until nobody drives it any more."""
-        while not self._ended:
-            live = is_held(self._paths)  # asked first: what a driver wrote before it went is still printed
-            if not self.print_rest() and not live:
-                say(f"nobody drives this run any more; go on with: branchline resume {self._paths.run_id}")
-                return
-            time.sleep(POLL_SECONDS)
+        if not follow or ended:
+            break
+        if not new and not live:
+            say(f"nobody drives this run any more; go on with: branchline resume {paths.run_id}")
+            break
+        time.sleep(POLL_SECONDS)
+    require(read(paths), paths)  # what was printed is all there was
