@@ -13,7 +13,7 @@ from branchline.attempt.preflight.machine import of_environment
 from branchline.attempt.preflight.survey import Subject, remarks
 from branchline.cli.doctor.left_behind import Finding, left_behind
 from branchline.cli.plans import has_planner
-from branchline.cli.survey import Seen, every_spec, fallbacks, survey
+from branchline.cli.survey import every_spec, fallbacks, survey
 from branchline.config.load import load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
@@ -133,8 +133,17 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     for name in list(roles):
         roles |= {other: f"instead of {name}" for other in fallbacks(name, specs) if other not in roles}
     for name, role in roles.items():
-        replaced = any(seen[other].installed for other in fallbacks(name, specs))
-        yield _agent(seen[name], role, "missing" if role in NEEDED_ROLES and not replaced else "warning")
+        one, replaced = seen[name], any(seen[other].installed for other in fallbacks(name, specs))
+        state: Literal["ok", "warning", "missing"]
+        if one.installed:
+            state = "ok" if one.tested is not False and not one.hint else "warning"
+            words = " ".join(filter(None, (one.version, one.path)))
+            words += "; Branchline is not tested with this version" if one.tested is False else ""
+            words += "; the environment has no key for it" if one.hint.startswith("export ") else ""
+        else:
+            state = "missing" if role in NEEDED_ROLES and not replaced else "warning"
+            words = one.problem or "it is not installed"
+        yield Finding(name=f"agent {name}", state=state, detail=f"{role}: {words}", next=one.hint)
     if plan is None and not has_planner(settings):
         detail = f"nobody: {settings.planning.agent or settings.agent} does only what scripts say"
         yield Finding(name="planner", state="warning", detail=detail, next="branchline agents")
@@ -143,17 +152,3 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     absent = [found.name for found in others if not found.installed]
     words = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
     yield Finding(name="other agents", state="ok", detail=f"{words} (branchline agents says more)")
-
-
-def _agent(seen: Seen, role: str, if_absent: Literal["warning", "missing"]) -> Finding:
-    name = f"agent {seen.name}"
-    if not seen.installed:
-        detail = f"{role}: {seen.problem or 'it is not installed'}"
-        return Finding(name=name, state=if_absent, detail=detail, next=seen.hint)
-    words = f"{role}: {' '.join(filter(None, (seen.version, seen.path)))}"
-    if seen.tested is False:
-        words += "; Branchline is not tested with this version"
-    if seen.hint.startswith("export "):
-        words += "; the environment has no key for it"
-    well = seen.tested is not False and not seen.hint
-    return Finding(name=name, state="ok" if well else "warning", detail=words, next=seen.hint)
