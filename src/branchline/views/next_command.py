@@ -10,11 +10,11 @@ from branchline.views.waiting import decisions, waiting
 
 def next_commands(run_id: str, status: str, state: RunState) -> tuple[str, ...]:
     """Commands for a run of that status, the likeliest first."""
-    waits = () if state.plan_waits else decisions(run_id, waiting(state))
+    # A plan is shown with its recap; a change can be looked at.
+    waits = [] if state.plan_waits else decisions(run_id, waiting(state))
     plain: dict[str, Sequence[str]] = {
         "running": (f"branchline log -f {run_id}", f"branchline cancel {run_id}"),
-        "waiting": waits
-        or (f"branchline approve {run_id}", f"branchline cancel {run_id}"),  # a plan is shown with its recap
+        "waiting": waits or (f"branchline approve {run_id}", f"branchline cancel {run_id}"),
         "rolled_back": (f"branchline show {run_id}",),
         "interrupted": (f"branchline resume {run_id}",),
         "cancelled": (f"branchline show {run_id}",),

@@ -52,8 +52,10 @@ def command(
         for kind, words in KINDS.items():
             if rows := [(name, commit[:SHORT]) for name, commit in found.items() if name.startswith(f"{kind}/")]:
                 show([f"{kind}: {words}", *table(rows), ""])
-        show([f"  branchline restore {run_id} NAME --to DIR"] if found else [])
-        say(*([] if found else [f"run {run_id} has saved nothing yet"]))
+        if found:
+            show([f"  branchline restore {run_id} NAME --to DIR"])
+        else:
+            say(f"run {run_id} has saved nothing yet")
         return
     name = _matching(saved, what, run_id)[-1]
     if to is not None:
