@@ -100,13 +100,13 @@ agents: real-agents ## the whole suite of the real coding agents, in the sandbox
 	@$(BIN)/python -m pytest -n 2 -q tests/real_agents
 
 schemas: $(ENV)  ## write schemas/ again after a change of the models
-	@$(BIN)/python -c 'from pathlib import Path; from branchline.config.schemas import write; write(Path("schemas"))'
+	@PYTHONPATH=tests $(BIN)/python -m pages schemas
 
 reference: $(ENV) ## write docs/reference/cli.md again after a change of a command
-	@$(BIN)/python -m branchline.cli.reference > docs/reference/cli.md
+	@PYTHONPATH=tests $(BIN)/python -m pages reference > docs/reference/cli.md
 
 states: $(ENV)   ## write docs/states.md again after a change of the states
-	@$(BIN)/python -c 'from branchline.views.format.states_page import page; print(page(), end="")' > docs/states.md
+	@PYTHONPATH=tests $(BIN)/python -m pages states > docs/states.md
 
 clean:           ## remove what the other targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from branchline.core.model.verdict import Gate, GateResult, Outcome, Phase, QualityReport
+from branchline.gates.command import Site
 from branchline.gates.run import check
 from branchline.process.spawn import KillSwitch
 
@@ -73,10 +74,13 @@ class Bench:
             gates,
             tree=self.tree,
             phase=phase,
-            changed=changed,
-            logs=self.logs,
-            environ=dict(os.environ) if environ is None else environ,
-            kill=self.kill,
+            site=Site(
+                tree=self.tree.path,
+                changed=changed,
+                logs=self.logs,
+                environ=dict(os.environ) if environ is None else environ,
+                kill=self.kill,
+            ),
             on_progress=self.told.append,
         )
 

@@ -166,7 +166,6 @@ def warm() -> None:
         "cli.driving",
         "cli.plans",
         "cli.taking_up",
-        "cli.watch",
         "engine.library",
         "engine.pipeline",
     ):

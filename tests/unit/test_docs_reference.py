@@ -10,9 +10,9 @@ import pytest
 
 import branchline
 from branchline.cli.app import app
-from branchline.cli.reference import reference
-from branchline.config.load import load_graph, load_plan, load_settings
+from branchline.config.load import load_graph, load_settings, plan_of
 from branchline.core.events import AnyEvent
+from pages import reference
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -106,8 +106,8 @@ def test_the_files_that_are_shown_load(tmp_path: Path) -> None:
     pages = PAGES["README.md"] + PAGES["docs/guide.md"]
     for name, text in re.findall(r"```yaml\n# (\S+)\n(.*?)```", pages, re.DOTALL):
         (tmp_path / name).write_text(text)
-    agents = [agent.id for agent in load_settings(None, root=tmp_path).agents]
-    assert load_plan(tmp_path / "plan.yaml", agents=agents).workstreams[0].agent in agents
+    settings = load_settings(None, root=tmp_path)
+    assert plan_of(tmp_path / "plan.yaml", settings).workstreams[0].agent in {agent.id for agent in settings.agents}
     assert len(load_graph(tmp_path / "graph.yaml").tasks) == 5
 
 

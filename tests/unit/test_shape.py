@@ -56,7 +56,6 @@ TESTED_ELSEWHERE = {
     "ledger/link.py": "unit/ledger/test_paths.py",
     "attempt/*": "integration/test_pipeline.py",
     "steps/*": "integration/test_pipeline.py",
-    "telemetry/errors.py": "unit/telemetry/test_otlp_http.py",
     "views/attempts.py": "unit/views/test_timeline.py",
     "views/news.py": "unit/cli/test_live.py",
     "views/next_command.py": "unit/views/test_recap.py",

@@ -28,6 +28,7 @@ from branchline.core.model.verdict import (
 from branchline.core.result import StepFailed
 from branchline.core.work import Gating, Work, WorkOutcome
 from branchline.core.workstream import known
+from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
 from branchline.git.commit import snapshot
@@ -143,19 +144,17 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
 def _check(ctx: Attempt, checkout: Checkout, gates: Iterable[Gate], gating: Gating, logs: Path) -> QualityReport:
     run = ctx.run
     with commands_in_sandbox(run, checkout.path) as entered:
-        report = check(
-            gates,
-            tree=checkout,
-            phase=gating.phase,
+        site = Site(
+            tree=checkout.path,
             changed=gating.changed,
             logs=logs,
             environ=run.environ,
             kill=ctx.kill,
-            on_progress=ctx.say,
             pass_env=run.settings.env,
             marker=ctx.marker,
             confinement=lambda gate: entered.around(ctx.confinement(gate.limits, checkout.path)),
         )
+        report = check(gates, tree=checkout, phase=gating.phase, site=site, on_progress=ctx.say)
     return report_with_refused(report, entered.refused())
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,23 @@ import msgspec
 
 from branchline.cli.given_text import STDIN, given_text
 from branchline.cli.output import is_live, say
-from branchline.cli.plan_text import plan_lines
 from branchline.config.canonical import canonical
 from branchline.config.load import plan_of
 from branchline.config.removed import recorded_settings
 from branchline.config.settings import Settings
+from branchline.core.budget import Budget
+from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
+from branchline.core.pipeline import merge_order
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
-from branchline.views.collisions import collision_lines
-from branchline.views.format.text import plain
+from branchline.views.format.text import count, plain, table, wrapped
+from branchline.views.waiting import collision_lines
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths
+
+EDITED = "edited_plan.yaml"
 
 
 def request_text(prompt: str | None, file: Path | None) -> str:
@@ -68,30 +73,56 @@ def decision(paths: "RunPaths", state: RunState) -> Plan | str:
             say("", *plan_lines(plan, settings, state.policy.budget), "")
 
 
+def plan_lines(
+    plan: Plan,
+    settings: Settings,
+    budget: Budget,
+    collisions: Iterable[Collision] = (),
+    warnings: Iterable[str] = (),
+) -> list[str]:
+    """The plan as text, its workstreams in the order in which they will merge, and what it may cost."""
+    head = wrapped(plan.goal, indent="") or ["A plan without a goal"]
+    rows = [("", "workstream", "agent", "after", "what, and the files it may write")]
+    for number, name in enumerate(merge_order(plan), start=1):
+        workstream = plan.workstream(name)
+        agent = workstream.agent or settings.agent
+        after = ", ".join(workstream.depends_on)
+        files = " ".join(workstream.scope.write) or "every file that is not protected"
+        rows.append((str(number), name, agent, after, workstream.title or files))
+        if workstream.title:
+            rows.append(("", "", "", "", files))
+    size = f"{count(len(plan.workstreams), 'workstream')}, at most {count(settings.max_parallel, 'task')} at once"
+    gates = ", ".join([*(gate.id for gate in settings.gates), *settings.presets])
+    head.append(f"  {size}; " + (f"gates: {gates}" if gates else "no gates: nothing will be checked"))
+    if budget.limited:  # what the workstreams may cost at most in their first round
+        each = min((one for one in (budget.attempt, budget.workstream) if one is not None), default=None)
+        limits = (budget.run, budget.day, None if each is None else each * len(plan.workstreams))
+        most = min(limit for limit in limits if limit is not None)
+        head.append(f"  it may spend at most ${most:,.2f} before any repair")
+    told = [f"warning: {plain(text)}" for text in warnings]
+    return [*head, "", *table(rows), *collision_lines(collisions), *told]
+
+
 def proposal(state: RunState) -> tuple[Plan, Settings]:
     """Show the plan that a run waits with; the plan, and the settings that it will be carried out by."""
     assert state.proposed is not None
     plan = msgspec.convert(state.proposed.plan, Plan)
     settings = recorded_settings(state.pins)
-    shown = plan_lines(plan, settings, state.policy.budget)
-    collisions = collision_lines(state.proposed.collisions)
-    say("", *shown, *collisions, *(f"warning: {plain(text)}" for text in state.proposed.warnings), "")
+    shown = plan_lines(plan, settings, state.policy.budget, state.proposed.collisions, state.proposed.warnings)
+    say("", *shown, "")
     return plan, settings
 
 
 def remind(paths: "RunPaths", state: RunState) -> None:
     """Say how the plan is approved as it was edited: by itself, `approve` takes the one that was proposed."""
-    if state.proposed is not None and _edited_file(paths).exists():
-        say(f"  as edited: branchline approve {paths.run_id} --plan {os.path.relpath(_edited_file(paths))}")
-
-
-def _edited_file(paths: "RunPaths") -> Path:
-    return paths.artifacts / "edited_plan.yaml"
+    file = paths.artifacts / EDITED
+    if state.proposed is not None and file.exists():
+        say(f"  as edited: branchline approve {paths.run_id} --plan {os.path.relpath(file)}")
 
 
 def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:
     """The plan as somebody left it in $EDITOR; None, with a word on why, if it is no plan. The file stays."""
-    file = _edited_file(paths)
+    file = paths.artifacts / EDITED
     if not file.exists():
         file.write_text(canonical(plan), encoding="utf-8")
     shown = os.path.relpath(file)

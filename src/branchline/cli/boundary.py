@@ -4,16 +4,12 @@ import errno
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Exit
 
 from branchline.cli.app import app
 from branchline.errors import BranchlineError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
@@ -26,7 +22,13 @@ def guarded(args: list[str]) -> int:
         if hasattr(stream, "reconfigure"):  # file names may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _dispatch(args)
+        if "_BRANCHLINE_COMPLETE" in os.environ:
+            app.main(args, prog_name="branchline")
+        try:
+            with app.make_context("branchline", list(args)) as root:
+                code = app.invoke(root)
+        except Exit as end:
+            code = end.exit_code
         sys.stdout.flush()
     except BranchlineError as error:
         return _refuse(args, error.message, error.hint, error.exit_code)
@@ -44,18 +46,7 @@ def guarded(args: list[str]) -> int:
         return EXIT_PIPE
     except Exception as error:  # noqa: BLE001 - the boundary: a fault of our own becomes a report, not a traceback
         return _fault(args, error)
-    return code
-
-
-def _dispatch(args: list[str]) -> int:
-    if "_BRANCHLINE_COMPLETE" in os.environ:
-        app.main(args, prog_name="branchline")
-    try:
-        with app.make_context("branchline", list(args)) as ctx:
-            result = app.invoke(ctx)
-    except Exit as end:
-        return end.exit_code
-    return result if isinstance(result, int) else 0
+    return code if isinstance(code, int) else 0
 
 
 def _refuse(args: list[str], message: str, hint: str, code: int) -> int:
@@ -74,20 +65,20 @@ def _refuse(args: list[str], message: str, hint: str, code: int) -> int:
 
 
 def _fault(args: list[str], error: Exception) -> int:
-    """A disk that is full or fails is no fault of ours."""
-    if not isinstance(error, OSError) or error.errno not in DISK:
-        return _crash(args, error)
-    where = f" {error.filename}" if error.filename else ""
-    message = f"cannot write{where}: {error.strerror}; what was done so far is kept"
-    return _refuse(args, message, "make room, then: branchline resume", 1)
-
-
-def _crash(args: list[str], error: Exception) -> int:
+    """A disk that is full or fails is no fault of ours; anything else becomes a report beside the runs."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        where = f" {error.filename}" if error.filename else ""
+        message = f"cannot write{where}: {error.strerror}; what was done so far is kept"
+        return _refuse(args, message, "make room, then: branchline resume", 1)
     import platform
     import shlex
+    import tempfile
     import traceback
+    from pathlib import Path
 
     from branchline._version import __version__
+    from branchline.cli.history import find_root
+    from branchline.ledger.paths import record_home
 
     text = "\n".join(
         [
@@ -97,22 +88,10 @@ def _crash(args: list[str], error: Exception) -> int:
             *traceback.format_exception(error),
         ]
     )
-    report = _keep(text)
-    message = f"Branchline crashed: {type(error).__name__}: {error}; this is our fault, and your work is safe"
-    return _refuse(args, message, f"please report it with the file {report}", EXIT_CRASH)
-
-
-def _keep(text: str) -> "Path":
-    """Write a report beside the runs, or where there are none, into a temporary file."""
-    import tempfile
-    from pathlib import Path
-
-    from branchline.cli.history import find_root
-    from branchline.ledger.paths import record_home
-
     runs = record_home(find_root(Path.cwd()))
-    folder = runs if os.access(runs, os.W_OK) else None
-    handle, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
+    folder = runs if os.access(runs, os.W_OK) else None  # None: where temporary files are
+    handle, report = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
     with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
-    return Path(name)
+    message = f"Branchline crashed: {type(error).__name__}: {error}; this is our fault, and your work is safe"
+    return _refuse(args, message, f"please report it with the file {report}", EXIT_CRASH)

@@ -5,10 +5,9 @@ import time
 from typing import Literal
 
 from branchline.cli.driving import driven
-from branchline.cli.history import History
+from branchline.cli.history import History, ask
 from branchline.cli.output import emit, say
 from branchline.core.approvals import chosen, sentence
-from branchline.engine.inbox import Intent, drop
 from branchline.engine.pipeline import resume
 from branchline.errors import InvalidInput, RunBusy
 from branchline.ledger.lease import is_held
@@ -32,9 +31,9 @@ def decide(history: History, verb: Verb, task: str | None, *, reason: str = "", 
     if not waiting:
         what = f"{task!r} does not wait" if task else "nothing waits"
         raise InvalidInput(f"{what} for anybody in run {run_id}", hint=f"branchline status {run_id}")
-    by, files = os.environ.get("USER") or "the user", []
+    files = []
     for name, need in waiting.items():
-        files.append(drop(history.paths, Intent(kind=verb, by=by, task_id=name, tree=need.tree, reason=reason)))
+        files.append(ask(history.paths, verb, task_id=name, tree=need.tree, reason=reason))
         say(f"{PAST[verb]}: {name} with tree {need.tree[:12]}, which {plain(sentence(need))}")
     if history.live:
         while is_held(history.paths) and any(file.exists() for file in files):

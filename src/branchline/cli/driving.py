@@ -1,24 +1,31 @@
-"""Driving a run to its end before somebody's eyes, and saying what came of it."""
+"""Driving a run to its end before somebody's eyes, and saying what came of it.
 
-import os
+A run's progress is lines, or a live table on a terminal.
+"""
+
 import signal
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from branchline.cli.asking import decision, proposal, remind, somebody_is_there
-from branchline.cli.output import emit, say
+from branchline.cli.history import ask
+from branchline.cli.output import emit, is_live, say
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
-from branchline.engine.inbox import Intent, drop
 from branchline.engine.pipeline import Session, resume
 from branchline.errors import Interrupted
+from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
+from branchline.views.log import line
+from branchline.views.news import news, warnings
 from branchline.views.recap import EXIT_INTERRUPTED, lines, recap
 
 if TYPE_CHECKING:
+    from branchline.cli.live import Live
     from branchline.ledger.paths import RunPaths
 
 
@@ -43,15 +50,13 @@ def driven(paths: "RunPaths", drive: Callable[[Session], object], *, as_json: bo
         remind(paths, state)
         return code
     if isinstance(answer, str):
-        drop(paths, Intent(kind="cancel", by=os.environ.get("USER") or "the user"))
+        ask(paths, "cancel")
         return driven(paths, lambda session: resume(paths, session), as_json=as_json)
     return driven(paths, lambda session: resume(paths, session, accept=answer), as_json=as_json)
 
 
 def watched(paths: "RunPaths", drive: Callable[[Session], object]) -> RunState | None:
     """Have `drive` drive a run, showing its progress; the state in which it left it, None if it was interrupted."""
-    from branchline.cli.watch import watching
-
     try:
         with _told_to_stop(), watching(paths) as watch:
             drive(Session(observers=(watch.observe,), say=watch.say))
@@ -60,6 +65,34 @@ def watched(paths: "RunPaths", drive: Callable[[Session], object]) -> RunState |
             raise
         return None
     return require(read(paths), paths)
+
+
+@contextmanager
+def watching(paths: "RunPaths") -> "Iterator[Lines | Live]":
+    """A watch that fits stderr, for as long as the block runs. The table goes on from what the run's ledger holds."""
+    if not is_live(sys.stderr):
+        yield Lines(paths.run_id)
+        return
+    from branchline.cli.live import Live
+
+    before = read(paths).records if paths.ledger.exists() else ()
+    with Live(paths.run_id, before) as live:
+        yield live
+
+
+class Lines:
+    """A line for whatever a reader of a log wants to find there."""
+
+    def __init__(self, run_id: str) -> None:
+        self._head = [f"run {run_id}"]
+
+    def observe(self, state: RunState, records: Sequence[Record]) -> None:
+        """Print the records that matter; before the first, which run it is: one that cannot begin is none."""
+        head, self._head = self._head, []
+        say(*head, *map(line, news(state, records)), *warnings(records))
+
+    def say(self, task_id: str, text: str) -> None:
+        """What a step is about is for the live table only."""
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 """A run as its ledger tells it, found from wherever the user stands."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from branchline.core.run_state import RunState
+from branchline.errors import InvalidInput
 from branchline.ledger.codec import Record
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
@@ -45,6 +49,26 @@ def locate(repo: Path, run: str | None) -> RunPaths:
 def load(repo: Path, run: str | None) -> History:
     """The run of that name. Raises InvalidInput if there is none, LedgerError if its ledger does not verify."""
     return history_of(locate(repo, run))
+
+
+def user() -> str:
+    """Who types, as ledgers name them."""
+    return os.environ.get("USER") or "the user"
+
+
+def ask(paths: RunPaths, kind: str, **more: str) -> Path:
+    """Leave an intent for the process that drives the run, or for the next one that takes it up; its file."""
+    from branchline.engine.inbox import Intent, drop
+
+    return drop(paths, msgspec.convert({"kind": kind, "by": user(), **more}, Intent))
+
+
+def load_pipeline(repo: Path, run: str | None, lacks: str) -> History:
+    """The run of that name; InvalidInput if it is a plain graph, which `lacks` what the command is about."""
+    history = load(repo, run)
+    if history.state.kind != "pipeline":
+        raise InvalidInput(f"run {history.run_id} is a plain graph: it {lacks}")
+    return history
 
 
 def history_of(paths: RunPaths) -> History:

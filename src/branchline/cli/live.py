@@ -76,31 +76,28 @@ class Live:
         for warning in warnings(records):
             self._console.print(Text(self._fit(warning), style="yellow"))
         at = records[-1].at
-        rows = progress(state, self._attempts, at) if state.kind == "pipeline" else self._running(state, at)
+        if state.kind == "pipeline":
+            rows = progress(state, self._attempts, at)
+        else:  # a graph may have thousands of tasks, and records come every few milliseconds: only what runs
+            tries = [self._attempts.of[name][-1] for name in sorted(state.running)]
+            rows = tuple(
+                Row(
+                    workstream="",
+                    task_id=one.task_id,
+                    step="",
+                    state=State.RUNNING,
+                    attempt=one.attempt,
+                    round=1,
+                    elapsed_ms=one.elapsed(at),
+                )
+                for one in tries
+            )
         self._done, self._total = len(state.records) - state.open, len(state.records)
         self._rows, self._heard = rows, time.monotonic()
 
     def say(self, task_id: str, text: str) -> None:
         """Remember what a running step is about; many agents say much, so only what is drawn is made fit to be."""
         self._texts[task_id] = text[:LONGEST_TEXT]
-
-    def _running(self, state: RunState, at: int) -> tuple[Row, ...]:
-        """A graph may have thousands of tasks, and a batch of records comes every few milliseconds: only what runs."""
-        found = []
-        for name in sorted(state.running):
-            attempt = self._attempts.of[name][-1]
-            found.append(
-                Row(
-                    workstream="",
-                    task_id=name,
-                    step="",
-                    state=State.RUNNING,
-                    attempt=attempt.attempt,
-                    round=1,
-                    elapsed_ms=attempt.elapsed(at),
-                )
-            )
-        return tuple(found)
 
     def _drawn(self) -> Group:
         rows, since = self._rows, round((time.monotonic() - self._heard) * 1000)
@@ -111,7 +108,21 @@ class Live:
             grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, overflow="crop" if self._ascii else "ellipsis", ratio=1)
         for row in shown:
-            grid.add_row(*self._cells(row, since))
+            style, running = STYLES[row.state], row.state == State.RUNNING
+            took = row.elapsed_ms + (since if running else 0)
+            tries = [f"try {row.attempt}"] if row.attempt > 1 else []
+            tries += [f"round {row.round}"] if row.round > 1 else []
+            grid.add_row(
+                Text(self._fit(f"  {MARKS[row.state]}"), style=style),
+                Text(self._fit(plain(row.name)), style="bold" if running else style),
+                Text(row.step if row.workstream else "", style=style),
+                Text(" ".join(tries), style="yellow"),
+                Text(duration(took) if took else "", style="dim"),
+                Text(
+                    self._fit(plain(self._texts.get(row.task_id, "") if running else row.reason)),
+                    style="default" if running else "dim",
+                ),
+            )
         more = [Text(f"  and {len(rows) - len(shown)} more", style="dim")] if len(rows) > len(shown) else []
         elapsed = duration(round((time.monotonic() - self._began) * 1000))
         text = Text(f"Run {self._run_id}", style="bold", no_wrap=True, overflow="crop")
@@ -121,19 +132,3 @@ class Live:
     def _fit(self, text: str) -> str:
         """The text in signs that the terminal has: a row that comes out longer than it was drawn breaks the table."""
         return degraded(text) if self._ascii else encodable(text)
-
-    def _cells(self, row: Row, since: int) -> tuple[Text, ...]:
-        style, running = STYLES[row.state], row.state == State.RUNNING
-        elapsed = row.elapsed_ms + (since if running else 0)
-        tries = " ".join(
-            [*([f"try {row.attempt}"] if row.attempt > 1 else []), *([f"round {row.round}"] if row.round > 1 else [])]
-        )
-        doing = plain(self._texts.get(row.task_id, "") if running else row.reason)
-        return (
-            Text(self._fit(f"  {MARKS[row.state]}"), style=style),
-            Text(self._fit(plain(row.name)), style="bold" if running else style),
-            Text(row.step if row.workstream else "", style=style),
-            Text(tries, style="yellow"),
-            Text(duration(elapsed) if elapsed else "", style="dim"),
-            Text(self._fit(doing), style="default" if running else "dim"),
-        )

@@ -10,10 +10,11 @@ from typing import Any, TextIO
 
 import msgspec
 
-from branchline.views.format.text import degraded
+from branchline.views.format.text import degraded, printable
 
 GREEN, RED, YELLOW, CYAN, DIM, BOLD, PLAIN = (f"\x1b[{n}m" for n in ("32", "31", "33", "36", "2", "1", "0"))
 
+PATCH_COLOURS = (("diff ", BOLD), ("+++", BOLD), ("---", BOLD), ("+", GREEN), ("-", RED), ("@@", CYAN))
 _COLOURS = {
     GREEN: ("succeeded", "landed", "completed", "merged", "ok", "✓"),
     RED: ("failed", "missing", "✗"),
@@ -92,21 +93,12 @@ def page(patch: bytes) -> None:
 
     import click
 
-    text = "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
-        for c in patch.decode("utf-8", "backslashreplace")
-    )
-    lines = text.splitlines()
+    lines = printable(patch.decode("utf-8", "backslashreplace"), "\n\t").splitlines()
     if is_coloured(sys.stdout):
-        lines = [_patch_line(line) for line in lines]
+        for number, line in enumerate(lines):
+            colour = next((colour for start, colour in PATCH_COLOURS if line.startswith(start)), "")
+            lines[number] = f"{colour}{line}{PLAIN}" if colour else line
     if len(lines) < shutil.get_terminal_size().lines:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
     else:
         click.echo_via_pager("\n".join(lines) + "\n", color=is_coloured(sys.stdout))
-
-
-def _patch_line(line: str) -> str:
-    for start, colour in (("diff ", BOLD), ("+++", BOLD), ("---", BOLD), ("+", GREEN), ("-", RED), ("@@", CYAN)):
-        if line.startswith(start):
-            return f"{colour}{line}{PLAIN}"
-    return line

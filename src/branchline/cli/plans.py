@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from branchline.cli.asking import somebody_is_there
+from branchline.cli.asking import plan_lines, somebody_is_there
 from branchline.cli.options import Given
 from branchline.cli.output import say
-from branchline.cli.plan_text import plan_lines
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
 from branchline.core.model.plan import Plan
 from branchline.core.planning import scopeless
 from branchline.errors import InvalidInput
-from branchline.views.collisions import collision_lines
-from branchline.views.format.text import plain
 
 if TYPE_CHECKING:
     from branchline.engine.pipeline import Request
@@ -43,7 +40,10 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
         else:
             hint = "branchline init writes a configuration with an agent that is installed; or --agent claude_code"
         raise InvalidInput("there is no agent to plan: the scripted agent does only what scripts say", hint=hint)
-    now = _start_time() or clock()
+    began = os.environ.get("BRANCHLINE_START_TIME")  # the seam for tests that BRANCHLINE_RUN_ID is too
+    if began and not began.isdecimal():
+        raise InvalidInput(f"BRANCHLINE_START_TIME is {began!r}, not a time in Unix milliseconds")
+    now = int(began or clock())
     request = Request(
         repo=repo.root,
         settings=settings,
@@ -62,16 +62,6 @@ def has_planner(settings: Settings) -> bool:
     name = settings.planning.agent or settings.agent
     spec = next((agent for agent in settings.agents if agent.id == name), None)
     return name != SCRIPTED if spec is None else spec.use != SCRIPTED or bool(spec.scripts)
-
-
-def _start_time() -> int | None:
-    """The seam for tests that BRANCHLINE_RUN_ID is too: Unix milliseconds at which the run says it began."""
-    text = os.environ.get("BRANCHLINE_START_TIME")
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise InvalidInput(f"BRANCHLINE_START_TIME is {text!r}, not a time in Unix milliseconds")
-    return int(text)
 
 
 def settings_for(root: Path, given: Given) -> Settings:
@@ -109,8 +99,7 @@ def agreed(request: "Request", plan: Plan) -> bool:
     commit = pinned(repo, request)[0]
     plan = scoped(repo, commit, plan)
     collisions = foreseen(repo, commit, settings, plan)
-    warnings = [f"warning: {plain(text)}" for text in scopeless(plan)]
-    say(*plan_lines(plan, settings, settings.budget), *collision_lines(collisions), *warnings, "")
+    say(*plan_lines(plan, settings, settings.budget, collisions, scopeless(plan)), "")
     if not somebody_is_there():
         return True
     base = request.base or settings.base or "the branch that is checked out"

@@ -63,22 +63,18 @@ def survey(specs: Collection[AgentSpec], patience: float = PATIENCE) -> dict[str
 def _look(spec: AgentSpec, found: dict[str, Seen]) -> None:
     try:
         agent = make(spec)
-        probe = agent.probe()
+        probe, key = agent.probe(), agent.spec.key_env
         found[spec.id] = _blank(
             agent.spec,
             installed=probe.available,
             path=probe.path,
             version=probe.version,
             tested=probe.tested,
-            hint=probe.hint or _key_hint(agent.spec),
+            hint=probe.hint or (f"export {key}=..." if key and key not in os.environ else ""),
             can=tuple(ability for ability in get_args(Ability) if ability in agent.abilities),
         )
     except BranchlineError as error:
         found[spec.id] = _blank(spec, problem=error.message, hint=error.hint)
-
-
-def _key_hint(spec: AgentSpec) -> str:
-    return f"export {spec.key_env}=..." if spec.key_env and spec.key_env not in os.environ else ""
 
 
 def _blank(spec: AgentSpec, **more: object) -> Seen:

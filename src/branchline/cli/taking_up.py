@@ -1,13 +1,8 @@
-"""Taking an existing run up, whichever kind it is; and asking something of a run that somebody else drives."""
+"""Taking an existing run up, whichever kind it is."""
 
-import os
-from typing import Literal
-
-from branchline.cli.history import History
-from branchline.core.rounds import retry_round
+from branchline.cli.history import History, ask
 from branchline.core.states import State
 from branchline.engine import library, pipeline
-from branchline.engine.inbox import Intent, drop
 from branchline.engine.pipeline import Session
 from branchline.errors import InvalidInput
 
@@ -34,19 +29,7 @@ def take_up(
                 hint=f"in Python: branchline.resume({history.run_id!r}, implementations, root=...)",
             )
     if retry is not None:
-        ask(history, "retry", retry)
+        ask(history.paths, "retry", task_id=retry)
     library.resume(
         history.run_id, root=history.paths.root, driver=session.driver, observers=session.observers, skip=skip
     )
-
-
-def ask(history: History, kind: Literal["cancel", "retry"], task_id: str = "") -> None:
-    """Leave an intent for whoever drives the run, or for whoever takes it up next."""
-    drop(history.paths, Intent(kind=kind, by=os.environ.get("USER") or "the user", task_id=task_id))
-
-
-def require_retryable(history: History, task_id: str) -> None:
-    """Raise InvalidInput if the task cannot be done again."""
-    refusal = retry_round(history.state, task_id)
-    if isinstance(refusal, str):
-        raise InvalidInput(refusal, hint=f"branchline graph {history.run_id}")

@@ -10,7 +10,6 @@ import msgspec
 from branchline.agents.by_hand import COMMAND, quoted
 from branchline.cli.history import History
 from branchline.core.facts import FILES
-from branchline.core.run_state import TaskRecord
 from branchline.core.states import State
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
@@ -86,30 +85,20 @@ def task_view(history: History, name: str) -> TaskView:
     for record in family:
         task = record.task
         mine = tuple(call for call in called if call.task_id == task.id)
+        told, folder = record.handed_on(), history.paths.run_dir  # a fact has paths in the run's folder
         made = tuple(_try(history, attempt, mine) for attempt in tries.of.get(task.id, ()))
         rounds.append(
             Round(
+                **{name: getattr(task, name) for name in ("step", "workstream", "round", "dependencies")},
                 task_id=task.id,
-                step=task.step,
-                workstream=task.workstream,
-                round=task.round,
                 state=record.state,
                 reason=record.reason,
-                dependencies=task.dependencies,
                 attempts=made,
                 calls=mine,
-                outputs=_handed_on(history, record),
+                outputs={k: str(folder / v) if record.fact and k in FILES and v else v for k, v in told.items()},
             )
         )
     return TaskView(run_id=history.run_id, task_id=origin, rounds=tuple(rounds))
-
-
-def _handed_on(history: History, record: TaskRecord) -> dict[str, Any]:
-    """What a task has handed on, with whole paths where a fact has those in the run's folder."""
-    told, folder = record.handed_on(), history.paths.run_dir
-    if record.fact is None:
-        return told
-    return {key: str(folder / value) if key in FILES and value else value for key, value in told.items()}
 
 
 def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
@@ -117,11 +106,7 @@ def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
     files = _files_of(folder)
     scripts = [history.paths.run_dir / c.folder / COMMAND for c in called if c.folder and c.attempt == attempt.attempt]
     return Try(
-        attempt=attempt.attempt,
-        state=attempt.state,
-        reason=attempt.reason,
-        started_at=attempt.started_at,
-        ended_at=attempt.ended_at,
+        **{name: getattr(attempt, name) for name in ("attempt", "state", "reason", "started_at", "ended_at")},
         folder=str(folder),
         files=files,
         commands=tuple(str(path) for path in scripts if path.is_file()),
@@ -152,8 +137,13 @@ def task_lines(view: TaskView) -> list[str]:
         out += [f"Task {round_.task_id}: {round_.state.lower()}{step}"]
         if round_.dependencies:
             out += table([("after", ", ".join(round_.dependencies))])
-        rows = [_cells(one) for one in round_.attempts]
-        rows += [_given(call) for call in round_.calls if call.manifest]
+        rows: list[tuple[str, ...]] = []
+        for one in round_.attempts:
+            spent = duration(one.ended_at - one.started_at) if one.ended_at else ""
+            rows.append((f"attempt {one.attempt}", one.state.lower(), clock(one.started_at), spent, one.reason))
+        for call in (call for call in round_.calls if call.manifest):
+            size = f"{count(call.context_files, 'file')} of {call.context_tokens:,} tokens"
+            rows.append(("given to", call.agent, "", "", f"{size}: artifacts/manifests/{call.manifest}.json"))
         out += [*table(rows), *([] if rows else table([("", plain(round_.reason))] if round_.reason else [])), ""]
     last = view.rounds[-1]
     if told := {k: v for k, v in last.outputs.items() if not last.step or v not in ("", [], {}, None)}:
@@ -172,14 +162,3 @@ def task_lines(view: TaskView) -> list[str]:
             out += [f"The end of {plain(log.path)}", *(f"  {plain(text)}" for text in ends), ""]
     out.append(f"  again    branchline retry {view.run_id} {last.task_id}")
     return [*out, *(f"  by hand  {quoted(script)}" for one in last.attempts[-1:] for script in one.commands)]
-
-
-def _given(call: Call) -> tuple[str, ...]:
-    """What an agent was given to read, and where that is written down."""
-    size = f"{count(call.context_files, 'file')} of {call.context_tokens:,} tokens"
-    return "given to", call.agent, "", "", f"{size}: artifacts/manifests/{call.manifest}.json"
-
-
-def _cells(one: Try) -> tuple[str, ...]:
-    spent = duration(one.ended_at - one.started_at) if one.ended_at else ""
-    return f"attempt {one.attempt}", one.state.lower(), clock(one.started_at), spent, one.reason

@@ -1,6 +1,6 @@
 """What a schema cannot say of agents: how each is called, and that those which are named exist."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
@@ -34,15 +34,25 @@ def check_agents(root: Node) -> Iterator[Finding]:
         yield from _files(agent)
         yield from literal_secrets(agent, 'write "${env:NAME}", and set NAME where you run branchline')
     known = {*BUILT_IN, *(name for agent in agents if (name := agent.text("id")))}
-    for name, place in _named(root, agents):
+    holders = [(root, "agent"), *((root.children.get(section), key) for section, key in ROLES)]
+    for holder, key in holders:
+        for name, place in holder.one(key) if holder else ():
+            if name:
+                yield from known_agent(name, place, known)
+    for name, place in (found for agent in agents for found in agent.texts("fallback")):
         yield from known_agent(name, place, known)
-    named = {name: agent for agent in reversed(agents) if (name := agent.text("id")) is not None}
-    edges = {name: [one for one, _ in agent.texts("fallback") if one in named] for name, agent in named.items()}
+    yield from cycle(agents, "fallback", "the agents fall back to each other")
+
+
+def cycle(nodes: Iterable[Node], key: str, what: str) -> Iterator[Finding]:
+    """The first cycle of ids that name each other under a key."""
+    named = {name: node for node in reversed([*nodes]) if (name := node.text("id")) is not None}
+    edges = {name: [wanted for wanted, _ in node.texts(key) if wanted in named] for name, node in named.items()}
     try:
         sort_ids(edges, dict.fromkeys(edges, 0))
     except CycleError as error:
-        place = next(at for one, at in named[error.cycle[0]].texts("fallback") if one == error.cycle[1])
-        yield Finding(place, f"the agents fall back to each other: {' -> '.join(error.cycle)}", error.hint)
+        place = next(at for wanted, at in named[error.cycle[0]].texts(key) if wanted == error.cycle[1])
+        yield Finding(place, f"{what}: {' -> '.join(error.cycle)}", error.hint)
 
 
 def literal_secrets(holder: Node, hint: str) -> Iterator[Finding]:
@@ -60,21 +70,12 @@ def known_agent(name: str, place: Place, known: Collection[str]) -> Iterator[Fin
         yield Finding(place, f"there is no agent '{name}'", suggestion(name, sorted(known)))
 
 
-def _named(root: Node, agents: list[Node]) -> Iterator[tuple[str, Place]]:
-    for holder, key in ((root, "agent"), *((root.children.get(section), key) for section, key in ROLES)):
-        name = holder.text(key) if holder is not None else None
-        if holder is not None and name:
-            yield name, holder.children[key].place
-    for agent in agents:
-        yield from agent.texts("fallback")
-
-
 def _called_how(agent: Node) -> Iterator[Finding]:
     """Exactly one of `use` and `command`; scripts for the scripted agent alone."""
     uses, has_command = agent.text("use"), "command" in agent.children
     if isinstance(agent.data, dict) and not uses and not has_command:
         hint = f"add use: with one of {', '.join(BUILT_IN)}, or command: [program, argument]"
-        yield Finding(agent.place, f"{_name(agent)} has neither use nor command", hint)
+        yield Finding(agent.place, f"{agent.called('agent')} has neither use nor command", hint)
     if uses and uses not in BUILT_IN:
         from importlib.metadata import entry_points
 
@@ -82,10 +83,10 @@ def _called_how(agent: Node) -> Iterator[Finding]:
         if uses not in known:
             yield Finding(agent.children["use"].place, f"there is no adapter '{uses}'", suggestion(uses, known))
     if uses in BUILT_IN and uses not in PRESETS and has_command:
-        message = f"{_name(agent)} has both use and command"
+        message = f"{agent.called('agent')} has both use and command"
         yield Finding(agent.keys["command"], message, f"drop use: {uses}, or set program: or args: instead")
     if "scripts" in agent.children and uses != SCRIPTED:
-        yield Finding(agent.keys["scripts"], f"{_name(agent)} has scripts but does not use: {SCRIPTED}")
+        yield Finding(agent.keys["scripts"], f"{agent.called('agent')} has scripts but does not use: {SCRIPTED}")
     if len(list(agent.items("tested"))) not in {0, 2}:
         yield Finding(agent.keys["tested"], "'tested' is the first and the last version that are known to work")
 
@@ -109,7 +110,7 @@ def _argument(agent: Node, key: str, node: Node, *, each: bool, free: bool = Fal
     elif argument == "{path}" and not each:
         yield Finding(place, "{path} stands outside of a list", "write {each: context, as: [..., '{path}']}")
     elif argument == "{model}" and not (each or free or agent.text("model")):
-        yield Finding(place, f"{_name(agent)} has {{model}} in its {key} but no model", "add model: name")
+        yield Finding(place, f"{agent.called('agent')} has {{model}} in its {key} but no model", "add model: name")
 
 
 def _output(agent: Node) -> Iterator[Finding]:
@@ -133,8 +134,3 @@ def _files(agent: Node) -> Iterator[Finding]:
             yield Finding(
                 node.place, f"the file '{key}' would hold a variable's value; have the program read it itself"
             )
-
-
-def _name(agent: Node) -> str:
-    name = agent.text("id")
-    return f"agent '{name}'" if name is not None else "this agent"

@@ -26,17 +26,20 @@ def _value(value: object, pad: str) -> str:
     """A value as it follows `key:` or `-`: with the space or the line breaks in front, without one at the end."""
     match value:
         case dict() if value:
-            return "".join(f"\n{pad}{_key(key)}:{_value(member, pad + INDENT)}" for key, member in value.items())
+            lines = []
+            for name, member in value.items():
+                bare = BARE_KEY.fullmatch(name) and isinstance(plain_value(name), str)
+                lines.append(f"\n{pad}{name if bare else _quoted(name)}:{_value(member, pad + INDENT)}")
+            return "".join(lines)
         case list() | tuple() if value:
             return "".join(f"\n{pad}- {_value(member, pad + INDENT).lstrip()}" for member in value)
         case str():
-            return " " + (_block(value, pad) if _fits_block(value) else _quoted(value))
+            if not _fits_block(value):
+                return " " + _quoted(value)
+            head = " |" if value.endswith("\n") else " |-"
+            return "\n".join([head, *(pad + line if line else "" for line in value.removesuffix("\n").split("\n"))])
         case _:
             return " " + json.dumps(value)
-
-
-def _key(key: str) -> str:
-    return key if BARE_KEY.fullmatch(key) and isinstance(plain_value(key), str) else _quoted(key)
 
 
 def _quoted(text: str) -> str:
@@ -48,9 +51,3 @@ def _fits_block(text: str) -> bool:
     lines = text.removesuffix("\n").split("\n")
     is_plain = all(line == line.rstrip() and line.replace("\t", " ").isprintable() for line in lines)
     return "\n" in text and is_plain and lines[0][:1].strip() != "" and lines[-1] != ""
-
-
-def _block(text: str, pad: str) -> str:
-    lines = text.removesuffix("\n").split("\n")
-    head = "|" if text.endswith("\n") else "|-"
-    return "\n".join([head, *(pad + line if line else "" for line in lines)])

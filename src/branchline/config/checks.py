@@ -5,19 +5,16 @@ Every check reads nodes, not models, so that it can speak up even where the sche
 
 from collections.abc import Collection, Iterable, Iterator
 
-from branchline.config.agent_checks import check_agents, known_agent, literal_secrets
+from branchline.config.agent_checks import check_agents, cycle, known_agent, literal_secrets
 from branchline.config.document import Node
 from branchline.config.problems import Finding, Place, suggestion
-from branchline.core.graph import CycleError, sort_ids
-from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
+from branchline.core.model.agent_spec import BUILT_IN
 from branchline.core.model.manifest import ContextSettings
 
 CHUNKS = {"chunk_overlap": ContextSettings().chunk_overlap, "chunk_tokens": ContextSettings().chunk_tokens}
 
 
-def check_plan(
-    root: Node, agents: Collection[str], default_agent: str | None, scripted: Collection[str] = (SCRIPTED,)
-) -> Iterator[Finding]:
+def check_plan(root: Node, agents: Collection[str], default_agent: str, scripted: Collection[str]) -> Iterator[Finding]:
     """Ids, dependencies, agents and scopes of a plan.
 
     `agents` are the ids that the settings know; `scripted` those that can do nothing without a script.
@@ -27,11 +24,15 @@ def check_plan(
     yield from _dependencies(workstreams, "depends_on", "workstream")
     for workstream in workstreams:
         # Ids that cannot be part of a branch name or would read as an option or a hidden folder.
-        for name, place in _one(workstream, "id"):
+        for name, place in workstream.one("id"):
             if name.startswith(("-", ".")) or name.endswith((".", ".lock")) or ".." in name:
                 message = f"the workstream id '{name}' cannot name a branch"
                 yield Finding(place, message, "no '-' or '.' in front, no '.' or '.lock' at the end, no '..'")
-        yield from _agent(workstream, {*BUILT_IN, *agents}, default_agent, scripted)
+        for name, place in workstream.one("agent"):
+            yield from known_agent(name, place, {*BUILT_IN, *agents})
+        if (workstream.text("agent") or default_agent) in scripted and "script" not in workstream.children:
+            message = f"{workstream.called('workstream')} is for the scripted agent but has no script"
+            yield Finding(workstream.place, message, "add a script, or name another agent")
         scope = workstream.children.get("scope")
         for key in ("write", "protect"):
             yield from _inside(scope.texts(key) if scope else (), f"the {key} glob")
@@ -43,7 +44,7 @@ def check_settings(root: Node) -> Iterator[Finding]:
     yield from _ids(gates, "gate")
     yield from _ids(list(root.items("agents")), "agent")
     for gate in gates:
-        yield from _inside(_one(gate, "cwd"), "the gate's cwd")
+        yield from _inside(gate.one("cwd"), "the gate's cwd")
         yield from literal_secrets(gate, "set it where you run branchline, and name it under the top-level `env:`")
     yield from check_agents(root)
     sandbox = root.children.get("sandbox")
@@ -76,27 +77,17 @@ def check_graph(root: Node) -> Iterator[Finding]:
     yield from _dependencies(tasks, "dependencies", "task")
     for task in tasks:
         if isinstance(task.data, dict) and "run" not in task.children:
-            yield Finding(task.place, f"{_called(task, 'task')} has no command", "add run: [program, argument]")
+            yield Finding(task.place, f"{task.called('task')} has no command", "add run: [program, argument]")
         condition = task.children.get("when")
-        for name, place in _one(condition, "task") if condition else ():
+        for name, place in condition.one("task") if condition else ():
             if name not in {dependency for dependency, _ in task.texts("dependencies")}:
                 yield Finding(place, f"the condition reads '{name}', on which the task does not depend")
-
-
-def _one(node: Node, key: str) -> list[tuple[str, Place]]:
-    text = node.text(key)
-    return [] if text is None else [(text, node.children[key].place)]
-
-
-def _called(node: Node, noun: str) -> str:
-    name = node.text("id")
-    return f"{noun} '{name}'" if name is not None else f"this {noun}"
 
 
 def _ids(nodes: list[Node], noun: str, *, fold: bool = False) -> Iterator[Finding]:
     """Ids used twice; with `fold` also those that differ by case alone, one folder on many disks."""
     seen: dict[str, str] = {}
-    for name, place in [found for node in nodes for found in _one(node, "id")]:
+    for name, place in [found for node in nodes for found in node.one("id")]:
         folded = name.casefold() if fold else name
         if seen.get(folded) == name:
             yield Finding(place, f"the {noun} id '{name}' is used twice")
@@ -111,24 +102,9 @@ def _dependencies(nodes: list[Node], key: str, noun: str) -> Iterator[Finding]:
     for node in nodes:
         for name, place in node.texts(key):
             if name not in known:
-                message = f"{_called(node, noun)} depends on '{name}', which does not exist"
+                message = f"{node.called(noun)} depends on '{name}', which does not exist"
                 yield Finding(place, message, suggestion(name, sorted(known.keys() - {node.text("id")})))
-    edges = {name: [wanted for wanted, _ in node.texts(key) if wanted in known] for name, node in known.items()}
-    try:
-        sort_ids(edges, dict.fromkeys(edges, 0))
-    except CycleError as error:
-        place = next(at for wanted, at in known[error.cycle[0]].texts(key) if wanted == error.cycle[1])
-        yield Finding(place, f"the {noun}s wait for each other: {' -> '.join(error.cycle)}", error.hint)
-
-
-def _agent(
-    workstream: Node, known: Collection[str], default_agent: str | None, scripted: Collection[str]
-) -> Iterator[Finding]:
-    for name, place in _one(workstream, "agent"):
-        yield from known_agent(name, place, known)
-    if (workstream.text("agent") or default_agent) in scripted and "script" not in workstream.children:
-        message = f"{_called(workstream, 'workstream')} is for the scripted agent but has no script"
-        yield Finding(workstream.place, message, "add a script, or name another agent")
+    yield from cycle(nodes, key, f"the {noun}s wait for each other")
 
 
 def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:

@@ -58,6 +58,16 @@ class Node:
         member = self.children.get(key)
         return member.data if member is not None and isinstance(member.data, str) else None
 
+    def one(self, key: str) -> list[tuple[str, Place]]:
+        """The text under a key with its place; nothing if there is no text."""
+        text = self.text(key)
+        return [] if text is None else [(text, self.children[key].place)]
+
+    def called(self, noun: str) -> str:
+        """`task 'a'`, or `this task` where it has no id."""
+        name = self.text("id")
+        return f"this {noun}" if name is None else f"{noun} '{name}'"
+
     def texts(self, key: str) -> Iterator[tuple[str, Place]]:
         """The texts of the list under a key, with their places."""
         for item in self.items(key):

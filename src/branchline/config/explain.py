@@ -80,7 +80,8 @@ class _Explainer:
                 message = f"{self._noun(path, fragment)} has exactly one of {', '.join(fragment['properties'])}"
                 yield Finding(node.place, f"{message}; this one has {len(node.children)}")
             case "minItems" | "maxItems" as kind:
-                bound = f"{'at least' if kind == 'minItems' else 'at most'} {_counted(fragment[kind])}"
+                number = f"{fragment[kind]} item" + ("" if fragment[kind] == 1 else "s")
+                bound = f"{'at least' if kind == 'minItems' else 'at most'} {number}"
                 yield Finding(node.place, f"{label(path)} must have {bound}, not {len(node.children)}")
             case "anyOf" if inner := self._fitting(error, fragment):
                 for cause in inner:
@@ -140,7 +141,3 @@ def _options(fragment: Schema) -> list[str]:
     """The words that an enumeration, also as one branch of several, allows."""
     options = [*fragment.get("enum", ()), *(word for branch in fragment.get("anyOf", ()) for word in _options(branch))]
     return [option for option in options if isinstance(option, str)]
-
-
-def _counted(number: int) -> str:
-    return f"{number} item" if number == 1 else f"{number} items"

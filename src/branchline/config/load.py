@@ -3,16 +3,16 @@
 import os
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from branchline.config.checks import check_context, check_graph, check_plan, check_settings
 from branchline.config.document import Builder, Node, Unreadable
 from branchline.config.explain import schema_findings
-from branchline.config.problems import Finding, Place, invalid
+from branchline.config.problems import Finding, InvalidFile, Place
+from branchline.config.schemas import MODELS
 from branchline.config.settings import Settings
 from branchline.core.graph import TaskFile
 from branchline.core.model.agent_spec import SCRIPTED, AgentSpec
@@ -26,13 +26,8 @@ TOML_TABLE = re.compile(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?branchline\b",
 M = TypeVar("M", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind(Generic[M]):
-    """A kind of file: its schema's name, its model, and what to check beyond the schema."""
-
-    name: str
-    model: type[M]
-    check: Callable[[Node], Iterable[Finding]]
+_Kind = tuple[type[M], Callable[[Node], Iterable[Finding]]]
+"""A kind of file: its model, and what to check beyond the schema."""
 
 
 def load_settings(path: Path | None, *, root: Path) -> Settings:
@@ -42,9 +37,9 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
     Raises InvalidFile.
     """
     if path is not None:
-        return _load(path, _SETTINGS)
+        return _load(path, (Settings, check_settings))
     if os.path.lexists(root / SETTINGS_FILE):  # a dangling link is a mistake, not an absence
-        return _load(root / SETTINGS_FILE, _SETTINGS)
+        return _load(root / SETTINGS_FILE, (Settings, check_settings))
     if (root / "pyproject.toml").is_file():
         return _from_pyproject(root / "pyproject.toml")
     return Settings(version=1)
@@ -52,40 +47,17 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
 
 def load_context(path: Path | None, *, root: Path) -> ContextSettings:
     """How context is chosen: by a file of its own, or else by the settings of a repository. Raises InvalidFile."""
-    return load_settings(None, root=root).context if path is None else _load(path, _CONTEXT)
-
-
-def load_plan(
-    path: Path,
-    *,
-    agents: Collection[str] = (),
-    default_agent: str | None = None,
-    scripted: Collection[str] = (SCRIPTED,),
-) -> Plan:
-    """The plan in a file.
-
-    `agents`: ids of the configured agents; the built-in ones are always known. `default_agent`: who works where a
-    workstream names nobody. `scripted`: those who need a script from the plan (`scriptless`). Raises InvalidFile.
-    """
-    return _load(path, _plan(agents, default_agent, scripted))
+    return load_settings(None, root=root).context if path is None else _load(path, (ContextSettings, check_context))
 
 
 def plan_of(path: Path, settings: Settings) -> Plan:
     """The plan in a file, checked against the agents that the settings know. Raises InvalidFile."""
-    agents = [agent.id for agent in settings.agents]
-    return load_plan(path, agents=agents, default_agent=settings.agent, scripted=scriptless(settings.agents))
+    return _load(path, _plan(settings, None))
 
 
-def plan_from_data(
-    data: object,
-    *,
-    agents: Collection[str] = (),
-    default_agent: str | None = None,
-    scripted: Collection[str] = (SCRIPTED,),
-    file: str = "plan",
-) -> Plan:
-    """A plan from plain data, checked as a file is; `file` is what errors call it. Raises InvalidFile."""
-    return _from_data(data, file, Place(0, 0), _plan(agents, default_agent, scripted))
+def plan_from_data(data: object, settings: Settings, *, agents: Collection[str] | None = None) -> Plan:
+    """A plan from plain data, checked as a file is. It may name `agents`: by default all of the settings. Raises InvalidFile."""
+    return _from_data(data, "plan", Place(0, 0), _plan(settings, agents))
 
 
 def scriptless(specs: Iterable[AgentSpec]) -> frozenset[str]:
@@ -97,27 +69,19 @@ def scriptless(specs: Iterable[AgentSpec]) -> frozenset[str]:
 
 def load_graph(path: Path) -> TaskFile:
     """The task graph in a file; each of its tasks has a command. Raises InvalidFile."""
-    return _load(path, _GRAPH)
+    return _load(path, (TaskFile, check_graph))
 
 
-_SETTINGS = _Kind("config", Settings, check_settings)
-_GRAPH = _Kind("graph", TaskFile, check_graph)
-_CONTEXT = _Kind("context", ContextSettings, check_context)
-
-
-def _plan(agents: Collection[str], default_agent: str | None, scripted: Collection[str]) -> _Kind[Plan]:
-    return _Kind("plan", Plan, lambda root: check_plan(root, agents, default_agent, scripted))
+def _plan(settings: Settings, agents: Collection[str] | None) -> _Kind[Plan]:
+    known = [agent.id for agent in settings.agents] if agents is None else agents
+    scripted = scriptless(settings.agents)
+    return Plan, lambda root: check_plan(root, known, settings.agent, scripted)
 
 
 def _load(path: Path, kind: _Kind[M]) -> M:
     from branchline.config.yaml import read_yaml  # its library takes a while to import
 
-    file, builder = os.fspath(path), Builder()
-    try:
-        root = read_yaml(_text(path), builder)
-    except Unreadable as error:
-        raise invalid(file, [*builder.findings, error.finding]) from error
-    return _model(root, builder, file, kind)
+    return _model(os.fspath(path), kind, lambda builder: read_yaml(_text(path), builder))
 
 
 def _from_pyproject(path: Path) -> Settings:
@@ -129,23 +93,18 @@ def _from_pyproject(path: Path) -> Settings:
         text = _text(path)
         data = tomllib.loads(text).get("tool", {}).get("branchline")
     except Unreadable as error:
-        raise invalid(file, [error.finding]) from error
+        raise InvalidFile(file, [error.finding]) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise invalid(file, [Finding(Place(0, 0), f"this is not TOML: {error}")]) from error
+        raise InvalidFile(file, [Finding(Place(0, 0), f"this is not TOML: {error}")]) from error
     if data is None:
         return Settings(version=1)
     header = TOML_TABLE.search(text)
     line = text.count("\n", 0, header.start()) + 1 if header else 0
-    return _from_data(data, file, Place(line, 1), _SETTINGS)
+    return _from_data(data, file, Place(line, 1), (Settings, check_settings))
 
 
 def _from_data(data: object, file: str, place: Place, kind: _Kind[M]) -> M:
-    builder = Builder()
-    try:
-        root = builder.of(data, place)
-    except Unreadable as error:
-        raise invalid(file, [*builder.findings, error.finding]) from error
-    return _model(root, builder, file, kind)
+    return _model(file, kind, lambda builder: builder.of(data, place))
 
 
 def _text(path: Path) -> str:
@@ -167,15 +126,22 @@ def _text(path: Path) -> str:
         raise Unreadable(Place(line, column), "this file is not UTF-8 text") from error
 
 
-def _model(root: Node, builder: Builder, file: str, kind: _Kind[M]) -> M:
+def _model(file: str, kind: _Kind[M], read: Callable[[Builder], Node]) -> M:
     """The model of a document, or an InvalidFile with everything that is wrong with it."""
-    findings = [*builder.findings, *schema_findings(kind.name, root), *kind.check(root)]
+    builder = Builder()
+    try:
+        root = read(builder)
+    except Unreadable as error:
+        raise InvalidFile(file, [*builder.findings, error.finding]) from error
+    model, check = kind
+    name = next(name for name, one in MODELS.items() if one is model)
+    findings = [*builder.findings, *schema_findings(name, root), *check(root)]
     if findings:
-        raise invalid(file, findings, hint=f"`branchline schema {kind.name}` prints what such a file may say")
+        raise InvalidFile(file, findings, hint=f"`branchline schema {name}` prints what such a file may say")
     data = {key: value for key, value in root.data.items() if key != "$schema"} if isinstance(root.data, dict) else {}
     try:
-        return msgspec.convert(data, kind.model)
+        return msgspec.convert(data, model)
     except msgspec.ValidationError as error:  # JSON Schema takes 1.0 for an integer, the models do not
         steps = re.findall(r"\.(\w+)|\[(\d+)\]", str(error).rpartition("`$")[2])
         place = root.at([name or int(index) for name, index in steps]).place
-        raise invalid(file, [Finding(place, str(error))]) from error
+        raise InvalidFile(file, [Finding(place, str(error))]) from error

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from branchline.errors import InvalidInput
+from branchline.views.format.text import printable
 
 SHOWN = 50
 LONGEST = 1_000
@@ -40,24 +41,18 @@ class Problem:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         # Text in one line and of bounded length: a file's words must not command a terminal.
         text = f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
-        cut = text if len(text) <= LONGEST else text[:LONGEST] + "..."
-        return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+        return printable(text if len(text) <= LONGEST else text[:LONGEST] + "...")
 
 
 class InvalidFile(InvalidInput):
     """A file cannot be used; `problems` has all that is wrong with it, in the order of the file."""
 
-    def __init__(self, problems: Iterable[Problem], *, hint: str = "") -> None:
-        self.problems = tuple(sorted(set(problems)))
+    def __init__(self, file: str, findings: Iterable[Finding], *, hint: str = "") -> None:
+        self.problems = tuple(sorted({Problem(file, *place, message, note) for place, message, note in findings}))
         lines = [str(problem) for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
             lines.append(f"and {len(self.problems) - SHOWN} more")
         super().__init__("\n".join(lines), hint=hint)
-
-
-def invalid(file: str, findings: Iterable[Finding], *, hint: str = "") -> InvalidFile:
-    """The error for what was found in one file."""
-    return InvalidFile((Problem(file, *place, message, note) for place, message, note in findings), hint=hint)
 
 
 def suggestion(word: str, known: Sequence[str]) -> str:

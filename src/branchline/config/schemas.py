@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,8 +33,14 @@ def schema(name: str) -> Schema:
     """The schema (JSON Schema 2020-12) of `plan`, `config`, `graph`, `context` or `manifest`. Raises KeyError for others."""
     made = msgspec.json.schema(MODELS[name])
     definitions = made["$defs"]
-    for fragment in _fragments(made):
-        _describe(fragment)
+    for fragment in _fragments(made):  # say in words what a pattern means: editors show it, and so do our messages
+        if isinstance(text := fragment.get("description"), str):
+            fragment["description"] = inspect.cleandoc(text)
+        if fragment.get("pattern") == NAME:
+            fragment["description"] = f"1 to {fragment['maxLength']} of the characters A-Z a-z 0-9 _ . -"
+        if text_form := [option for option in fragment.get("anyOf", ()) if option.get("pattern") == DURATION]:
+            text_form[0]["pattern"] = DURATION.replace("^", "^(?=.*[1-9])")
+            fragment["description"] = "a time above 0: seconds, or text such as 30s, 10m or 1h30m"
     root = definitions[made["$ref"].rpartition("/")[2]]
     root["properties"] = {"$schema": {"type": "string", "description": "For editors; ignored."}} | root["properties"]
     if name == "plan":
@@ -53,20 +58,6 @@ def schema(name: str) -> Schema:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Branchline {name} file"} | made
 
 
-def all_schemas() -> dict[str, Schema]:
-    """Every schema by name."""
-    return {name: schema(name) for name in MODELS}
-
-
-def write(folder: Path) -> None:
-    """Write every schema as `<name>.schema.json` into a folder, and those that are contracts into its `contracts`."""
-    (folder / "contracts").mkdir(parents=True, exist_ok=True)
-    for name, made in all_schemas().items():
-        (folder / f"{name}.schema.json").write_text(as_text(made), encoding="ascii")
-    for contract, name in CONTRACTS.items():
-        (folder / "contracts" / f"{contract}.schema.json").write_text(as_text(schema(name)), encoding="ascii")
-
-
 def as_text(made: Schema) -> str:
     """A schema as it stands in its file."""
     return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"
@@ -81,14 +72,3 @@ def _fragments(value: object) -> Iterator[Schema]:
         case list():
             for member in value:
                 yield from _fragments(member)
-
-
-def _describe(fragment: Schema) -> None:
-    """Say in words what a pattern means: editors show it, and so do our messages."""
-    if isinstance(text := fragment.get("description"), str):
-        fragment["description"] = inspect.cleandoc(text)
-    if fragment.get("pattern") == NAME:
-        fragment["description"] = f"1 to {fragment['maxLength']} of the characters A-Z a-z 0-9 _ . -"
-    if text_form := [option for option in fragment.get("anyOf", ()) if option.get("pattern") == DURATION]:
-        text_form[0]["pattern"] = DURATION.replace("^", "^(?=.*[1-9])")
-        fragment["description"] = "a time above 0: seconds, or text such as 30s, 10m or 1h30m"

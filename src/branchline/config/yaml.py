@@ -63,23 +63,25 @@ class _Reader:
             made = self._anchors[event.anchor]
         else:
             assert isinstance(event, kinds.ScalarEvent | kinds.CollectionStartEvent)
-            tag = self._tag(event, place)
+            tag = event.ctag and f"{event.ctag.handle or ''}{event.ctag.suffix or ''}"
+            if tag and tag not in CORE_TAGS:
+                self._builder.findings.append(Finding(place, f"the tag {tag[:40]} is not supported"))
             if isinstance(event, kinds.ScalarEvent):
                 is_plain = event.implicit[0] if tag is None else tag != "!!str"
                 made = self._builder.scalar(plain_value(event.value) if is_plain else event.value, place)
             else:
                 check_depth(depth, place)
-                mapping = isinstance(event, kinds.MappingStartEvent)
-                made = self._mapping(place, depth) if mapping else self._sequence(place, depth)
+                if isinstance(event, kinds.MappingStartEvent):
+                    made = self._mapping(place, depth)
+                else:
+                    items = (self._node(inner, depth + 1) for inner in self._within())
+                    made = container(dict(enumerate(items)), place)
             if event.anchor is not None:
                 self._anchors[event.anchor] = made
         self._count += 1
         if self._count > MAX_NODES:
             raise Unreadable(place, f"this file has more than {MAX_NODES:,} values")
         return made
-
-    def _sequence(self, place: Place, depth: int) -> Node:
-        return container(dict(enumerate(self._node(event, depth + 1) for event in self._within())), place)
 
     def _mapping(self, place: Place, depth: int) -> Node:
         members: dict[str, Node] = {}
@@ -111,12 +113,3 @@ class _Reader:
     def _at(self, event: kinds.Event) -> Place:
         self.place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
         return self.place
-
-    def _tag(self, event: kinds.ScalarEvent | kinds.CollectionStartEvent, place: Place) -> str | None:
-        """An explicit tag as it is written, reported unless it is one of the core schema's."""
-        if event.ctag is None:
-            return None
-        tag = f"{event.ctag.handle or ''}{event.ctag.suffix or ''}"
-        if tag not in CORE_TAGS:
-            self._builder.findings.append(Finding(place, f"the tag {tag[:40]} is not supported"))
-        return tag

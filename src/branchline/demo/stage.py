@@ -7,13 +7,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from branchline.config.load import load_settings, plan_of
-from branchline.config.settings import Settings
 from branchline.engine.pipeline import Request
 from branchline.engine.recover import clock, new_run_id
 from branchline.errors import InvalidInput
 from branchline.git.command import Git
 
 PROJECT = Path(__file__).with_name("project")
+OTHER = "branchline demo --keep NEW_FOLDER"
 
 
 def stage(folder: Path) -> Request:
@@ -25,27 +25,22 @@ def stage(folder: Path) -> Request:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise InvalidInput(f"{folder} is not empty", hint="branchline demo --keep NEW_FOLDER")
+            raise InvalidInput(f"{folder} is not empty", hint=OTHER)
         shutil.copytree(PROJECT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     except OSError as error:
-        raise InvalidInput(
-            f"cannot write {folder}: {error.strerror}", hint="branchline demo --keep NEW_FOLDER"
-        ) from error
+        raise InvalidInput(f"cannot write {folder}: {error.strerror}", hint=OTHER) from error
     git = Git(folder / ".git", folder)
     git.call("init", "--quiet", "--initial-branch=main")
     git.call("add", "--all", "--", ".")
     git.call("commit", "--quiet", "--message", "Count words")
-    settings = _with_our_python(load_settings(None, root=folder))
-    plan = plan_of(folder / "plan.yaml", settings)
-    now = clock()
-    return Request(repo=folder, plan=plan, settings=settings, run_id=new_run_id(now), started_at=now)
-
-
-def _with_our_python(settings: Settings) -> Settings:
-    """The gates on the Python that runs us: there may be no other, or one behind a shim slower than the gate."""
+    settings = load_settings(None, root=folder)
 
     def ours(argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The Python that runs us: there may be no other, or one behind a shim slower than the gate."""
         return argv and tuple(sys.executable if word == "python3" else word for word in argv)
 
     gates = tuple(replace(gate, fix=ours(gate.fix), verify=ours(gate.verify)) for gate in settings.gates)
-    return replace(settings, gates=gates)
+    settings = replace(settings, gates=gates)
+    plan = plan_of(folder / "plan.yaml", settings)
+    now = clock()
+    return Request(repo=folder, plan=plan, settings=settings, run_id=new_run_id(now), started_at=now)

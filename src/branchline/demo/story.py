@@ -66,12 +66,9 @@ class Ending:
         }
 
 
-def differences(ending: Ending) -> list[str]:
-    """What did not come out as told, a sentence each; empty if the story is true."""
-    return [*_in_the_run(ending.state), *_in_the_repository(ending)]
-
-
-def _in_the_run(state: RunState) -> Iterator[str]:
+def differences(ending: Ending) -> Iterator[str]:
+    """What did not come out as told, a sentence each; none if the story is true."""
+    state = ending.state
     for step in STEPS:
         record = state.find(step.name, QUARANTINED if step.fans_out else "")
         if record is None or record.state != State.COMPLETED:
@@ -88,9 +85,6 @@ def _in_the_run(state: RunState) -> Iterator[str]:
             yield f"workstream {outcome.id} was not left out for a conflict, but: {outcome.reason}"
     if state.end is None or state.end.status != "partial":
         yield f"the run ended {state.end.status if state.end else 'not at all'}, not partial"
-
-
-def _in_the_repository(ending: Ending) -> Iterator[str]:
     commits, repo = ending.commits(), ending.repo
     if None in commits.values() or len(set(commits.values())) > 1:
         yield "these are not one commit: " + ", ".join(f"{who} {commit}" for who, commit in commits.items())

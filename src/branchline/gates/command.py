@@ -1,7 +1,6 @@
 """One gate's command: what it runs, where, and what its end means."""
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ FIND_MODULE = "import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]
 class Site:
     """Where gates run and with what. `changed` are paths from the top of `tree`; `logs` is outside of it.
 
-    `confinement`: what holds a gate's processes.
+    `pass_env`: variables that gates see besides the usual ones. `confinement`: what holds a gate's processes.
     """
 
     tree: Path
@@ -49,26 +48,28 @@ def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> Gate
     """
     template = gate.verify if purpose == "verify" or gate.fix is None else gate.fix
     log = log or f"{gate.id}.{purpose}.log"
-    hindrance = _hindrance(gate, template, site)
-    if hindrance is not None:
+    if hindrance := _hindrance(gate, template, site):
         return GateResult(gate=gate.id, outcome=hindrance[0], reason=hindrance[1], argv=template)
     argv = [part for word in template for part in (_files(gate, site) if word == "{files}" else (word,))]
     try:
-        ended = _spawn(argv, gate, site, site.logs / log)
+        ended = _run(argv, gate, site, site.logs / log)
     except ToolMissing:
-        outcome, reason = _tool_missing(gate, argv[0])
+        outcome, reason = _missing(gate, argv[0])
+        if os.path.dirname(argv[0]) and not os.path.isabs(argv[0]):
+            # A program of the tree itself is not "not installed": an agent could skip a gate by deleting it.
+            outcome, reason = Outcome.FAILED, f"{argv[0]} cannot be run from the tree"
         return GateResult(gate=gate.id, outcome=outcome, reason=reason, argv=template)
     except CannotStart as error:
         return GateResult(gate=gate.id, outcome=Outcome.ERROR, reason=error.message, argv=template)
     output = printed(site.logs / log, OUTPUT_CHARACTERS)
     outcome, reason = _judged(gate, purpose, ended, site.confinement(gate).limits)
     module = _module(argv)
-    if (
-        outcome is Outcome.FAILED
-        and module
-        and f"No module named {module.partition('.')[0]}" in output.replace("'", "")
-    ):
-        outcome, reason = _module_missing(gate, argv, site) or (outcome, reason)
+    told = module and f"No module named {module.partition('.')[0]}" in output.replace("'", "")
+    if outcome is Outcome.FAILED and told:
+        # What a test printed proves nothing: ask the interpreter, in a folder that the agent does not write.
+        probe = [*argv[: argv.index("-m")], "-c", FIND_MODULE, module]
+        if _run(probe, gate, site, None).code == 1:
+            outcome, reason = _missing(gate, module)
     return GateResult(
         gate=gate.id,
         outcome=outcome,
@@ -83,23 +84,19 @@ def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> Gate
     )
 
 
-def _hindrance(gate: Gate, template: tuple[str, ...], site: Site) -> tuple[Outcome, str] | None:
+def _hindrance(gate: Gate, template: tuple[str, ...], site: Site) -> tuple[Outcome, str] | None:  # noqa: PLR0911 - one line a cause
     if site.kill.reason is not None:
         return Outcome.ERROR, f"not run: {site.kill.reason}"
     if not applies(gate, site.changed):
         return Outcome.NOT_APPLICABLE, "no changed file matches its `when`"
-    return _folder_trouble(gate, site) or (_files_trouble(gate, site) if "{files}" in template else None)
-
-
-def _folder_trouble(gate: Gate, site: Site) -> tuple[Outcome, str] | None:
     folder = (site.tree / gate.cwd).resolve()
     if not folder.is_relative_to(site.tree.resolve()):
         return Outcome.ERROR, f"its folder {gate.cwd} leaves the tree"
-    return None if folder.is_dir() else (Outcome.ERROR, f"its folder {gate.cwd} is not in the tree")
-
-
-def _files_trouble(gate: Gate, site: Site) -> tuple[Outcome, str] | None:
-    files = _files(gate, site)
+    if not folder.is_dir():
+        return Outcome.ERROR, f"its folder {gate.cwd} is not in the tree"
+    files = _files(gate, site) if "{files}" in template else None
+    if files is None:
+        return None
     if not files:
         return Outcome.NOT_APPLICABLE, "no changed file is left to pass on"
     # Each argument also costs its end mark and a pointer.
@@ -110,33 +107,30 @@ def _files_trouble(gate: Gate, site: Site) -> tuple[Outcome, str] | None:
 
 def _files(gate: Gate, site: Site) -> tuple[str, ...]:
     chosen = sorted(path for path in site.changed if not gate.when or matches_any(gate.when, path))
-    relative = (os.path.relpath(path, gate.cwd) for path in chosen if _is_file(site.tree, path))
+    # Links are left out: a fixer would write to the file that they point to, which may be outside the tree.
+    files = [path for path in chosen if os.path.isfile(site.tree / path) and not os.path.islink(site.tree / path)]
+    relative = (os.path.relpath(path, gate.cwd) for path in files)
     return tuple(f"./{path}" if path.startswith("-") else path for path in relative)
 
 
-def _is_file(tree: Path, path: str) -> bool:
-    # Links are left out: a fixer would write to the file that they point to, which may be outside the tree.
-    try:
-        return stat.S_ISREG(os.lstat(tree / path).st_mode)
-    except OSError:
-        return False
-
-
-def _spawn(argv: list[str], gate: Gate, site: Site, log: Path) -> Exit:
-    log.unlink(missing_ok=True)  # whatever stands there: opening a pipe would block for ever
+def _run(argv: list[str], gate: Gate, site: Site, log: Path | None) -> Exit:
+    """Run a command in the gate's folder with its output in a log; a probe, without a log, at the root of all folders."""
     variables = allowed(site.environ, pass_=site.pass_env, extra=gate.env)
+    if log:
+        log.unlink(missing_ok=True)  # opening a pipe that stands there would block
     ended = run(
         argv,
-        cwd=(site.tree / gate.cwd).resolve(),
+        cwd=(site.tree / gate.cwd).resolve() if log else Path("/"),
         env=variables,
-        stdout=log,
-        stderr=log,
+        stdout=log or Path(os.devnull),
+        stderr=log or Path(os.devnull),
         timeout=seconds(gate.timeout),
         kill=site.kill,
         marker=site.marker,
         confinement=site.confinement(gate),
     )
-    Secrets(variables).clean_file(log)
+    if log:
+        Secrets(variables).clean_file(log)
     return ended
 
 
@@ -156,33 +150,6 @@ def _judged(gate: Gate, purpose: Purpose, ended: Exit, limits: ProcessLimits) ->
     )
     told = ((outcome, reason) for codes, outcome, reason in meanings if ended.code in codes)
     return next(told, (Outcome.FAILED, f"exit code {ended.code}"))
-
-
-def _tool_missing(gate: Gate, program: str) -> tuple[Outcome, str]:
-    # A program of the tree itself is not "not installed": an agent could skip a gate by deleting it.
-    if os.path.dirname(program) and not os.path.isabs(program):
-        return Outcome.FAILED, f"{program} cannot be run from the tree"
-    return _missing(gate, program)
-
-
-def _module_missing(gate: Gate, argv: list[str], site: Site) -> tuple[Outcome, str] | None:
-    # What a test printed proves nothing: ask the interpreter, in a folder that the agent does not write.
-    interpreter = argv[: argv.index("-m")]
-    module = _module(argv)
-    probe = [*interpreter, "-c", FIND_MODULE, module]
-    null = Path(os.devnull)
-    env = allowed(site.environ, pass_=site.pass_env, extra=gate.env)
-    ended = run(
-        probe,
-        cwd=Path("/"),
-        env=env,
-        stdout=null,
-        stderr=null,
-        timeout=seconds(gate.timeout),
-        kill=site.kill,
-        confinement=site.confinement(gate),
-    )
-    return _missing(gate, module) if ended.code == 1 else None
 
 
 def _module(argv: list[str]) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from branchline.process.output import readable, tail
+from branchline.views.format.text import printable
 
 
 def printed(path: Path, characters: int) -> str:
@@ -12,5 +13,4 @@ def printed(path: Path, characters: int) -> str:
 
 def shown(path: str) -> str:
     """A file name on one line and as valid text, whatever bytes it holds."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return printable(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

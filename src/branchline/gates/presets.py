@@ -44,8 +44,7 @@ def _python(root: Path) -> list[Gate]:
             when=PYTHON_FILES,
         ),
     ]
-    mypy = _mypy_settings(root)
-    if mypy is not None:
+    if (mypy := _mypy_settings(root)) is not None:
         targets = () if any(name in mypy for name in MYPY_TARGETS) else (".",)
         gates.append(Gate(id="mypy", kind="types", verify=("mypy", *targets), when=TYPE_FILES))
     # No `when`: data and templates break tests as well as code does.

@@ -1,11 +1,10 @@
 """A quality report as Markdown, for people and for the agent that is to repair; and as files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from branchline.core.model.verdict import GateResult, Outcome, QualityReport
+from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.views.format.excerpt import fenced
 
 SHOWN = (Outcome.FAILED, Outcome.ERROR)
@@ -20,30 +19,13 @@ def render(report: QualityReport) -> str:
         "| gate | outcome | reason |",
         "|---|---|---|",
     ]
-    lines += [f"| {result.gate} | {result.outcome} | {_cell(result.reason)} |" for result in report.results]
+    for result in report.results:
+        reason = result.reason.replace("|", "\\|").replace("\n", " ")
+        lines.append(f"| {result.gate} | {result.outcome} | {reason} |")
     for result in report.of(*SHOWN):
-        lines += _details(result)
+        if result.output.strip():
+            lines += ["", f"### {result.gate}: `{' '.join(result.argv)}`", "", fenced(result.output)]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _details(result: GateResult) -> Iterator[str]:
-    if not result.output.strip():
-        return
-    fence = "```"
-    while fence in result.output:
-        fence += "`"
-    yield from (
-        "",
-        f"### {result.gate}: `{' '.join(result.argv)}`",
-        "",
-        fence + "text",
-        result.output.strip("\n"),
-        fence,
-    )
 
 
 def write_report(report: QualityReport, folder: Path, more: str = "") -> None:

@@ -1,6 +1,6 @@
 """The gates of one tree: fix to a fixpoint, seal the batch, then verify it without letting anything change it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +10,6 @@ import msgspec
 from branchline.core.model.verdict import FIX_PASSES, Gate, GateResult, Outcome, Phase, QualityReport, in_order
 from branchline.gates.command import Site, run_gate
 from branchline.gates.output import shown
-from branchline.process.confinement import PLAIN, Confinement
-from branchline.process.spawn import KillSwitch
 
 NAMED_FILES = 5
 BAD = frozenset({Outcome.FAILED, Outcome.ERROR})
@@ -45,41 +43,22 @@ class _Fixing:
     unstable: tuple[str, ...] = ()
 
 
-def check(  # noqa: PLR0913 - keyword-only data
-    gates: Iterable[Gate],
-    *,
-    tree: Tree,
-    phase: Phase,
-    changed: Iterable[str],
-    logs: Path,
-    environ: Mapping[str, str],
-    kill: KillSwitch,
-    on_progress: Callable[[str], None] = lambda _: None,
-    pass_env: tuple[str, ...] = (),
-    marker: str | None = None,
-    confinement: Callable[[Gate], Confinement] = lambda _gate: PLAIN,
+def check(
+    gates: Iterable[Gate], *, tree: Tree, phase: Phase, site: Site, on_progress: Callable[[str], None]
 ) -> QualityReport:
     """Run the gates of `phase` over `tree`, one after the other, and report on the tree as sealed.
 
-    Only phase "batch" fixes. `changed` are the changed paths; `pass_env` names variables that the gates see besides
-    the usual ones; `on_progress` gets what starts, such as "verify tests"; `confinement` says what holds a gate.
-    Writes nothing but `<gate>.fix<pass>.log` and `<gate>.verify.log` into `logs`, which is made if need be.
+    Only phase "batch" fixes. `on_progress` gets what starts, such as "verify tests". Writes nothing but
+    `<gate>.fix<pass>.log` and `<gate>.verify.log` into the site's `logs`, which is made if need be.
     """
-    logs.mkdir(parents=True, exist_ok=True)
-    site = Site(
-        tree=tree.path,
-        changed=tuple(changed),
-        logs=logs,
-        environ=environ,
-        kill=kill,
-        pass_env=pass_env,
-        marker=marker,
-        confinement=confinement,
-    )
+    site.logs.mkdir(parents=True, exist_ok=True)
     chosen = in_order(gate for gate in gates if phase in gate.phases)
     fixing = _fix([gate for gate in chosen if gate.fix and phase == "batch"], tree, site, on_progress)
     sealed = tree.seal()
-    results = [_fixpoint(fixing.unstable)] if fixing.unstable else []
+    results = []
+    if fixing.unstable:
+        reason = f"still changing files after {FIX_PASSES} passes: {', '.join(fixing.unstable)}"
+        results = [GateResult(gate="fixpoint", outcome=Outcome.FAILED, reason=reason)]
     for gate in chosen:
         on_progress(f"verify {gate.id}")
         result = _verify(gate, tree, site)
@@ -109,13 +88,6 @@ def _fix(fixers: list[Gate], tree: Tree, site: Site, tell: Callable[[str], None]
         done.unstable = tuple(movers) if number == FIX_PASSES else ()
         fixers = working if movers else []
     return done
-
-
-def _fixpoint(unstable: tuple[str, ...]) -> GateResult:
-    names = ", ".join(unstable)
-    return GateResult(
-        gate="fixpoint", outcome=Outcome.FAILED, reason=f"still changing files after {FIX_PASSES} passes: {names}"
-    )
 
 
 def _verify(gate: Gate, tree: Tree, site: Site) -> GateResult:

@@ -17,7 +17,7 @@ from branchline.attempt.hints import way_out
 from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, StepContext
 from branchline.config.canonical import canonical, digest
-from branchline.config.load import plan_from_data, scriptless
+from branchline.config.load import plan_from_data
 from branchline.core.durations import seconds
 from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentResult, AgentStatus
@@ -135,9 +135,7 @@ def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
     try:
-        plan = plan_from_data(
-            data, agents=_choice(ctx), default_agent=settings.agent, scripted=scriptless(settings.agents), file="plan"
-        )
+        plan = plan_from_data(data, settings, agents=_choice(ctx))
         paths = list(base_files(ctx.run))
         if wrong := hopeless(plan, paths):
             return tuple(wrong)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from branchline._version import __version__
-from branchline.telemetry.errors import TelemetryError
+from branchline.errors import BranchlineError
 from branchline.views.spans import Span, Value, finished
 
 KIND_INTERNAL = 1
@@ -16,12 +16,12 @@ STATUS_CODES = {"unset": 0, "ok": 1, "error": 2}
 def write(spans: Sequence[Span], path: Path) -> int:
     """Write the spans to a file; open ones end at the last moment known. Returns their number.
 
-    Raises TelemetryError when the file cannot be written.
+    Raises BranchlineError when the file cannot be written.
     """
     try:
         path.write_text(json.dumps(document(finished(spans)), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise TelemetryError(f"cannot write {path}: {error.strerror}", hint="choose another --file") from error
+        raise BranchlineError(f"cannot write {path}: {error.strerror}", hint="choose another --file") from error
     return len(spans)
 
 
@@ -32,7 +32,7 @@ def document(spans: Sequence[Span]) -> dict[str, Any]:
             {
                 "resource": {"attributes": _attributes({"service.name": "branchline"})},
                 "scopeSpans": [
-                    {"scope": {"name": "branchline", "version": __version__}, "spans": [_span(span) for span in spans]}
+                    {"scope": {"name": "branchline", "version": __version__}, "spans": list(map(_span, spans))}
                 ],
             }
         ]
@@ -58,15 +58,8 @@ def _span(span: Span) -> dict[str, Any]:
 
 
 def _attributes(attributes: Mapping[str, Value]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in attributes.items()]
-
-
-def _value(value: Value) -> dict[str, Any]:
-    match value:
-        case bool():
-            return {"boolValue": value}
-        case int():
-            return {"intValue": str(value)}
-        case float():
-            return {"doubleValue": value}
-    return {"stringValue": value}
+    kinds: dict[type, str] = {bool: "boolValue", int: "intValue", float: "doubleValue", str: "stringValue"}
+    return [
+        {"key": key, "value": {kinds[type(value)]: str(value) if type(value) is int else value}}
+        for key, value in attributes.items()
+    ]

@@ -5,17 +5,13 @@ The exporter reads the `OTEL_*` variables: endpoint, headers, certificates, comp
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from branchline._version import __version__
-from branchline.telemetry.errors import TelemetryError
+from branchline.errors import BranchlineError
 from branchline.views.spans import Span, finished
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext
 
 BATCH = 500
 TRACES_PATH = "/v1/traces"
@@ -23,7 +19,7 @@ ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
 
 
 def send(spans: Sequence[Span], endpoint: str = "") -> int:
-    """Send the spans; open ones end at the last moment known. Returns their number. Raises TelemetryError.
+    """Send the spans; open ones end at the last moment known. Returns their number. Raises BranchlineError.
 
     `endpoint`: a collector's URL, such as http://localhost:4318, with or without the path; empty: that of the environment.
     """
@@ -32,17 +28,19 @@ def send(spans: Sequence[Span], endpoint: str = "") -> int:
     logger.handlers, logger.propagate = [complaints], False
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace.export import SpanExportResult
     except ImportError as error:
-        raise TelemetryError(
+        raise BranchlineError(
             f"sending a trace needs OpenTelemetry, which is not installed ({error.name} is missing)",
             hint="pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
         ) from error
     exporter = complaints.exporter = OTLPSpanExporter(endpoint=url)
-    readable = list(_readable(finished(spans)))
+    resource = Resource({"service.name": "branchline"}).merge(OTELResourceDetector().detect())
+    readable = [_readable(span, resource) for span in finished(spans)]
     for start in range(0, len(readable), BATCH):
         if exporter.export(readable[start : start + BATCH]) is not SpanExportResult.SUCCESS:
-            raise TelemetryError(
+            raise BranchlineError(
                 f"cannot send the trace to {url or 'the collector'}: {complaints.first or 'it was not accepted'}",
                 hint="start a collector there, or write the trace with --file",
             )
@@ -50,13 +48,13 @@ def send(spans: Sequence[Span], endpoint: str = "") -> int:
 
 
 def traces_url(endpoint: str) -> str:
-    """The URL that spans are posted to. Raises TelemetryError unless it is HTTP."""
+    """The URL that spans are posted to. Raises BranchlineError unless it is HTTP."""
     try:
         parts = urlsplit(endpoint)
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise TelemetryError(f"{endpoint!r} is not an HTTP URL", hint="for example: --otlp http://localhost:4318")
+        raise BranchlineError(f"{endpoint!r} is not an HTTP URL", hint="for example: --otlp http://localhost:4318")
     return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else TRACES_PATH))
 
 
@@ -74,30 +72,27 @@ class _Complaints(logging.Handler):
             self.exporter.shutdown()
 
 
-def _readable(spans: Sequence[Span]) -> Iterator["ReadableSpan"]:
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+def _readable(span: Span, resource: Any) -> Any:
+    """The span as the SDK's own."""
     from opentelemetry.sdk.trace import Event, ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Status, StatusCode
+    from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
-    resource = Resource({"service.name": "branchline"}).merge(OTELResourceDetector().detect())
-    scope = InstrumentationScope("branchline", __version__)
-    for span in spans:
-        yield ReadableSpan(
-            name=span.name,
-            context=_context(span.trace_id, span.span_id),
-            parent=_context(span.trace_id, span.parent_id) if span.parent_id else None,
-            resource=resource,
-            attributes=span.attributes,
-            events=[Event(event.name, event.attributes, event.at_ns) for event in span.events],
-            status=Status(StatusCode[span.status.upper()], span.message or None),
-            start_time=span.start_ns,
-            end_time=span.end_ns,
-            instrumentation_scope=scope,
-        )
-
-
-def _context(trace_id: str, span_id: str) -> "SpanContext":
-    from opentelemetry.trace import SpanContext, TraceFlags
-
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    own, parent = (
+        SpanContext(int(span.trace_id, 16), int(one, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        if one
+        else None
+        for one in (span.span_id, span.parent_id)
+    )
+    return ReadableSpan(
+        name=span.name,
+        context=own,
+        parent=parent,
+        resource=resource,
+        attributes=span.attributes,
+        events=[Event(event.name, event.attributes, event.at_ns) for event in span.events],
+        status=Status(StatusCode[span.status.upper()], span.message or None),
+        start_time=span.start_ns,
+        end_time=span.end_ns,
+        instrumentation_scope=InstrumentationScope("branchline", __version__),
+    )

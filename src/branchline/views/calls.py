@@ -44,70 +44,35 @@ def calls(records: Iterable[Timed], state: RunState) -> tuple[Call, ...]:
 
     An attempt that is still running, or whose coordinator died, counts as one call of which nothing is known.
     """
-    fold = _Fold(state)
+    roles = {"execute": "editor"} | ({} if state.pins.get("plan") else {"planning": "planner"})
+    found: list[Call] = []
+    waiting: dict[str, int] = {}  # tasks with an attempt under way of which no agent has told anything yet
+
+    def silent(task_id: str, status: str) -> Call:
+        """The attempt under way as a call of which nothing is known."""
+        task = state.records[task_id].task
+        own = {name: getattr(task, name) for name in ("workstream", "round")} | {"role": roles[task.step]}
+        return Call(task_id=task_id, attempt=waiting.pop(task_id), status=status, **own)
+
     for record in records:
-        fold.take(record.event)
-    return (*fold.found, *(fold.silent(name, "running") for name in list(fold.waiting)))
-
-
-class _Fold:
-    """`waiting`: tasks with an attempt under way (its number) of which no agent has told anything yet."""
-
-    def __init__(self, state: RunState) -> None:
-        self.state = state
-        self.roles = {"execute": "editor"} | ({} if state.pins.get("plan") else {"planning": "planner"})
-        self.found: list[Call] = []
-        self.waiting: dict[str, int] = {}
-
-    def take(self, event: e.AnyEvent) -> None:
-        match event:
-            case e.Transition(new_state=State.RUNNING) | e.AttemptResumed():
-                if self.state.records[event.task_id].task.step in self.roles:
-                    self.waiting[event.task_id] = event.attempt
-            case f.AgentCalled():
-                self.waiting.pop(event.task_id, None)
-                self.found.append(
-                    Call(
-                        task_id=event.task_id,
-                        attempt=event.attempt,
-                        role=event.role,
-                        status=event.status,
-                        workstream=event.workstream,
-                        round=event.round,
-                        agent=event.agent,
-                        model=event.model,
-                        milliseconds=event.milliseconds,
-                        folder=event.folder,
-                        usage=event.usage,
-                        manifest=event.manifest,
-                        context_files=event.context_files,
-                        context_tokens=event.context_tokens,
-                        context_warning=event.context_warning,
-                    )
-                )
-            case f.ExecuteWsComplete() if event.task_id in self.waiting:  # ledgers from before `agent_called`
+        match record.event:
+            case e.Transition(new_state=State.RUNNING) | e.AttemptResumed() as event:
+                if state.records[event.task_id].task.step in roles:
+                    waiting[event.task_id] = event.attempt
+            case f.AgentCalled() as event:
+                waiting.pop(event.task_id, None)
+                found.append(msgspec.convert(event, Call, from_attributes=True))
+            case f.ExecuteWsComplete() as event if event.task_id in waiting:  # ledgers from before `agent_called`
                 usage = event.usage
                 if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then
                     usage = msgspec.structs.replace(usage, cost_source="agent")
-                self.found.append(
-                    msgspec.structs.replace(self.silent(event.task_id, event.status), agent=event.agent, usage=usage)
-                )
-            case e.Transition(old_state=State.RUNNING) if event.task_id in self.waiting:
-                call = self.silent(event.task_id, event.error_class or event.new_state.lower())
-                self.found += [call] if event.error_class not in NEVER_CALLED else []
-            case e.AttemptInterrupted() if event.task_id in self.waiting:
-                self.found.append(self.silent(event.task_id, "interrupted"))
+                call = silent(event.task_id, event.status)
+                found.append(msgspec.structs.replace(call, agent=event.agent, usage=usage))
+            case e.Transition(old_state=State.RUNNING) as event if event.task_id in waiting:
+                call = silent(event.task_id, event.error_class or event.new_state.lower())
+                found += [call] if event.error_class not in NEVER_CALLED else []
+            case e.AttemptInterrupted() as event if event.task_id in waiting:
+                found.append(silent(event.task_id, "interrupted"))
             case _:
                 pass
-
-    def silent(self, task_id: str, status: str) -> Call:
-        """The attempt under way as a call of which nothing is known."""
-        task = self.state.records[task_id].task
-        return Call(
-            task_id=task_id,
-            attempt=self.waiting.pop(task_id),
-            role=self.roles[task.step],
-            status=status,
-            workstream=task.workstream,
-            round=task.round,
-        )
+    return (*found, *(silent(name, "running") for name in list(waiting)))

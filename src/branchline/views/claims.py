@@ -59,7 +59,12 @@ class Claims:
                 moving = {task.id, f"{task.step}/{task.workstream}"}
                 self.refs = {name: claim for name, claim in self.refs.items() if not moving & claim.movers}
             case e.Transition(new_state=State.COMPLETED):
-                self._complete(event, seq)
+                task = self._tasks[event.task_id]
+                if task.step and task.checkpoint not in {None, "codegate"}:
+                    # It stands on what its step made, or on the base.
+                    made = self._last.get(f"{task.step}/{task.workstream}") or self._last[""]
+                    name = self.ours.checkpoint(str(task.checkpoint), task.workstream)
+                    self.refs[name] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
             case e.SavedReleased(refs=refs):
                 self.refs = {name: claim for name, claim in self.refs.items() if name not in refs}
             case _:
@@ -67,15 +72,6 @@ class Claims:
 
     def _add(self, tasks: Iterable[Task]) -> None:
         self._tasks.update((task.id, task) for task in tasks)
-
-    def _complete(self, event: e.Transition, seq: int) -> None:
-        """A checkpoint stands on what its step made, or on the base."""
-        task = self._tasks[event.task_id]
-        if not task.step or task.checkpoint is None or task.checkpoint == "codegate":
-            return
-        made = self._last.get(f"{task.step}/{task.workstream}") or self._last[""]
-        name = self.ours.checkpoint(task.checkpoint, task.workstream)
-        self.refs[name] = Claim(seq, parent=made, movers=_movers(task.workstream, task.step))
 
     def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
         match event:

@@ -53,7 +53,11 @@ def _file_lines(rank: int, file: ManifestFile, best: float, columns: int) -> lis
     ranges = _ranges(file.spans) if file.mode == "excerpt" else ""  # an outline has a line here and a line there
     where = wrapped(f"{file.path}:{ranges}" if ranges else file.path, indent=indent, columns=columns)
     first = where[0].removeprefix(indent) if where else ""  # a name of blanks alone
-    return [head + first, *where[1:], *wrapped(_why(file), indent=indent, columns=columns)]
+    # How it came in, if not by its score, what speaks against it, and the signals that gave it the most points.
+    points = [(name, value) for name, value in _by_points(file.breakdown) if value >= SMALLEST_POINTS][:REASONS]
+    told = [f"{_words(name)} {value:.2f}" for name, value in points]
+    why = ", ".join(filter(None, ["" if file.included_as == "ranked" else file.included_as, file.flag, *told]))
+    return [head + first, *where[1:], *wrapped(why, indent=indent, columns=columns)]
 
 
 def _ranges(spans: Sequence[Span]) -> str:
@@ -61,13 +65,6 @@ def _ranges(spans: Sequence[Span]) -> str:
     longest = sorted(sorted(spans, key=lambda span: span.start - span.end)[:RANGES], key=lambda span: span.start)
     shown = [f"{span.start}-{span.end}" if span.end > span.start else str(span.start) for span in longest]
     return ",".join([*shown, *([f"+{len(spans) - RANGES}"] if len(spans) > RANGES else [])])
-
-
-def _why(file: ManifestFile) -> str:
-    """How it came in, if not by its score, what speaks against it, and the signals that gave it the most points."""
-    points = [(name, value) for name, value in _by_points(file.breakdown) if value >= SMALLEST_POINTS][:REASONS]
-    told = [f"{_words(name)} {value:.2f}" for name, value in points]
-    return ", ".join([*([] if file.included_as == "ranked" else [file.included_as]), *filter(None, [file.flag]), *told])
 
 
 def _by_points(breakdown: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -103,6 +103,10 @@ def by_workstream(found: Iterable[Call], state: RunState) -> tuple[Share, ...]:
 def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
     """Everything about the money of a pipeline's run."""
     found = calls(records, state)
+    budget, spending = state.policy.budget, state.spending
+    limits = [_limit("run", budget.run, spending.total)]
+    limits += [_limit(f"workstream {name}", budget.workstream, one) for name, one in spending.workstreams.items()]
+    limits += [_limit(name, getattr(budget, name)) for name in ("attempt", "day")]
     return Bill(
         run_id=run_id,
         total=summed(found),
@@ -110,7 +114,7 @@ def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
         roles=shares(found, lambda call: call.role),
         agents=shares(found, lambda call: " ".join(filter(None, (call.agent, call.model)))),
         unknown=tuple(call for call in found if call.usage.cost_usd is None),
-        limits=_limits(state),
+        limits=tuple(limit for limit in limits if limit is not None),
         on_unknown=state.policy.budget.unknown,
     )
 
@@ -137,16 +141,27 @@ def lines(bill: Bill) -> list[str]:
     """The bill as text."""
     out = [f"Run {bill.run_id}: {count(bill.total.attempts, 'call')} of agents", *table(rows(bill.total))]
     for title, found in (("workstream", bill.workstreams), ("role", bill.roles), ("agent", bill.agents)):
-        if found:
-            out += ["", *table([(title, "calls", "input", "cached", "output", "cost"), *map(_cells, found)])]
+        shares: list[tuple[str, ...]] = [(title, "calls", "input", "cached", "output", "cost")] if found else []
+        for share in found:
+            used = share.costs
+            tokens = [_cell(one, _short) for one in (used.input_tokens, used.cached_tokens, used.output_tokens)]
+            shares.append((share.name, str(used.attempts), *tokens, _cell(used.cost_usd, dollars) + _by_source(used)))
+        out += ["", *table(shares)] if found else []
     if any("+" in line for line in out):
         out += ["", "  + and something that nobody knows"]
     if bill.unknown:
-        told = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
-        out += ["", f"Cost unknown: {count(len(bill.unknown), 'call')}", *table(told)]
+        calls_ = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
+        out += ["", f"Cost unknown: {count(len(bill.unknown), 'call')}", *table(calls_)]
     if bill.limits:
         after = "no other agent is started" if bill.on_unknown == "refuse" else "the run goes on"
-        out += ["", "Budget", *table([*map(_limit_row, bill.limits), ("unknown", f"{bill.on_unknown}: {after}")])]
+        limits = []
+        for limit in bill.limits:
+            told = dollars(limit.limit) + (" for all runs of a day" if limit.of == "day" else "")
+            if limit.counted is not None:
+                reserved = f", {dollars(limit.reserved)} reserved" if limit.reserved else ""
+                told += f": {dollars(limit.counted)} used{reserved}, {dollars(limit.left or 0.0)} left"
+            limits.append((limit.of, told))
+        out += ["", "Budget", *table([*limits, ("unknown", f"{bill.on_unknown}: {after}")])]
     return out
 
 
@@ -156,35 +171,11 @@ def _used(values: Sequence[float | None]) -> Used:
     return Used(known=total if known else None, unknown_attempts=len(values) - len(known))
 
 
-def _limits(state: RunState) -> tuple[Limit, ...]:
-    budget, spending = state.policy.budget, state.spending
-    found = [_limit("run", budget.run, spending.total)]
-    found += [_limit(f"workstream {name}", budget.workstream, one) for name, one in spending.workstreams.items()]
-    found += [Limit(of=name, limit=one) for name in ("attempt", "day") if (one := getattr(budget, name)) is not None]
-    return tuple(limit for limit in found if limit is not None)
-
-
-def _limit(of: str, limit: float | None, account: Account) -> Limit | None:
-    if limit is None:
-        return None
+def _limit(of: str, limit: float | None, account: Account | None = None) -> Limit | None:
+    if limit is None or account is None:
+        return None if limit is None else Limit(of=of, limit=limit)
     reserved, left = fsum(account.reserved.values()), account.left(limit)
     return Limit(of=of, limit=limit, counted=account.spent, reserved=reserved, left=max(0.0, left or 0.0))
-
-
-def _limit_row(limit: Limit) -> tuple[str, str]:
-    if limit.counted is None:
-        return limit.of, f"{dollars(limit.limit)}{' for all runs of a day' if limit.of == 'day' else ''}"
-    reserved = f", {dollars(limit.reserved)} reserved" if limit.reserved else ""
-    return (
-        limit.of,
-        f"{dollars(limit.limit)}: {dollars(limit.counted)} used{reserved}, {dollars(limit.left or 0.0)} left",
-    )
-
-
-def _cells(share: Share) -> tuple[str, ...]:
-    used = share.costs
-    tokens = (_cell(one, _short) for one in (used.input_tokens, used.cached_tokens, used.output_tokens))
-    return share.name, str(used.attempts), *tokens, _cell(used.cost_usd, dollars) + _by_source(used)
 
 
 def _short(number: float) -> str:

@@ -45,35 +45,18 @@ def graph(state: RunState) -> Graph:
     """The graph of a run as it is now: superseded rounds are left out."""
     tasks = {}
     for record in state.current().values():
-        dependencies = tuple(dict.fromkeys(_latest(state, name) for name in record.task.dependencies))
+        origins = (state.records[name].task.origin or name for name in record.task.dependencies)
+        dependencies = tuple(dict.fromkeys(state.latest[name] for name in origins))
         tasks[record.task.id] = msgspec.structs.replace(record.task, dependencies=dependencies, when=None)
     plan = execution_plan(tasks.values())
     nodes = []
     for wave, names in enumerate(plan.waves, start=1):
         for name in names:
             task, record = tasks[name], state.records[name]
-            nodes.append(
-                Node(
-                    id=name,
-                    step=task.step,
-                    workstream=task.workstream,
-                    round=task.round,
-                    state=record.state,
-                    attempt=record.attempt,
-                    wave=wave,
-                    dependencies=task.dependencies,
-                )
-            )
-    return Graph(
-        total_tasks=plan.total_tasks,
-        total_waves=plan.total_waves,
-        max_parallelism=plan.max_parallelism,
-        nodes=tuple(nodes),
-    )
-
-
-def _latest(state: RunState, name: str) -> str:
-    return state.latest[state.records[name].task.origin or name]
+            told = {key: getattr(task, key) for key in ("id", "step", "workstream", "round", "dependencies")}
+            nodes.append(Node(**told, state=record.state, attempt=record.attempt, wave=wave))
+    totals = {key: getattr(plan, key) for key in ("total_tasks", "total_waves", "max_parallelism")}
+    return Graph(**totals, nodes=tuple(nodes))
 
 
 def lines(graph: Graph, *, columns: int = COLUMNS) -> list[str]:
@@ -106,15 +89,12 @@ def mermaid(graph: Graph) -> str:
     """
     names = {node.id: f"t{number}" for number, node in enumerate(graph.nodes)}
     out = ["flowchart TD"]
-    out += [f'    {names[node.id]}["{_label(node)}"]:::{node.state.lower()}' for node in graph.nodes]
+    for node in graph.nodes:  # task ids hold nothing that Mermaid would act on within quotes
+        attempt = f"<br/>attempt {node.attempt}" if node.attempt > 1 else ""
+        state = node.state.lower()
+        out.append(f'    {names[node.id]}["{node.id}<br/>{state}{attempt}"]:::{state}')
     for node in graph.nodes:
         out += [f"    {names[other]} --> {names[node.id]}" for other in node.dependencies]
     present = {node.state for node in graph.nodes}
     out += [f"    classDef {state.lower()} {style}" for state, style in CLASSES.items() if state in present]
     return "\n".join(out) + "\n"
-
-
-def _label(node: Node) -> str:
-    """Task ids hold nothing that Mermaid would act on within quotes."""
-    attempt = f"<br/>attempt {node.attempt}" if node.attempt > 1 else ""
-    return f"{node.id}<br/>{node.state.lower()}{attempt}"

@@ -1,7 +1,5 @@
 """The ledger for people: one line a record."""
 
-from collections.abc import Iterable
-
 from branchline.core import events as e
 from branchline.core import facts as f
 from branchline.core.approvals import sentence
@@ -18,15 +16,13 @@ def line(record: Timed) -> str:
     return f"{clock(record.at)} {plain(_sentence(record.event, record.at))}"
 
 
-def lines(records: Iterable[Timed]) -> list[str]:
-    """One line a record."""
-    return [line(record) for record in records]
-
-
 def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
+        case e.Transition(new_state=State.RUNNING):
+            return f"{event.task_id} {event.old_state} -> {event.new_state} (attempt {event.attempt})"
         case e.Transition():
-            return _transition(event, at)
+            again = "" if event.retry_at is None else f", retry in {duration(event.retry_at - at)}"
+            return _with_reason(f"{event.task_id} {event.old_state} -> {event.new_state}{again}", event.reason)
         case e.RunStarted():
             tasks = count(len(event.tasks), "task")
             return f"run started: {event.kind} of {tasks}, at most {event.policy.max_parallel} at once"
@@ -58,15 +54,6 @@ def _sentence(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911, PLR0912 - on
     return f"{event.task_id} {_fact(event)}"
 
 
-def _transition(event: e.Transition, at: int) -> str:
-    text = f"{event.task_id} {event.old_state} -> {event.new_state}"
-    if event.new_state == State.RUNNING:
-        return f"{text} (attempt {event.attempt})"
-    if event.retry_at is not None:
-        text = f"{text}, retry in {duration(event.retry_at - at)}"
-    return _with_reason(text, event.reason)
-
-
 def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an event
     match event:
         case f.AgentCalled():
@@ -75,8 +62,12 @@ def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an eve
             return "; ".join(["preflight passed", *(f"warning: {text}" for text in event.warnings)])
         case f.RunPrepared():
             return f"request stored in {event.prompt}"
-        case f.PlanProposed() | f.PlanComplete():
-            return _plan(event)
+        case f.PlanProposed():
+            names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
+            told = [f"{one.a} and {one.b} may collide ({one.risk:.0%})" for one in event.collisions]
+            return "; ".join([f"plan proposed: {names}", *told, *(f"warning: {text}" for text in event.warnings)])
+        case f.PlanComplete():
+            return f"plan accepted{f' by {event.by}' if event.by else ''}: {', '.join(event.workstreams)}"
         case f.WorktreesReady():
             return f"worktree of {event.workstream} ready at {event.path}, branch {event.branch}"
         case f.ExecuteWsComplete():
@@ -87,8 +78,13 @@ def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an eve
         case f.ApprovalNeeded():
             whose = f"batch of {event.workstream}" if event.workstream else event.step
             return f"{whose} {sentence(event)}"
+        case f.WorktreeSaved(ref=""):
+            return f"worktree of {event.workstream} could not be saved, and stays: {event.kept}"
         case f.WorktreeSaved():
-            return _saved(event)
+            text = f"worktree of {event.workstream} saved as {event.ref}"
+            if event.left_out:
+                text += f", but {count(len(event.left_out), 'file')} kept as it is: {'; '.join(event.left_out[:3])}"
+            return text + (", and removed" if event.removed else f"; it stays: {event.kept}" if event.kept else "")
         case f.WsCheckpoint():
             return f"batch of {event.workstream} committed as {event.commit[:SHORT]}"
         case f.ValidateWsPass():
@@ -96,42 +92,20 @@ def _fact(event: f.Fact) -> str:  # noqa: PLR0911, PLR0912 - one sentence an eve
         case f.ValidateWsFail():
             return _with_reason(f"{event.workstream} did not validate at {event.commit[:SHORT]}", event.reason)
         case f.MergeQueue():
-            return _queue(event)
+            text = f"will merge {', '.join(event.order) or 'nothing'}"
+            expected = f"; {count(len(event.conflicts), 'conflict')} expected" if event.conflicts else ""
+            return text + expected + _left_out(event.excluded)
         case f.MergeConflict():
             return f"{event.workstream} goes back to its agent: {event.reason}"
         case f.IntegrationComplete():
-            return _integration(event)
+            text = f"merged {', '.join(event.merged) or 'nothing'} into {event.branch} as {event.commit[:SHORT]}"
+            return text + _left_out(event.dropped) + _warned(event)
         case f.PrOpened():
             return f"request opened with {event.forge}: {event.location}"
         case f.CiStatus():
             return f"CI says {event.verdict} of {event.commit[:SHORT]}"
         case f.Archived():
             return f"archived: {event.archive}"
-    return _ship(event)
-
-
-def _saved(event: f.WorktreeSaved) -> str:
-    if not event.ref:
-        return f"worktree of {event.workstream} could not be saved, and stays: {event.kept}"
-    text = f"worktree of {event.workstream} saved as {event.ref}"
-    if event.left_out:
-        text += f", but {count(len(event.left_out), 'file')} kept as it is: {'; '.join(event.left_out[:3])}"
-    return text + (", and removed" if event.removed else f"; it stays: {event.kept}" if event.kept else "")
-
-
-def _queue(event: f.MergeQueue) -> str:
-    text = f"will merge {', '.join(event.order) or 'nothing'}"
-    if event.conflicts:
-        text += f"; {count(len(event.conflicts), 'conflict')} expected"
-    return text + _left_out(event.excluded)
-
-
-def _integration(event: f.IntegrationComplete) -> str:
-    merged = ", ".join(event.merged) or "nothing"
-    return f"merged {merged} into {event.branch} as {event.commit[:SHORT]}{_left_out(event.dropped)}" + _warned(event)
-
-
-def _ship(event: f.ShipComplete) -> str:
     tag = f", tag {event.tag}" if event.tag else ""
     if not event.target:
         return f"left {event.commit[:SHORT]} on its integration branch{tag}"
@@ -144,15 +118,6 @@ def _warned(event: f.IntegrationComplete | f.ShipComplete) -> str:
 
 def _left_out(reasons: dict[str, str]) -> str:
     return "".join(f"; without {name}: {reason}" for name, reason in reasons.items())
-
-
-def _plan(event: f.PlanProposed | f.PlanComplete) -> str:
-    if isinstance(event, f.PlanComplete):
-        by = f" by {event.by}" if event.by else ""
-        return f"plan accepted{by}: {', '.join(event.workstreams)}"
-    names = ", ".join(str(workstream.get("id")) for workstream in event.plan.get("workstreams", ()))
-    told = [f"{one.a} and {one.b} may collide ({one.risk:.0%})" for one in event.collisions]
-    return "; ".join([f"plan proposed: {names}", *told, *(f"warning: {text}" for text in event.warnings)])
 
 
 def _called(event: f.AgentCalled) -> str:

@@ -1,11 +1,12 @@
 """What a run is doing now: one row a workstream, and one for every other task that runs, failed or will be retried."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from branchline.core.approvals import sentence
-from branchline.core.outcome import WorkstreamOutcome, workstream_outcomes
+from branchline.core.outcome import workstream_outcomes
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
 from branchline.views.attempts import Attempts
@@ -42,12 +43,23 @@ def progress(state: RunState, attempts: Attempts, now: int) -> tuple[Row, ...]:
     families, current = _by_workstream(state.records.values()), _by_workstream(state.current().values())
     rows = []
     for outcome in workstream_outcomes(state):
-        row = _workstream(state, outcome, current[outcome.id], now)
-        rows.append(_timed(row, families[outcome.id], attempts, now))
+        own, family = current[outcome.id], families[outcome.id]
+        told: dict[str, Any] = {"round": max(record.task.round for record in own)}
+        focus = next((record for record in own if record.state not in GOOD), None)
+        settled = outcome.state not in {State.PENDING, State.RUNNING}
+        if focus is not None and not settled:
+            rows.append(_row(focus, family, attempts, now, reason=_reason(state, focus, now), **told))
+            continue
+        last = next((record for record in own if record.task.step == outcome.step), None)
+        told |= {"workstream": outcome.id, "step": outcome.step, "state": outcome.state, "reason": outcome.reason}
+        if not settled:  # through with its own steps
+            waits = {"merge": "merged", "ship": outcome.reason}.get(outcome.step, "validated, waits for the merge")
+            told |= {"state": State.PENDING, "reason": waits}
+        rows.append(_row(last or state.find(outcome.step) or own[-1], family, attempts, now, **told))
     for record in current.get("", ()):
-        waits = record.state == State.PENDING and record.attempt > 0
-        if waits or record.state in {State.RUNNING, State.FAILED}:
-            rows.append(_timed(_row(record, _reason(state, record, now)), [record], attempts, now))
+        waits_again = record.state == State.PENDING and record.attempt > 0
+        if waits_again or record.state in {State.RUNNING, State.FAILED}:
+            rows.append(_row(record, [record], attempts, now, reason=_reason(state, record, now)))
     return tuple(rows)
 
 
@@ -58,39 +70,13 @@ def _by_workstream(records: Iterable[TaskRecord]) -> dict[str, list[TaskRecord]]
     return groups
 
 
-def _workstream(state: RunState, outcome: WorkstreamOutcome, current: list[TaskRecord], now: int) -> Row:
-    focus = next((record for record in current if record.state not in GOOD), None)
-    settled = outcome.state not in {State.PENDING, State.RUNNING}
-    if focus is not None and not settled:
-        row = _row(focus, _reason(state, focus, now))
-    else:
-        own = next((record for record in current if record.task.step == outcome.step), None)
-        row = _row(own or state.find(outcome.step) or current[-1], outcome.reason)
-        row = msgspec.structs.replace(row, workstream=outcome.id, step=outcome.step, state=outcome.state)
-        if not settled:  # through with its own steps
-            reason = "merged" if outcome.step == "merge" else "validated, waits for the merge"
-            reason = outcome.reason if outcome.step == "ship" else reason  # it waits for a person
-            row = msgspec.structs.replace(row, state=State.PENDING, reason=reason)
-    return msgspec.structs.replace(row, round=max(record.task.round for record in current))
-
-
-def _row(record: TaskRecord, reason: str) -> Row:
-    return Row(
-        workstream=record.task.workstream,
-        task_id=record.task.id,
-        step=record.task.step,
-        state=record.state,
-        attempt=record.attempt,
-        round=record.task.round,
-        reason=reason,
-    )
-
-
-def _timed(row: Row, family: list[TaskRecord], attempts: Attempts, now: int) -> Row:
-    tries = [attempt for record in family for attempt in attempts.of.get(record.task.id, ())]
+def _row(record: TaskRecord, family: list[TaskRecord], attempts: Attempts, now: int, **told: Any) -> Row:
+    """The row of a task, or of a whole family of tasks as `told` has it otherwise."""
+    tries = [attempt for one in family for attempt in attempts.of.get(one.task.id, ())]
     start = min((attempt.started_at for attempt in tries), default=now)
     end = max((attempt.started_at + attempt.elapsed(now) for attempt in tries), default=now)
-    return msgspec.structs.replace(row, elapsed_ms=end - start)
+    task = {name: getattr(record.task, name) for name in ("workstream", "step", "round")} | {"state": record.state}
+    return Row(task_id=record.task.id, attempt=record.attempt, elapsed_ms=end - start, **(task | told))
 
 
 def _reason(state: RunState, record: TaskRecord, now: int) -> str:
@@ -103,13 +89,12 @@ def _reason(state: RunState, record: TaskRecord, now: int) -> str:
         wait = record.retry_at - now
         return f"{f'retry in {duration(wait)}' if wait > 0 else 'retry is due'} ({record.reason})"
     others = [state.records[name] for name in record.task.dependencies if not state.records[name].ended]
-    names = list(dict.fromkeys(_called(other, record) for other in others))
+    names = []
+    for other in others:
+        workstream = other.task.workstream if other.task.workstream != record.task.workstream else ""
+        names.append(workstream or other.task.step or other.task.id)
+    names = list(dict.fromkeys(names))
     if not names:
         return ""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"waits for {', '.join(names[:NAMED])}{more}"
-
-
-def _called(other: TaskRecord, waiting: TaskRecord) -> str:
-    workstream = other.task.workstream
-    return (workstream if workstream != waiting.task.workstream else "") or other.task.step or other.task.id

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from branchline.core.facts import IntegrationComplete, MergeQueue
 from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.core.run_state import RunState
@@ -32,28 +31,19 @@ def title(run_id: str, plan: Plan) -> str:
 def body(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan, evidence: Evidence) -> str:
     """The body in Markdown, for a run that has merged."""
     out = [f"Goal: {escaped(plan.goal)}", ""] if plan.goal else []
-    out += section("Workstreams", _workstreams(records, plan))
+    queue, result = state.pipeline.merge_queue, state.pipeline.integration
+    left_out = (queue.excluded if queue else {}) | (result.dropped if result else {})
+    fate = {name: f"left out: {reason}" for name, reason in left_out.items()}
+    fate |= dict.fromkeys(result.merged if result else (), "merged")
+    rows = [(escaped(w.id), escaped(w.title), escaped(fate.get(w.id, "left out"))) for w in plan.workstreams]
+    out += section("Workstreams", table(("workstream", "title", "outcome"), rows))
     out += section("Gates", _gates(evidence.reports))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
-    out += section(f"Files ({len(evidence.files)})", _files(evidence.files))
+    more = len(evidence.files) - LISTED
+    files = [f"- {code(name)}" for name in evidence.files[:LISTED]]
+    files += [f"- and {count(more, 'file')} more"] if more > 0 else []
+    out += section(f"Files ({len(evidence.files)})", [*files, ""])
     return "\n".join([*out, f"Made by Branchline, run {code(run_id)}."]) + "\n"
-
-
-def _workstreams(records: Sequence[Timed], plan: Plan) -> list[str]:
-    fate = {}
-    for record in records:
-        match record.event:
-            case MergeQueue(excluded=excluded):
-                fate = {name: f"left out: {reason}" for name, reason in excluded.items()}
-            case IntegrationComplete(merged=merged, dropped=dropped):
-                fate |= dict.fromkeys(merged, "merged")
-                fate |= {name: f"left out: {reason}" for name, reason in dropped.items()}
-            case _:
-                pass
-    return table(
-        ("workstream", "title", "outcome"),
-        ((escaped(w.id), escaped(w.title), escaped(fate.get(w.id, "left out"))) for w in plan.workstreams),
-    )
 
 
 def _gates(reports: Mapping[str, QualityReport]) -> list[str]:
@@ -71,9 +61,3 @@ def _gates(reports: Mapping[str, QualityReport]) -> list[str]:
             for (gate, outcome, reason), where in found.items()
         ),
     )
-
-
-def _files(files: Sequence[str]) -> list[str]:
-    names = [f"- {code(name)}" for name in files[:LISTED]]
-    more = len(files) - LISTED
-    return [*names, *([f"- and {count(more, 'file')} more"] if more > 0 else []), ""]

@@ -1,6 +1,7 @@
 """What a run came to: what landed, what did not and why, what nobody checked, where things are, what to type next."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,14 +13,13 @@ from branchline.core.outcome import EXIT_UNCHECKED, workstream_outcomes
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.calls import calls
-from branchline.views.collisions import collision_lines
 from branchline.views.costs import NOBODY, brief, by_workstream, summed
 from branchline.views.format.text import count, duration, plain, table, wrapped
 from branchline.views.next_command import next_commands
 from branchline.views.record import Timed, last_at
-from branchline.views.sandbox import containment_sections, sandbox_sections
+from branchline.views.sandbox import sandbox_sections
 from branchline.views.status import Word, status_word
-from branchline.views.waiting import Waiting, waiting, waiting_lines
+from branchline.views.waiting import Waiting, collision_lines, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
 THE_PLAN = "(the plan)"
@@ -39,6 +39,14 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     commit: str
     tag: str
+
+
+class Landing(NamedTuple):
+    """The merge result that stands, where it went (None: it stays on its branch), and what both warn of, each once."""
+
+    integration: Integration | None
+    shipped: Shipped | None
+    warnings: tuple[str, ...]
 
 
 class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,53 +84,30 @@ def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) 
         status=word,
         exit_code=unended if state.end is None else state.end.exit_code,
         run_dir=run_dir,
-        integration=integration(records),
-        shipped=shipped(records),
-        workstreams=tuple(WorkstreamEnd(id=w.id, state=w.state, reason=w.reason) for w in workstream_outcomes(state)),
+        **landing(records)._asdict(),
+        workstreams=msgspec.convert(workstream_outcomes(state), tuple[WorkstreamEnd, ...], from_attributes=True),
         collisions=state.proposed.collisions if state.proposed and state.plan_waits else (),
         waiting=waiting(state),
-        warnings=merge_warnings(records),
     )
 
 
-def integration(records: Iterable[Timed]) -> Integration | None:
-    """The merge result that stands; where the target had moved, the ship step made it anew."""
-    found = None
+def landing(records: Iterable[Timed]) -> Landing:
+    """What was merged and shipped. Where the target had moved, the ship step made the merge result anew."""
+    merged: IntegrationComplete | None = None
+    ship: ShipComplete | None = None
+    shipped = None
     for record in records:
         match record.event:
-            case IntegrationComplete(branch=branch, commit=commit):
-                found = Integration(branch=branch, commit=commit)
-            case ShipComplete(commit=commit) if found:
-                found = Integration(branch=found.branch, commit=commit)
+            case IntegrationComplete() as event:
+                merged, ship = event, None
+            case ShipComplete() as event:
+                ship = event
+                shipped = Shipped(target=event.target, commit=event.commit, tag=event.tag) if event.target else shipped
             case _:
                 pass
-    return found
-
-
-def merge_warnings(records: Iterable[Timed]) -> tuple[str, ...]:
-    """What the merge that stands warns of, and its shipping, each once."""
-    told = dict[type, tuple[str, ...]]()
-    for record in records:
-        match record.event:
-            case IntegrationComplete(warnings=warnings):
-                told = {IntegrationComplete: warnings}
-            case ShipComplete(warnings=warnings):
-                told[ShipComplete] = warnings
-            case _:
-                pass
-    return tuple(dict.fromkeys(text for texts in told.values() for text in texts))
-
-
-def shipped(records: Iterable[Timed]) -> Shipped | None:
-    """Where the change went; None where only the integration branch was asked for."""
-    found = None
-    for record in records:
-        match record.event:
-            case ShipComplete(target=target, commit=commit, tag=tag) if target:
-                found = Shipped(target=target, commit=commit, tag=tag)
-            case _:
-                pass
-    return found
+    found = Integration(branch=merged.branch, commit=(ship or merged).commit) if merged else None
+    told = dict.fromkeys(text for event in (merged, ship) if event for text in event.warnings)
+    return Landing(found, shipped, tuple(told))
 
 
 def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
@@ -139,53 +124,62 @@ def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | 
     """The recap as text; a plan adds the titles of the workstreams."""
     elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
-    for title, body in _sections(recap, records, state, plan):
-        out += ["", title, *body]
+    unchecked = table(skipped_gates(state)) if recap.exit_code == EXIT_UNCHECKED else []
+    first = ("NOT CHECKED: no gate has checked this change", unchecked)
+    for title, body in (first, *_waits(recap, state), *_sections(recap, records, state, plan)):
+        out += ["", title, *(body or ())] if body != [] else []
     return out
 
 
 def _sections(
     recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
-) -> Iterator[tuple[str, list[str]]]:
-    if recap.exit_code == EXIT_UNCHECKED:
-        yield "NOT CHECKED: no gate has checked this change", table(skipped_gates(state))
-    yield from _waits(recap, state)
+) -> Iterator[tuple[str, list[str] | None]]:
+    """The sections, each with its body; None: it needs none; empty: there is nothing to say."""
     titles = {w.id: w.title for w in plan.workstreams} if plan else {}
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
-    if good:
-        yield f"Landed {_where(recap)}".rstrip(), table([(w.id, titles.get(w.id, "")) for w in good])
-    if recap.warnings:
-        yield "Warnings", [line for text in recap.warnings for line in wrapped(text, indent="  ")]
-    if bad:
-        yield "Not landed", table([(w.id, _why(w)) for w in bad])
+    merged, where = recap.integration, ""
+    if recap.shipped:
+        tag = f", tag {plain(recap.shipped.tag)}" if recap.shipped.tag else ""
+        where = f" on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
+    elif merged:
+        where = f" on {plain(merged.branch)} as {merged.commit[:SHORT]}"
+    yield f"Landed{where}", table([(w.id, titles.get(w.id, "")) for w in good])
+    yield "Warnings", _paragraphs(recap.warnings)
+    yield "Not landed", table([(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad])
     if state.kind == "graph":
-        yield from _tasks(state)
+        tasks = list(state.current().values())
+        done = sum(record.state == State.COMPLETED for record in tasks)
+        undone = [r for r in tasks if r.state not in {State.COMPLETED, State.SKIPPED}]
+        yield f"{done} of {count(len(tasks), 'task')} completed", None
+        yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in undone])
     elif state.end and (state.stopped_by or state.cancel_requested):
         yield "Why", wrapped(state.end.reason, indent="  ")
-    if (skipped := skipped_gates(state)) and recap.exit_code != EXIT_UNCHECKED:
+    if recap.exit_code != EXIT_UNCHECKED:
+        skipped = skipped_gates(state)
         yield f"NOT CHECKED: {count(len(skipped), 'gate')} skipped", table(skipped)
     if good and state.kind == "pipeline" and not state.pins.get("settings", {}).get("gates"):
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield from sandbox_sections(records, state)
-    yield from containment_sections(records, state)
-    if not_taken := left_out(state):
-        yield "Not in the batches", table(not_taken)
-    if left_out_rows := not_saved(records):
-        yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(left_out_rows)
-    if used := agent_rows(records, state):
-        yield "Agents", table(used)
-    yield "Where things are", table(_places(recap))
+    # Ignored files and by-products that agents made.
+    facts = [record.fact for record in state.current().values() if isinstance(record.fact, ExecuteWsComplete)]
+    yield "Not in the batches", table([(fact.workstream, text) for fact in facts for text in fact.left_out])
+    yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(not_saved(records))
+    yield "Agents", table(agent_rows(records, state))
+    places = [
+        ("run folder", recap.run_dir),
+        ("integration", f"{merged.branch} at {merged.commit[:SHORT]}" if merged else ""),
+        ("saved work", f"branchline restore {recap.run_id}" if recap.workstreams else ""),
+    ]
+    yield "Where things are", table([place for place in places if place[1]])
     commands = [*next_commands(recap.run_id, recap.status, state)]
-    if good and recap.integration and not recap.shipped and recap.status != "waiting":
-        commands.append(f"git merge {recap.integration.branch}")
+    if good and merged and not recap.shipped and recap.status != "waiting":
+        commands.append(f"git merge {merged.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
 
 
-def left_out(state: RunState) -> list[tuple[str, str]]:
-    """(workstream, what) of ignored files and by-products that agents made and that are in no batch."""
-    facts = (record.fact for record in state.current().values())
-    return [(fact.workstream, text) for fact in facts if isinstance(fact, ExecuteWsComplete) for text in fact.left_out]
+def _paragraphs(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in wrapped(text, indent="  ")]
 
 
 def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:
@@ -215,44 +209,11 @@ def agent_rows(records: Iterable[Timed], state: RunState) -> list[tuple[str, str
 
 def _waits(recap: Recap, state: RunState) -> Iterator[tuple[str, list[str]]]:
     """What a person has to say yes or no to: a plan, with what our checks warn of, or changes."""
-    if recap.waiting:
-        yield "Waits for a person", waiting_lines(recap.waiting)
+    yield "Waits for a person", waiting_lines(recap.waiting)
     if state.proposed is None or not state.plan_waits:
         return
     streams = state.proposed.plan.get("workstreams", ())
     yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])
     if collisions := collision_lines(state.proposed.collisions):
         yield collisions[1], collisions[2:]
-    if state.proposed.warnings:
-        yield "Warnings", [line for text in state.proposed.warnings for line in wrapped(text, indent="  ")]
-
-
-def _where(recap: Recap) -> str:
-    if recap.shipped:
-        tag = f", tag {plain(recap.shipped.tag)}" if recap.shipped.tag else ""
-        return f"on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
-    if recap.integration:
-        return f"on {plain(recap.integration.branch)} as {recap.integration.commit[:SHORT]}"
-    return ""
-
-
-def _why(end: WorkstreamEnd) -> str:
-    return f"{end.state.lower()}: {end.reason}" if end.reason else end.state.lower()
-
-
-def _tasks(state: RunState) -> Iterator[tuple[str, list[str]]]:
-    records = list(state.current().values())
-    done = sum(record.state == State.COMPLETED for record in records)
-    yield f"{done} of {count(len(records), 'task')} completed", []
-    bad = [r for r in records if r.state not in {State.COMPLETED, State.SKIPPED}]
-    if bad:
-        yield "Not completed", table([(r.task.id, r.state.lower(), r.reason) for r in bad])
-
-
-def _places(recap: Recap) -> list[tuple[str, str]]:
-    places = [("run folder", recap.run_dir)]
-    if recap.integration:
-        places.append(("integration", f"{recap.integration.branch} at {recap.integration.commit[:SHORT]}"))
-    if recap.workstreams:
-        places.append(("saved work", f"branchline restore {recap.run_id}"))
-    return places
+    yield "Warnings", _paragraphs(state.proposed.warnings)

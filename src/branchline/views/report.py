@@ -12,7 +12,7 @@ from branchline.views.calls import calls
 from branchline.views.format.markdown import code, escaped, section, table
 from branchline.views.format.text import duration, moment
 from branchline.views.progress import progress
-from branchline.views.recap import Integration, agent_rows, integration, shipped, skipped_gates
+from branchline.views.recap import agent_rows, landing, skipped_gates
 from branchline.views.record import Timed, last_at
 from branchline.views.status import shown_state
 
@@ -23,48 +23,14 @@ def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | 
     out = [f"# Run {run_id}", "", f"Started {moment(state.started_at)}, took {elapsed}. {_outcome(records, state)}", ""]
     if plan and plan.goal:
         out += [f"Goal: {escaped(plan.goal)}", ""]
-    out += _planned(records)
-    out += section("Workstreams", _workstreams(records, state, plan))
-    out += section("Gates", _gates(records))
-    skipped = [tuple(map(escaped, row)) for row in skipped_gates(state)]
-    out += section("Not checked", table(("gate", "where", "reason"), skipped))
-    out += section("Merge", _merge(records, state))
-    out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
-    used = [tuple(map(escaped, row)) for row in agent_rows(records, state)]
-    out += section("Agents", table(("workstream", "agents", "tokens", "cost"), used))
-    out += section("Context", _given(records, state))
-    chart = timeline.lines(timeline.timeline(run_id, records), columns=100)
-    out += section("Timeline", ["```text", *chart, "```"])
-    return "\n".join(out).rstrip() + "\n"
-
-
-def _outcome(records: Sequence[Timed], state: RunState) -> str:
-    end = f"Ended {state.end.status} (exit code {state.end.exit_code}). " if state.end else ""
-    if ship := shipped(records):
-        tag = f", tag {code(ship.tag)}" if ship.tag else ""
-        return f"{end}Shipped to {code(ship.target)} as {code(ship.commit)}{tag}."
-    if merged := integration(records):
-        return f"{end}Not shipped; {_kept(merged)}."
-    return f"{end}Nothing was shipped."
-
-
-def _planned(records: Sequence[Timed]) -> list[str]:
-    """Who made the plan and who accepted it, where that was not the person who gave it."""
+    # Who made the plan and who accepted it, where that was not the person who gave it.
     planners = [r.event.agent for r in records if isinstance(r.event, AgentCalled) and r.event.role == "planner"]
-    accepted = [r.event.by for r in records if isinstance(r.event, PlanComplete) and r.event.by]
-    if not planners:
-        return []
-    by = f", accepted by {escaped(accepted[-1])}" if accepted else ""
-    return [f"Planned by {escaped(planners[-1])}{by}.", ""]
-
-
-def _kept(merged: Integration) -> str:
-    return f"the merge result is {code(merged.branch)} at {code(merged.commit)}"
-
-
-def _workstreams(records: Sequence[Timed], state: RunState, plan: Plan | None) -> list[str]:
+    if planners:
+        accepted = [r.event.by for r in records if isinstance(r.event, PlanComplete) and r.event.by]
+        by = f", accepted by {escaped(accepted[-1])}" if accepted else ""
+        out += [f"Planned by {escaped(planners[-1])}{by}.", ""]
     titles = {w.id: w.title for w in plan.workstreams} if plan else {}
-    rows = (
+    ends = (
         (
             escaped(row.workstream),
             escaped(titles.get(row.workstream, "")),
@@ -77,18 +43,17 @@ def _workstreams(records: Sequence[Timed], state: RunState, plan: Plan | None) -
         for row in progress(state, attempts(records), records[-1].at)
         if row.workstream
     )
-    return table(("workstream", "title", "state", "at", "rounds", "time", "reason"), rows)
-
-
-def _gates(records: Sequence[Timed]) -> list[str]:
+    out += section("Workstreams", table(("workstream", "title", "state", "at", "rounds", "time", "reason"), ends))
     verdicts = [record.event for record in records if isinstance(record.event, Codegate)]
-    rows = ((escaped(v.workstream), v.verdict, code(v.batch), code(v.report), escaped(v.reason)) for v in verdicts)
-    return table(("workstream", "verdict", "batch", "report", "reason"), rows)
-
-
-def _given(records: Sequence[Timed], state: RunState) -> list[str]:
-    """What each agent was given to read."""
-    rows = (
+    judged = ((escaped(v.workstream), v.verdict, code(v.batch), code(v.report), escaped(v.reason)) for v in verdicts)
+    out += section("Gates", table(("workstream", "verdict", "batch", "report", "reason"), judged))
+    skipped = [tuple(map(escaped, row)) for row in skipped_gates(state)]
+    out += section("Not checked", table(("gate", "where", "reason"), skipped))
+    out += section("Merge", _merge(records, state))
+    out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
+    used = [tuple(map(escaped, row)) for row in agent_rows(records, state)]
+    out += section("Agents", table(("workstream", "agents", "tokens", "cost"), used))
+    given = (
         (
             escaped(call.workstream or call.role),
             str(call.round),
@@ -101,7 +66,21 @@ def _given(records: Sequence[Timed], state: RunState) -> list[str]:
         for call in calls(records, state)
         if call.manifest
     )
-    return table(("workstream", "round", "agent", "files", "tokens", "manifest", "warning"), rows)
+    header = ("workstream", "round", "agent", "files", "tokens", "manifest", "warning")
+    out += section("Context", table(header, given))
+    out += section("Timeline", ["```text", *timeline.lines(records, columns=100), "```"])
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _outcome(records: Sequence[Timed], state: RunState) -> str:
+    end = f"Ended {state.end.status} (exit code {state.end.exit_code}). " if state.end else ""
+    merged, ship, _ = landing(records)
+    if ship:
+        tag = f", tag {code(ship.tag)}" if ship.tag else ""
+        return f"{end}Shipped to {code(ship.target)} as {code(ship.commit)}{tag}."
+    if merged:
+        return f"{end}Not shipped; the merge result is {code(merged.branch)} at {code(merged.commit)}."
+    return f"{end}Nothing was shipped."
 
 
 def _merge(records: Sequence[Timed], state: RunState) -> list[str]:

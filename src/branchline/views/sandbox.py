@@ -23,20 +23,15 @@ def sandbox_of(records: Iterable[Timed], state: RunState) -> SandboxFact | None:
 
 
 def sandbox_sections(records: Sequence[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
-    """What a recap has to say aloud: there was no sandbox though nobody wanted none; what it did not let out."""
+    """What a recap has to say aloud: there was no sandbox unasked; what it did not let out; processes could get away."""
     fact = sandbox_of(records, state)
     if fact is not None and fact.rung < 3 and (fact.why != ASKED_FOR or fact.rung == 0):
         told = f"Agents and gates could read and write what you can: {fact.why}. Type: {INSTALL}"
         yield "NOT SANDBOXED", wrapped(told, indent="  ")
-    called = (r.event for r in records if isinstance(r.event, AgentCalled))
+    called = [r.event for r in records if isinstance(r.event, AgentCalled)]
     refused = [(one.workstream or one.role, one.agent, host) for one in called for host in one.refused_hosts]
     if refused:
         yield "Not let out by the sandbox (sandbox.network)", table([*dict.fromkeys(refused)])
-
-
-def containment_sections(records: Iterable[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
-    """What a recap has to say aloud: processes could get away."""
-    called = {record.event.containment for record in records if isinstance(record.event, AgentCalled)}
-    told = state.pipeline.preflight
-    if "group" in called or (told and told.containment == "group"):
+    checked = state.pipeline.preflight
+    if any(one.containment == "group" for one in called) or (checked and checked.containment == "group"):
         yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

@@ -38,7 +38,7 @@ class SpanEvent:
     attributes: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, kw_only=True)
 class Span:
     """A span as OpenTelemetry knows it. Ids in hexadecimal, times in Unix nanoseconds; `end_ns` is None while open."""
 
@@ -47,11 +47,15 @@ class Span:
     parent_id: str | None
     name: str
     start_ns: int
-    end_ns: int | None
-    attributes: Mapping[str, Value]
-    status: StatusCode
-    message: str
-    events: tuple[SpanEvent, ...]
+    attributes: dict[str, Value]
+    end_ns: int | None = None
+    status: StatusCode = "unset"
+    message: str = ""
+    events: list[SpanEvent] = field(default_factory=list)
+
+    def close(self, at_ns: int, status: StatusCode, message: str = "") -> None:
+        """End it so; only an error has a message."""
+        self.end_ns, self.status, self.message = at_ns, status, encodable(message) if status == "error" else ""
 
 
 def trace_id(run_id: str) -> str:
@@ -69,12 +73,15 @@ def spans(run_id: str, records: Iterable[Timed]) -> tuple[Span, ...]:
     tracer = _Tracer(run_id)
     for record in records:
         tracer.take(record)
-    return tuple(draft.span for draft in tracer.drafts.values())
+    return tuple(tracer.spans.values())
 
 
 def finished(spans: Sequence[Span]) -> tuple[Span, ...]:
     """The same spans, the open ones ended at the last moment that any of them knows and marked as unfinished."""
-    last = max((at for span in spans for at in _moments(span)), default=0)
+    moments = [
+        at for span in spans for at in (span.start_ns, span.end_ns or 0, *(event.at_ns for event in span.events))
+    ]
+    last = max(moments, default=0)
     return tuple(
         span
         if span.end_ns is not None
@@ -83,83 +90,57 @@ def finished(spans: Sequence[Span]) -> tuple[Span, ...]:
     )
 
 
-def _moments(span: Span) -> Iterable[int]:
-    return span.start_ns, span.end_ns or 0, *(event.at_ns for event in span.events)
-
-
 def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
     return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
 
 
-def _put_right(event: e.Healed | e.RolledBack | e.SavedReleased) -> dict[str, Value]:
-    if isinstance(event, e.RolledBack):
-        return {"branchline.commit": event.commit}
-    if isinstance(event, e.SavedReleased):
-        return {"branchline.released": len(event.refs)}
-    return {"branchline.healed": len(event.done)}
-
-
-def _call(event: f.AgentCalled) -> dict[str, Value]:
-    """What OpenTelemetry's conventions for generative models have a name for, by that name."""
-    told = {
-        "task.id": event.task_id,
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.agent.name": event.agent,
-        "gen_ai.response.model": event.model,
-        "gen_ai.usage.input_tokens": event.usage.input_tokens,
-        "gen_ai.usage.output_tokens": event.usage.output_tokens,
-        "error.type": event.error_class,
-        "branchline.role": event.role,
-        "branchline.status": event.status,
-        "branchline.cost_usd": event.usage.cost_usd,
-        "branchline.milliseconds": event.milliseconds,
-    }
-    return {key: value for key, value in told.items() if value is not None}
+def _told(event: e.AnyEvent) -> Mapping[str, Value | None]:  # noqa: PLR0911 - one line an event
+    """What a span event says of what happened. OpenTelemetry's conventions for generative models name what they can."""
+    match event:
+        case e.RunResumed():
+            return {"branchline.by": event.by}
+        case e.TasksAdded():
+            return {"branchline.reason": event.reason}
+        case e.IntentReceived():
+            return {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
+        case e.Healed():
+            return {"branchline.by": event.by, "branchline.healed": len(event.done)}
+        case e.SavedReleased():
+            return {"branchline.by": event.by, "branchline.released": len(event.refs)}
+        case e.RolledBack():
+            return {"branchline.by": event.by, "branchline.commit": event.commit}
+        case f.AgentCalled():
+            return {
+                "task.id": event.task_id,
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.agent.name": event.agent,
+                "gen_ai.response.model": event.model,
+                "gen_ai.usage.input_tokens": event.usage.input_tokens,
+                "gen_ai.usage.output_tokens": event.usage.output_tokens,
+                "error.type": event.error_class,
+                "branchline.role": event.role,
+                "branchline.status": event.status,
+                "branchline.cost_usd": event.usage.cost_usd,
+                "branchline.milliseconds": event.milliseconds,
+            }
+        case f.PlanProposed():
+            return {"task.id": event.task_id, "branchline.plan": event.digest}
+        case f.PlanComplete():
+            return {"task.id": event.task_id, "branchline.plan": event.digest, "branchline.by": event.by}
+    return {"task.id": getattr(event, "task_id", "")}
 
 
 Key = tuple[str, str]
 RUN: Key = ("run", "")
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A span that may still change."""
-
-    identity: tuple[str, str, str | None, str]
-    start_ns: int
-    attributes: dict[str, Value]
-    end_ns: int | None = None
-    status: StatusCode = "unset"
-    message: str = ""
-    events: list[SpanEvent] = field(default_factory=list)
-
-    @property
-    def span(self) -> Span:
-        trace, own, parent, name = self.identity
-        return Span(
-            trace_id=trace,
-            span_id=own,
-            parent_id=parent,
-            name=name,
-            start_ns=self.start_ns,
-            end_ns=self.end_ns,
-            attributes=_encodable(self.attributes),
-            status=self.status,
-            message=encodable(self.message),
-            events=tuple(self.events),
-        )
-
-    def close(self, at_ns: int, status: StatusCode, message: str = "") -> None:
-        self.end_ns, self.status, self.message = at_ns, status, message if status == "error" else ""
-
-
 class _Tracer:
-    """The fold: one draft a span, by kind and name, in the order in which they begin."""
+    """The fold: the spans by kind and name, in the order in which they begin. One that is open may still change."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id, self.trace_id = run_id, trace_id(run_id)
         self.at_ns = 0
-        self.drafts: dict[Key, _Draft] = {}
+        self.spans: dict[Key, Span] = {}
         self.tasks: dict[str, Task] = {}
         self.attempt: dict[str, Key] = {}
 
@@ -177,55 +158,45 @@ class _Tracer:
             case e.TasksAdded() as event:
                 self.add(event)
             case e.RunResumed() as event:
-                self.reopen()
-                self.note(RUN, event, {"branchline.by": event.by})
+                for (kind, _), span in self.spans.items():
+                    if kind in {"run", "step"}:
+                        span.end_ns, span.status, span.message = None, "unset", ""
+                self.note(RUN, event)
             case e.RunEnded() as event:
                 self.end_run(event)
-            case e.IntentReceived() as event:
-                told = {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
-                self.note(RUN, event, told)
-            case (e.Healed() | e.RolledBack() | e.SavedReleased()) as event:
-                self.note(RUN, event, {"branchline.by": event.by, **_put_right(event)})
-            case f.AgentCalled() as event:
-                self.note(self.innermost(event.task_id), event, _call(event))
-            case f.PlanProposed() as event:
-                told = {"task.id": event.task_id, "branchline.plan": event.digest}
-                self.note(self.innermost(event.task_id), event, told)
-            case f.PlanComplete() as event:
-                told = {"task.id": event.task_id, "branchline.plan": event.digest, "branchline.by": event.by}
-                self.note(self.innermost(event.task_id), event, told)
+            case (e.IntentReceived() | e.Healed() | e.SavedReleased() | e.RolledBack()) as event:
+                self.note(RUN, event)
             case event:
-                self.note(self.innermost(event.task_id), event, {"task.id": event.task_id})
+                # The attempt under way, else the task, else the run: what has ended stays as it is.
+                keys = [self.attempt.get(event.task_id), ("task", event.task_id)]
+                spans = {key: self.spans[key] for key in keys if key in self.spans}
+                self.note(next((key for key, span in spans.items() if span.end_ns is None), RUN), event)
 
-    def begin(self, key: Key, parent: Key | None, name: str, attributes: Mapping[str, Value]) -> _Draft:
-        above = span_id(self.run_id, *parent) if parent else None
-        told: dict[str, Value] = {"trace.id": self.run_id, "branchline.kind": key[0], **attributes}
-        identity = (self.trace_id, span_id(self.run_id, *key), above, name)
-        self.drafts[key] = _Draft(identity, self.at_ns, told)
-        return self.drafts[key]
+    def begin(self, key: Key, parent: Key | None, name: str, attributes: Mapping[str, Value]) -> Span:
+        self.spans[key] = Span(
+            trace_id=self.trace_id,
+            span_id=span_id(self.run_id, *key),
+            parent_id=span_id(self.run_id, *parent) if parent else None,
+            name=name,
+            start_ns=self.at_ns,
+            attributes=_encodable({"trace.id": self.run_id, "branchline.kind": key[0], **attributes}),
+        )
+        return self.spans[key]
 
-    def note(self, key: Key, event: e.AnyEvent, attributes: Mapping[str, Value]) -> None:
-        name = str(event.__struct_config__.tag)
-        told = {key: value for key, value in attributes.items() if value != ""}
-        self.drafts[key].events.append(SpanEvent(name, self.at_ns, _encodable(told)))
-
-    def innermost(self, task_id: str) -> Key:
-        """The attempt under way, else the task, else the run: what has ended stays as it is."""
-        for key in (self.attempt.get(task_id), ("task", task_id)):
-            if key in self.drafts and self.drafts[key].end_ns is None:
-                return key
-        return RUN
+    def note(self, key: Key, event: e.AnyEvent) -> None:
+        told = {key: value for key, value in _told(event).items() if value is not None and value != ""}
+        self.spans[key].events.append(SpanEvent(str(event.__struct_config__.tag), self.at_ns, _encodable(told)))
 
     def task(self, task_id: str) -> Key:
         """The task's span, begun with its step's where need be."""
         key = ("task", task_id)
-        if key in self.drafts:
+        if key in self.spans:
             return key
         task = self.tasks[task_id]
         parent = RUN
         if task.step:
             parent = ("step", task.step)
-            if parent not in self.drafts:
+            if parent not in self.spans:
                 self.begin(parent, RUN, task.step, {"branchline.step": task.step})
         self.begin(key, parent, task_id, self.about(task))
         return key
@@ -250,38 +221,31 @@ class _Tracer:
         code = CODES.get(event.new_state, "unset")
         point.close(self.at_ns, code, event.reason)
         if event.old_state == State.RUNNING:
-            self.drafts[parent].close(self.at_ns, code, event.reason)
+            self.spans[parent].close(self.at_ns, code, event.reason)
         if event.new_state in TERMINAL:
             self.end_task(event.task_id, code, event.reason)
 
     def end_task(self, task_id: str, status: StatusCode, reason: str) -> None:
-        self.drafts[self.task(task_id)].close(self.at_ns, status, reason)
+        self.spans[self.task(task_id)].close(self.at_ns, status, reason)
 
     def add(self, event: e.TasksAdded) -> None:
         self.tasks.update((task.id, task) for task in event.tasks)
-        self.note(RUN, event, {"branchline.reason": event.reason})
+        self.note(RUN, event)
         for new, old in event.replaces.items():
-            draft = self.drafts.get(("task", old))
-            if draft and draft.end_ns is None:  # it failed, and its failure leads to the new round
-                draft.attributes[SUPERSEDED] = new
-                draft.close(self.at_ns, "error", event.reason)
+            span = self.spans.get(("task", old))
+            if span and span.end_ns is None:  # it failed, and its failure leads to the new round
+                span.attributes[SUPERSEDED] = new
+                span.close(self.at_ns, "error", event.reason)
 
     def end_run(self, event: e.RunEnded) -> None:
-        for (kind, name), draft in self.drafts.items():
-            if kind == "step":
-                self.end_step(name, draft)
-        run = self.drafts[RUN]
+        for (kind, name), span in self.spans.items():
+            if (
+                kind == "step"
+            ):  # it ends with the last of its tasks, and failed if one did that no later round made good
+                own = [self.spans[key] for key in self.spans if key[0] == "task" and self.tasks[key[1]].step == name]
+                bad = [task for task in own if task.status == "error" and SUPERSEDED not in task.attributes]
+                last = max(self.at_ns if task.end_ns is None else task.end_ns for task in own)
+                span.close(last, "error" if bad else "ok", bad[0].message if bad else "")
+        run = self.spans[RUN]
         run.attributes |= {"branchline.status": event.status, "branchline.exit_code": event.exit_code}
         run.close(self.at_ns, RUN_CODES.get(event.status, "error"), event.reason)
-
-    def end_step(self, step: str, draft: _Draft) -> None:
-        """End a step with the last of its tasks; it failed if a task did that no later round made good."""
-        own = [self.drafts[key] for key in self.drafts if key[0] == "task" and self.tasks[key[1]].step == step]
-        bad = [task for task in own if task.status == "error" and SUPERSEDED not in task.attributes]
-        last = max(self.at_ns if task.end_ns is None else task.end_ns for task in own)
-        draft.close(last, "error" if bad else "ok", bad[0].message if bad else "")
-
-    def reopen(self) -> None:
-        for (kind, _), draft in self.drafts.items():
-            if kind in {"run", "step"}:
-                draft.end_ns, draft.status, draft.message = None, "unset", ""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 from typing import Literal
 
 import msgspec
@@ -79,21 +80,22 @@ def lines(status: Status) -> list[str]:
     out = [f"Run {status.run_id}: {status.status}, {duration(status.elapsed_ms)}"]
     for rows, noun in ((status.workstreams, "workstream"), (status.others, "step" if status.workstreams else "task")):
         if rows:
-            header = (noun, "at" if rows[0].workstream else "", "state", "try", "round", "time", "")
-            out += ["", *table(_used([header, *(_cells(row, status.status) for row in rows)]))]
+            cells = [(noun, "at" if rows[0].workstream else "", "state", "try", "round", "time", "")]
+            for row in rows:
+                at, elapsed = row.step if row.workstream else "", duration(row.elapsed_ms) if row.elapsed_ms else ""
+                number = str(row.round) if row.round > 1 else ""
+                word = shown_state(row, status.status)
+                cells.append((row.name, at, word, str(row.attempt or ""), number, elapsed, row.reason))
+            # Columns in which only the header says anything are left out, but for the last.
+            used = [*[any(column[1:]) for column in zip(*cells, strict=True)][:-1], True]
+            out += ["", *table([tuple(compress(row, used)) for row in cells])]
     if status.reason and not status.workstreams:
         out += ["", *wrapped(status.reason, indent="  ")]
     if status.waiting:
-        out += ["", "Waits for a person", *waiting_lines(status.waiting), *decisions(status.run_id, status.waiting)]
+        out += ["", "Waits for a person", *waiting_lines(status.waiting)]
+        out += [f"  {command}" for command in decisions(status.run_id, status.waiting)]
     counts = ", ".join(f"{number} {state.lower()}" for state, number in status.tasks.items())
     return [*out, "", f"  tasks  {counts}", f"  next   {status.next}"]
-
-
-def _cells(row: Row, status: Word) -> tuple[str, ...]:
-    at = row.step if row.workstream else ""
-    elapsed = duration(row.elapsed_ms) if row.elapsed_ms else ""
-    number = str(row.round) if row.round > 1 else ""
-    return row.name, at, shown_state(row, status), str(row.attempt or ""), number, elapsed, row.reason
 
 
 def shown_state(row: Row, status: Word) -> str:
@@ -101,10 +103,3 @@ def shown_state(row: Row, status: Word) -> str:
     if row.workstream and row.state == State.COMPLETED:
         return "landed"
     return "interrupted" if row.state == State.RUNNING and status == "interrupted" else row.state.lower()
-
-
-def _used(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The rows without the columns, the last apart, in which only the header says anything."""
-    used = [any(column[1:]) for column in zip(*rows, strict=True)]
-    used[-1] = True
-    return [tuple(cell for cell, keep in zip(row, used, strict=True) if keep) for row in rows]

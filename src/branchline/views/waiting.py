@@ -5,10 +5,12 @@ from collections.abc import Iterable
 import msgspec
 
 from branchline.core.facts import Concern
+from branchline.core.model.forecast import Collision
 from branchline.core.run_state import RunState
 from branchline.views.format.text import table
 
 SHOWN = 12
+LEAST_RISK, SHOWN_PATHS = 0.1, 3
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,16 +26,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 def waiting(state: RunState) -> tuple[Waiting, ...]:
     """All that waits, by task id."""
+    needs = state.waiting.items()
     return tuple(
-        Waiting(
-            task_id=name,
-            workstream=need.workstream,
-            tree=need.tree,
-            base=need.base,
-            concerns=need.concerns,
-            more=need.more,
-        )
-        for name, need in state.waiting.items()
+        Waiting(task_id=name, **{key: getattr(need, key) for key in Waiting.__struct_fields__[1:]})
+        for name, need in needs
     )
 
 
@@ -48,14 +44,20 @@ def waiting_lines(found: Iterable[Waiting]) -> list[str]:
     return table(rows)
 
 
+def collision_lines(collisions: Iterable[Collision]) -> list[str]:
+    """The collisions that are worth a thought, the likeliest first, with a few of their files."""
+    rows = [
+        (f"{one.a}, {one.b}", f"{one.risk:.0%}", ", ".join(one.paths[:SHOWN_PATHS]))
+        for one in collisions
+        if one.risk >= LEAST_RISK
+    ]
+    return ["", "Likely to change the same files", *table(rows)] if rows else []
+
+
 def decisions(run_id: str, found: Iterable[Waiting]) -> list[str]:
     """What to type, for each: to look at it, to say yes, to say no."""
     lines = []
     for one in found:
-        shown = f"branchline diff {run_id} {one.workstream}".rstrip()
-        lines += [
-            f"  {shown}",
-            f"  branchline approve {run_id} {one.task_id}",
-            f"  branchline reject {run_id} {one.task_id}",
-        ]
+        lines += [f"branchline diff {run_id} {one.workstream}".rstrip()]
+        lines += [f"branchline {verb} {run_id} {one.task_id}" for verb in ("approve", "reject")]
     return lines

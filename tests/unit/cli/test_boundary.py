@@ -45,7 +45,7 @@ def test_a_usage_error_exits_2(args: list[str], hint: str, capsys: pytest.Captur
 
 
 def crash(args: list[str]) -> int:
-    return boundary._crash(args, RuntimeError("the impossible"))
+    return boundary._fault(args, RuntimeError("the impossible"))
 
 
 def test_a_crash_leaves_a_report_beside_the_runs(

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from branchline.cli.asking import plan_lines
 from branchline.cli.options import Given
-from branchline.cli.plan_text import plan_lines
 from branchline.cli.plans import settings_for
 from branchline.config.settings import Settings
 from branchline.core.budget import Budget

@@ -36,7 +36,7 @@ def read_back(text: str) -> Plan:
     builder = Builder()
     node = read_yaml(text, builder)
     assert builder.findings == []
-    return plan_from_data(node.data)
+    return plan_from_data(node.data, Settings(version=1, agent="codex"))
 
 
 def a_plan(prompt: str, *actions: Action) -> Plan:

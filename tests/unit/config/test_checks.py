@@ -6,6 +6,7 @@ import pytest
 
 from branchline.config.load import load_graph, load_settings, plan_from_data, scriptless
 from branchline.config.problems import InvalidFile
+from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import AgentSpec
 
 
@@ -17,9 +18,12 @@ def plan(*workstreams: dict[str, object]) -> dict[str, object]:
     return {"version": 1, "workstreams": list(workstreams)}
 
 
-def data_complaints(data: object, agents: tuple[str, ...] = (), default_agent: str | None = None) -> list[str]:
+ANY = Settings(version=1, agent="codex")
+
+
+def data_complaints(data: object, settings: Settings = ANY) -> list[str]:
     with pytest.raises(InvalidFile) as caught:
-        plan_from_data(data, agents=agents, default_agent=default_agent)
+        plan_from_data(data, settings)
     return [problem.message + (f"; {problem.hint}" if problem.hint else "") for problem in caught.value.problems]
 
 
@@ -33,7 +37,9 @@ class TestPlanChecks:
 
     def test_unknown_dependency_and_agent(self) -> None:
         data = plan(workstream(id="parser"), workstream(id="b", depends_on=["prser"], agent="cluade"))
-        assert data_complaints(data, agents=("claude",)) == [
+        assert data_complaints(
+            data, Settings(version=1, agent="codex", agents=(AgentSpec(id="claude", use="codex"),))
+        ) == [
             "there is no agent 'cluade'; did you mean 'claude'?",
             "workstream 'b' depends on 'prser', which does not exist; did you mean 'parser'?",
         ]
@@ -54,11 +60,11 @@ class TestPlanChecks:
     def test_the_scripted_agent_needs_a_script(self) -> None:
         bare = workstream(agent=None)
         del bare["script"]
-        assert plan_from_data(plan(bare)).workstreams[0].script == ()
+        assert plan_from_data(plan(bare), ANY).workstreams[0].script == ()
         expected = "workstream 'a' is for the scripted agent but has no script; add a script, or name another agent"
-        assert data_complaints(plan(bare), default_agent="scripted") == [expected]
-        assert data_complaints(plan(bare | {"agent": "scripted"}), default_agent="codex") == [expected]
-        assert plan_from_data(plan(workstream(script=[]))).workstreams[0].script == ()
+        assert data_complaints(plan(bare), Settings(version=1)) == [expected]
+        assert data_complaints(plan(bare | {"agent": "scripted"})) == [expected]
+        assert plan_from_data(plan(workstream(script=[])), ANY).workstreams[0].script == ()
 
     def test_scripts_of_the_agents_own_will_do(self) -> None:
         specs = (AgentSpec(id="own", use="scripted", scripts=((),)), AgentSpec(id="bare", use="scripted"))
@@ -66,13 +72,13 @@ class TestPlanChecks:
         assert scriptless([AgentSpec(id="scripted", use="scripted", scripts=((),))]) == frozenset()
         bare = workstream(agent="own")
         del bare["script"]
-        known = ("own", "bare")
-        assert plan_from_data(plan(bare), agents=known, scripted=scriptless(specs)).workstreams[0].agent == "own"
+        settings = Settings(version=1, agents=specs)
+        assert plan_from_data(plan(bare), settings).workstreams[0].agent == "own"
         with pytest.raises(InvalidFile, match="no script"):
-            plan_from_data(plan(bare | {"agent": "bare"}), agents=known, scripted=scriptless(specs))
+            plan_from_data(plan(bare | {"agent": "bare"}), settings)
 
     def test_the_built_in_agents_are_known(self) -> None:
-        assert plan_from_data(plan(workstream(agent="claude_code"))).workstreams[0].agent == "claude_code"
+        assert plan_from_data(plan(workstream(agent="claude_code")), ANY).workstreams[0].agent == "claude_code"
 
     def test_scopes_stay_inside(self) -> None:
         scope = {"write": ["/etc/x", "a/../b", "..x/y"], "protect": ["../c", "./d"]}
@@ -85,7 +91,7 @@ class TestPlanChecks:
 
     def test_how_many_workstreams(self) -> None:
         assert data_complaints(plan()) == ["'workstreams' must have at least 1 item, not 0"]
-        assert len(plan_from_data(plan(*(workstream(id=f"w{n}") for n in range(1000)))).workstreams) == 1000
+        assert len(plan_from_data(plan(*(workstream(id=f"w{n}") for n in range(1000))), ANY).workstreams) == 1000
         too_many = plan(*(workstream(id=f"w{n}") for n in range(1001)))
         assert data_complaints(too_many) == ["'workstreams' must have at most 1000 items, not 1001"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from branchline.config.load import load_graph, load_plan, load_settings
+from branchline.config.load import load_graph, load_settings, plan_of
 from branchline.config.settings import (
     Approvals,
     Merge,
@@ -76,7 +76,7 @@ def test_the_examples_load(tmp_path: Path) -> None:
     for name, text in zip(("branchline.yaml", "plan.yaml", "graph.yaml"), examples, strict=True):
         (tmp_path / name).write_text(text)
     assert load_settings(None, root=tmp_path).ship.mode == "merge"
-    assert load_plan(tmp_path / "plan.yaml").goal == "Add greetings"
+    assert plan_of(tmp_path / "plan.yaml", Settings(version=1, agent="codex")).goal == "Add greetings"
     assert len(load_graph(tmp_path / "graph.yaml").tasks) == 3
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchline.config.load import load_context, load_graph, load_plan, load_settings, plan_from_data
+from branchline.config.load import load_context, load_graph, load_settings, plan_from_data, plan_of
 from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
 from branchline.core.model.manifest import Caps, ContextSettings
@@ -49,6 +49,13 @@ gates:
 merge: {on_conflict: drop}
 ship: {mode: merge}          # or branch
 """
+
+
+ANY = Settings(version=1, agent="codex")
+
+
+def load_plan(path: Path) -> Plan:
+    return plan_of(path, ANY)
 
 
 def written(folder: Path, content: str | bytes, name: str = "plan.yaml") -> Path:
@@ -133,7 +140,7 @@ def test_data_that_refers_to_itself() -> None:
     data = plan(workstream())
     data["goal"] = data
     with pytest.raises(InvalidFile, match="nested more than 64 levels deep"):
-        plan_from_data(data)
+        plan_from_data(data, ANY)
 
 
 class TestEveryErrorAtOnce:
@@ -212,7 +219,7 @@ workstreams:
 
     def test_very_many_errors_are_cut_short(self) -> None:
         with pytest.raises(InvalidFile, match="and 30 more") as caught:
-            plan_from_data(plan(*(workstream(id=f"w{n}", x=1) for n in range(80))))
+            plan_from_data(plan(*(workstream(id=f"w{n}", x=1) for n in range(80))), ANY)
         assert len(caught.value.problems) == 80
         assert caught.value.problems[0].message == "'x' is not a key of 'workstreams[0]'"
 
@@ -391,5 +398,5 @@ def test_any_data_gives_a_model_or_an_invalid_file(data: object, where: str) -> 
             whole = {"version": 1, "workstreams": data}
         case _:
             whole = plan(workstream(**{where: data}))
-    result = outcome(lambda: plan_from_data(whole))
+    result = outcome(lambda: plan_from_data(whole, ANY))
     assert isinstance(result, Plan) or result.problems

@@ -10,8 +10,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from branchline.config import schemas
-from branchline.config.load import load_plan
+import pages
+from branchline.config.load import plan_of
+from branchline.config.settings import Settings
 from branchline.core.events import Transition
 from branchline.core.graph import TaskFile
 from branchline.core.pipeline import task_graph
@@ -45,7 +46,7 @@ def is_valid(name: str, value: object) -> bool:
 
 
 def test_the_files_are_current(tmp_path: Path) -> None:
-    schemas.write(tmp_path)
+    pages.schemas(tmp_path)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.json")}
     assert len(made) == 8
     assert made == {path: (ROOT / path).read_text() for path in made}, "write the schemas again"
@@ -86,7 +87,7 @@ def as_json(value: object) -> Any:
 def test_the_examples_are_what_the_code_makes() -> None:
     machine = example("execution_state_machine")
     assert machine == {"initial_state": "PENDING", "states": as_json(STATES)}
-    plan = load_plan(CONTRACTS / "execution_plan.example.json")
+    plan = plan_of(CONTRACTS / "execution_plan.example.json", Settings(version=1, agent="codex"))
     assert example("task_graph") == as_json(TaskFile(version=1, tasks=task_graph(plan)))
     assert len(example("task_graph")["tasks"]) == 18
 

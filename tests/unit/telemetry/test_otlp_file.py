@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from branchline.telemetry.errors import TelemetryError
+from branchline.errors import BranchlineError
 from branchline.telemetry.otlp_file import write
 from branchline.views.spans import Span, SpanEvent
 
@@ -21,7 +21,7 @@ ROOT = Span(
     attributes={"task.id": "é", "yes": True, "number": 2**53 + 1, "half": 0.5},
     status="unset",
     message="",
-    events=(SpanEvent("ship_complete", 1_795_000_000_456_000_000, {"target": "main"}),),
+    events=[SpanEvent("ship_complete", 1_795_000_000_456_000_000, {"target": "main"})],
 )
 CHILD = Span(
     trace_id=TRACE,
@@ -33,7 +33,7 @@ CHILD = Span(
     attributes={},
     status="error",
     message="boom",
-    events=(),
+    events=[],
 )
 
 
@@ -71,6 +71,6 @@ def test_the_document_is_one_that_opentelemetry_reads(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(TelemetryError, match=r"cannot write .*No such file") as caught:
+    with pytest.raises(BranchlineError, match=r"cannot write .*No such file") as caught:
         write((ROOT,), tmp_path / "missing" / "trace.json")
     assert caught.value.hint

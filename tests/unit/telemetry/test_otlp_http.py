@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from branchline.telemetry.errors import TelemetryError
+from branchline.errors import BranchlineError
 from branchline.telemetry.otlp_http import BATCH, send, traces_url
 from branchline.views.spans import Span, SpanEvent
 
@@ -20,7 +20,7 @@ SPAN = """
 import sys
 from branchline.views.spans import Span
 span = Span(trace_id="a" * 32, span_id="b" * 16, parent_id=None, name="run", start_ns=1, end_ns=2, attributes={},
-            status="ok", message="", events=())
+            status="ok")
 """
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -36,7 +36,7 @@ def span(number: int, parent: int | None = None) -> Span:
         attributes={"task.id": "t", "branchline.attempt": number, "flag": True},
         status="error" if number % 2 else "ok",
         message="boom" if number % 2 else "",
-        events=(SpanEvent("codegate", 1_795_000_000_000_000_000, {"task.id": "t"}),),
+        events=[SpanEvent("codegate", 1_795_000_000_000_000_000, {"task.id": "t"})],
     )
 
 
@@ -113,7 +113,7 @@ def test_many_spans_go_in_batches() -> None:
 @pytest.mark.parametrize("status", [400, 503])
 def test_a_collector_that_refuses_is_an_error_at_once(status: int, capfd: pytest.CaptureFixture[str]) -> None:
     begun = time.monotonic()
-    with collector(status) as server, pytest.raises(TelemetryError, match="cannot send the trace"):
+    with collector(status) as server, pytest.raises(BranchlineError, match="cannot send the trace"):
         send((span(2),), server.url)
     assert time.monotonic() - begun < 3
     assert len(server.requests) == 1
@@ -125,7 +125,7 @@ def test_a_dead_port_is_an_error_at_once(capfd: pytest.CaptureFixture[str]) -> N
         placeholder.bind(("127.0.0.1", 0))
         port = placeholder.getsockname()[1]
     begun = time.monotonic()
-    with pytest.raises(TelemetryError, match="connection refused") as caught:
+    with pytest.raises(BranchlineError, match="connection refused") as caught:
         send((span(2),), f"http://127.0.0.1:{port}")
     assert time.monotonic() - begun < 2
     assert "--file" in caught.value.hint
@@ -138,7 +138,7 @@ def test_a_port_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPat
         hole.bind(("127.0.0.1", 0))
         hole.listen()
         begun = time.monotonic()
-        with pytest.raises(TelemetryError, match=r"cannot send the trace.*timeout"):
+        with pytest.raises(BranchlineError, match=r"cannot send the trace.*timeout"):
             send((span(2),), f"http://127.0.0.1:{hole.getsockname()[1]}")
         assert 0.9 < time.monotonic() - begun < 5
 
@@ -157,7 +157,7 @@ def test_the_environment_says_where_and_with_what_headers_and_attributes(monkeyp
 
 @pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "http://[", "grpc://localhost:4317"])
 def test_an_endpoint_must_be_http(endpoint: str) -> None:
-    with pytest.raises(TelemetryError, match="is not an HTTP URL"):
+    with pytest.raises(BranchlineError, match="is not an HTTP URL"):
         send((), endpoint)
 
 

@@ -1,5 +1,5 @@
 from branchline.core.model.forecast import Collision
-from branchline.views.collisions import SHOWN, collision_lines
+from branchline.views.waiting import SHOWN_PATHS, collision_lines
 
 
 def test_the_likeliest_are_told_with_a_few_of_their_files() -> None:
@@ -12,7 +12,7 @@ def test_the_likeliest_are_told_with_a_few_of_their_files() -> None:
     assert collision_lines(found) == [
         "",
         "Likely to change the same files",
-        f"  a, b          88%  {', '.join(paths[:SHOWN])}",
+        f"  a, b          88%  {', '.join(paths[:SHOWN_PATHS])}",
         "  b, long name  10%  x y",
     ]
 

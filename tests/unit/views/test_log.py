@@ -9,7 +9,7 @@ from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.log import line, lines
+from branchline.views.log import line
 
 AT = 1_795_000_000_123
 PENDING, RUNNING, FAILED = State.PENDING, State.RUNNING, State.FAILED
@@ -224,6 +224,6 @@ def test_every_event_has_a_sentence() -> None:
 
 
 def test_one_line_a_record(pipeline_run: list[Record]) -> None:
-    text = lines(pipeline_run)
+    text = [line(record) for record in pipeline_run]
     assert len(text) == len(pipeline_run)
     assert all(one.isprintable() for one in text)

@@ -7,9 +7,9 @@ import click
 from branchline.cli.history import find_root
 from branchline.cli.options import json_option, repo_option
 from branchline.cli.output import emit, show
-from branchline.cli.survey import Seen, every_spec, survey
+from branchline.cli.survey import every_spec, survey
 from branchline.config.load import load_settings
-from branchline.views.format.text import plain, table
+from branchline.views.format.text import table
 
 TESTED = {True: "tested", False: "untested", None: ""}
 
@@ -30,7 +30,11 @@ def command(*, repo: Path, as_json: bool) -> None:
     else:
         there = [seen for seen in found if seen.installed]
         header = ("agent", "version", "", "model", "home", "can")
-        out = table([header, *(_cells(seen, settings.agent) for seen in there)], indent="")
+        rows = [header]
+        for seen in there:
+            name = f"{seen.name} *" if seen.name == settings.agent else seen.name
+            rows.append((name, seen.version, TESTED[seen.tested], seen.model, seen.home, ", ".join(seen.can)))
+        out = table(rows, indent="")
         unnamed = {seen.name for seen in there if seen.source == "package"} - {spec.id for spec in settings.agents}
         sections = {
             "Where": [(seen.name, seen.path) for seen in there if seen.path],
@@ -41,12 +45,7 @@ def command(*, repo: Path, as_json: bool) -> None:
             "Not installed": [(s.name, s.hint) for s in found if not (s.installed or s.problem)],
             "Not usable": [(s.name, s.problem + (f"; {s.hint}" if s.hint else "")) for s in found if s.problem],
         }
-        for title, rows in sections.items():
-            if rows:
-                out += ["", title, *table([(plain(name), plain(text)) for name, text in rows])]
+        for title, told in sections.items():
+            if told:
+                out += ["", title, *table(told)]
         show(out)
-
-
-def _cells(seen: Seen, default: str) -> tuple[str, ...]:
-    name = f"{seen.name} *" if seen.name == default else seen.name
-    return name, seen.version, TESTED[seen.tested], seen.model, seen.home, ", ".join(seen.can)

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import load
+from branchline.cli.history import ask, load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say
-from branchline.cli.taking_up import ask
 from branchline.errors import InvalidInput
 
 
@@ -26,7 +25,7 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> None:
             f"run {history.run_id} has ended ({history.state.end.status}): there is nothing to cancel",
             hint=f"branchline show {history.run_id}",
         )
-    ask(history, "cancel")
+    ask(history.paths, "cancel")
     if not history.live:
         # The coordinator takes intents before it starts anything, so taking the run up ends it.
         from branchline.engine import library, pipeline

@@ -81,17 +81,21 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
         broker = of_folder(options["root"], settings=request.settings, cache=cache, on_progress=indexing.hear)
         if file is not None:
             found = broker.explain(request, file)
-            if form:
-                emit(found)
-            else:
-                show(explanation_lines(found, columns=_columns()))
+            emit(found) if form else show(explanation_lines(found, columns=_columns()))
             return
         manifest = broker.manifest(request)
     finally:
         gc.freeze()  # nor does the end of the process
         gc.enable()
         indexing.end()
-    _give(manifest, broker, form, out)
+    data = _bytes(manifest, broker, form) if form else b""
+    if not form:
+        show(manifest_lines(manifest, columns=_columns()))
+    elif out is not None:
+        _write(out, data)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
     sys.stdout.flush()
     say(*(f"warning: {plain(text)}" for text in (*broker.warnings, *manifest.warnings)))
     say(summary(manifest, indexed=indexing.files, elapsed_ms=indexing.elapsed_ms))
@@ -99,20 +103,6 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
 
 def _columns() -> int:
     return min(shutil.get_terminal_size().columns, WIDEST)
-
-
-def _give(manifest: "Manifest", broker: "Broker", form: str, out: Path | None) -> None:
-    """Print a manifest, or write it into a file."""
-    if not form:
-        show(manifest_lines(manifest, columns=_columns()))
-        return
-    data = _bytes(manifest, broker, form)
-    if out is not None:
-        _write(out, data)
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
 
 
 def _bytes(manifest: "Manifest", broker: "Broker", form: str) -> bytes:

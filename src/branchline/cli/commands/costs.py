@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import load
+from branchline.cli.history import load_pipeline
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, show
-from branchline.errors import InvalidInput
 from branchline.views.costs import bill, lines
 
 
@@ -21,11 +20,6 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> None:
     By workstream, by role, by agent and model. Money comes with who says so: the agent, or computed from the prices of
     the configuration, or metered by our proxy. What nobody knows is named, and never counted as nothing.
     """
-    history = load(repo, run)
-    if history.state.kind != "pipeline":
-        raise InvalidInput(f"run {history.run_id} is a plain graph: it called no agents")
+    history = load_pipeline(repo, run, "called no agents")
     view = bill(history.run_id, history.records, history.state)
-    if as_json:
-        emit(view)
-    else:
-        show(lines(view))
+    emit(view) if as_json else show(lines(view))

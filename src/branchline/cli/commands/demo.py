@@ -31,7 +31,7 @@ def command(*, keep: Path | None, as_json: bool) -> int:
     if driven(paths, lambda session: start(request, session), as_json=False) == EXIT_INTERRUPTED:
         return EXIT_INTERRUPTED
     ending = Ending.of(paths)
-    wrong = differences(ending)
+    wrong = list(differences(ending))
     say("", *(["The story did not come out as told:", *(f"  {one}" for one in wrong)] if wrong else moral(ending)))
     if as_json:
         emit({"ok": not wrong, "folder": str(paths.root), "run_id": paths.run_id, "differences": wrong})

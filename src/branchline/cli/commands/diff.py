@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import History, load
+from branchline.cli.history import History, load_pipeline
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, page
 from branchline.core.approvals import waiting_for
 from branchline.core.facts import ExecuteWsComplete, WorktreesReady, WsCheckpoint
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
-from branchline.views.recap import integration
+from branchline.views.recap import landing
 
 
 @click.command("diff")
@@ -27,11 +27,17 @@ def command(*, run: str | None, workstream: str | None, repo: Path, as_json: boo
     its agent left last, against what it started from. Of what waits for a person, exactly the change that waits.
     `git apply` takes the patch; --json prints its size by file.
     """
-    history = load(repo, run)
-    if history.state.kind != "pipeline":
-        raise InvalidInput(f"run {history.run_id} is a plain graph: it changed no repository")
+    history = load_pipeline(repo, run, "changed no repository")
     store = Repo.open(history.paths.root)
-    old, new = _of_workstream(history, workstream) if workstream else _of_run(history)
+    if workstream:
+        old, new = _of_workstream(history, workstream)
+    elif need := waiting_for(history.state, "ship"):
+        old, new = need.base, need.tree
+    elif merged := landing(history.records).integration:
+        old, new = str(history.state.pins["base"]), merged.commit
+    else:
+        hint = f"branchline diff {history.run_id} WORKSTREAM"
+        raise InvalidInput(f"run {history.run_id} has merged nothing yet", hint=hint)
     trees = store.tree_of(old), store.tree_of(new)
     if as_json:
         files = [{"path": path, "added": added, "deleted": gone} for path, added, gone in store.diffstat(*trees)]
@@ -43,17 +49,6 @@ def command(*, run: str | None, workstream: str | None, repo: Path, as_json: boo
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(patch)
-
-
-def _of_run(history: History) -> tuple[str, str]:
-    if need := waiting_for(history.state, "ship"):
-        return need.base, need.tree
-    merged = integration(history.records)
-    if merged is None:
-        raise InvalidInput(
-            f"run {history.run_id} has merged nothing yet", hint=f"branchline diff {history.run_id} WORKSTREAM"
-        )
-    return str(history.state.pins["base"]), merged.commit
 
 
 def _of_workstream(history: History, name: str) -> tuple[str, str]:

@@ -47,7 +47,7 @@ def command(*, plan: Path | None, repair: bool, sandbox: bool, repo: Path, as_js
             if not trials:
                 show([f"There is no bubblewrap: {INSTALL}"])
         return EXIT_MISSING if all(one.fact is None for one in trials.values()) else 0
-    findings = examine(repo, plan, repair=repair)
+    findings = list(examine(repo, plan, repair=repair))
     if as_json:
         emit(findings)
     else:

@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from branchline.cli.history import find_root, load
 from branchline.cli.options import file_type, json_option, repo_option, run_argument
 from branchline.cli.output import emit, show
-from branchline.core.run_state import RunState
+from branchline.core.events import RunPolicy, RunStarted
+from branchline.core.pipeline import task_graph
+from branchline.core.run_state import replay
 from branchline.views.graph import graph, lines, mermaid
 
 
@@ -22,29 +26,22 @@ def command(*, run: str | None, plan: Path | None, file: Path | None, form: str,
     """Draw the task graph of a run or of a plan."""
     if sum(x is not None for x in (run, plan, file)) > 1:
         raise click.UsageError("choose one: RUN, --plan or --graph")
-    view = graph(_state(run, plan, file, repo))
+    if plan is None and file is None:
+        state = load(repo, run).state
+    else:
+        from branchline.config.load import load_graph, load_settings, plan_of
+
+        if plan is not None:
+            kind: Literal["pipeline", "graph"] = "pipeline"
+            tasks = task_graph(plan_of(plan, load_settings(None, root=find_root(repo))))
+        else:
+            assert file is not None
+            kind, tasks = "graph", load_graph(file).tasks
+        state = replay([RunStarted(kind=kind, started_at=0, tasks=tasks, policy=RunPolicy())])
+    view = graph(state)
     if as_json:
         emit(view)
     elif form == "mermaid":
         sys.stdout.write(mermaid(view))
     else:
         show(lines(view))
-
-
-def _state(run: str | None, plan: Path | None, file: Path | None, repo: Path) -> RunState:
-    if plan is None and file is None:
-        from branchline.cli.history import load
-
-        return load(repo, run).state
-    from branchline.config.load import load_graph, load_settings, plan_of
-    from branchline.core.events import RunPolicy, RunStarted
-    from branchline.core.pipeline import task_graph
-    from branchline.core.run_state import replay
-
-    if plan is not None:
-        from branchline.cli.history import find_root
-
-        tasks = task_graph(plan_of(plan, load_settings(None, root=find_root(repo))))
-        return replay([RunStarted(kind="pipeline", started_at=0, tasks=tasks, policy=RunPolicy())])
-    assert file is not None
-    return replay([RunStarted(kind="graph", started_at=0, tasks=load_graph(file).tasks, policy=RunPolicy())])

@@ -1,14 +1,13 @@
 """`branchline init`: a configuration and an example plan for a repository."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from branchline.cli.options import repo_option
 from branchline.cli.output import emit, say
-from branchline.cli.survey import Seen, survey
+from branchline.cli.survey import survey
 from branchline.config.schemas import as_text, schema
 from branchline.core.model.agent_spec import BUILT_IN, AgentSpec
 from branchline.errors import InvalidInput
@@ -81,12 +80,19 @@ def command(*, repo: Path, as_json: bool) -> None:
     """
     found = Repo.open(repo)
     base = found.head_branch()
-    presets = _presets(found.root)
+    # The hooks that the repository has, else the gates of its language.
+    hooks, python = ".pre-commit-config.yaml", ("pyproject.toml", "setup.py")
+    is_python = any((found.root / name).is_file() for name in python)
+    presets = ["pre-commit"] if (found.root / hooks).is_file() else ["python"] if is_python else []
     agents = survey([AgentSpec(id=name, use=name) for name in PREFERRED])
     chosen = next((name for name, seen in agents.items() if seen.installed), None)
-    config = CONFIG.format(
-        base=json.dumps(base or found.head_commit()), presets=", ".join(presets), agent=_agent_lines(agents, chosen)
-    )
+    # The key `agent` with what was found, and the others as comments, with the commands that install them.
+    lines = [f"agent: {chosen}" if chosen else "# agent: claude_code        # none is installed; one of these will do:"]
+    for name, seen in agents.items():
+        told = "installed" if seen.installed else seen.hint or seen.problem
+        lines += [f"#   {name:<15}  {plain(told)}"] if name != chosen else []
+    named = json.dumps(base or found.head_commit())
+    config = CONFIG.format(base=named, presets=", ".join(presets), agent="\n".join(lines) + "\n")
     texts = {"branchline.yaml": config, "plan.yaml": PLAN}
     files = {found.root / name: text for name, text in texts.items()}
     there = [path for path in files if path.exists() or path.is_symlink()]
@@ -107,20 +113,3 @@ def command(*, repo: Path, as_json: bool) -> None:
     say("", "Next: branchline doctor")
     if as_json:
         emit({"written": [str(path) for path in files], "base": base, "presets": presets, "agent": chosen})
-
-
-def _agent_lines(agents: Mapping[str, Seen], chosen: str | None) -> str:
-    """The key `agent` with what was found, and the others as comments, with the commands that install them."""
-    lines = [f"agent: {chosen}" if chosen else "# agent: claude_code        # none is installed; one of these will do:"]
-    for name, seen in agents.items():
-        if name != chosen:
-            told = "installed" if seen.installed else seen.hint or seen.problem
-            lines.append(f"#   {name:<15}  {plain(told)}")
-    return "\n".join(lines) + "\n"
-
-
-def _presets(root: Path) -> list[str]:
-    """What fits: the hooks that the repository has, else its language."""
-    if (root / ".pre-commit-config.yaml").is_file():
-        return ["pre-commit"]
-    return ["python"] if (root / "pyproject.toml").is_file() or (root / "setup.py").is_file() else []

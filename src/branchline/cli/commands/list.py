@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -48,14 +47,13 @@ def command(*, repo: Path, as_json: bool) -> None:
     if as_json:
         emit(runs)
     elif runs:
-        show(table([("run", "status", "started", "goal"), *map(_cells, runs)], indent=""))
+        rows = [("run", "status", "started", "goal")]
+        for one in runs:
+            started = "" if one.started_at is None else moment(one.started_at).removesuffix(":00 UTC")[:16]
+            rows.append((one.run_id, one.status, started, cut(plain(one.goal), GOAL_COLUMNS)))
+        show(table(rows, indent=""))
     else:
         say(f"There are no runs in {root}.", 'Begin one: branchline run "what to change"')
-
-
-def _cells(run: Line) -> tuple[str, str, str, str]:
-    started = "" if run.started_at is None else moment(run.started_at).removesuffix(":00 UTC")[:16]
-    return run.run_id, run.status, started, cut(plain(run.goal), GOAL_COLUMNS)
 
 
 def _line(paths: RunPaths) -> Line:
@@ -67,22 +65,15 @@ def _line(paths: RunPaths) -> Line:
         lines = tail[: tail.rfind(b"\n")].split(b"\n")
         first, last = json.loads(first), json.loads(lines[-1])
         pins = first["context"].get("pins", {})
+        status = {"run_end": last.get("context", {}).get("status"), "rolled_back": "rolled_back"}.get(last["event"])
+        if status is None:  # it may wait for a person
+            status = "running" if is_held(paths) else status_word(history_of(paths).state, live=False)
         return Line(
             run_id=paths.run_id,
-            status=_status(paths, last),
+            status=status,
             started_at=milliseconds(first["timestamp"]),
             kind=first["context"]["kind"],
             goal=pins.get("plan", {}).get("goal", "") or pins.get("prompt", ""),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BranchlineError):
         return Line(run_id=paths.run_id, status="damaged")
-
-
-def _status(paths: RunPaths, last: dict[str, Any]) -> str:
-    if last["event"] == "run_end":
-        return str(last["context"]["status"])
-    if last["event"] == "rolled_back":
-        return "rolled_back"
-    if is_held(paths):
-        return "running"
-    return status_word(history_of(paths).state, live=False)  # it may wait for a person

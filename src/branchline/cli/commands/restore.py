@@ -46,14 +46,30 @@ def command(
     saved = {name: oid for kind in KINDS for name, oid in refs.items() if name.startswith(f"{kind}/")}
     if what is None or (to is None and branch is None):
         found = saved if what is None else {name: saved[name] for name in _matching(saved, what, run_id)}
-        _list(run_id, found, as_json=as_json)
+        if as_json:
+            emit([{"name": name, "commit": commit} for name, commit in found.items()])
+            return
+        for kind, words in KINDS.items():
+            if rows := [(name, commit[:SHORT]) for name, commit in found.items() if name.startswith(f"{kind}/")]:
+                show([f"{kind}: {words}", *table(rows), ""])
+        if found:
+            show([f"  branchline restore {run_id} NAME --to DIR"])
+        else:
+            say(f"run {run_id} has saved nothing yet")
         return
     name = _matching(saved, what, run_id)[-1]
     if to is not None:
         export(store, saved[name], to)
         say(f"{name} is in {to}")
     if branch is not None:
-        _make_branch(store, branch, saved[name])
+        ref = branch_ref(branch)
+        if store.refs.status_of("check-ref-format", ref).code != 0:
+            raise InvalidInput(f"{branch!r} cannot name a branch")
+        try:
+            store.move_ref(ref, saved[name], None)
+        except RefMoved as error:
+            hint = "--branch OTHER"
+            raise InvalidInput(f"the branch {branch} exists already; it was not moved", hint=hint) from error
         say(f"{name} is on the branch {branch}")
     if as_json:
         emit({"name": name, "commit": saved[name], "to": to and str(to), "branch": branch})
@@ -74,27 +90,3 @@ def _matching(saved: dict[str, str], what: str, run_id: str) -> list[str]:
     if not found:
         raise InvalidInput(f"run {run_id} has saved nothing named {what!r}", hint=f"branchline restore {run_id}")
     return found
-
-
-def _list(run_id: str, found: dict[str, str], *, as_json: bool) -> None:
-    if as_json:
-        emit([{"name": name, "commit": commit} for name, commit in found.items()])
-        return
-    for kind, words in KINDS.items():
-        rows = [(name, commit[:SHORT]) for name, commit in found.items() if name.startswith(f"{kind}/")]
-        if rows:
-            show([f"{kind}: {words}", *table(rows), ""])
-    if found:
-        show([f"  branchline restore {run_id} NAME --to DIR"])
-    else:
-        say(f"run {run_id} has saved nothing yet")
-
-
-def _make_branch(store: Repo, name: str, commit: str) -> None:
-    ref = branch_ref(name)
-    if store.refs.status_of("check-ref-format", ref).code != 0:
-        raise InvalidInput(f"{name!r} cannot name a branch")
-    try:
-        store.move_ref(ref, commit, None)
-    except RefMoved as error:
-        raise InvalidInput(f"the branch {name} exists already; it was not moved", hint="--branch OTHER") from error

@@ -5,11 +5,13 @@ from pathlib import Path
 import click
 
 from branchline.cli.driving import driven
-from branchline.cli.history import History, load
+from branchline.cli.history import load
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.taking_up import take_up
 from branchline.engine.recover import complete
 from branchline.errors import InvalidInput
+
+ENDED = {"succeeded": "has succeeded", "cancelled": "was cancelled", "partial": "has ended, part of it landed"}
 
 
 @click.command("resume")
@@ -38,25 +40,15 @@ def command(
     What is completed stays. ID is the checkpoint_id of a checkpoint.json, or any record's number. Exits like `run`.
     """
     history = load(repo, run)
-    if checkpoint is None:
-        _require_unfinished(history, more_money=budget is not None)
+    end = history.state.end
+    if checkpoint is None and end and end.status != "failed" and (end.status != "partial" or budget is None):
+        complete(history.paths, history.state)
+        hint = f"branchline show {history.run_id}"
+        if end.status != "succeeded":
+            hint += f", then: branchline retry {history.run_id} TASK"
+        raise InvalidInput(f"run {history.run_id} {ENDED[end.status]}: there is nothing to resume", hint=hint)
     return driven(
         history.paths,
         lambda session: take_up(history, session, checkpoint=checkpoint, skip=skip, budget=budget),
         as_json=as_json,
     )
-
-
-def _require_unfinished(history: History, *, more_money: bool) -> None:
-    end = history.state.end
-    if end is None or end.status == "failed" or (end.status == "partial" and more_money):
-        return
-    complete(history.paths, history.state)
-    hint = f"branchline show {history.run_id}"
-    if end.status != "succeeded":
-        hint += f", then: branchline retry {history.run_id} TASK"
-    raise InvalidInput(f"run {history.run_id} {_ended(end.status)}: there is nothing to resume", hint=hint)
-
-
-def _ended(status: str) -> str:
-    return {"succeeded": "has succeeded", "cancelled": "was cancelled"}.get(status, "has ended, part of it landed")

@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 
 from branchline.cli.driving import driven
-from branchline.cli.history import load
+from branchline.cli.history import ask, load
 from branchline.cli.options import json_option, repo_option, run_needed
 from branchline.cli.output import emit, say
-from branchline.cli.taking_up import ask, require_retryable, take_up
+from branchline.cli.taking_up import take_up
+from branchline.core.rounds import retry_round
+from branchline.errors import InvalidInput
 
 
 @click.command("retry")
@@ -22,10 +24,12 @@ def command(*, run: str, task: str, repo: Path, as_json: bool) -> int:
     A live run is asked to; one that nobody drives goes on here. Exits like `run`.
     """
     history = load(repo, run)
-    require_retryable(history, task)
+    refusal = retry_round(history.state, task)
+    if isinstance(refusal, str):
+        raise InvalidInput(refusal, hint=f"branchline graph {history.run_id}")
     if not history.live:
         return driven(history.paths, lambda session: take_up(history, session, retry=task), as_json=as_json)
-    ask(history, "retry", task)
+    ask(history.paths, "retry", task_id=task)
     say(f"asked run {history.run_id} to do {task} again; watch it: branchline log -f {history.run_id}")
     if as_json:
         emit({"run_id": history.run_id, "asked": "retry", "task_id": task})

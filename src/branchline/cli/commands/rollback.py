@@ -1,15 +1,13 @@
 """`branchline rollback`: what a run has shipped, undone."""
 
-import os
 from pathlib import Path
 
 import click
 
 from branchline.cli.deciding import require_person
-from branchline.cli.history import load
+from branchline.cli.history import load_pipeline, user
 from branchline.cli.options import json_option, repo_option, run_needed
 from branchline.cli.output import emit, say
-from branchline.errors import InvalidInput
 from branchline.views.format.text import plain
 
 
@@ -27,11 +25,9 @@ def command(*, run: str, reason: str, repo: Path, as_json: bool) -> None:
     from branchline.engine.rollback import SHORT, rollback
 
     require_person()
-    history = load(repo, run)
-    if history.state.kind != "pipeline":
-        raise InvalidInput(f"run {history.run_id} is a plain graph: it changed no repository")
+    history = load_pipeline(repo, run, "changed no repository")
     before = history.state.rolled_back
-    done = rollback(history.paths, by=os.environ.get("USER") or "the user", reason=reason)
+    done = rollback(history.paths, by=user(), reason=reason)
     if as_json:
         emit({"run_id": history.run_id, "target": done.target, "commit": done.commit, "reverts": done.reverts})
     word = "was rolled back before" if before else "is rolled back"

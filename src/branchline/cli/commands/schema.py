@@ -15,6 +15,6 @@ def command(*, name: str | None, _as_json: bool) -> None:
 
     NAME is plan, config, graph or context; without it, all are printed in one object.
     """
-    from branchline.config.schemas import all_schemas, as_text, schema
+    from branchline.config.schemas import MODELS, as_text, schema
 
-    sys.stdout.write(as_text(schema(name) if name else all_schemas()))
+    sys.stdout.write(as_text(schema(name) if name else {each: schema(each) for each in MODELS}))

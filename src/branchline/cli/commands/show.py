@@ -1,7 +1,6 @@
 """`branchline show`: everything about a run, or about one of its tasks."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,8 +12,9 @@ from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline
+from branchline.views.attempts import attempts
 from branchline.views.format.text import duration, moment, plain, table, wrapped
-from branchline.views.recap import integration, merge_warnings, shipped
+from branchline.views.recap import landing
 from branchline.views.record import last_at
 from branchline.views.sandbox import sandbox_of
 from branchline.views.status import status_word
@@ -37,29 +37,26 @@ def command(*, run: str | None, task: str | None, repo: Path, as_json: bool) -> 
     if task is not None:
         view = task_view(history, task)
         emit(view) if as_json else show(task_lines(view))
-    elif as_json:
-        emit(_data(history))
-    else:
+        return
+    if not as_json:
         show(_lines(history))
-
-
-def _data(history: History) -> dict[str, Any]:
+        return
     records, state = history.records, history.state
-    return {
-        "run_id": history.run_id,
-        "run_dir": str(history.paths.run_dir),
-        "kind": state.kind,
-        "status": status_word(state, live=history.live),
-        "reason": state.end.reason if state.end else "",
-        "pins": state.pins,
-        "policy": state.policy,
-        "workstreams": workstream_outcomes(state),
-        "integration": integration(records),
-        "shipped": shipped(records),
-        "warnings": merge_warnings(records),
-        "costs": costs.costs(records, state) if state.kind == "pipeline" else None,
-        "attempts": timeline.timeline(history.run_id, records).bars,
-    }
+    emit(
+        {
+            "run_id": history.run_id,
+            "run_dir": str(history.paths.run_dir),
+            "kind": state.kind,
+            "status": status_word(state, live=history.live),
+            "reason": state.end.reason if state.end else "",
+            "pins": state.pins,
+            "policy": state.policy,
+            "workstreams": workstream_outcomes(state),
+            **landing(records)._asdict(),
+            "costs": costs.costs(records, state) if state.kind == "pipeline" else None,
+            "attempts": attempts(records).all,
+        }
+    )
 
 
 def _lines(history: History) -> list[str]:
@@ -75,10 +72,10 @@ def _lines(history: History) -> list[str]:
         ]
         if ends:
             out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
-        if warnings := merge_warnings(records):
+        if warnings := landing(records).warnings:
             out += ["", "Warnings", *(line for text in warnings for line in wrapped(text, indent="  "))]
         out += ["", "Cost", *table(costs.rows(costs.costs(records, state)))]
-    out += ["", "Attempts", *timeline.lines(timeline.timeline(history.run_id, records))]
+    out += ["", "Attempts", *timeline.lines(records)]
     return [*out, "", f"  one task    branchline show {history.run_id} TASK", f"  files       {history.paths.run_dir}"]
 
 
@@ -90,21 +87,15 @@ def _pins(history: History) -> list[tuple[str, str]]:
     rows = [("with", tools), ("on", str(versions.get("host", "")))]
     if state.kind == "pipeline":
         dirty = " (the checkout had uncommitted changes, which are not part of it)" if pins["dirty"] else ""
+        done = [record.event for record in history.records if isinstance(record.event, PlanComplete)]
+        accepted = done[-1] if done else None
+        by = f", accepted by {plain(accepted.by)}" if accepted and accepted.by else ""
         rows = [
             ("goal", plain(state.plan.get("goal", "") or pins.get("prompt", "")) or "-"),
             ("base", f"{pins['base'][:SHORT]} of {pins['target'] or 'a detached HEAD'}{dirty}"),
-            ("plan", _plan(history)),
+            ("plan", f"sha256 {accepted.digest[:SHORT]}{by}" if accepted else "none yet"),
             ("settings", f"sha256 {pins['settings_digest'][:SHORT]}"),
             *([("sandbox", plain(sandbox_words(fact)))] if (fact := sandbox_of(history.records, state)) else []),
             *rows,
         ]
     return rows
-
-
-def _plan(history: History) -> str:
-    """The plan's digest, and who accepted it; a run may have none yet."""
-    done = [record.event for record in history.records if isinstance(record.event, PlanComplete)]
-    if not done:
-        return "none yet"
-    by = f", accepted by {plain(done[-1].by)}" if done[-1].by else ""
-    return f"sha256 {done[-1].digest[:SHORT]}{by}"

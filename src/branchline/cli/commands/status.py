@@ -20,7 +20,4 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> None:
     history = load(repo, run)
     now = time.time_ns() // 1_000_000
     view = status(history.run_id, history.records, history.state, now, live=history.live)
-    if as_json:
-        emit(view)
-    else:
-        show(lines(view))
+    emit(view) if as_json else show(lines(view))

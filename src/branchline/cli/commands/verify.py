@@ -60,15 +60,12 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> int:
     if as_json:
         emit(found)
     else:
-        lines = []
+        size = count(found.records, "record")
         if found.fault is None:
-            lines += [f"{'failed' if one.serious else 'note'}: {plain(one.text)}" for one in found.differences]
-            lines.append(
-                f"{'ok' if found.ok else 'the ledger itself is whole'}: {count(found.records, 'record')}, run {found.run_id}"
-            )
+            lines = [f"{'failed' if one.serious else 'note'}: {plain(one.text)}" for one in found.differences]
+            lines.append(f"{'ok' if found.ok else 'the ledger itself is whole'}: {size}, run {found.run_id}")
         else:
-            lines.append(f"failed: {plain(str(found.fault))}")
-            lines.append(f"        {paths.ledger}, {count(found.records, 'record')} before it")
+            lines = [f"failed: {plain(str(found.fault))}", f"        {paths.ledger}, {size} before it"]
         if found.torn_bytes:
             lines.append(f"        a torn tail of {found.torn_bytes} bytes: the next resume cuts it off")
         show(lines)

@@ -1,11 +1,12 @@
 """The protocol of `branchline mcp`: the tools behind the official SDK's server, one call at a time."""
 
 import signal
-from functools import partial
+from inspect import cleandoc
 from typing import Any
 
 import anyio
 import mcp_types as types
+import msgspec
 from anyio.to_thread import run_sync
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
@@ -27,22 +28,21 @@ def serve(tools: Tools) -> None:
     # The SDK reads stdin in a thread that nothing can interrupt, and there is nothing to put away: Ctrl-C just ends us.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        anyio.run(partial(_serve, tools))
+        anyio.run(_serve, tools)
     except* BrokenPipeError:
         pass  # the client has gone without closing our stdin first
 
 
 async def _serve(tools: Tools) -> None:
-    server = _server(tools)
-    async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options())
-
-
-def _server(tools: Tools) -> "Server[Any]":
     one_at_a_time = anyio.CapacityLimiter(1)  # a second call would only wait for the same index
 
     async def list_tools(_context: Any, _asked: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[_described(name) for name in TOOLS])
+        told = []
+        for name, (model, _) in TOOLS.items():
+            schema = msgspec.json.schema_components([model])[1][model.__name__]
+            about = cleandoc(schema.pop("description"))
+            told.append(types.Tool(name=name, description=about, input_schema=schema, annotations=READ_ONLY))
+        return types.ListToolsResult(tools=told)
 
     async def call_tool(_context: Any, asked: types.CallToolRequestParams) -> types.CallToolResult:
         if asked.name not in TOOLS:
@@ -50,24 +50,17 @@ def _server(tools: Tools) -> "Server[Any]":
         try:
             text = await run_sync(tools.call, asked.name, asked.arguments or {}, limiter=one_at_a_time)
         except (BranchlineError, OSError) as error:
-            return _answer(_told(error), is_error=True)
+            hint = f"\nhint: {error.hint}" if isinstance(error, BranchlineError) and error.hint else ""
+            told = f"error: {error}{hint}".encode("utf-8", "backslashreplace")  # names of files may be no text
+            return _answer(told.decode("utf-8"), is_error=True)
         return _answer(text)
 
-    return Server(
+    server: Server[Any] = Server(
         "branchline", version=__version__, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
     )
-
-
-def _described(name: str) -> types.Tool:
-    tool = TOOLS[name]
-    return types.Tool(name=name, description=tool.description, input_schema=tool.schema, annotations=READ_ONLY)
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
 
 
 def _answer(text: str, *, is_error: bool = False) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
-
-
-def _told(error: BranchlineError | OSError) -> str:
-    """What went wrong and what to do, as the command line says it; bytes of file names that are no text written out."""
-    lines = [f"error: {error}", *([f"hint: {error.hint}"] if isinstance(error, BranchlineError) and error.hint else [])]
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")

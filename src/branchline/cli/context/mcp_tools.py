@@ -3,16 +3,15 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
 from branchline.cli.context.request import configured, in_root
-from branchline.context.broker import Broker, of_folder
+from branchline.context.broker import of_folder
 from branchline.context.manifest import to_bytes
-from branchline.core.model.manifest import Candidate, ContextRequest, Positive, TaskType
+from branchline.core.model.manifest import ContextRequest, Positive, TaskType
 from branchline.core.model.plan import Model
 from branchline.errors import InvalidInput
 
@@ -56,24 +55,6 @@ class ExplainCall(Model, frozen=True, kw_only=True):
     text: Annotated[str, _about("The task in words, as given for the manifest")] = ""
 
 
-class Tool(NamedTuple):
-    """A tool: the model of its arguments, whose docstring describes it, and what it does with them."""
-
-    arguments: type[Model]
-    answer: Callable[["Tools", Any], str]
-
-    @property
-    def description(self) -> str:
-        """What it is for."""
-        return cleandoc(self.arguments.__doc__ or "")
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of its arguments."""
-        _, parts = msgspec.json.schema_components([self.arguments])
-        return {key: value for key, value in parts[self.arguments.__name__].items() if key != "description"}
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The tools on one folder, which is looked at anew on each call. `cache`: where the index is, if said."""
@@ -83,34 +64,43 @@ class Tools:
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """What a tool answers, as JSON. Raises KeyError for one that there is not, BranchlineError."""
-        tool = TOOLS[name]
+        model, answer = TOOLS[name]
         try:
-            asked = msgspec.convert(dict(arguments), tool.arguments)
+            asked = msgspec.convert(dict(arguments), model)
         except msgspec.ValidationError as error:
             raise InvalidInput(
                 f"the arguments of {name} are wrong: {error}", hint=f"see the schema of {name}"
             ) from error
         if not self.root.is_dir():
             raise InvalidInput(f"{self.root} is not there any more", hint="branchline mcp --root DIR")
-        return tool.answer(self, asked)
+        return answer(self, asked)
 
     def manifest(self, asked: ManifestCall) -> str:
         """The manifest, with the bytes that the command line prints."""
-        return to_bytes(self._broker().manifest(self._request(asked))).decode("ascii")
+        return to_bytes(of_folder(self.root, cache=self.cache).manifest(self._request(asked))).decode("ascii")
 
     def search(self, asked: SearchCall) -> str:
         """The files that fit, best first."""
-        found = self._broker().search(asked.text, limit=asked.limit)
-        return json.dumps({"files": [_file(candidate) for candidate in found]})
+        files = []
+        for found in of_folder(self.root, cache=self.cache).search(asked.text, limit=asked.limit):
+            spans = next((form.spans for form in found.forms if form.mode == "excerpt"), ())
+            files.append(
+                {
+                    "path": found.path,
+                    "category": found.category,
+                    "score": round(found.score, 4),
+                    "reasons": {name: round(points, 4) for name, points in found.breakdown.items()},
+                    "tokens": found.forms[-1].tokens,
+                    "spans": msgspec.to_builtins(spans),
+                }
+            )
+        return json.dumps({"files": files})
 
     def explain(self, asked: ExplainCall) -> str:
         """Why a file is in or out."""
         request = self._request(ManifestCall(task=asked.text))
-        path = in_root(self.root, asked.path)
-        return json.dumps(msgspec.to_builtins(self._broker().explain(request, path)))
-
-    def _broker(self) -> Broker:
-        return of_folder(self.root, cache=self.cache)
+        found = of_folder(self.root, cache=self.cache).explain(request, in_root(self.root, asked.path))
+        return json.dumps(msgspec.to_builtins(found))
 
     def _request(self, asked: ManifestCall) -> ContextRequest:
         given = {name: value for name in ("max_tokens", "max_files") if (value := getattr(asked, name)) is not None}
@@ -123,21 +113,9 @@ class Tools:
         )
 
 
-TOOLS = {
-    "context_manifest": Tool(ManifestCall, Tools.manifest),
-    "context_search": Tool(SearchCall, Tools.search),
-    "context_explain": Tool(ExplainCall, Tools.explain),
+TOOLS: dict[str, tuple[type[Model], Callable[[Tools, Any], str]]] = {
+    "context_manifest": (ManifestCall, Tools.manifest),
+    "context_search": (SearchCall, Tools.search),
+    "context_explain": (ExplainCall, Tools.explain),
 }
-
-
-def _file(candidate: Candidate) -> dict[str, Any]:
-    """A file without its contents: what it is, why it fits, and where in it to look."""
-    spans = next((form.spans for form in candidate.forms if form.mode == "excerpt"), ())
-    return {
-        "path": candidate.path,
-        "category": candidate.category,
-        "score": round(candidate.score, 4),
-        "reasons": {name: round(points, 4) for name, points in candidate.breakdown.items()},
-        "tokens": candidate.forms[-1].tokens,
-        "spans": [msgspec.to_builtins(span) for span in spans],
-    }
+"""By name: the model of a tool's arguments, whose docstring describes it, and what it answers."""

@@ -95,7 +95,11 @@ def in_root(root: Path, path: str) -> str:
 
     Raises InvalidInput for one outside and for a folder.
     """
-    if not _is_name(path):
+    try:
+        is_name = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
         raise InvalidInput(f"{path!r} cannot be the name of a file", hint="name files below --root")
     places = [os.path.normpath(os.path.join(base, path)) for base in (root, os.getcwd())]
     place = next(filter(os.path.lexists, places), places[0])
@@ -109,18 +113,18 @@ def in_root(root: Path, path: str) -> str:
     return inside
 
 
-def _is_name(path: str) -> bool:
-    try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-
-
 def _settings(options: Options) -> ContextSettings:
     """Those of --config or of the repository, with what the options say."""
     found = configured(options.root, options.config)
-    if options.pin or options.ban:
-        _check_globs(options)
+    if options.pin or options.ban:  # refuse what a file would be refused for, before anything is indexed
+        from branchline.config.checks import check_context
+        from branchline.config.document import Builder
+        from branchline.config.problems import Place
+
+        if "" in (*options.pin, *options.ban):
+            raise InvalidInput("a glob is empty", hint="--pin 'docs/**'")
+        for _, message, hint in check_context(Builder().of({"pin": options.pin, "ban": options.ban}, Place(0, 0))):
+            raise InvalidInput(message, hint=hint)
     numbers = {name: getattr(options, name) for name in ("max_tokens", "max_files", "window")}
     return msgspec.structs.replace(
         found,
@@ -131,19 +135,6 @@ def _settings(options: Options) -> ContextSettings:
         exact_tokens=found.exact_tokens or options.exact_tokens,
         **{name: number for name, number in numbers.items() if number is not None},
     )
-
-
-def _check_globs(options: Options) -> None:
-    """Refuse globs that a file would be refused for, before anything is indexed."""
-    from branchline.config.checks import check_context
-    from branchline.config.document import Builder
-    from branchline.config.problems import Place
-
-    if "" in (*options.pin, *options.ban):
-        raise InvalidInput("a glob is empty", hint="--pin 'docs/**'")
-    given = Builder().of({"pin": options.pin, "ban": options.ban}, Place(0, 0))
-    for _, message, hint in check_context(given):
-        raise InvalidInput(message, hint=hint)
 
 
 def configured(root: Path, file: Path | None = None) -> ContextSettings:

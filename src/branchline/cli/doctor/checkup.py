@@ -11,10 +11,9 @@ import msgspec
 
 from branchline.attempt.preflight.machine import of_environment
 from branchline.attempt.preflight.survey import Subject, remarks
-from branchline.cli.doctor.finding import Finding
-from branchline.cli.doctor.left_behind import left_behind
+from branchline.cli.doctor.left_behind import Finding, left_behind
 from branchline.cli.plans import has_planner
-from branchline.cli.survey import Seen, every_spec, fallbacks, survey
+from branchline.cli.survey import every_spec, fallbacks, survey
 from branchline.config.load import load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
@@ -37,19 +36,16 @@ from branchline.views.format.text import count
 HELD_BY = {
     "namespace": "every attempt gets a PID namespace of its own: nothing that it starts outlives it",
     "subreaper": "every attempt gets a process that ends all that it starts; there are no PID namespaces here",
+    "group": WEAK,
 }
 NEEDED_ROLES = frozenset({"editor", "required reviewer"})
 
 
-def examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> list[Finding]:
+def examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> Iterator[Finding]:
     """Everything, in the order in which it should be mended; with a plan, the agents that it names too.
 
     With `repair`, what earlier runs left wrong is put right, as far as their ledgers name it.
     """
-    return list(_findings(path, plan, repair=repair))
-
-
-def _findings(path: Path, plan: Path | None, *, repair: bool) -> Iterator[Finding]:
     try:
         found = ".".join(map(str, version()))
         yield Finding(name="git", state="ok", detail=f"{found} (at least {'.'.join(map(str, OLDEST))})")
@@ -57,30 +53,20 @@ def _findings(path: Path, plan: Path | None, *, repair: bool) -> Iterator[Findin
         yield Finding(name="git", state="missing", detail=error.message, next=error.hint)
         return
     yield Finding(name="python", state="ok", detail=platform.python_version())
-    yield _containment()
+    held = held_by("namespace")
+    yield Finding(name="containment", state="warning" if held == "group" else "ok", detail=HELD_BY[held])
     try:
         repo = Repo.open(path)
     except BranchlineError as error:
         yield Finding(name="repository", state="missing", detail=error.message, next=error.hint)
         return
-    yield _repository(repo)
+    if branch := repo.head_branch():
+        yield Finding(name="repository", state="ok", detail=f"{repo.root} on {branch}")
+    else:
+        detail = f"{repo.root} has a detached HEAD: a run needs to be told its base"
+        yield Finding(name="repository", state="warning", detail=detail, next="branchline run --base BRANCH")
     yield from _configuration(repo, plan)
     yield from left_behind(repo, repair=repair)
-
-
-def _containment() -> Finding:
-    held = held_by("namespace")
-    if held == "group":
-        return Finding(name="containment", state="warning", detail=WEAK)
-    return Finding(name="containment", state="ok", detail=HELD_BY[held])
-
-
-def _repository(repo: Repo) -> Finding:
-    branch = repo.head_branch()
-    if branch is None:
-        detail = f"{repo.root} has a detached HEAD: a run needs to be told its base"
-        return Finding(name="repository", state="warning", detail=detail, next="branchline run --base BRANCH")
-    return Finding(name="repository", state="ok", detail=f"{repo.root} on {branch}")
 
 
 def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
@@ -147,9 +133,17 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     for name in list(roles):
         roles |= {other: f"instead of {name}" for other in fallbacks(name, specs) if other not in roles}
     for name, role in roles.items():
-        replaced = any(seen[other].installed for other in fallbacks(name, specs))
-        needed = role in NEEDED_ROLES and not replaced
-        yield from _agent(seen[name], role, "missing" if needed else "warning")
+        one, replaced = seen[name], any(seen[other].installed for other in fallbacks(name, specs))
+        state: Literal["ok", "warning", "missing"]
+        if one.installed:
+            state = "ok" if one.tested is not False and not one.hint else "warning"
+            words = " ".join(filter(None, (one.version, one.path)))
+            words += "; Branchline is not tested with this version" if one.tested is False else ""
+            words += "; the environment has no key for it" if one.hint.startswith("export ") else ""
+        else:
+            state = "missing" if role in NEEDED_ROLES and not replaced else "warning"
+            words = one.problem or "it is not installed"
+        yield Finding(name=f"agent {name}", state=state, detail=f"{role}: {words}", next=one.hint)
     if plan is None and not has_planner(settings):
         detail = f"nobody: {settings.planning.agent or settings.agent} does only what scripts say"
         yield Finding(name="planner", state="warning", detail=detail, next="branchline agents")
@@ -158,18 +152,3 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     absent = [found.name for found in others if not found.installed]
     words = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
     yield Finding(name="other agents", state="ok", detail=f"{words} (branchline agents says more)")
-
-
-def _agent(seen: Seen, role: str, if_absent: Literal["warning", "missing"]) -> Iterator[Finding]:
-    name = f"agent {seen.name}"
-    if not seen.installed:
-        detail = f"{role}: {seen.problem or 'it is not installed'}"
-        yield Finding(name=name, state=if_absent, detail=detail, next=seen.hint)
-        return
-    words = f"{role}: {' '.join(filter(None, (seen.version, seen.path)))}"
-    if seen.tested is False:
-        words += "; Branchline is not tested with this version"
-    if seen.hint.startswith("export "):
-        words += "; the environment has no key for it"
-    well = seen.tested is not False and not seen.hint
-    yield Finding(name=name, state="ok" if well else "warning", detail=words, next=seen.hint)

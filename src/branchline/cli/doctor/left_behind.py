@@ -1,9 +1,11 @@
 """What earlier runs left: those that have not ended, and what is wrong with their folders, refs and locks."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import Literal
 
-from branchline.cli.doctor.finding import Finding
+import msgspec
+
 from branchline.cli.history import History, history_of
 from branchline.errors import BranchlineError
 from branchline.git.landing.checkout import claim_of
@@ -13,11 +15,17 @@ from branchline.process.sweep import living
 from branchline.views.next_command import next_commands
 from branchline.views.status import status_word
 
-if TYPE_CHECKING:
-    from branchline.engine.healing import Problem
-
 UNENDED = {"interrupted": "it was interrupted", "waiting": "it waits for a person"}
 REPAIR = "branchline doctor --repair"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """`missing`: a run cannot do without it; `warning`: it can, but say so. `next` is the command that mends it."""
+
+    name: str
+    state: Literal["ok", "repaired", "warning", "missing"]
+    detail: str
+    next: str = ""
 
 
 def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
@@ -38,54 +46,33 @@ def left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
     # The lock of a ship that was killed while it moved a checkout: resuming finishes the move.
     for git_dir in (repo.git_dir, *repo.common_dir.glob("worktrees/*")):
         commit = claim_of(git_dir).split()[-1:]
-        if run_id := next((one.run_id for one in histories for name in commit if name in _ledger(one)), ""):
+        if run_id := next(
+            (one.run_id for one in histories for name in commit if name in one.paths.ledger.read_bytes()), ""
+        ):
             told = f"run {run_id} was killed while it moved this checkout"
             lock = git_dir / "index.lock"
             yield Finding(name=f"lock {lock}", state="warning", detail=told, next=f"branchline resume {run_id}")
 
 
 def _problems(history: History, *, repair: bool) -> Iterator[Finding]:
-    from branchline.engine.healing import problems
+    """What is wrong with a run. To put it right, the run is taken up for as long as that takes."""
+    from branchline.engine import healing
     from branchline.engine.opening import open_run
 
-    name, found = f"run {history.run_id}", _orphans(history.paths)
-    found += problems(open_run(history.paths, history.state), history.records, history.state)
+    name, alive = f"run {history.run_id}", ", ".join(map(str, living(history.paths.marker)))
+    orphans = [healing.Problem(f"process {alive}", "it lives on, and nobody drives the run", "end it")] if alive else []
+    found = [*orphans, *healing.problems(open_run(history.paths, history.state), history.records, history.state)]
+    done: list[healing.Problem] = []
     if repair and any(one.cure for one in found):
-        yield from _repaired(history)
-        return
+        try:
+            healed = healing.repair(history.paths)
+        except BranchlineError as error:
+            yield Finding(name=name, state="warning", detail=f"it was left alone: {error.message}", next=error.hint)
+            return
+        done, found = [*orphans, *healed.done], [replace(one, cure="") for one in healed.left]
+    for one in done:
+        yield Finding(name=f"{name}, {one.name}", state="repaired", detail=f"{one.text}; --repair did {one.cure}")
     for one in found:
-        yield _found(f"{name}, {one.name}", one.text, one.cure, command=one.command)
-
-
-def _orphans(paths: RunPaths) -> "list[Problem]":
-    from branchline.engine.healing import Problem
-
-    alive = ", ".join(map(str, living(paths.marker)))
-    return [Problem(f"process {alive}", "it lives on, and nobody drives the run", "end it")] if alive else []
-
-
-def _repaired(history: History) -> Iterator[Finding]:
-    """Take the run up for as long as it takes to mend it."""
-    from branchline.engine.healing import repair
-
-    name, orphans = f"run {history.run_id}", _orphans(history.paths)
-    try:
-        healing = repair(history.paths)
-    except BranchlineError as error:
-        yield Finding(name=name, state="warning", detail=f"it was left alone: {error.message}", next=error.hint)
-        return
-    for one in (*orphans, *healing.done):
-        yield _found(f"{name}, {one.name}", one.text, one.cure, repair=True)
-    for one in healing.left:
-        yield _found(f"{name}, {one.name}", one.text, command=one.command)
-
-
-def _found(name: str, text: str, cure: str = "", *, command: str = "", repair: bool = False) -> Finding:
-    if repair:
-        return Finding(name=name, state="repaired", detail=f"{text}; --repair did {cure}")
-    detail = f"{text}; --repair would {cure}" if cure else text
-    return Finding(name=name, state="warning", detail=detail, next=command or (REPAIR if cure else ""))
-
-
-def _ledger(history: History) -> bytes:
-    return history.paths.ledger.read_bytes()
+        detail = f"{one.text}; --repair would {one.cure}" if one.cure else one.text
+        mend = one.command or (REPAIR if one.cure else "")
+        yield Finding(name=f"{name}, {one.name}", state="warning", detail=detail, next=mend)

@@ -4,16 +4,14 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from branchline.views.format.text import count
+from branchline.views.format.text import count, printable
 
 LINES_OF_TREE = 2000
 
 
 def legible(text: str) -> str:
-    """The text with what does not print, or could hide something, written out: an escape becomes its code."""
-    if text.replace("\n", "").replace("\t", "").isprintable():
-        return text
-    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """The text, in lines, with what does not print written out."""
+    return text if text.replace("\n", "").replace("\t", "").isprintable() else printable(text, "\n\t")
 
 
 def decoded(data: bytes) -> str:
@@ -65,7 +63,15 @@ def tree(paths: Iterable[str], lines: int = LINES_OF_TREE) -> list[str]:
 
     Folders near the top are opened first, among them those with the fewest entries, as long as there is room.
     """
-    below = _folders(paths)
+    # What each folder holds, with the number of files; folders end in `/`, the top one is empty.
+    below: dict[str, Counter[str]] = {"": Counter()}
+    for path in paths:
+        folder = ""
+        while cut := path.find("/", len(folder)) + 1:
+            below[folder][path[:cut]] += 1
+            folder = path[:cut]
+            below.setdefault(folder, Counter())
+        below[folder][path] += 1
     shown = Counter(below[""])
     waiting = _subfolders(below, "")
     while waiting:
@@ -78,19 +84,6 @@ def tree(paths: Iterable[str], lines: int = LINES_OF_TREE) -> list[str]:
     listed = sorted(shown)
     told = [f"{name} ({count(shown[name], 'file')})" if name.endswith("/") else name for name in listed[:lines]]
     return [*told, f"[and {len(listed) - lines:,} more]"] if len(listed) > lines else told
-
-
-def _folders(paths: Iterable[str]) -> dict[str, Counter[str]]:
-    """What each folder holds, with the number of files; folders end in `/`, the top one is empty."""
-    below: dict[str, Counter[str]] = {"": Counter()}
-    for path in paths:
-        folder = ""
-        while cut := path.find("/", len(folder)) + 1:
-            below[folder][path[:cut]] += 1
-            folder = path[:cut]
-            below.setdefault(folder, Counter())
-        below[folder][path] += 1
-    return below
 
 
 def _subfolders(below: Mapping[str, Counter[str]], folder: str) -> list[tuple[int, int, str]]:

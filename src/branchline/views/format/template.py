@@ -10,6 +10,7 @@ from branchline.errors import InvalidInput
 
 TAG = re.compile(r"\{\{(?P<kind>[#/]?)[ \t]*(?P<name>[^{}\n]*?)[ \t]*\}\}")
 LONE = re.compile(r"^[ \t]*(\{\{[#/][^{}\n]*\}\})[ \t]*\n", re.MULTILINE)
+NEW = "\n"
 GAP = re.compile(r"\n{3,}")
 
 
@@ -44,12 +45,10 @@ def faults(template: str, names: Collection[str]) -> list[str]:
             wanted = f"'{open_[-1][0]}' is the section to close" if open_ else "no section is open"
             found.append((at, f"'{name}' is closed, but {wanted}"))
     found += [(at, f"the section '{name}' is not closed") for name, at in open_]
-    return [f"{_place(template, at)}: {message}" for at, message in sorted(found)]
-
-
-def _place(text: str, at: int) -> str:
-    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    return f"{line}:{column}"
+    return [
+        f"{template.count(NEW, 0, at) + 1}:{at - template.rfind(NEW, 0, at)}: {message}"
+        for at, message in sorted(found)
+    ]
 
 
 def _without_sections(template: str, values: Mapping[str, str]) -> str:

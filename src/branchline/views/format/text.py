@@ -35,10 +35,14 @@ def degraded(text: str) -> str:
 
 def plain(text: str) -> str:
     """Untrusted text on one line: white space becomes one blank, all else that does not print is written out."""
-    words = " ".join(text.split())
-    if words.isprintable():
-        return words
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in words)
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text with what does not print, or could hide something, written out: an escape becomes its code."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in keep or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def encodable(text: str) -> str:

@@ -1,13 +1,13 @@
 from pathlib import Path
 
 from branchline.core.states import STATES
-from branchline.views.format.states_page import diagram_lines, page
+from pages import diagram_lines, states
 
-PAGE = Path(__file__).parents[4] / "docs" / "states.md"
+PAGE = Path(__file__).parents[3] / "docs" / "states.md"
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run: make states"
+    assert PAGE.read_text("utf-8") == states(), "run: make states"
 
 
 def test_the_diagram_has_every_move_of_the_table_and_no_other() -> None:
