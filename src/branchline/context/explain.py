@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from branchline.context.code.analysis import Piece
 from branchline.context.features import Sighting
-from branchline.context.index.corpus import Corpus
+from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.paths import terms_in
 from branchline.context.query import Query
 from branchline.context.rank import Ranked
@@ -12,7 +12,7 @@ from branchline.context.rank import Ranked
 MOST = 8
 
 
-def matches(query: Query, corpus: Corpus, ranked: Ranked) -> dict[str, tuple[str, ...]]:
+def matches(query: Query, corpus: IndexedCorpus, ranked: Ranked) -> dict[str, tuple[str, ...]]:
     """Signal to what it found in a file, the weightiest first, at most MOST each; signals of one number have none."""
     seen, file = Sighting(query, corpus), ranked.file
     heads = corpus.pieces(file).heads
@@ -32,8 +32,8 @@ def matches(query: Query, corpus: Corpus, ranked: Ranked) -> dict[str, tuple[str
         "module": [dotted for dotted in query.dotted if seen.resolved(dotted)[0] == file],
         "symbol": [word for word, looks in query.identifiers.items() if looks and word in defined],
         "imported": [
-            *(f"imports {corpus.paths[other]}" for other in corpus.imports(file)),
-            *(f"imported by {corpus.paths[other]}" for other in corpus.importers(file)),
+            *(f"imports {corpus.paths[other]}" for other in corpus.graph.imports(file)),
+            *(f"imported by {corpus.paths[other]}" for other in corpus.graph.importers(file)),
         ],
     }
     return {name: tuple(texts[:MOST]) for name, texts in found.items() if texts and name in ranked.breakdown}

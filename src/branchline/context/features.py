@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from math import log
 
-from branchline.context.index.corpus import Corpus
+from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.query import Query
 
 Points = dict[int, float]
@@ -22,7 +22,7 @@ _TEST_ENDS = re.compile(r"^tests?_|[._-](?:tests?|spec)$|(?<=[a-z])(?:Tests?|IT|
 class Sighting:
     """A query and a tree. Rarity is measured among code files: tests and documents repeat what they are about."""
 
-    def __init__(self, query: Query, corpus: Corpus) -> None:
+    def __init__(self, query: Query, corpus: IndexedCorpus) -> None:
         """Look nothing up yet. `flags`: of the files whose pieces were looked at, why one is not worth reading."""
         self.query, self.corpus = query, corpus
         self.categories = corpus.about_paths.categories

@@ -5,21 +5,10 @@ import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
-from typing import Protocol
 
 _HEAD = struct.Struct("=8sIII")
 _MAGIC = b"blgraph1"  # another number when the packing, or what `resolve` finds, changes
 _WORD = array("I").itemsize
-
-
-class Graph(Protocol):
-    """Files that import files, by number."""
-
-    def imports(self, file: int) -> Sequence[int]:
-        """The files that a file imports, sorted."""
-
-    def importers(self, file: int) -> Sequence[int]:
-        """The files that import a file, sorted."""
 
 
 class ImportGraph:
@@ -74,7 +63,7 @@ class ImportGraph:
 
 
 def personalised(
-    graph: Graph, seeds: Mapping[int, float], *, damping: float = 0.5, steps: int = 3, back: float = 0.3
+    graph: ImportGraph, seeds: Mapping[int, float], *, damping: float = 0.5, steps: int = 3, back: float = 0.3
 ) -> dict[int, float]:
     """PageRank that starts at the seeds: what each file that they reach in `steps` steps is worth, seeds included.
 

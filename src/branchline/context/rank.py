@@ -7,7 +7,7 @@ from heapq import nsmallest
 
 from branchline.context import scores as signals
 from branchline.context.features import Points, Sighting
-from branchline.context.index.corpus import Corpus
+from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.query import Query
 
 WEIGHTS: dict[str, float] = {
@@ -51,7 +51,7 @@ class Anchors:
     related: bool = True
 
 
-def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ranked]:
+def rank(query: Query, corpus: IndexedCorpus, anchors: Anchors = Anchors()) -> list[Ranked]:
     """The files, at most RANKED, that more speaks for than that they change, best first; equal ones as their paths."""
     seen = Sighting(query, corpus)
     points = {name: _scaled(getattr(signals, name)(seen), least=_ENOUGH.get(name, 0.0)) for name in _EARLY}

@@ -137,14 +137,14 @@ def _in_one(pieces: StoredPieces, terms: Iterable[str]) -> bool:
 
 def churn(seen: Sighting) -> Points:
     """Files that change often, a change of a year before the commit counting half."""
-    return {file: log1p(changes) for file, changes in enumerate(seen.corpus.churn) if changes}
+    return {file: log1p(changes) for file, changes in enumerate(seen.corpus.history.churn) if changes}
 
 
 def changed_with(seen: Sighting, seeds: Points) -> Points:
     """Files that have changed together with the likeliest ones."""
     points = defaultdict[int, float](float)
     for file, worth in seeds.items():
-        others = seen.corpus.changed_with(file)
+        others = seen.corpus.history.changed_with(file)
         whole = sum(others.values()) + 0.5
         for other, share in others.items():
             points[other] += worth * share / whole
@@ -179,4 +179,4 @@ def _used(text: str, heads: Sequence[Piece], pieces: Sequence[tuple[float, int]]
 
 def imported(seen: Sighting, seeds: Points) -> Points:
     """Files that the likeliest ones import or are imported by, by personalised PageRank."""
-    return {file: sqrt(worth) for file, worth in personalised(seen.corpus, seeds).items()}
+    return {file: sqrt(worth) for file, worth in personalised(seen.corpus.graph, seeds).items()}

@@ -1,6 +1,6 @@
 """What the index keeps of a blob: its pieces, what it defines, what it imports. Depends on nothing but its bytes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -86,13 +86,13 @@ class Pieces(msgspec.Struct, frozen=True, array_like=True):
     places: dict[str, list[int]]
 
     @classmethod
-    def of(cls, chunks: Iterable[Chunk], terms_of: Mapping[str, tuple[str, ...]]) -> "Pieces":
+    def of(cls, chunks: Iterable[Chunk], terms_of: Callable[[str], tuple[str, ...]]) -> "Pieces":
         """The chunks of an analysis, in their order. `terms_of`: a word to its terms."""
         heads, places = [], dict[str, list[int]]()
         for number, chunk in enumerate(chunks):
             heads.append(Piece(chunk.name, chunk.kind, chunk.start, chunk.end, sum(chunk.words.values())))
             for word, count in chunk.words.items():
-                for term in terms_of[word]:
+                for term in terms_of(word):
                     if term in places:
                         places[term] += number, count
                     else:

@@ -27,6 +27,11 @@ class File:
     oid: str
     size: int = -1
 
+    @property
+    def key(self) -> bytes:
+        """What its analysis is known by: its id, and the last name of its path, which says what language it is in."""
+        return bytes.fromhex(self.oid) + os.fsencode(self.path.rpartition("/")[2])
+
 
 class Reader(Protocol):
     """Where the bytes of a tree's files come from."""
@@ -40,6 +45,21 @@ def blob_id(data: bytes, algorithm: str = "sha1") -> str:
     found = hashlib.new(algorithm, b"blob %d\0" % len(data), usedforsecurity=False)
     found.update(data)
     return found.hexdigest()
+
+
+def file_at(root: str, path: str, algorithm: str) -> File | str:
+    """A file below a folder as it is now, or why it is none: link, special, too_large, unreadable."""
+    place = os.path.join(root, path)
+    try:
+        mode = os.lstat(place).st_mode
+        if not stat.S_ISREG(mode):
+            return "link" if stat.S_ISLNK(mode) else "special"
+        data = read_plain(place)
+    except TooLarge:
+        return "too_large"
+    except OSError:
+        return "unreadable"
+    return File(path, blob_id(data, algorithm), len(data))
 
 
 def read_plain(path: str) -> bytes:

@@ -10,11 +10,10 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from branchline.context.index.stamps import Store
 from branchline.git.log import changed_files, newest_commits, time_of
 from branchline.git.repo import Repo
 
@@ -27,6 +26,16 @@ HALF_LIFE = 365.0 * 86_400
 _VERSION = "2"
 _NOTHING: Mapping[int, float] = {}
 _Kept = TypeVar("_Kept")
+
+
+class Store(Protocol):
+    """A cache of bytes by key; it may forget."""
+
+    def get(self, key: str) -> bytes | None:
+        """What was put last, or None."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a value."""
 
 
 class _Changes(msgspec.Struct, frozen=True, array_like=True):

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from branchline.context.index.content import Disk, File, Objects, Reader, algorithm_of
-from branchline.context.index.stamps import Stamps, Store
+from branchline.context.index.content import Disk, File, Objects, Reader, algorithm_of, file_at
 from branchline.errors import GitError
 from branchline.git.objects import fields
 from branchline.git.repo import NotARepository, Repo
@@ -63,23 +62,23 @@ def tree_of(repo: Repo, commit: str, tree: str | None = None) -> Tree:
     return found.tree((commit, int(when)), str(repo.root), Objects(repo), repo)
 
 
-def work_tree(root: Path, store: Store | None = None) -> Tree:
+def work_tree(root: Path) -> Tree:
     """The files of a folder as they are on disk.
 
     In a work tree of git: what is tracked or not ignored, of it only what is below `root`. Elsewhere, and in a folder
-    that is ignored: all that is there, tools' caches left out. `store` remembers the ids of files that git does not
-    know. Raises NotARepository if `root` is no folder, BareRepository, UnsupportedGit.
+    that is ignored: all that is there, tools' caches left out. Raises NotARepository if `root` is no folder,
+    BareRepository, UnsupportedGit.
     """
     place = root.resolve()
     if not place.is_dir():
         raise NotARepository(f"{root} is not a folder")
     try:
         repo = Repo.find(place)
-        listed = _listed_by_git(repo, place, store)
+        listed = _listed_by_git(repo, place)
     except (NotARepository, GitError):
-        return _walked(place, store)
+        return _walked(place)
     ignored = place != repo.root and not listed.files and not listed.skipped
-    return _walked(place, store) if ignored else listed
+    return _walked(place) if ignored else listed
 
 
 class _Found:
@@ -131,36 +130,35 @@ class _Listing:
             if tag != "H":
                 told[tag].add(path[skip:])
 
-    def files(self, stamps: Stamps) -> Iterator[tuple[str, File | str]]:
+    def files(self, root: str, algorithm: str) -> Iterator[tuple[str, File | str]]:
         """Each path with its file, or the reason why it is none."""
-        is_real = _real_folders(stamps)
+        is_real = _real_folders(root)
         for path, meta in self.tracked.items():
             mode, oid, _ = meta.split()
             if mode == "160000":
                 yield path, "submodule"
-            elif path in self.sparse and not os.path.lexists(stamps.path_of(path)):
+            elif path in self.sparse and not os.path.lexists(os.path.join(root, path)):
                 yield path, "not_checked_out"
             elif not is_real(os.path.dirname(path)):
                 yield path, "link"
             elif path in self.gone:
                 continue
             elif path in self.on_disk or path in self.sparse:
-                yield path, stamps.file(path)
+                yield path, file_at(root, path, algorithm)
             else:
                 yield path, _NO_FILES.get(mode) or File(path, oid)
         for path in self.on_disk - self.tracked.keys():
-            yield path, "submodule" if path.endswith("/") else stamps.file(path)
+            yield path, "submodule" if path.endswith("/") else file_at(root, path, algorithm)
 
 
-def _listed_by_git(repo: Repo, place: Path, store: Store | None) -> Tree:
+def _listed_by_git(repo: Repo, place: Path) -> Tree:
     commit, when = _head(repo)
     prefix = "" if place == repo.root else os.path.join(os.path.relpath(place, repo.root), "")
     listing = _Listing(repo, prefix)
     some_id = commit or next((meta.split()[1] for meta in listing.tracked.values()), "")
-    stamps, found = Stamps(str(place), store, algorithm_of(some_id)), _Found()
-    for path, file in listing.files(stamps):
+    found = _Found()
+    for path, file in listing.files(str(place), algorithm_of(some_id)):
         found.take(path, file)
-    stamps.keep()
     return found.tree((commit, when), str(place), Disk(str(place), Objects(repo)), repo if commit else None)
 
 
@@ -171,12 +169,12 @@ def _head(repo: Repo) -> tuple[str, int]:
     return (commit, int(when)) if done.code == 0 and commit else ("", 0)
 
 
-def _real_folders(stamps: Stamps) -> Callable[[str], bool]:
+def _real_folders(root: str) -> Callable[[str], bool]:
     """Whether a folder, and each one above it, is a folder and no link."""
 
     @cache
     def is_link(folder: str) -> bool:
-        return os.path.islink(stamps.path_of(folder))
+        return os.path.islink(os.path.join(root, folder))
 
     @cache
     def is_real(folder: str) -> bool:
@@ -186,9 +184,8 @@ def _real_folders(stamps: Stamps) -> Callable[[str], bool]:
     return is_real
 
 
-def _walked(place: Path, store: Store | None) -> Tree:
-    root = str(place)
-    stamps, found, waiting = Stamps(root, store), _Found(), [""]
+def _walked(place: Path) -> Tree:
+    root, found, waiting = str(place), _Found(), [""]
     while waiting:
         folder = waiting.pop()
         try:
@@ -200,8 +197,7 @@ def _walked(place: Path, store: Store | None) -> Tree:
         for entry in here:
             path = os.path.join(folder, entry.name)
             if not entry.is_dir(follow_symlinks=False):
-                found.take(path, stamps.file(path))
+                found.take(path, file_at(root, path, "sha1"))
             elif entry.name not in CACHES and entry.name not in _METADATA:
                 waiting.append(path)
-    stamps.keep()
     return found.tree(("", 0), root, Disk(root))
