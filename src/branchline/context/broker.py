@@ -17,7 +17,7 @@ from branchline.context.bans import ban_of
 from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.excerpts import forms
 from branchline.context.explain import matches
-from branchline.context.graph import ImportGraph
+from branchline.context.graph import GRAPH_VERSION, ImportGraph
 from branchline.context.index.cache import Index, Progress
 from branchline.context.index.database import default_folder
 from branchline.context.index.history import history_of
@@ -162,16 +162,17 @@ class Broker:
         self.analysed = self._index.add(self.tree, self._analyse, self._on_progress)
         corpus = IndexedCorpus(self._index, self.tree)
         # The import graph is kept by the tree's fingerprint.
-        key = f"graph/{ANALYSIS_VERSION}/{self.tree.fingerprint}"
-        kept = ImportGraph.from_bytes(self._index.get(key) or b"")
-        if kept is None:
+        key = f"graph/{GRAPH_VERSION}/{ANALYSIS_VERSION}/{self.tree.fingerprint}/{len(corpus.paths)}"
+        if packed := self._index.get(key):
+            corpus.graph = ImportGraph.from_bytes(packed)
+        else:
             from branchline.context.code.resolve import resolve, wanted_configs  # a warm query does without
 
             configs = [self._files[path] for path in wanted_configs(corpus.paths)]
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
-            kept = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
-            self._index.put(key, kept.to_bytes())
-        corpus.graph, corpus.read = kept, self.texts
+            corpus.graph = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
+            self._index.put(key, corpus.graph.to_bytes())
+        corpus.read = self.texts
         if (repo := self.tree.repo) is not None:
             below = os.path.relpath(self.tree.root, repo.root)
             prefix = "" if below == "." else f"{below}/"
