@@ -1,8 +1,7 @@
 """What the signals found in one file, in words of the task and names of the file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from branchline.context.code.analysis import Piece
 from branchline.context.features import Sighting
 from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.paths import terms_in
@@ -19,14 +18,18 @@ def matches(query: Query, corpus: IndexedCorpus, ranked: Ranked) -> dict[str, tu
     defined = {definition.name for definition in corpus.analysis(file).definitions}
 
     def held(weights: Mapping[str, float]) -> list[str]:
-        return _weightiest(weights, lambda term: file in seen.found[term])
+        terms = (term for term in weights if file in seen.found[term])
+        return sorted(terms, key=lambda term: (-weights[term], term))
 
     found = {
         "lexical": held(seen.weights),
         "title": held(seen.weighted(query.title)),
         "compound": held(seen.weighted(query.compounds)),
         "path": sorted({*query.title, *query.prose, *query.compounds} & terms_in(corpus.paths[file])),
-        "chunk": [_piece(heads[place]) for _, place in ranked.pieces[:3]],
+        "chunk": [
+            f"{head.name} (lines {head.start}-{head.end})" if head.name else f"lines {head.start}-{head.end}"
+            for head in (heads[place] for _, place in ranked.pieces[:3])
+        ],
         "mention": [text for text in query.mentions if file in seen.located(text)],
         "trace": [text for text in query.frames if file in seen.located(text)],
         "module": [dotted for dotted in query.dotted if seen.resolved(dotted)[0] == file],
@@ -37,12 +40,3 @@ def matches(query: Query, corpus: IndexedCorpus, ranked: Ranked) -> dict[str, tu
         ],
     }
     return {name: tuple(texts[:MOST]) for name, texts in found.items() if texts and name in ranked.breakdown}
-
-
-def _weightiest(weights: Mapping[str, float], holds: Callable[[str], bool]) -> list[str]:
-    return sorted(filter(holds, weights), key=lambda term: (-weights[term], term))
-
-
-def _piece(chunk: Piece) -> str:
-    lines = f"lines {chunk.start}-{chunk.end}"
-    return f"{chunk.name} ({lines})" if chunk.name else lines

@@ -1,4 +1,4 @@
-"""A task's text, taken apart into what can be looked up: terms, identifiers, paths, frames of tracebacks, messages."""
+"""A task's text, taken apart into what can be looked up: terms, identifiers, paths, frames of tracebacks."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -48,11 +48,6 @@ _FRAME = re.compile(
 _DOTTED = re.compile(r"\b[A-Za-z_]\w*+(?:(?:\.|::)[A-Za-z_]\w*+)+")
 _PYTHON_IMPORT = re.compile(r"^[ \t>]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]{0,1000}\)|[^\n]*)", re.MULTILINE)
 _ALIAS = re.compile(r"^[ \t>]*(?:>>> )?import[ \t]+([\w.]+)[ \t]+as[ \t]+(\w+)", re.MULTILINE)
-_ERROR = re.compile(
-    r"^[ >E]*(?:[\w.]*(?:Error|Exception|Warning)|panic|error|fatal)[ \t]*:[ \t]*(.{1,300})", re.MULTILINE
-)
-_QUOTED = re.compile(r"[\"“]([^\"\n”]{12,120})[\"”]|'([^'\n]{16,120})'")
-_PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,}){2,}")
 _CODELIKE = re.compile(r"\w_\w|[a-z][A-Z]|[A-Z][A-Z][a-z]|^__\w+__$")
 
 
@@ -66,7 +61,7 @@ class Query:
     `terms`: index terms of all the text; `title` those of its first line, `prose` those of the rest without code;
     `compounds`: adjacent words written as one. `identifiers`: words as written, to how much they look like code (0 to
     1); `dotted`: qualified names. `mentions`: paths or names of files; `frames`: those of tracebacks, the innermost
-    first. `messages`: the words of texts that may stand literally in the source.
+    first.
     """
 
     terms: dict[str, float]
@@ -78,7 +73,6 @@ class Query:
     dotted: dict[str, float]
     mentions: tuple[str, ...]
     frames: tuple[str, ...]
-    messages: tuple[frozenset[str], ...]
 
 
 def parse(text: str, keywords: Iterable[str] = ()) -> Query:
@@ -100,7 +94,6 @@ def parse(text: str, keywords: Iterable[str] = ()) -> Query:
         dotted=_dotted(everything),
         mentions=_first(_mentions(_FRAME.sub(" ", whole))),
         frames=frames,
-        messages=_first(_messages(whole)),
     )
 
 
@@ -183,13 +176,6 @@ def _mentions(text: str) -> Iterator[str]:
     for word in _PATHLIKE.findall(text):
         if len(word) < 300 and (match := _MENTION.match(word)):
             yield match[0].replace("\\", "/")
-
-
-def _messages(text: str) -> Iterator[frozenset[str]]:
-    for match in [*_ERROR.finditer(text), *_QUOTED.finditer(text)]:
-        said = next(filter(None, match.groups()), "")
-        for run in _PHRASE.findall(said)[:3]:
-            yield frozenset(run.split()[:8])
 
 
 def _first(found: Iterable[_T]) -> tuple[_T, ...]:

@@ -5,10 +5,10 @@ A signal returns points by file number, files without points left out. `rank` br
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import log, log1p, sqrt
 
-from branchline.context.code.analysis import Piece, StoredPieces
+from branchline.context.code.analysis import Piece
 from branchline.context.code.words import STOP, WORD, terms_of
 from branchline.context.features import INDEXES, Points, Sighting
 from branchline.context.graph import personalised
@@ -64,12 +64,6 @@ def mention(seen: Sighting) -> Points:
     return points
 
 
-def tested(seen: Sighting) -> Points:
-    """Files after which a test is named that the task names."""
-    named = {file for text in seen.query.mentions for file in seen.located(text) if seen.categories[file] == "tests"}
-    return {subject: 1.0 for file in sorted(named) for subject in seen.subjects(file)}
-
-
 def trace(seen: Sighting) -> Points:
     """Files of a traceback, the innermost frame first."""
     points: Points = {}
@@ -116,23 +110,6 @@ def symbol(seen: Sighting) -> Points:
         for file in files:
             points[file] += words[word] * len(files) ** -0.7 * (1.5 if word in seen.query.title_words else 1.0)
     return dict(points)
-
-
-def message(seen: Sighting, pieces: Found) -> Points:
-    """Files with all the words of a message in one of their definitions."""
-    points = defaultdict[int, float](float)
-    for words in seen.query.messages:
-        terms = {term for word in words for term in terms_of(word)}
-        files = [file for file in sorted(pieces) if terms and _in_one(seen.corpus.pieces(file), terms)]
-        if 0 < len(files) <= FEW:
-            for file in files:
-                points[file] += 1 / len(files)
-    return dict(points)
-
-
-def _in_one(pieces: StoredPieces, terms: Iterable[str]) -> bool:
-    """Whether one chunk holds all the terms."""
-    return bool(set[int].intersection(*(set(pieces.holding(term)) for term in terms)))
 
 
 def churn(seen: Sighting) -> Points:

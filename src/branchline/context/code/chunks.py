@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from branchline.context.code.analysis import Chunk, Definition
+from branchline.context.code.analysis import Chunk
 from branchline.context.code.definitions import Found
 
 BYTES_A_TOKEN = 4  # to size windows only
@@ -77,7 +77,8 @@ def _cuts(data: bytes, found: Iterable[Found]) -> list[_Cut]:
     cuts = [_Cut(1, 0, "", "module")] if data else []
     around: list[tuple[Found, _Cut]] = []
     for one in found:
-        if not _is_large(one):
+        lines = one.definition.end - one.definition.line + 1
+        if lines < (_LINES if one.definition.kind in _LARGE else _LINES_OF_OTHERS):
             continue
         _close(data, cuts, around, one.start)
         last, opened = cuts[-1], around and around[-1][1] is cuts[-1]
@@ -85,7 +86,9 @@ def _cuts(data: bytes, found: Iterable[Found]) -> list[_Cut]:
         if line < last.line:
             line, start = last.line, last.start
         if one.definition.end >= line and not (opened and line == last.line):
-            cut = _Cut(line, start, _dotted(one.definition), one.definition.kind)
+            cut = _Cut(
+                line, start, ".".join(filter(None, (one.definition.parent, one.definition.name))), one.definition.kind
+            )
             _add(cuts, cut)
             around.append((one, cut))
     _close(data, cuts, around, sys.maxsize)
@@ -123,16 +126,6 @@ def _chunk(data: bytes, words: bytes, cut: _Cut, stop: int) -> Chunk:
     counts = Counter(words[cut.start : stop].decode("ascii").split())
     lines = data.count(b"\n", cut.start, stop) + (data[stop - 1] != _NEWLINE)
     return Chunk(cut.name, cut.kind, cut.line, cut.line + lines - 1, counts)
-
-
-def _is_large(one: Found) -> bool:
-    """Whether a definition is a piece of its own."""
-    lines = one.definition.end - one.definition.line + 1
-    return lines >= (_LINES if one.definition.kind in _LARGE else _LINES_OF_OTHERS)
-
-
-def _dotted(definition: Definition) -> str:
-    return f"{definition.parent}.{definition.name}" if definition.parent else definition.name
 
 
 def _line_end(data: bytes, position: int) -> int:

@@ -62,7 +62,10 @@ def connect(path: Path | None) -> sqlite3.Connection:
                 database.execute("PRAGMA journal_mode=WAL")
                 database.executescript(_TABLES)
             if path is not None:
-                _remove_old(path)
+                for other in path.parent.glob("context-*"):
+                    with suppress(OSError):
+                        if not other.name.startswith(path.stem) and other.stat().st_mtime < time.time() - _OLD_SECONDS:
+                            other.unlink()
         database.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         database.close()
@@ -130,13 +133,6 @@ def unsealed(data: object, key: bytes = b"") -> bytes:
     if not isinstance(data, bytes) or crc32(data[4:], crc32(key)).to_bytes(4, "little") != data[:4]:
         raise Damaged("a value is not what was stored")
     return data[4:]
-
-
-def _remove_old(path: Path) -> None:
-    for other in path.parent.glob("context-*"):
-        with suppress(OSError):
-            if not other.name.startswith(path.stem) and other.stat().st_mtime < time.time() - _OLD_SECONDS:
-                other.unlink()
 
 
 def _common_dir(root: Path) -> Path | None:

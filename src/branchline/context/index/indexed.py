@@ -1,8 +1,8 @@
 """One tree as the index knows it: all that ranking sees of it. Files are numbers, their positions in `paths`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import TypeVar
 
 import msgspec
 
@@ -15,7 +15,10 @@ from branchline.context.index.postings import defined, held, lists_of, named
 from branchline.context.index.scan import Tree
 from branchline.context.paths import VERSION, Paths
 
+_T = TypeVar("_T")
 _KEPT = 1000  # files whose chunks are kept at hand
+_ANALYSIS = msgspec.msgpack.Decoder(Analysis)
+_PIECES = msgspec.msgpack.Decoder(StoredPieces)
 
 
 class IndexedCorpus:
@@ -81,13 +84,11 @@ class IndexedCorpus:
 
     def analysis(self, file: int) -> Analysis:
         """What is known of a file, but for its chunks."""
-        known: Analysis = self._unpacked("outline", file, Analysis)
-        return known
+        return self._unpacked("outline", file, _ANALYSIS)
 
     def _pieces_of(self, file: int) -> StoredPieces:
         """The chunks of a file."""
-        pieces: StoredPieces = self._unpacked("chunks", file, StoredPieces)
-        return pieces
+        return self._unpacked("chunks", file, _PIECES)
 
     def texts(self, files: Sequence[int]) -> Mapping[int, str]:
         """The texts of files; empty for one that cannot be read."""
@@ -111,17 +112,12 @@ class IndexedCorpus:
                 files.update(dict.fromkeys(self._copies[first], files[first]))
         return {key: dict(sorted(files.items())) for key, files in found.items()}
 
-    def _unpacked(self, column: str, file: int, kind: object) -> Any:
+    def _unpacked(self, column: str, file: int, decoder: msgspec.msgpack.Decoder[_T]) -> _T:
         asked = f"SELECT {column} FROM analysis WHERE blob = ?"  # noqa: S608 - a constant
         row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
         if row is None:
             raise Emptied("another process has emptied the index")
         try:
-            return _decoder(kind).decode(unsealed(row[0]))
+            return decoder.decode(unsealed(row[0]))
         except msgspec.DecodeError as error:
             raise Damaged(f"what the index keeps of a file is no analysis: {error}") from error
-
-
-@cache
-def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)

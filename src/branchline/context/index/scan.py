@@ -152,21 +152,15 @@ class _Listing:
 
 
 def _listed_by_git(repo: Repo, place: Path) -> Tree:
-    commit, when = _head(repo)
+    head = repo.refs.status_of("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
+    when, _, commit = head.stdout.decode().strip().partition(" ") if head.code == 0 else ("", "", "")
     prefix = "" if place == repo.root else os.path.join(os.path.relpath(place, repo.root), "")
     listing = _Listing(repo, prefix)
     some_id = commit or next((meta.split()[1] for meta in listing.tracked.values()), "")
     found = _Found()
     for path, file in listing.files(str(place), algorithm_of(some_id)):
         found.take(path, file)
-    return found.tree((commit, when), str(place), Disk(str(place), Objects(repo)), repo if commit else None)
-
-
-def _head(repo: Repo) -> tuple[str, int]:
-    """The commit that is checked out and its time, or ("", 0)."""
-    done = repo.refs.status_of("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
-    when, _, commit = done.stdout.decode().strip().partition(" ")
-    return (commit, int(when)) if done.code == 0 and commit else ("", 0)
+    return found.tree((commit, int(when or 0)), str(place), Disk(str(place), Objects(repo)), repo if commit else None)
 
 
 def _real_folders(root: str) -> Callable[[str], bool]:
