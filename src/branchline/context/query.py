@@ -82,17 +82,25 @@ def parse(text: str, keywords: Iterable[str] = ()) -> Query:
     title = " ".join([_CONVENTIONAL.sub(lambda match: f"{match[1] or ''} ", first), *keywords])
     prose, code = _told("\n".join(_relevant(rest.split("\n"))))
     in_title, in_prose = _weighed(title), _weighed(prose)
+    terms: dict[str, float] = {}
+    for factor, weights in ((IN_TITLE, in_title), (IN_PROSE, in_prose), (IN_CODE, _weighed(code))):
+        for term, weight in weights.items():
+            terms[term] = terms.get(term, 0.0) + factor * weight
     everything = f"{title}\n{prose}\n{code}"
     frames = _first(next(filter(None, match.groups())) for match in reversed(list(_FRAME.finditer(whole))))
     return Query(
-        terms=_summed((IN_TITLE, in_title), (IN_PROSE, in_prose), (IN_CODE, _weighed(code))),
+        terms=terms,
         title=in_title,
         prose=frozenset(in_prose),
         compounds=dict.fromkeys(_first(_compounds(prose)), 0.5) | dict.fromkeys(_first(_compounds(title)), 1.0),
         identifiers=_identifiers(everything, code),
         title_words=frozenset(WORD.findall(title)),
         dotted=_dotted(everything),
-        mentions=_first(_mentions(_FRAME.sub(" ", whole))),
+        mentions=_first(
+            match[0].replace("\\", "/")
+            for word in _PATHLIKE.findall(_FRAME.sub(" ", whole))
+            if len(word) < 300 and (match := _MENTION.match(word))
+        ),
         frames=frames,
     )
 
@@ -126,14 +134,6 @@ def _weighed(text: str) -> dict[str, float]:
         for term in terms_of(word):
             counts[term] = counts.get(term, 0) + 1
     return {term: 1 + log(count) for term, count in islice(counts.items(), MOST)}
-
-
-def _summed(*parts: tuple[float, dict[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for factor, weights in parts:
-        for term, weight in weights.items():
-            total[term] = total.get(term, 0.0) + factor * weight
-    return total
 
 
 def _compounds(text: str) -> Iterator[str]:
@@ -170,12 +170,6 @@ def _dotted(text: str) -> dict[str, float]:
         for name in WORD.findall(names)[:12]:
             found.setdefault(f"{module}.{name}", 0.6)
     return dict(islice(found.items(), MOST))
-
-
-def _mentions(text: str) -> Iterator[str]:
-    for word in _PATHLIKE.findall(text):
-        if len(word) < 300 and (match := _MENTION.match(word)):
-            yield match[0].replace("\\", "/")
 
 
 def _first(found: Iterable[_T]) -> tuple[_T, ...]:

@@ -5,10 +5,9 @@ A signal returns points by file number, files without points left out. `rank` br
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from math import log, log1p, sqrt
 
-from branchline.context.code.analysis import Piece
 from branchline.context.code.words import STOP, WORD, terms_of
 from branchline.context.features import INDEXES, Points, Sighting
 from branchline.context.graph import personalised
@@ -132,11 +131,13 @@ def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
     """Files that define what the best pieces of the likeliest files use: where the cause of a symptom may be."""
     points = defaultdict[int, float](float)
     texts = seen.corpus.texts(list(seeds))
-    used = [
-        (file, word)
-        for file in seeds
-        for word in _used(texts[file], seen.corpus.pieces(file).heads, pieces.get(file, [])[:2])
-    ]
+    used: list[tuple[int, str]] = []
+    for file in seeds:
+        lines, heads = texts[file].split("\n"), seen.corpus.pieces(file).heads
+        for _, place in pieces.get(file, [])[:2]:
+            shown = "\n".join(lines[heads[place].start - 1 : heads[place].end])
+            words = (word for word in WORD.findall(shown) if len(word) > 3 and word.lower() not in STOP)
+            used += [(file, word) for word in dict.fromkeys(words)]
     defining = seen.corpus.defining(sorted({word for _, word in used}))
     for file, word in used:
         files = [other for other in defining.get(word, ()) if other in seen.code]
@@ -144,14 +145,6 @@ def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
             for other in files:
                 points[other] += seeds[file] / len(files)
     return {file: sqrt(value) for file, value in points.items()}
-
-
-def _used(text: str, heads: Sequence[Piece], pieces: Sequence[tuple[float, int]]) -> Iterator[str]:
-    """The words of some pieces of a text that may be names of definitions, once a piece."""
-    lines = text.split("\n")
-    for _, place in pieces:
-        shown = "\n".join(lines[heads[place].start - 1 : heads[place].end])
-        yield from (word for word in dict.fromkeys(WORD.findall(shown)) if len(word) > 3 and word.lower() not in STOP)
 
 
 def imported(seen: Sighting, seeds: Points) -> Points:

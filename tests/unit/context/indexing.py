@@ -42,7 +42,7 @@ def analyse(data: bytes, path: str) -> Analysis:
     chunks, definitions, imports, line = [], [], [], 1
     for paragraph in text.split("\n\n"):
         end = line + paragraph.count("\n")
-        chunks.append(Chunk("", "text", line, end, Counter(WORD.findall(paragraph))))
+        chunks.append(Chunk("", line, end, Counter(WORD.findall(paragraph))))
         words = WORD.findall(paragraph)
         for word, name in pairwise(words):
             if word == "def":
@@ -53,7 +53,7 @@ def analyse(data: bytes, path: str) -> Analysis:
     flag = "binary" if b"\0" in data else ""
     sha256 = hashlib.sha256(data).hexdigest()
     parts = (tuple(chunks), tuple(definitions), tuple(imports))
-    return Analysis(path, flag, len(data), line, len(data) // 4, sha256, *parts)
+    return Analysis(path, flag, len(data), sha256, *parts)
 
 
 def surely(index: Index, tree: Tree, use: Callable[[IndexedCorpus], None]) -> None:

@@ -7,6 +7,7 @@ never refreshes it here. The rest is hashed as git would, so that a blob id name
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,14 +18,32 @@ from branchline.git.objects import fields
 from branchline.git.repo import NotARepository, Repo
 
 CACHES = frozenset(
-    (
-        *(".runs", "__pycache__", ".venv", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache"),
-        *(".hypothesis", "node_modules", "bower_components", ".next", ".nuxt", ".parcel-cache", ".turbo"),
-        *(".svelte-kit", ".gradle", ".terraform", ".direnv", ".cache"),
-    )
+    [
+        ".runs",
+        "__pycache__",
+        ".venv",
+        ".tox",
+        ".nox",
+        ".eggs",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".hypothesis",
+        "node_modules",
+        "bower_components",
+        ".next",
+        ".nuxt",
+        ".parcel-cache",
+        ".turbo",
+        ".svelte-kit",
+        ".gradle",
+        ".terraform",
+        ".direnv",
+        ".cache",
+    ]
 )
 """Folders that tools fill. What is untracked in them is not part of a tree."""
-_METADATA = frozenset({".git", ".hg", ".svn", ".jj"})
+METADATA = frozenset({".git", ".hg", ".svn", ".jj"})
 _NO_FILES = {"120000": "link", "160000": "submodule"}  # modes of tree entries
 _LISTED = ("-z", "-t", "-s", "-c", "-m", "-d", "-o", "--exclude-standard")
 _EXCLUDED = tuple(f"--exclude={name}/" for name in sorted(CACHES))
@@ -56,10 +75,9 @@ class Tree:
 def tree_of(repo: Repo, commit: str, tree: str | None = None) -> Tree:
     """A tree of the object store, by default the commit's; no checkout is needed. Raises GitError."""
     when = repo.content.text("rev-list", "--max-count=1", "--timestamp", "--end-of-options", commit).split()[0]
-    found = _Found()
-    for entry in repo.entries(tree or repo.tree_of(commit)):
-        found.take(entry.path, _NO_FILES.get(entry.mode) or File(entry.path, entry.oid))
-    return found.tree((commit, int(when)), str(repo.root), Objects(repo), repo)
+    entries = repo.entries(tree or repo.tree_of(commit))
+    found = ((entry.path, _NO_FILES.get(entry.mode) or File(entry.path, entry.oid)) for entry in entries)
+    return _tree(found, str(repo.root), Objects(repo), commit, int(when), repo)
 
 
 def work_tree(root: Path) -> Tree:
@@ -72,36 +90,33 @@ def work_tree(root: Path) -> Tree:
     place = root.resolve()
     if not place.is_dir():
         raise NotARepository(f"{root} is not a folder")
-    try:
+    with suppress(NotARepository, GitError):
         repo = Repo.find(place)
         listed = _listed_by_git(repo, place)
-    except (NotARepository, GitError):
-        return _walked(place)
-    ignored = place != repo.root and not listed.files and not listed.skipped
-    return _walked(place) if ignored else listed
+        if place == repo.root or listed.files or listed.skipped:
+            return listed
+    return _tree(_walked(str(place)), str(place), Disk(str(place)))
 
 
-class _Found:
-    """What was found so far."""
-
-    def __init__(self) -> None:
-        self._files: list[File] = []
-        self._skipped: list[tuple[str, str]] = []
-
-    def take(self, path: str, found: File | str) -> None:
-        """Add a file, or the reason why it is none."""
-        if isinstance(found, str):
-            self._skipped.append((path, found))
+def _tree(
+    found: Iterable[tuple[str, File | str]],
+    root: str,
+    reader: Reader,
+    commit: str = "",
+    time: int = 0,
+    repo: Repo | None = None,
+) -> Tree:
+    """A tree of what was found: each path with its file, or the reason why it is none."""
+    files, skipped = [], []
+    for path, one in found:
+        if isinstance(one, str):
+            skipped.append((path, one))
         else:
-            self._files.append(found)
-
-    def tree(self, grown_from: tuple[str, int], root: str, reader: Reader, repo: Repo | None = None) -> Tree:
-        """All of it as a tree. `grown_from`: the commit and its time."""
-        commit, when = grown_from
-        files = tuple(sorted(self._files, key=lambda file: file.path))
-        lines = "\0".join([commit, *(f"{file.oid} {file.path}" for file in files)])
-        fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
-        return Tree(files, tuple(sorted(self._skipped)), commit, when, root, fingerprint, reader, repo)
+            files.append(one)
+    files.sort(key=lambda file: file.path)
+    lines = "\0".join([commit, *(f"{file.oid} {file.path}" for file in files)])
+    fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
+    return Tree(tuple(files), tuple(sorted(skipped)), commit, time, root, fingerprint, reader, repo)
 
 
 class _Listing:
@@ -157,10 +172,9 @@ def _listed_by_git(repo: Repo, place: Path) -> Tree:
     prefix = "" if place == repo.root else os.path.join(os.path.relpath(place, repo.root), "")
     listing = _Listing(repo, prefix)
     some_id = commit or next((meta.split()[1] for meta in listing.tracked.values()), "")
-    found = _Found()
-    for path, file in listing.files(str(place), algorithm_of(some_id)):
-        found.take(path, file)
-    return found.tree((commit, int(when or 0)), str(place), Disk(str(place), Objects(repo)), repo if commit else None)
+    found = listing.files(str(place), algorithm_of(some_id))
+    reader = Disk(str(place), Objects(repo))
+    return _tree(found, str(place), reader, commit, int(when or 0), repo if commit else None)
 
 
 def _real_folders(root: str) -> Callable[[str], bool]:
@@ -178,20 +192,20 @@ def _real_folders(root: str) -> Callable[[str], bool]:
     return is_real
 
 
-def _walked(place: Path) -> Tree:
-    root, found, waiting = str(place), _Found(), [""]
+def _walked(root: str) -> Iterator[tuple[str, File | str]]:
+    """Each path below a folder with its file, or the reason why it is none."""
+    waiting = [""]
     while waiting:
         folder = waiting.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as entries:
                 here = list(entries)
         except OSError:
-            found.take(os.path.join(folder, ""), "unreadable")
+            yield os.path.join(folder, ""), "unreadable"
             continue
         for entry in here:
             path = os.path.join(folder, entry.name)
             if not entry.is_dir(follow_symlinks=False):
-                found.take(path, file_at(root, path, "sha1"))
-            elif entry.name not in CACHES and entry.name not in _METADATA:
+                yield path, file_at(root, path, "sha1")
+            elif entry.name not in CACHES and entry.name not in METADATA:
                 waiting.append(path)
-    return found.tree(("", 0), root, Disk(root))

@@ -83,14 +83,19 @@ class Suffixes:
         return ()
 
     def _ending(self, folder: str, written: str, kind: str) -> Sequence[int]:
-        """The files of the module, or else of the folder, that ends in most of what is written."""
+        """The files of the module, or else of the folder, that ends in most of what is written.
+
+        One component alone says which file is meant in quotes and in a usual place only.
+        """
         names = written.split("/")
         dropped = 0 if kind.startswith(self._by_path) else _DROPPED
         for end in range(len(names), max(len(names) - 1 - dropped, 0), -1):
             for start in range(end):
                 suffix = "/".join(names[start:end])
                 for places in self._whole if end == len(names) else (self._modules,):
-                    found = [path for path in places.ending(suffix) if kind == "quoted" or _is_clear(path, suffix)]
+                    is_clear = "/" in suffix or kind == "quoted"
+                    ending = places.ending(suffix)
+                    found = [path for path in ending if is_clear or folder_of(path).rpartition("/")[2] in USUAL]
                     if found:
                         best = suffix if suffix in found else nearest(found, below(folder, "x"))
                         return places.files[best][:WIDE]
@@ -111,8 +116,3 @@ def _start(origin: str, kind: str, written: str) -> tuple[str | None, list[str]]
             names = names[1:]
         return inside, names
     return (folder_of(origin) if kind.startswith(_FROM_HERE) else None), names
-
-
-def _is_clear(path: str, suffix: str) -> bool:
-    """Whether a suffix says which file is meant: one component alone does in a usual place only."""
-    return "/" in suffix or folder_of(path).rpartition("/")[2] in USUAL
