@@ -17,6 +17,7 @@ from branchline.context.index.cache import Index
 from branchline.context.index.database import connect, default_folder
 from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.index.scan import Tree, work_tree
+from branchline.git.repo import Repo
 from unit.context.indexing import analyse, surely, tree_with
 from unit.git.sandbox import Sandbox
 
@@ -195,9 +196,9 @@ def test_all_work_trees_share_one_index(tmp_path: Path) -> None:
     box.commit({"a.py": "def Total", "src/b.py": "Total"})
     box.git("worktree", "add", "-q", str(tmp_path / "side"))
     (tmp_path / "side" / "new.py").write_text("Total Total")
-    with Index(default_folder(box.root)) as index:
+    with Index(default_folder(box.root, Repo.find(box.root))) as index:
         assert index.add(work_tree(box.root), analyse) == 2
-    with Index(default_folder(tmp_path / "side")) as index:
+    with Index(default_folder(tmp_path / "side", Repo.find(tmp_path / "side"))) as index:
         side = work_tree(tmp_path / "side")
         assert index.add(side, analyse) == 1
         corpus = IndexedCorpus(index, side)

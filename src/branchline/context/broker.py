@@ -264,15 +264,16 @@ def of_folder(
 
     `settings` say how long the pieces of a text are; `cache`: the folder of the index.
     """
-    index = _opened(cache or default_folder(root), settings)
-    return Broker(work_tree(root), index, _analysis(settings), on_progress)
+    tree = work_tree(root)
+    index = _opened(cache or default_folder(root, tree.repo), settings)
+    return Broker(tree, index, _analysis(settings), on_progress)
 
 
 def of_tree(
     repo: Repo, commit: str, tree: str | None = None, *, settings: ContextSettings = DEFAULT, cache: Path | None = None
 ) -> Broker:
     """A broker for a tree in the object store; `commit` is what it grew from, and whose tree it is if none is given."""
-    index = _opened(cache or default_folder(repo.root), settings)
+    index = _opened(cache or default_folder(repo.root, repo), settings)
     return Broker(tree_of(repo, commit, tree), index, _analysis(settings))
 
 

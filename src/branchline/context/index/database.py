@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from zlib import crc32
 
+from branchline.git.repo import Repo
+
 FORMAT = 7
 """Of the tables, and of the terms in them (`words.terms_of`); raised when either changes."""
 BUSY_SECONDS = 10.0
@@ -37,15 +39,14 @@ class Damaged(sqlite3.DatabaseError):
     """What was read cannot have been written by us."""
 
 
-def default_folder(root: Path) -> Path:
+def default_folder(root: Path, repo: Repo | None) -> Path:
     """Where the index of a folder is kept: in the git directory that all work trees share, else in the user's cache."""
-    place = root.resolve()
-    common = _common_dir(place)
-    shared = common / "branchline" if common is not None else None
-    if shared is not None and os.access(shared if shared.exists() else shared.parent, os.W_OK):
-        return shared
+    if repo is not None:
+        shared = repo.common_dir / "branchline"
+        if os.access(shared if shared.exists() else repo.common_dir, os.W_OK):
+            return shared
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    name = hashlib.sha256(os.fsencode(common or place)).hexdigest()
+    name = hashlib.sha256(os.fsencode(repo.common_dir if repo is not None else root.resolve())).hexdigest()
     return Path(cache, "branchline", "context", name[:32])
 
 
@@ -133,16 +134,3 @@ def unsealed(data: object, key: bytes = b"") -> bytes:
     if not isinstance(data, bytes) or crc32(data[4:], crc32(key)).to_bytes(4, "little") != data[:4]:
         raise Damaged("a value is not what was stored")
     return data[4:]
-
-
-def _common_dir(root: Path) -> Path | None:
-    for folder in (root, *root.parents):
-        with suppress(OSError):
-            git = folder / ".git"
-            if git.is_file():
-                git = folder / os.fsdecode(git.read_bytes()).strip().removeprefix("gitdir: ")
-            if (git / "commondir").is_file():
-                git = git / os.fsdecode((git / "commondir").read_bytes()).strip()
-            if (git / "objects").is_dir():
-                return git.resolve()
-    return None

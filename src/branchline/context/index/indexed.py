@@ -63,10 +63,10 @@ class IndexedCorpus:
     def about_paths(self) -> Paths:
         """What the paths say, kept by the tree's fingerprint."""
         key = f"paths/{VERSION}/{ANALYSIS_VERSION}/{self._tree.fingerprint}/{len(self.paths)}"
-        known = Paths.from_bytes(self._index.get(key) or b"", len(self.paths))
-        if known is None:
-            known = Paths.of(self.paths)
-            self._index.put(key, known.to_bytes())
+        if packed := self._index.get(key):
+            return Paths.from_bytes(packed)
+        known = Paths.of(self.paths)
+        self._index.put(key, known.to_bytes())
         return known
 
     def postings(self, term: str) -> Mapping[int, int]:

@@ -25,6 +25,7 @@ from branchline.context.index.database import (
     turn,
     unsealed,
 )
+from branchline.git.repo import Repo
 from unit.git.sandbox import Sandbox
 
 
@@ -39,32 +40,27 @@ def test_the_format_is_raised_when_terms_change() -> None:
 def test_the_folder_is_shared_by_all_work_trees(box: Sandbox) -> None:
     box.git("worktree", "add", "-q", str(box.scratch / "side"))
     shared = box.root / ".git" / "branchline"
-    assert {default_folder(place) for place in (box.root, box.root / "src", box.scratch / "side")} == {shared}
+    places = (box.root, box.root / "src", box.scratch / "side")
+    assert {default_folder(place, Repo.find(place)) for place in places} == {shared}
 
 
 def test_a_plain_folder_has_its_index_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to("a")
-    folder = default_folder(tmp_path / "a")
+    folder = default_folder(tmp_path / "a", None)
     assert folder.parent == tmp_path / "cache" / "branchline" / "context"
-    assert default_folder(tmp_path / "link") == folder != default_folder(tmp_path)
+    assert default_folder(tmp_path / "link", None) == folder != default_folder(tmp_path, None)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_folder(tmp_path / "a").is_relative_to(tmp_path / "home" / ".cache")
-
-
-@pytest.mark.parametrize("pointer", [b"", b"gitdir: /nowhere", b"\0", b"gitdir: .", b"\xff" * 5000])
-def test_a_broken_git_file_is_none(tmp_path: Path, pointer: bytes) -> None:
-    (tmp_path / ".git").write_bytes(pointer)
-    assert not default_folder(tmp_path).is_relative_to(tmp_path)
+    assert default_folder(tmp_path / "a", None).is_relative_to(tmp_path / "home" / ".cache")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_git_directory_that_may_not_be_written(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(box.scratch))
     (box.root / ".git").chmod(0o500)
-    assert default_folder(box.root).is_relative_to(box.scratch)
+    assert default_folder(box.root, Repo.find(box.root)).is_relative_to(box.scratch)
     (box.root / ".git").chmod(0o700)
 
 
