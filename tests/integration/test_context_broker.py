@@ -1,6 +1,8 @@
 """The broker on real trees: repositories, folders, odd files; the same answer each time."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -147,7 +149,30 @@ def test_a_folder_in_a_repository_has_its_own_paths_and_its_history(project: Pro
     project.commit("again", {"app/money.py": "def rounded(value):\n    return value\n"})
     broker = of_folder(project.root / "app", cache=tmp_path / "cache")
     assert paths(broker) == ["orders.py", "money.py"]
-    assert sum(broker.corpus.churn) > 0
+    assert sum(broker.corpus.history.churn) > 0
+
+
+def test_damage_under_a_question_is_mended(project: Project, tmp_path: Path) -> None:
+    broker = asked(project, tmp_path)
+    first = to_bytes(broker.manifest(REQUEST))
+    (index,) = (tmp_path / "cache").glob("*.sqlite")
+    for statement in ("UPDATE posting SET data = x'78'", "UPDATE analysis SET chunks = x'78'", "DROP TABLE segment"):
+        with closing(sqlite3.connect(index)) as database, database:
+            database.execute(statement)
+        assert to_bytes(asked(project, tmp_path).manifest(REQUEST)) == first
+        assert to_bytes(broker.manifest(REQUEST)) == first
+    assert broker.warnings == ()
+
+
+def test_an_index_that_another_process_emptied_is_filled_again(project: Project, tmp_path: Path) -> None:
+    broker = asked(project, tmp_path)
+    first = to_bytes(broker.manifest(REQUEST))
+    (path,) = (tmp_path / "cache").glob("*.sqlite")
+    with closing(sqlite3.connect(path)) as database, database:
+        for table in ("blob", "analysis", "segment", "posting", "kept"):
+            database.execute(f"DELETE FROM {table}")
+    assert to_bytes(broker.manifest(REQUEST)) == first
+    assert broker.analysed == 4
 
 
 def test_a_read_only_cache_is_done_without(project: Project, tmp_path: Path) -> None:

@@ -8,29 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+from branchline.context.index.scan import CACHES, METADATA
 from branchline.core.rules.globs import fold, matches_any
 
 INNER = frozenset({".git", ".runs"})
-CACHES = frozenset(
-    [
-        "__pycache__",
-        "node_modules",
-        "bower_components",
-        ".venv",
-        ".tox",
-        ".nox",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".pytest_cache",
-        ".hypothesis",
-        ".cache",
-        ".gradle",
-        ".terraform",
-        ".eggs",
-        ".hg",
-        ".svn",
-    ]
-)
 SECRET_FOLDERS = frozenset({".ssh", ".gnupg"})
 SECRET_NAME = re.compile(
     r""" \.env(rc)?
@@ -57,6 +38,6 @@ def ban_of(path: str, globs: Iterable[str] = (), *, is_target: bool = False) -> 
         return "secret"
     if not INNER.isdisjoint(folders):
         return "banned"
-    if not is_target and (not CACHES.isdisjoint(folders) or matches_any(globs, path)):
+    if not is_target and (not (CACHES | METADATA).isdisjoint(folders) or matches_any(globs, path)):
         return "banned"
     return ""

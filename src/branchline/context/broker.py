@@ -1,12 +1,14 @@
 """The context broker: which files an agent should read for a task, under a budget, and why."""
 
 import os
+import sqlite3
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 from weakref import finalize
 
 from msgspec.structs import replace as replace_fields
@@ -15,10 +17,10 @@ from branchline.context.bans import ban_of
 from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.excerpts import forms
 from branchline.context.explain import matches
-from branchline.context.graph import ImportGraph
-from branchline.context.index.cache import Index
+from branchline.context.graph import GRAPH_VERSION, ImportGraph
+from branchline.context.index.cache import Index, Progress
 from branchline.context.index.database import default_folder
-from branchline.context.index.history import History, history_of
+from branchline.context.index.history import history_of
 from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.index.scan import Tree, tree_of, work_tree
 from branchline.context.index.writing import Analyse
@@ -42,9 +44,27 @@ from branchline.core.rules.globs import matches_any
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 
-Progress = Callable[[int, int], None]
 DEFAULT = ContextSettings()
 SPANS = 12  # best pieces of a file that an excerpt may show
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _surely(answer: "Callable[Concatenate[Broker, _P], _T]") -> "Callable[Concatenate[Broker, _P], _T]":
+    """Answer again, on a new index, if the index turned out to be damaged or another process has emptied it."""
+
+    @wraps(answer)
+    def answered(broker: "Broker", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        while True:
+            try:
+                found = answer(broker, *args, **kwargs)
+                broker.corpus.confirm()
+            except sqlite3.DatabaseError as error:
+                broker.start_again(error)
+            else:
+                return found
+
+    return answered
 
 
 class Broker:
@@ -67,6 +87,7 @@ class Broker:
         self._files = {file.path: file for file in self.tree.files}
         self._texts: dict[str, str | None] = {}
 
+    @_surely
     def manifest(self, request: ContextRequest) -> Manifest:
         """Choose the files. Raises InvalidInput for a target that is not in the tree."""
         made = assembled(
@@ -80,6 +101,7 @@ class Broker:
         idle = [glob for glob in request.settings.pin if not any(matches_glob(glob, path) for path in self._files)]
         return replace_fields(made, warnings=(*made.warnings, *(f"no file matches the pin {glob}" for glob in idle)))
 
+    @_surely
     def explain(self, request: ContextRequest, path: str) -> Explanation:
         """Say why a file is in the manifest of a request, or out of it. Raises InvalidInput if the tree has it not."""
         self._known([path], "file")
@@ -104,6 +126,7 @@ class Broker:
             spans=shown.spans if shown else (),
         )
 
+    @_surely
     def search(self, text: str, *, limit: int = 20) -> tuple[Candidate, ...]:
         """The files that fit a text best, best first, each with its most fitting form and what gave it points."""
         request = ContextRequest(text=text)
@@ -123,6 +146,11 @@ class Broker:
             self._texts[file.path] = None if data is None else data.decode("utf-8", "replace")
         return self._texts
 
+    def start_again(self, error: sqlite3.DatabaseError) -> None:
+        """Forget what the index said, and go on with another. Raises the error where no other can be had."""
+        self._index.replace(error)
+        self.__dict__.pop("corpus", None)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What could not be done as it should."""
@@ -134,24 +162,22 @@ class Broker:
         self.analysed = self._index.add(self.tree, self._analyse, self._on_progress)
         corpus = IndexedCorpus(self._index, self.tree)
         # The import graph is kept by the tree's fingerprint.
-        key = f"graph/{ANALYSIS_VERSION}/{self.tree.fingerprint}"
-        kept = ImportGraph.from_bytes(self._index.get(key) or b"")
-        if kept is None:
+        key = f"graph/{GRAPH_VERSION}/{ANALYSIS_VERSION}/{self.tree.fingerprint}/{len(corpus.paths)}"
+        if packed := self._index.get(key):
+            corpus.graph = ImportGraph.from_bytes(packed)
+        else:
             from branchline.context.code.resolve import resolve, wanted_configs  # a warm query does without
 
             configs = [self._files[path] for path in wanted_configs(corpus.paths)]
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
-            kept = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
-            self._index.put(key, kept.to_bytes())
-        corpus.graph, corpus.history, corpus.read = kept, self._history(corpus), self.texts
+            corpus.graph = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
+            self._index.put(key, corpus.graph.to_bytes())
+        corpus.read = self.texts
+        if (repo := self.tree.repo) is not None:
+            below = os.path.relpath(self.tree.root, repo.root)
+            prefix = "" if below == "." else f"{below}/"
+            corpus.history = history_of(repo, self.tree.commit, corpus.paths, self._index, prefix)
         return corpus
-
-    def _history(self, corpus: IndexedCorpus) -> History:
-        repo = self.tree.repo
-        if repo is None:
-            return History(corpus.paths)
-        below = os.path.relpath(self.tree.root, repo.root)
-        return history_of(repo, self.tree.commit, corpus.paths, self._index, "" if below == "." else f"{below}/")
 
     def _ranked(self, request: ContextRequest) -> list[Ranked]:
         self._known(request.targets, "target")
@@ -238,20 +264,21 @@ def of_folder(
 
     `settings` say how long the pieces of a text are; `cache`: the folder of the index.
     """
-    index = _opened(cache or default_folder(root), settings)
-    return Broker(work_tree(root, index), index, _analysis(settings), on_progress)
+    tree = work_tree(root)
+    index = _opened(cache or default_folder(root, tree.repo), settings)
+    return Broker(tree, index, _analysis(settings), on_progress)
 
 
 def of_tree(
     repo: Repo, commit: str, tree: str | None = None, *, settings: ContextSettings = DEFAULT, cache: Path | None = None
 ) -> Broker:
     """A broker for a tree in the object store; `commit` is what it grew from, and whose tree it is if none is given."""
-    index = _opened(cache or default_folder(repo.root), settings)
+    index = _opened(cache or default_folder(repo.root, repo), settings)
     return Broker(tree_of(repo, commit, tree), index, _analysis(settings))
 
 
 def _opened(folder: Path, settings: ContextSettings) -> Index:
-    return Index.open(folder, version=f"{ANALYSIS_VERSION}/{settings.chunk_tokens}/{settings.chunk_overlap}")
+    return Index(folder, version=f"{ANALYSIS_VERSION}/{settings.chunk_tokens}/{settings.chunk_overlap}")
 
 
 def _analysis(settings: ContextSettings) -> Analyse:

@@ -35,8 +35,14 @@ def forms(
     if full.tokens <= SMALL:
         return (full,)
     page = _Page(text, full.tokens, count)
-    ranked = page.clipped(span for _, span in sorted(spans, key=_best_first))
-    heads = page.clipped(_outlined(page.lines, analysis))
+    ranked = page.clipped(
+        span for _, span in sorted(spans, key=lambda one: (-one[0], one[1].start, one[1].end, one[1].name))
+    )
+    if analysis.definitions:
+        heads = page.clipped(_heads(analysis.definitions))
+    else:
+        titles = _headings(page.lines) if analysis.language in PROSE else []
+        heads = page.clipped(titles or [Span(start=1, end=BEGINNING)])
     if page.cost(heads) > max_tokens // 2 and analysis.definitions:
         heads = page.clipped(_heads(_by_relevance(analysis.definitions, ranked)))
     outline = page.shown(heads, max_tokens // 2, apart=1)
@@ -45,7 +51,11 @@ def forms(
     made = [Form(mode="outline", tokens=page.tokens(outline), spans=outline)] if outline else []
     if excerpt and excerpt != outline:
         made.append(Form(mode="excerpt", tokens=page.tokens(excerpt), spans=excerpt))
-    return _growing([*made, full])
+    kept = [full]
+    for form in reversed(made):
+        if form.tokens < kept[-1].tokens:
+            kept.append(form)
+    return tuple(reversed(kept))
 
 
 def show(text: str, spans: Sequence[Span]) -> str:
@@ -167,30 +177,8 @@ def _joined(pieces: Iterable[Span], apart: int) -> tuple[Span, ...]:
     return tuple(joined)
 
 
-def _growing(made: Sequence[Form]) -> tuple[Form, ...]:
-    """The forms that are smaller than every one after them."""
-    kept = [made[-1]]
-    for form in reversed(made[:-1]):
-        if form.tokens < kept[-1].tokens:
-            kept.append(form)
-    return tuple(reversed(kept))
-
-
 def _within(inner: Span, outer: Span) -> bool:
     return outer.start <= inner.start and inner.end <= outer.end
-
-
-def _best_first(scored: tuple[float, Span]) -> tuple[float, int, int, str]:
-    score, span = scored
-    return -score, span.start, span.end, span.name
-
-
-def _outlined(lines: Sequence[str], analysis: Analysis) -> list[Span]:
-    """What makes an outline: the heads of the definitions, or else the headings, or else the beginning."""
-    if analysis.definitions:
-        return _heads(analysis.definitions)
-    titles = _headings(lines) if analysis.language in PROSE else []
-    return titles or [Span(start=1, end=BEGINNING)]
 
 
 def _heads(definitions: Sequence[Definition]) -> list[Span]:

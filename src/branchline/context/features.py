@@ -1,13 +1,13 @@
 """A query met with a tree: what several signals need, worked out once."""
 
 import os
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
+from itertools import takewhile
 from math import log
 
-from branchline.context.index.corpus import Corpus
+from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.query import Query
 
 Points = dict[int, float]
@@ -16,13 +16,12 @@ CHUNK_WORDS = 60  # of a piece of ordinary length
 UNNAMED = 0.5
 """What a term is worth that is part of no path and of no defined name: more a word of the language than of the code."""
 INDEXES = frozenset({"__init__", "index", "mod", "lib"})
-_TEST_ENDS = re.compile(r"^tests?_|[._-](?:tests?|spec)$|(?<=[a-z])(?:Tests?|IT|Spec)$")
 
 
 class Sighting:
     """A query and a tree. Rarity is measured among code files: tests and documents repeat what they are about."""
 
-    def __init__(self, query: Query, corpus: Corpus) -> None:
+    def __init__(self, query: Query, corpus: IndexedCorpus) -> None:
         """Look nothing up yet. `flags`: of the files whose pieces were looked at, why one is not worth reading."""
         self.query, self.corpus = query, corpus
         self.categories = corpus.about_paths.categories
@@ -64,16 +63,6 @@ class Sighting:
         return dict(names)
 
     @cached_property
-    def by_subject(self) -> dict[str, list[int]]:
-        """What a test of a code file may be called: the last one to three parts of its path joined, to those files."""
-        names = defaultdict[str, list[int]](list)
-        for file in sorted(self.code):
-            parts = [part.strip("_") for part in plain(os.path.splitext(self.corpus.paths[file])[0]).split("/")]
-            for count in range(1, min(3, len(parts)) + 1):
-                names["".join(parts[-count:])].append(file)
-        return dict(names)
-
-    @cached_property
     def modules(self) -> dict[str, int]:
         """Dotted names to code files, wherever a source root may be; a name of several files is the least deep one's."""
         candidates = defaultdict[str, list[tuple[int, int]]](list)
@@ -109,15 +98,11 @@ class Sighting:
         """The files that a path in a text may mean: those that share most of its end; none if that is ambiguous."""
         wanted = path.split("/")[::-1]
         candidates = self.by_name.get(wanted[0], [])
-        shared = [_shared(self.corpus.paths[file].split("/")[::-1], wanted) for file in candidates]
+        ends = [zip(self.corpus.paths[file].split("/")[::-1], wanted, strict=False) for file in candidates]
+        shared = [len(list(takewhile(lambda pair: pair[0] == pair[1], pairs))) for pairs in ends]
         most = max(shared, default=0)
         best = [file for file, count in zip(candidates, shared, strict=True) if count == most]
         return best if len(best) <= 3 and (most > 1 or len(wanted) == 1) else []
-
-    def subjects(self, test: int) -> list[int]:
-        """The code files that a test file is named after, at most three."""
-        stem = os.path.splitext(os.path.basename(self.corpus.paths[test]))[0]
-        return self.by_subject.get(plain(_TEST_ENDS.sub("", stem)).replace("/", ""), [])[:3]
 
     def resolved(self, dotted: str) -> tuple[int | None, list[str]]:
         """The file of the longest module that begins a dotted name, and the names that are left of it."""
@@ -126,17 +111,3 @@ class Sighting:
             if (file := self.modules.get(".".join(parts[:end]))) is not None:
                 return file, parts[end:]
         return None, parts
-
-
-def plain(path: str) -> str:
-    """A path with nothing but small letters, digits and slashes."""
-    return re.sub(r"[^a-z0-9/]", "", path.lower())
-
-
-def _shared(have: Iterable[str], wanted: Iterable[str]) -> int:
-    count = 0
-    for one, other in zip(have, wanted, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count

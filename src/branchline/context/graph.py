@@ -1,25 +1,13 @@
 """The import graph of a tree, both ways, and what a few files make of the rest of it."""
 
-import struct
-import zlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, chain, pairwise
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain
 
-_HEAD = struct.Struct("=8sIII")
-_MAGIC = b"blgraph1"  # another number when the packing, or what `resolve` finds, changes
-_WORD = array("I").itemsize
+import msgspec
 
-
-class Graph(Protocol):
-    """Files that import files, by number."""
-
-    def imports(self, file: int) -> Sequence[int]:
-        """The files that a file imports, sorted."""
-
-    def importers(self, file: int) -> Sequence[int]:
-        """The files that import a file, sorted."""
+GRAPH_VERSION = "3"
+"""Another one when the packing, or what `resolve` finds, changes."""
 
 
 class ImportGraph:
@@ -27,9 +15,9 @@ class ImportGraph:
 
     __slots__ = ("_parts",)
 
-    def __init__(self, parts: tuple["array[int]", "array[int]", "array[int]", "array[int]"]) -> None:
+    def __init__(self, parts: Sequence[bytes]) -> None:
         """Use `of` or `from_bytes`. `parts`: starts and targets of the imports, starts and sources of the importers."""
-        self._parts = parts
+        self._parts = [array("I", part) for part in parts]
 
     @classmethod
     def of(cls, imports: Sequence[Sequence[int]]) -> "ImportGraph":
@@ -38,10 +26,8 @@ class ImportGraph:
         for file, targets in enumerate(imports):
             for target in targets:
                 importers[target].append(file)
-        return cls((*_packed(imports), *_packed(importers)))
-
-    def __len__(self) -> int:
-        return len(self._parts[0]) - 1
+        parts = ((accumulate(map(len, rows), initial=0), chain.from_iterable(rows)) for rows in (imports, importers))
+        return cls([array("I", part).tobytes() for part in chain.from_iterable(parts)])
 
     def imports(self, file: int) -> Sequence[int]:
         """The files that a file imports, sorted."""
@@ -54,27 +40,17 @@ class ImportGraph:
         return sources[starts[file] : starts[file + 1]]
 
     def to_bytes(self) -> bytes:
-        """The graph as this machine packs it, with a checksum."""
-        body = b"".join(part.tobytes() for part in self._parts)
-        return _HEAD.pack(_MAGIC, len(self), len(self._parts[1]), zlib.crc32(body)) + body
+        """The graph as this machine packs it."""
+        return msgspec.msgpack.encode([part.tobytes() for part in self._parts])
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "ImportGraph | None":
-        """The graph that `to_bytes` packed; None for anything else."""
-        if len(data) < _HEAD.size:
-            return None
-        magic, files, edges, checksum = _HEAD.unpack_from(data)
-        sizes = [_WORD * count for count in (files + 1, edges, files + 1, edges)]
-        body = memoryview(data)[_HEAD.size :]
-        if magic != _MAGIC or len(body) != sum(sizes) or zlib.crc32(body) != checksum:
-            return None
-        ends = list(accumulate(sizes, initial=0))
-        one, two, three, four = (array("I", bytes(body[at:end])) for at, end in pairwise(ends))
-        return cls((one, two, three, four))
+    def from_bytes(cls, data: bytes) -> "ImportGraph":
+        """The graph that `to_bytes` packed."""
+        return cls(msgspec.msgpack.decode(data, type=list[bytes]))
 
 
 def personalised(
-    graph: Graph, seeds: Mapping[int, float], *, damping: float = 0.5, steps: int = 3, back: float = 0.3
+    graph: ImportGraph, seeds: Mapping[int, float], *, damping: float = 0.5, steps: int = 3, back: float = 0.3
 ) -> dict[int, float]:
     """PageRank that starts at the seeds: what each file that they reach in `steps` steps is worth, seeds included.
 
@@ -90,16 +66,8 @@ def personalised(
             imports, importers = graph.imports(file), graph.importers(file)
             if whole := len(imports) + back * len(importers):
                 share = damping * value / whole
-                _add(spread, imports, share)
-                _add(spread, importers, share * back)
+                for files, each in ((imports, share), (importers, share * back)):
+                    for other in files if each else ():
+                        spread[other] = spread.get(other, 0.0) + each
         worth = spread
     return worth
-
-
-def _add(worth: dict[int, float], files: Iterable[int], share: float) -> None:
-    for file in files if share else ():
-        worth[file] = worth.get(file, 0.0) + share
-
-
-def _packed(rows: Sequence[Sequence[int]]) -> tuple["array[int]", "array[int]"]:
-    return array("I", accumulate(map(len, rows), initial=0)), array("I", chain.from_iterable(rows))

@@ -3,23 +3,19 @@
 import hashlib
 import json
 import os
-import re
 import threading
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
 from branchline.context.selection import Selection, rounded
 from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest, SelectionParams
-from branchline.errors import BranchlineError, InvalidInput
+from branchline.errors import BranchlineError
 
 LISTED = 100  # excluded files that a manifest names
-LARGEST = 64 << 20  # bytes; no manifest of ours comes near it
-DIGEST = re.compile(r"[0-9a-f]{64}")
-HINT = "branchline context TEXT --out FILE"
 
 _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -108,31 +104,3 @@ def store(folder: Path, manifest: Manifest) -> str:
             aside.unlink()
         raise BranchlineError(f"cannot write {path}: {error.strerror}", hint="make room on the disk") from error
     return name
-
-
-def load(path: Path) -> Manifest:
-    """The manifest in a file; one that `store` has named must match its name. Raises InvalidInput."""
-    data = _content(path)
-    if DIGEST.fullmatch(path.stem) and digest(data) != path.stem:
-        raise InvalidInput(f"{path} was changed after it was written: its name is not its digest", hint=HINT)
-    try:
-        return msgspec.convert(json.loads(data, parse_constant=_refused), Manifest)
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise InvalidInput(f"{path} is not a manifest: {error}", hint=HINT) from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if not path.is_file():  # a pipe would keep us waiting
-            raise InvalidInput(f"{path} is not a file", hint=HINT)
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}", hint=HINT) from error
-    if len(data) > LARGEST:
-        raise InvalidInput(f"{path} is not a manifest: it is larger than {LARGEST:,} bytes", hint=HINT)
-    return data
-
-
-def _refused(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")

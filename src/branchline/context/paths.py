@@ -45,17 +45,9 @@ class Paths:
         return cls(_Packed(kinds, others, {term: msgspec.Raw(encode(files)) for term, files in terms.items()}))
 
     @classmethod
-    def from_bytes(cls, data: bytes, count: int) -> "Paths | None":
-        """What `to_bytes` made of `count` paths; None for anything else."""
-        try:
-            packed = _decoder.decode(data)
-        except msgspec.DecodeError:
-            return None
-        return (
-            cls(packed)
-            if len(packed.kinds) == count and all(kind < len(_CATEGORIES) for kind in packed.kinds)
-            else None
-        )
+    def from_bytes(cls, data: bytes) -> "Paths":
+        """What `to_bytes` made."""
+        return cls(_decoder.decode(data))
 
     def to_bytes(self) -> bytes:
         """All of it."""

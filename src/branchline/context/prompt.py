@@ -1,9 +1,9 @@
 """A manifest as text: the files themselves for any model to read, or their names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from branchline.context.excerpts import GAP, show
-from branchline.core.model.manifest import Manifest, ManifestFile, Span
+from branchline.core.model.manifest import Manifest, ManifestFile
 from branchline.gates.output import shown
 from branchline.views.format.excerpt import fenced, legible
 from branchline.views.format.text import count
@@ -34,21 +34,13 @@ def as_list(manifest: Manifest) -> str:
 
 
 def _section(file: ManifestFile, text: str | None) -> str:
-    lines = f", {_ranges(file.spans)}" if file.spans else ""
+    ranges = [str(span.start) if span.start == span.end else f"{span.start}-{span.end}" for span in file.spans]
+    more = [f"{len(ranges) - RANGES} more"] if len(ranges) > RANGES else []
+    lines = f", lines {', '.join([*ranges[:RANGES], *more])}" if ranges else ""
     heading = f"## {shown(file.path)} ({file.mode}{lines})"
     if text is None:
         return f"{heading}\n\nIt cannot be read."
     body = show(text, file.spans).replace("\r\n", "\n")
-    return f"{heading}\n\n{fenced(legible(body), _language(file.path))}"
-
-
-def _ranges(spans: Sequence[Span]) -> str:
-    listed = [str(span.start) if span.start == span.end else f"{span.start}-{span.end}" for span in spans]
-    more = [f"{len(spans) - RANGES} more"] if len(spans) > RANGES else []
-    return f"lines {', '.join([*listed[:RANGES], *more])}"
-
-
-def _language(path: str) -> str:
-    """What a fence calls the content: the ending of its name, if it can be told as one word."""
-    suffix = path.rpartition("/")[2].rpartition(".")[2]
-    return suffix if suffix.isascii() and suffix.isalnum() and len(suffix) <= SUFFIX else "text"
+    ending = file.path.rpartition("/")[2].rpartition(".")[2]
+    language = ending if ending.isascii() and ending.isalnum() and len(ending) <= SUFFIX else "text"
+    return f"{heading}\n\n{fenced(legible(body), language)}"

@@ -1,4 +1,4 @@
-"""A task's text, taken apart into what can be looked up: terms, identifiers, paths, frames of tracebacks, messages."""
+"""A task's text, taken apart into what can be looked up: terms, identifiers, paths, frames of tracebacks."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -48,11 +48,6 @@ _FRAME = re.compile(
 _DOTTED = re.compile(r"\b[A-Za-z_]\w*+(?:(?:\.|::)[A-Za-z_]\w*+)+")
 _PYTHON_IMPORT = re.compile(r"^[ \t>]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]{0,1000}\)|[^\n]*)", re.MULTILINE)
 _ALIAS = re.compile(r"^[ \t>]*(?:>>> )?import[ \t]+([\w.]+)[ \t]+as[ \t]+(\w+)", re.MULTILINE)
-_ERROR = re.compile(
-    r"^[ >E]*(?:[\w.]*(?:Error|Exception|Warning)|panic|error|fatal)[ \t]*:[ \t]*(.{1,300})", re.MULTILINE
-)
-_QUOTED = re.compile(r"[\"“]([^\"\n”]{12,120})[\"”]|'([^'\n]{16,120})'")
-_PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,}){2,}")
 _CODELIKE = re.compile(r"\w_\w|[a-z][A-Z]|[A-Z][A-Z][a-z]|^__\w+__$")
 
 
@@ -66,7 +61,7 @@ class Query:
     `terms`: index terms of all the text; `title` those of its first line, `prose` those of the rest without code;
     `compounds`: adjacent words written as one. `identifiers`: words as written, to how much they look like code (0 to
     1); `dotted`: qualified names. `mentions`: paths or names of files; `frames`: those of tracebacks, the innermost
-    first. `messages`: the words of texts that may stand literally in the source.
+    first.
     """
 
     terms: dict[str, float]
@@ -78,7 +73,6 @@ class Query:
     dotted: dict[str, float]
     mentions: tuple[str, ...]
     frames: tuple[str, ...]
-    messages: tuple[frozenset[str], ...]
 
 
 def parse(text: str, keywords: Iterable[str] = ()) -> Query:
@@ -88,19 +82,26 @@ def parse(text: str, keywords: Iterable[str] = ()) -> Query:
     title = " ".join([_CONVENTIONAL.sub(lambda match: f"{match[1] or ''} ", first), *keywords])
     prose, code = _told("\n".join(_relevant(rest.split("\n"))))
     in_title, in_prose = _weighed(title), _weighed(prose)
+    terms: dict[str, float] = {}
+    for factor, weights in ((IN_TITLE, in_title), (IN_PROSE, in_prose), (IN_CODE, _weighed(code))):
+        for term, weight in weights.items():
+            terms[term] = terms.get(term, 0.0) + factor * weight
     everything = f"{title}\n{prose}\n{code}"
     frames = _first(next(filter(None, match.groups())) for match in reversed(list(_FRAME.finditer(whole))))
     return Query(
-        terms=_summed((IN_TITLE, in_title), (IN_PROSE, in_prose), (IN_CODE, _weighed(code))),
+        terms=terms,
         title=in_title,
         prose=frozenset(in_prose),
         compounds=dict.fromkeys(_first(_compounds(prose)), 0.5) | dict.fromkeys(_first(_compounds(title)), 1.0),
         identifiers=_identifiers(everything, code),
         title_words=frozenset(WORD.findall(title)),
         dotted=_dotted(everything),
-        mentions=_first(_mentions(_FRAME.sub(" ", whole))),
+        mentions=_first(
+            match[0].replace("\\", "/")
+            for word in _PATHLIKE.findall(_FRAME.sub(" ", whole))
+            if len(word) < 300 and (match := _MENTION.match(word))
+        ),
         frames=frames,
-        messages=_first(_messages(whole)),
     )
 
 
@@ -133,14 +134,6 @@ def _weighed(text: str) -> dict[str, float]:
         for term in terms_of(word):
             counts[term] = counts.get(term, 0) + 1
     return {term: 1 + log(count) for term, count in islice(counts.items(), MOST)}
-
-
-def _summed(*parts: tuple[float, dict[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for factor, weights in parts:
-        for term, weight in weights.items():
-            total[term] = total.get(term, 0.0) + factor * weight
-    return total
 
 
 def _compounds(text: str) -> Iterator[str]:
@@ -177,19 +170,6 @@ def _dotted(text: str) -> dict[str, float]:
         for name in WORD.findall(names)[:12]:
             found.setdefault(f"{module}.{name}", 0.6)
     return dict(islice(found.items(), MOST))
-
-
-def _mentions(text: str) -> Iterator[str]:
-    for word in _PATHLIKE.findall(text):
-        if len(word) < 300 and (match := _MENTION.match(word)):
-            yield match[0].replace("\\", "/")
-
-
-def _messages(text: str) -> Iterator[frozenset[str]]:
-    for match in [*_ERROR.finditer(text), *_QUOTED.finditer(text)]:
-        said = next(filter(None, match.groups()), "")
-        for run in _PHRASE.findall(said)[:3]:
-            yield frozenset(run.split()[:8])
 
 
 def _first(found: Iterable[_T]) -> tuple[_T, ...]:

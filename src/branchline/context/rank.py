@@ -7,12 +7,12 @@ from heapq import nsmallest
 
 from branchline.context import scores as signals
 from branchline.context.features import Points, Sighting
-from branchline.context.index.corpus import Corpus
+from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.query import Query
 
 WEIGHTS: dict[str, float] = {
-    "lexical": 1.2, "title": 0.5, "compound": 0.8, "chunk": 1.5, "path": 1.0, "mention": 2.0, "tested": 2.0,
-    "trace": 1.2, "module": 1.2, "symbol": 0.5, "message": 0.2,
+    "lexical": 1.2, "title": 0.5, "compound": 0.8, "chunk": 1.5, "path": 1.0, "mention": 2.0, "trace": 1.2,
+    "module": 1.2, "symbol": 0.5,
     "target": 4.0, "scope": 2.0, "churn": 0.4, "changed_with": 0.7, "referenced": 0.5, "imported": 0.6,
 }  # fmt: skip
 """What full points of a signal are worth. Set by hand in round figures: which signals there are matters far more."""
@@ -22,10 +22,10 @@ ASIDE = frozenset({
 })  # fmt: skip
 """First parts of paths that hold code about the code."""
 LOOKED_INTO, SEEDS, RANKED = 80, 20, 5000
-_ENOUGH = {"mention": 1.0, "tested": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
+_ENOUGH = {"mention": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
 """How many points are full evidence, whatever other files have."""
-RANKING_VERSION = "1"
-_EARLY = ("lexical", "title", "compound", "path", "mention", "tested", "trace", "module", "symbol", "churn")
+RANKING_VERSION = "2"
+_EARLY = ("lexical", "title", "compound", "path", "mention", "trace", "module", "symbol", "churn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Anchors:
     related: bool = True
 
 
-def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ranked]:
+def rank(query: Query, corpus: IndexedCorpus, anchors: Anchors = Anchors()) -> list[Ranked]:
     """The files, at most RANKED, that more speaks for than that they change, best first; equal ones as their paths."""
     seen = Sighting(query, corpus)
     points = {name: _scaled(getattr(signals, name)(seen), least=_ENOUGH.get(name, 0.0)) for name in _EARLY}
@@ -61,7 +61,6 @@ def rank(query: Query, corpus: Corpus, anchors: Anchors = Anchors()) -> list[Ran
     early = _total(seen, points)
     pieces = {file: seen.pieces(file) for file in _best(early, LOOKED_INTO)}
     points["chunk"] = _scaled(signals.chunk(pieces))
-    points["message"] = _scaled(signals.message(seen, pieces), least=1.0)
     seeds = _seeds(_total(seen, points), seen.code)
     points["changed_with"] = _scaled(signals.changed_with(seen, seeds))
     points["referenced"] = _scaled(signals.referenced(seen, seeds, pieces))

@@ -5,10 +5,9 @@ A signal returns points by file number, files without points left out. `rank` br
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from math import log, log1p, sqrt
 
-from branchline.context.code.analysis import Piece, StoredPieces
 from branchline.context.code.words import STOP, WORD, terms_of
 from branchline.context.features import INDEXES, Points, Sighting
 from branchline.context.graph import personalised
@@ -64,12 +63,6 @@ def mention(seen: Sighting) -> Points:
     return points
 
 
-def tested(seen: Sighting) -> Points:
-    """Files after which a test is named that the task names."""
-    named = {file for text in seen.query.mentions for file in seen.located(text) if seen.categories[file] == "tests"}
-    return {subject: 1.0 for file in sorted(named) for subject in seen.subjects(file)}
-
-
 def trace(seen: Sighting) -> Points:
     """Files of a traceback, the innermost frame first."""
     points: Points = {}
@@ -118,33 +111,16 @@ def symbol(seen: Sighting) -> Points:
     return dict(points)
 
 
-def message(seen: Sighting, pieces: Found) -> Points:
-    """Files with all the words of a message in one of their definitions."""
-    points = defaultdict[int, float](float)
-    for words in seen.query.messages:
-        terms = {term for word in words for term in terms_of(word)}
-        files = [file for file in sorted(pieces) if terms and _in_one(seen.corpus.pieces(file), terms)]
-        if 0 < len(files) <= FEW:
-            for file in files:
-                points[file] += 1 / len(files)
-    return dict(points)
-
-
-def _in_one(pieces: StoredPieces, terms: Iterable[str]) -> bool:
-    """Whether one chunk holds all the terms."""
-    return bool(set[int].intersection(*(set(pieces.holding(term)) for term in terms)))
-
-
 def churn(seen: Sighting) -> Points:
     """Files that change often, a change of a year before the commit counting half."""
-    return {file: log1p(changes) for file, changes in enumerate(seen.corpus.churn) if changes}
+    return {file: log1p(changes) for file, changes in enumerate(seen.corpus.history.churn) if changes}
 
 
 def changed_with(seen: Sighting, seeds: Points) -> Points:
     """Files that have changed together with the likeliest ones."""
     points = defaultdict[int, float](float)
     for file, worth in seeds.items():
-        others = seen.corpus.changed_with(file)
+        others = seen.corpus.history.changed_with(file)
         whole = sum(others.values()) + 0.5
         for other, share in others.items():
             points[other] += worth * share / whole
@@ -155,11 +131,13 @@ def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
     """Files that define what the best pieces of the likeliest files use: where the cause of a symptom may be."""
     points = defaultdict[int, float](float)
     texts = seen.corpus.texts(list(seeds))
-    used = [
-        (file, word)
-        for file in seeds
-        for word in _used(texts[file], seen.corpus.pieces(file).heads, pieces.get(file, [])[:2])
-    ]
+    used: list[tuple[int, str]] = []
+    for file in seeds:
+        lines, heads = texts[file].split("\n"), seen.corpus.pieces(file).heads
+        for _, place in pieces.get(file, [])[:2]:
+            shown = "\n".join(lines[heads[place].start - 1 : heads[place].end])
+            words = (word for word in WORD.findall(shown) if len(word) > 3 and word.lower() not in STOP)
+            used += [(file, word) for word in dict.fromkeys(words)]
     defining = seen.corpus.defining(sorted({word for _, word in used}))
     for file, word in used:
         files = [other for other in defining.get(word, ()) if other in seen.code]
@@ -169,14 +147,6 @@ def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
     return {file: sqrt(value) for file, value in points.items()}
 
 
-def _used(text: str, heads: Sequence[Piece], pieces: Sequence[tuple[float, int]]) -> Iterator[str]:
-    """The words of some pieces of a text that may be names of definitions, once a piece."""
-    lines = text.split("\n")
-    for _, place in pieces:
-        shown = "\n".join(lines[heads[place].start - 1 : heads[place].end])
-        yield from (word for word in dict.fromkeys(WORD.findall(shown)) if len(word) > 3 and word.lower() not in STOP)
-
-
 def imported(seen: Sighting, seeds: Points) -> Points:
     """Files that the likeliest ones import or are imported by, by personalised PageRank."""
-    return {file: sqrt(worth) for file, worth in personalised(seen.corpus, seeds).items()}
+    return {file: sqrt(worth) for file, worth in personalised(seen.corpus.graph, seeds).items()}

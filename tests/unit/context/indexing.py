@@ -1,13 +1,16 @@
 """Small trees in memory, and a plain way to analyse their files, for tests of the index."""
 
 import hashlib
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from branchline.context.code.analysis import Analysis, Chunk, Definition, Import, Pieces
 from branchline.context.code.words import WORD
+from branchline.context.index.cache import Index
 from branchline.context.index.content import File, blob_id
+from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.index.postings import Segment
 from branchline.context.index.scan import Tree
 
@@ -39,7 +42,7 @@ def analyse(data: bytes, path: str) -> Analysis:
     chunks, definitions, imports, line = [], [], [], 1
     for paragraph in text.split("\n\n"):
         end = line + paragraph.count("\n")
-        chunks.append(Chunk("", "text", line, end, Counter(WORD.findall(paragraph))))
+        chunks.append(Chunk("", line, end, Counter(WORD.findall(paragraph))))
         words = WORD.findall(paragraph)
         for word, name in pairwise(words):
             if word == "def":
@@ -50,7 +53,23 @@ def analyse(data: bytes, path: str) -> Analysis:
     flag = "binary" if b"\0" in data else ""
     sha256 = hashlib.sha256(data).hexdigest()
     parts = (tuple(chunks), tuple(definitions), tuple(imports))
-    return Analysis(path, flag, len(data), line, len(data) // 4, sha256, *parts)
+    return Analysis(path, flag, len(data), sha256, *parts)
+
+
+def surely(index: Index, tree: Tree, use: Callable[[IndexedCorpus], None]) -> None:
+    """Add a tree and use it; again if the index turns out to be damaged or emptied, as the broker does."""
+    while True:
+        try:
+            index.add(tree, analyse)
+            corpus = IndexedCorpus(index, tree)
+            try:
+                use(corpus)
+            finally:
+                corpus.confirm()
+        except sqlite3.DatabaseError as error:
+            index.replace(error)
+        else:
+            return
 
 
 def pieces_of(analysis: Analysis) -> Pieces:

@@ -13,7 +13,7 @@ from branchline.core.model.manifest import Form, Span
 
 
 def analysis(language: str = "python", *definitions: Definition) -> Analysis:
-    return Analysis(language, "", 0, 0, 0, "", (), definitions, ())
+    return Analysis(language, "", 0, "", (), definitions, ())
 
 
 def defined(text: str, name: str, kind: str, first: str, last: str, *, head: int = 1, parent: str = "") -> Definition:

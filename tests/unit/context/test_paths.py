@@ -24,16 +24,6 @@ def test_the_ending_of_a_name_is_no_term() -> None:
 @given(st.lists(st.text(max_size=30), max_size=20, unique=True))
 def test_what_is_stored_is_the_same(paths: list[str]) -> None:
     about = Paths.of(paths)
-    again = Paths.from_bytes(about.to_bytes(), len(paths))
-    assert again is not None
+    again = Paths.from_bytes(about.to_bytes())
     assert (again.categories, again.vendored) == (about.categories, about.vendored)
     assert all(again.holding(term) == about.holding(term) for path in paths for term in terms_in(path))
-
-
-@given(st.binary(max_size=50), st.integers(0, 3))
-def test_rubbish_is_refused(data: bytes, count: int) -> None:
-    assert Paths.from_bytes(data, count) is None or count == 0
-
-
-def test_the_paths_of_another_tree_are_refused() -> None:
-    assert Paths.from_bytes(Paths.of(TREE).to_bytes(), len(TREE) - 1) is None

@@ -69,12 +69,10 @@ def given(tree: Path, text: str, signal: str) -> list[str]:
         ("path", "the layout of a report", "src/app/report/layout.py"),
         ("mention", "see clock.py", "src/app/clock.py"),
         ("mention", "see https://example.org/blob/main/src/app/report/layout.py#L3", "src/app/report/layout.py"),
-        ("tested", "tests/test_retry.py fails", "src/app/retry.py"),
         ("trace", 'no\n  File "/x/app/columns.py", line 1, in wrap', "src/app/columns.py"),
         ("module", "app.clock is wrong", "src/app/clock.py"),
         ("module", "app.RetryPolicy is wrong", "src/app/retry.py"),
         ("symbol", "delay_of is wrong", "src/app/retry.py"),
-        ("message", 'no\n"the policy has no attempts left"', "src/app/retry.py"),
         ("referenced", "delay_of is wrong", "src/app/clock.py"),
     ],
 )

@@ -11,7 +11,6 @@ from branchline.context.code.grammars import parse
 from branchline.context.code.imports import imports
 from branchline.context.code.languages import CODE, PROSE, language_of, names_test
 from branchline.context.code.sketch import sketched
-from branchline.context.tokens import estimate_bytes
 
 _PEEK = 8192  # bytes
 _MARKER = 4096  # bytes that the mark of a generated file is among
@@ -33,8 +32,7 @@ def analyse(data: bytes, path: str, *, chunk_tokens: int = 800, overlap: int = 8
     `chunk_tokens`: text without definitions is cut into pieces of about so many, each of which begins with the last
     `overlap` tokens of the one before; so is a definition of more than twice as many, without overlap.
     """
-    large = len(data) > _LARGE
-    text = _decoded(_head(data, _LARGE_HEAD) if large else data)
+    text = _decoded(_head(data, _LARGE_HEAD) if len(data) > _LARGE else data)
     language = language_of(path, text)
     flag = _flag(data, text, path, language)
     binary = flag == "binary"
@@ -50,8 +48,6 @@ def analyse(data: bytes, path: str, *, chunk_tokens: int = 800, overlap: int = 8
         language=language,
         flag=flag,
         size=len(data),
-        lines=0 if binary else _lines(data if large else text),
-        tokens=0 if binary else estimate_bytes(text) * len(data) // max(len(text), 1),
         sha256=hashlib.sha256(data).hexdigest(),
         chunks=chunks,
         definitions=tuple(one.definition for one in found),
@@ -100,10 +96,6 @@ def _decoded(data: bytes) -> bytes:
     return data
 
 
-def _lines(text: bytes) -> int:
-    return text.count(b"\n") + (not text.endswith(b"\n")) if text else 0
-
-
 def _head(data: bytes, size: int) -> bytes:
     """At most so many bytes from the start, whole lines unless the last one is a large part of them."""
     return data if len(data) <= size else data[: data.rfind(b"\n", size // 2, size) + 1 or size]
@@ -116,10 +108,8 @@ def _flag(data: bytes, text: bytes, path: str, language: str) -> str:
         return "too_large"
     if language not in PROSE and len(text) >= max(_MINIFIED_SIZE, _MINIFIED_LINE * (text.count(b"\n") + 1)):
         return "minified"
-    if language == "lock" or re.search(_GENERATED_NAME, path) or (language in CODE and _says_generated(text[:_MARKER])):
+    head = text[:_MARKER] if language in CODE else b""
+    is_marked = b"generated" in head.lower() and re.search(_GENERATED, head, re.MULTILINE) is not None
+    if language == "lock" or re.search(_GENERATED_NAME, path) or is_marked:
         return "generated"
     return ""
-
-
-def _says_generated(head: bytes) -> bool:
-    return b"generated" in head.lower() and re.search(_GENERATED, head, re.MULTILINE) is not None

@@ -1,10 +1,10 @@
 """What the index keeps of a blob: its pieces, what it defines, what it imports. Depends on nothing but its bytes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-ANALYSIS_VERSION = "2"
+ANALYSIS_VERSION = "3"
 """Stored analyses of another version are not used: change it with whatever changes one, grammars included (a test tells)."""
 
 
@@ -16,7 +16,6 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """
 
     name: str
-    kind: str
     start: int
     end: int
     words: dict[str, int]
@@ -51,14 +50,12 @@ class Analysis(msgspec.Struct, frozen=True, array_like=True):
     """All that is kept of one blob.
 
     `language`: empty for plain text; `flag`: empty, or why it is not worth reading: binary, too_large, minified, generated.
-    `lines` and `size` (bytes) are the whole file's; `tokens` is the estimate for all of it; `sha256` of its bytes.
+    `size` (bytes) and `sha256` are the whole file's.
     """
 
     language: str
     flag: str
     size: int
-    lines: int
-    tokens: int
     sha256: str
     chunks: tuple[Chunk, ...]
     definitions: tuple[Definition, ...]
@@ -69,7 +66,6 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     """A chunk without its words; `size`: how many they are."""
 
     name: str
-    kind: str
     start: int
     end: int
     size: int
@@ -86,13 +82,13 @@ class Pieces(msgspec.Struct, frozen=True, array_like=True):
     places: dict[str, list[int]]
 
     @classmethod
-    def of(cls, chunks: Iterable[Chunk], terms_of: Mapping[str, tuple[str, ...]]) -> "Pieces":
+    def of(cls, chunks: Iterable[Chunk], terms_of: Callable[[str], tuple[str, ...]]) -> "Pieces":
         """The chunks of an analysis, in their order. `terms_of`: a word to its terms."""
         heads, places = [], dict[str, list[int]]()
         for number, chunk in enumerate(chunks):
-            heads.append(Piece(chunk.name, chunk.kind, chunk.start, chunk.end, sum(chunk.words.values())))
+            heads.append(Piece(chunk.name, chunk.start, chunk.end, sum(chunk.words.values())))
             for word, count in chunk.words.items():
-                for term in terms_of[word]:
+                for term in terms_of(word):
                     if term in places:
                         places[term] += number, count
                     else:

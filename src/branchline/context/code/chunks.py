@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from branchline.context.code.analysis import Chunk, Definition
+from branchline.context.code.analysis import Chunk
 from branchline.context.code.definitions import Found
 
 BYTES_A_TOKEN = 4  # to size windows only
@@ -31,12 +31,11 @@ class Window(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """Where a piece begins: its line, from 1, and byte; and the name and kind of what it is a piece of."""
+    """Where a piece begins: its line, from 1, and byte; and the name of what it is a piece of."""
 
     line: int
     start: int
     name: str
-    kind: str
 
 
 def code_chunks(data: bytes, found: Sequence[Found], window: Window) -> tuple[Chunk, ...]:
@@ -44,9 +43,7 @@ def code_chunks(data: bytes, found: Sequence[Found], window: Window) -> tuple[Ch
     words = data.translate(_WORDS_ONLY)
     pieces: list[_Cut] = []
     for cut, stop in _spans(_cuts(data, found), len(data)):
-        if (
-            not pieces or not words[cut.start : stop].isspace()
-        ):  # blank lines and closing brackets go with what is before
+        if not pieces or not words[cut.start : stop].isspace():  # else it goes with what is before
             pieces.append(cut)
     parts = [part for cut, stop in _spans(pieces, len(data)) for part in _parts(data, cut, stop, window)]
     return tuple(_chunk(data, words, cut, stop) for cut, stop in _spans(parts, len(data)))
@@ -59,7 +56,7 @@ def text_chunks(data: bytes, window: Window) -> tuple[Chunk, ...]:
     line, start = 1, 0
     while start < len(data):
         stop = _line_end(data, start + window.size)
-        chunks.append(_chunk(data, words, _Cut(line, start, "", "text"), stop))
+        chunks.append(_chunk(data, words, _Cut(line, start, ""), stop))
         again = data.rfind(b"\n", start, stop - window.overlap) + 1 if stop < len(data) else 0
         following = again if again > start else stop
         line += data.count(b"\n", start, following)
@@ -74,10 +71,11 @@ def _spans(cuts: Sequence[_Cut], end: int) -> Iterator[tuple[_Cut, int]]:
 
 def _cuts(data: bytes, found: Iterable[Found]) -> list[_Cut]:
     """Where the text passes from one definition to another, line by line; a line of two belongs to the first."""
-    cuts = [_Cut(1, 0, "", "module")] if data else []
+    cuts = [_Cut(1, 0, "")] if data else []
     around: list[tuple[Found, _Cut]] = []
     for one in found:
-        if not _is_large(one):
+        lines = one.definition.end - one.definition.line + 1
+        if lines < (_LINES if one.definition.kind in _LARGE else _LINES_OF_OTHERS):
             continue
         _close(data, cuts, around, one.start)
         last, opened = cuts[-1], around and around[-1][1] is cuts[-1]
@@ -85,7 +83,7 @@ def _cuts(data: bytes, found: Iterable[Found]) -> list[_Cut]:
         if line < last.line:
             line, start = last.line, last.start
         if one.definition.end >= line and not (opened and line == last.line):
-            cut = _Cut(line, start, _dotted(one.definition), one.definition.kind)
+            cut = _Cut(line, start, ".".join(filter(None, (one.definition.parent, one.definition.name))))
             _add(cuts, cut)
             around.append((one, cut))
     _close(data, cuts, around, sys.maxsize)
@@ -98,8 +96,7 @@ def _close(data: bytes, cuts: list[_Cut], around: list[tuple[Found, _Cut]], posi
         ended = around.pop()[0]
         start = _line_end(data, ended.stop)
         if start < len(data):
-            name, kind = around[-1][1][2:] if around else ("", "module")
-            _add(cuts, _Cut(ended.definition.end + 1, start, name, kind))
+            _add(cuts, _Cut(ended.definition.end + 1, start, around[-1][1].name if around else ""))
 
 
 def _add(cuts: list[_Cut], cut: _Cut) -> None:
@@ -122,17 +119,7 @@ def _parts(data: bytes, cut: _Cut, stop: int, window: Window) -> Iterator[_Cut]:
 def _chunk(data: bytes, words: bytes, cut: _Cut, stop: int) -> Chunk:
     counts = Counter(words[cut.start : stop].decode("ascii").split())
     lines = data.count(b"\n", cut.start, stop) + (data[stop - 1] != _NEWLINE)
-    return Chunk(cut.name, cut.kind, cut.line, cut.line + lines - 1, counts)
-
-
-def _is_large(one: Found) -> bool:
-    """Whether a definition is a piece of its own."""
-    lines = one.definition.end - one.definition.line + 1
-    return lines >= (_LINES if one.definition.kind in _LARGE else _LINES_OF_OTHERS)
-
-
-def _dotted(definition: Definition) -> str:
-    return f"{definition.parent}.{definition.name}" if definition.parent else definition.name
+    return Chunk(cut.name, cut.line, cut.line + lines - 1, counts)
 
 
 def _line_end(data: bytes, position: int) -> int:

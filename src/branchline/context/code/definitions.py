@@ -82,7 +82,8 @@ def _visited(level: _Level, node: "Node", rule: Rule, data: bytes, found: list[F
     if rule is THROUGH:
         yield _Level(iter(node.named_children), level.parent, level.kind, last=level.last, lead=level.lead)
         return
-    whole = level.whole or _Whole(node, _first(level, node))
+    is_led = level.lead is not None and node.start_point[0] <= level.last + 1
+    whole = level.whole or _Whole(node, level.lead or node if is_led else node)
     if rule is WRAP:
         yield _Level(iter(node.named_children), level.parent, level.kind, whole)
         return
@@ -101,28 +102,19 @@ def _visited(level: _Level, node: "Node", rule: Rule, data: bytes, found: list[F
             yield _Level(iter(named.body.named_children), parent, kind, last=row)
 
 
-def _first(level: _Level, node: "Node") -> "Node":
-    return level.lead if level.lead is not None and node.start_point[0] <= level.last + 1 else node
-
-
 def _found(named: Named, whole: _Whole, data: bytes) -> Found:
     node = whole.node
     line, end = node.start_point[0] + 1, _last_row(node) + 1
     if named.body is not None:
-        signature_end = line + _lines_after_first(data[node.start_byte : named.body.start_byte])
+        head = data[node.start_byte : named.body.start_byte].rstrip().split(b"\n")
+        while len(head) > 1 and head[-1].lstrip()[:1] in (b"", b"#"):  # comments between it and the body
+            head.pop()
+        signature_end = line + len(head) - 1
     else:
         signature_end = end if named.kind in ("function", "method") else line
     definition = Definition(named.name, named.kind, line, end, signature_end, named.parent)
     stop = max(node.end_byte, node.start_byte + 1)  # what a parser makes up to go on is empty
     return Found(definition, whole.first.start_point[0] + 1, whole.first.start_byte, stop)
-
-
-def _lines_after_first(head: bytes) -> int:
-    """How many lines a definition's head goes on, without comments between it and the body."""
-    lines = head.rstrip().split(b"\n")
-    while len(lines) > 1 and lines[-1].lstrip()[:1] in (b"", b"#"):
-        lines.pop()
-    return len(lines) - 1
 
 
 def _last_row(node: "Node") -> int:

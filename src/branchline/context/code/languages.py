@@ -101,25 +101,17 @@ def language_of(path: str, data: bytes = b"") -> str:
     if language is not None:
         return language
     stem, dot, ending = name.rpartition(".")
-    if dot and stem:
-        return _header(data) if ending == "h" else _of_ending(name, ending)
-    found = _SHEBANG.match(data, 0, 200)
-    return _SHEBANG_LANGUAGES.get(found[1].decode(), "shell") if found else ""
-
-
-def _of_ending(name: str, ending: str) -> str:
+    if not (dot and stem):
+        found = _SHEBANG.match(data, 0, 200)
+        return _SHEBANG_LANGUAGES.get(found[1].decode(), "shell") if found else ""
+    if ending == "h":
+        start = data[:_PEEK]
+        return "objc" if _OBJC.search(start) else "cpp" if _CPP.search(start) else "c"
     if ending in ("C", "H"):
         return "cpp"
     if name.startswith("requirements") and ending in ("txt", "in"):
         return "requirements"
     return "dockerfile" if name.lower().startswith("dockerfile.") else _BY_ENDING.get(ending.lower(), "")
-
-
-def _header(data: bytes) -> str:
-    start = data[:_PEEK]
-    if _OBJC.search(start):
-        return "objc"
-    return "cpp" if _CPP.search(start) else "c"
 
 
 def category_of(path: str, language: str) -> Category:

@@ -201,15 +201,11 @@ def _declared(node: "Node | None", data: bytes) -> tuple[str, str]:
         )
     if node is None or not node.type.endswith(("identifier", "_name")):
         return "", ""
-    scope, _, name = _without_arguments(text_of(node, data)).rpartition("::")
+    whole = text_of(node, data)
+    while "operator" not in whole and whole != (shorter := _ARGUMENTS.sub("", whole)):
+        whole = shorter  # `a::B<c::D<e>>::f` without its template arguments
+    scope, _, name = whole.rpartition("::")
     return scope.rpartition("::")[2], name if name.startswith("operator") else "".join(name.split()[-1:])
-
-
-def _without_arguments(name: str) -> str:
-    """`a::B<c::D<e>>::f` without its template arguments."""
-    while "operator" not in name and name != (shorter := _ARGUMENTS.sub("", name)):
-        name = shorter
-    return name
 
 
 def _is_function(node: "Node") -> bool:

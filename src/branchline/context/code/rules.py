@@ -145,15 +145,12 @@ _PHP = {
     "enum_case": plain("constant"),
 }
 RULES: dict[str, dict[str, Rule]] = {
+    **dict.fromkeys(("javascript", "typescript", "tsx"), _JAVASCRIPT),
+    **dict.fromkeys(("c", "cpp"), _C),
     "python": _PYTHON,
-    "javascript": _JAVASCRIPT,
-    "typescript": _JAVASCRIPT,
-    "tsx": _JAVASCRIPT,
     "go": _GO,
     "rust": _RUST,
     "java": _JAVA,
-    "c": _C,
-    "cpp": _C,
     "csharp": _CSHARP,
     "ruby": _RUBY,
     "php": _PHP,

@@ -1,61 +1,64 @@
 """The index: the analyses of blobs by their content, and which blobs hold a term. Shared by all trees of a repository.
 
 A blob is known by its git id and the last name of its path: an analysis may depend on nothing else. Only blobs that are
-not in the index are analysed, and only what a query asks for is read. It is a cache: whatever happens to its file, it
-is made again or does without one; `warnings` says so.
+not in the index are analysed, and only what a query asks for is read. It is a cache: a file that is damaged is made
+again, and where none can be used the index is in memory; `warnings` says so.
 """
 
 import hashlib
 import sqlite3
-import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self
 
-from branchline.context.index import blobs, upkeep, writing
-from branchline.context.index.database import FORMAT, connect, discard, is_damage, transaction
-from branchline.context.index.postings import sealed, unsealed
+from branchline.context.index.database import FORMAT, connect, discard, is_damage, sealed, transaction, unsealed
 from branchline.context.index.scan import Tree
-from branchline.context.index.writing import Analyse
+from branchline.context.index.writing import Analyse, batches, rows_of, write
 
 Progress = Callable[[int, int], None]
 MOST_BYTES = 1 << 30
-"""What the file may hold before blobs that nobody used for long are dropped."""
+"""What the file may hold before it is emptied, unless most of it is of the tree in use."""
 _KEPT_BYTES = 64 << 20  # of all values that are kept by key
-_KEPT_TREES = 32
-_T = TypeVar("_T")
+
+
+class Emptied(sqlite3.OperationalError):
+    """Another process has emptied the index: the numbers of its blobs mean nothing any more."""
+
+
+class Members(NamedTuple):
+    """The blobs of a tree's files, in the files' order.
+
+    `blobs`: their numbers, 0 for one that is not in the index; `terms`: how many each has; `texts`: 1 if it is text.
+    """
+
+    blobs: "array[int]"
+    terms: "array[int]"
+    texts: "array[int]"
 
 
 class Index:
     """The index in one folder. For one thread; any number of processes may use the folder at once.
 
-    `generation` grows when the index had to be made again: what was known of its blobs is void.
+    Any method may raise sqlite3.DatabaseError: call `replace` with it, and ask again from `add` on.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Use `open`."""
+    def __init__(self, folder: Path | None, *, version: str = "") -> None:
+        """Open the index of a folder, or make it; None: in memory. `version`: of what analyses (ANALYSIS_VERSION).
+
+        A damaged file is replaced. Where no file can be written the index is in memory, with a warning.
+        """
         self.warnings: list[str] = []
-        self.generation = 0
-        self._path = path
+        name = hashlib.sha256(f"{FORMAT} {version}".encode()).hexdigest()[:12]
+        self._path = folder / f"context-{name}.sqlite" if folder is not None else None
         self._inode = 0
-        self._rebuilt = False
-        self._analyse: Analyse | None = None
-        self._added: set[tuple[int, str]] = set()
+        self._replaced = False
         self.database = sqlite3.connect(":memory:")
         try:
             self._connect()
         except (sqlite3.DatabaseError, OSError) as error:
             self.replace(error)
-
-    @classmethod
-    def open(cls, folder: Path | None, *, version: str = "") -> "Index":
-        """Open the index of a folder, or make it; None: in memory. `version`: of what analyses (ANALYSIS_VERSION).
-
-        A damaged file is replaced. Where no file can be written the index is in memory, with a warning.
-        """
-        name = hashlib.sha256(f"{FORMAT} {version}".encode()).hexdigest()[:12]
-        return cls(folder / f"context-{name}.sqlite" if folder is not None else None)
 
     def __enter__(self) -> Self:
         return self
@@ -70,45 +73,60 @@ class Index:
     def add(self, tree: Tree, analyse: Analyse, on_progress: Progress | None = None) -> int:
         """Analyse the blobs of a tree that are not in the index, and return how many.
 
-        `analyse` gets the bytes of a blob and the last name of its path. `on_progress`: blobs done, of how many.
+        `on_progress`: blobs done, of how many.
         """
-        self._analyse = analyse
-        added = self._surely(lambda: self._add(tree, analyse, on_progress))
-        if added:
-            self.prune(MOST_BYTES, tree)
+        self.bound(MOST_BYTES, tree)
+        known = self.members(tree)
+        missing = {file.key: file for file, blob in zip(tree.files, known.blobs, strict=True) if not blob}
+        done = added = 0
+        for batch in batches(tree, missing.values()):
+            added += write(self.database, self._path, batch, analyse)
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, len(missing))
+        if done:
+            self._look_up(tree)
         return added
 
-    def members(self, tree: Tree) -> blobs.Members:
-        """Which blobs the files of a tree are; analysed again first, if the index was made again since."""
-        return self._surely(lambda: self._members_again(tree))
+    def members(self, tree: Tree) -> Members:
+        """Which blobs the files of a tree are."""
+        packed = array("I", self.get(f"members/{tree.fingerprint}") or b"")
+        count = len(tree.files)
+        members = Members(packed[:count], packed[count : 2 * count], packed[2 * count :])
+        return members if len(members.texts) == count and self.holds(members) else self._look_up(tree)
 
-    def prune(self, most_bytes: int, keep: Tree) -> int:
-        """Drop the blobs that were not used for the longest until at most so many bytes are filled; how many.
+    def holds(self, members: Members) -> bool:
+        """Whether the numbers of these blobs still mean them: the index is emptied as a whole."""
+        some = next(filter(None, members.blobs), None)
+        return some is None or self.database.execute("SELECT 1 FROM blob WHERE id = ?", (some,)).fetchone() is not None
 
-        Those of the tree `keep` stay, whatever they take. Nothing is dropped while others write.
-        """
-        kept = set(self.members(keep).blobs)
-        with suppress(sqlite3.OperationalError):
-            return upkeep.prune(self.database, most_bytes, kept)
-        return 0
+    def bound(self, most_bytes: int, tree: Tree) -> None:
+        """Empty the index if it fills more than `most_bytes`, and at least half of it is not of this tree."""
+        pages, size = (self.database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        if pages * size > most_bytes:
+            blobs = self.database.execute("SELECT count(*) FROM blob").fetchone()[0]
+            if blobs > 2 * len(tree.files):
+                with suppress(sqlite3.OperationalError), transaction(self.database):
+                    for table in ("blob", "analysis", "segment", "posting", "kept"):
+                        self.database.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+                with suppress(sqlite3.OperationalError):
+                    self.database.execute("VACUUM")
+                    self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def get(self, key: str) -> bytes | None:
         """A value that was put, or None: it may have been forgotten."""
         with suppress(sqlite3.DatabaseError):
-            row = self.database.execute("SELECT value, used FROM kept WHERE key = ?", (key,)).fetchone()
-            if row and row[1] < _today():
-                self.database.execute("UPDATE kept SET used = ? WHERE key = ?", (_today(), key))
-            return unsealed(row[0]) if row else None
+            row = self.database.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
+            return unsealed(row[0], key.encode()) if row else None
         return None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a small value. When there are too many, those that were not used for the longest are forgotten."""
+        """Keep a small value. When there are too many, those that were put first are forgotten."""
         with suppress(sqlite3.DatabaseError), transaction(self.database):
-            self.database.execute("REPLACE INTO kept VALUES (?, ?, ?)", (key, _today(), sealed(value)))
+            self.database.execute("REPLACE INTO kept VALUES (?, ?)", (key, sealed(value, key.encode())))
             room = _KEPT_BYTES
-            for row, size in self.database.execute(
-                "SELECT rowid, length(value) FROM kept ORDER BY used DESC, rowid DESC"
-            ).fetchall():
+            sizes = "SELECT rowid, length(value) FROM kept ORDER BY rowid DESC"
+            for row, size in self.database.execute(sizes).fetchall():
                 room -= size
                 if room < 0:
                     self.database.execute("DELETE FROM kept WHERE rowid = ?", (row,))
@@ -118,17 +136,18 @@ class Index:
 
         Raises the error if it is in memory already.
         """
+        if isinstance(error, Emptied):
+            return
         if isinstance(error, sqlite3.ProgrammingError) or self._path is None:
             raise error
-        self.generation += 1
         self.database.close()
-        if isinstance(error, sqlite3.DatabaseError) and is_damage(error) and not self._rebuilt:
-            self._rebuilt = True
+        if isinstance(error, sqlite3.DatabaseError) and is_damage(error) and not self._replaced:
+            self._replaced = True
             with suppress(sqlite3.DatabaseError, OSError):
                 discard(self._path, self._inode)
                 self._connect()
                 return
-        self.warnings.append(f"the index {self._path} cannot be used ({error}): it is made anew, in memory")
+        self.warnings.append(f"the index {self._path} cannot be used ({error}): it is made in memory instead")
         self._path = None
         self._connect()
 
@@ -139,62 +158,11 @@ class Index:
         self.database = connect(self._path)
         self._inode = self._path.stat().st_ino if self._path is not None else 0
 
-    def _surely(self, work: Callable[[], _T]) -> _T:
-        """Do the work; if the index turns out to be unusable, again on a new one."""
-        while True:
-            try:
-                return work()
-            except sqlite3.DatabaseError as error:
-                self.replace(error)
-
-    def _members_again(self, tree: Tree) -> blobs.Members:
-        if self._analyse is not None and (self.generation, tree.fingerprint) not in self._added:
-            self._add(tree, self._analyse, None)
-        return self._stored(tree) or self._looked_up(tree)
-
-    def _add(self, tree: Tree, analyse: Analyse, on_progress: Progress | None) -> int:
-        stored = self._stored(tree)
-        members = stored or self._looked_up(tree)
-        missing = {blobs.key_of(file): file for file, blob in zip(tree.files, members.blobs, strict=True) if not blob}
-        done = added = 0
-        for batch in writing.batches(tree, missing):
-            added += writing.write(self.database, self._path, batch, analyse, _today())
-            done += len(batch)
-            if on_progress is not None:
-                on_progress(done, len(missing))
-        if done:
-            members = self._looked_up(tree)
-        if done or stored is None:
-            self._store(tree, members)
-        self._added.add((self.generation, tree.fingerprint))
-        return added
-
-    def _looked_up(self, tree: Tree) -> blobs.Members:
-        keys = [blobs.key_of(file) for file in tree.files]
-        rows = blobs.rows_of(self.database, keys)
-        return blobs.Members.of([rows.get(key, (0, 0, 0)) for key in keys])
-
-    def _stored(self, tree: Tree) -> blobs.Members | None:
-        asked = "SELECT data, used FROM tree WHERE fingerprint = ?"
-        row = self.database.execute(asked, (tree.fingerprint,)).fetchone()
-        if row is None:
-            return None
-        members = blobs.Members.unpack(row[0], len(tree.files))
-        if row[1] < _today():
-            self._store(tree, members)
+    def _look_up(self, tree: Tree) -> Members:
+        """Ask for the blob of each file, and keep the answer."""
+        keys = [file.key for file in tree.files]
+        rows = rows_of(self.database, keys)
+        columns = zip(*(rows.get(key, (0, 0, 0)) for key in keys), strict=True) if keys else ((), (), ())
+        members = Members(*(array("I", column) for column in columns))
+        self.put(f"members/{tree.fingerprint}", b"".join(column.tobytes() for column in members))
         return members
-
-    def _store(self, tree: Tree, members: blobs.Members) -> None:
-        """Keep which blobs a tree has, and that they were used today."""
-        today = _today()
-        with suppress(sqlite3.OperationalError), transaction(self.database):
-            self.database.execute("REPLACE INTO tree VALUES (?, ?, ?)", (tree.fingerprint, today, members.pack()))
-            newest = "SELECT fingerprint FROM tree ORDER BY used DESC, rowid DESC LIMIT ?"
-            self.database.execute(f"DELETE FROM tree WHERE fingerprint NOT IN ({newest})", (_KEPT_TREES,))  # noqa: S608
-            stale = {row[0] for row in self.database.execute("SELECT id FROM blob WHERE used < ?", (today,))}
-            again = stale.intersection(members.blobs)
-            self.database.executemany("UPDATE blob SET used = ? WHERE id = ?", ((today, blob) for blob in again))
-
-
-def _today() -> int:
-    return int(time.time() // 86_400)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from branchline.git.objects import ObjectStore
 
 MOST_BYTES = 64 * 1024 * 1024
 """A larger file is not read: no part of it would be shown."""
+_CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BATCH = 8 * 1024 * 1024  # bytes that one call to git returns, about
 
 
@@ -26,6 +28,11 @@ class File:
     path: str
     oid: str
     size: int = -1
+
+    @property
+    def key(self) -> bytes:
+        """What its analysis is known by: its id, and the last name of its path, which says what language it is in."""
+        return bytes.fromhex(self.oid) + os.fsencode(self.path.rpartition("/")[2])
 
 
 class Reader(Protocol):
@@ -42,9 +49,24 @@ def blob_id(data: bytes, algorithm: str = "sha1") -> str:
     return found.hexdigest()
 
 
+def file_at(root: str, path: str, algorithm: str) -> File | str:
+    """A file below a folder as it is now, or why it is none: link, special, too_large, unreadable."""
+    place = os.path.join(root, path)
+    try:
+        mode = os.lstat(place).st_mode
+        if not stat.S_ISREG(mode):
+            return "link" if stat.S_ISLNK(mode) else "special"
+        data = read_plain(place)
+    except TooLarge:
+        return "too_large"
+    except OSError:
+        return "unreadable"
+    return File(path, blob_id(data, algorithm), len(data))
+
+
 def read_plain(path: str) -> bytes:
     """The bytes of a regular file. Raises OSError: a link is not followed, nothing is waited for."""
-    with open(path, "rb", opener=_without_following) as file:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _CAREFULLY)) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
@@ -67,20 +89,17 @@ class Disk:
         """See `Reader`."""
         elsewhere = []
         for file in files:
-            data = self._as_listed(file)
+            data: bytes | None = None
+            with suppress(OSError, ValueError):
+                data = read_plain(os.path.join(self._root, file.path))
+            if data is None or blob_id(data, algorithm_of(file.oid)) != file.oid:
+                data = None
             if data is None and self._objects is not None:
                 elsewhere.append(file)
             else:
                 yield file, data
         if elsewhere and self._objects is not None:
             yield from self._objects.read(elsewhere)
-
-    def _as_listed(self, file: File) -> bytes | None:
-        try:
-            data = read_plain(os.path.join(self._root, file.path))
-        except (OSError, ValueError):
-            return None
-        return data if blob_id(data, algorithm_of(file.oid)) == file.oid else None
 
 
 class Objects:
@@ -116,7 +135,3 @@ class Objects:
 def algorithm_of(oid: str) -> str:
     """The hash that an object id was made with."""
     return "sha256" if len(oid) == 64 else "sha1"
-
-
-def _without_following(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,66 +1,72 @@
 """The file that the index is kept in: where it is, how it is opened, and what happens when it cannot be used."""
 
 import fcntl
+import hashlib
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from zlib import crc32
 
-from branchline.context.index.postings import Damaged
+from branchline.git.repo import Repo
 
-FORMAT = 6
+FORMAT = 7
 """Of the tables, and of the terms in them (`words.terms_of`); raised when either changes."""
 BUSY_SECONDS = 10.0
-_APPLICATION = 0x62724C69
 _TURN_SECONDS = 60.0
 _OLD_SECONDS = 14 * 86_400.0  # an index of another version that nobody wrote to for so long is removed
 _DAMAGE = (
     *("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT"),
     *("SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR"),  # a file cut off; a table that is missing
 )
-_TABLES = """
-CREATE TABLE blob (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, terms INTEGER NOT NULL, is_text INTEGER NOT NULL,
-    used INTEGER NOT NULL);
-CREATE TABLE outline (blob INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE chunks (blob INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE segment (id INTEGER PRIMARY KEY, block INTEGER NOT NULL, size INTEGER NOT NULL);
-CREATE TABLE posting (segment INTEGER NOT NULL, first BLOB NOT NULL, page BLOB NOT NULL, PRIMARY KEY (segment, first));
-CREATE TABLE tree (fingerprint TEXT PRIMARY KEY, used INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE kept (key TEXT PRIMARY KEY, used INTEGER NOT NULL, value BLOB NOT NULL);
-CREATE TABLE counter (next_blob INTEGER NOT NULL);
-INSERT INTO counter VALUES (1);
+_TABLES = """BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS blob (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, terms INTEGER NOT NULL,
+    is_text INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS analysis (blob INTEGER PRIMARY KEY, outline BLOB NOT NULL, chunks BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS segment (id INTEGER PRIMARY KEY, size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS posting (segment INTEGER NOT NULL, term BLOB NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (segment, term)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), next_blob INTEGER NOT NULL);
+INSERT OR IGNORE INTO counter VALUES (1, 1);
+COMMIT;
 """
 
 
-def default_folder(root: Path) -> Path:
-    """Where the index of a folder is kept: in the git directory that all work trees share, else in the user's cache."""
-    import hashlib
+class Damaged(sqlite3.DatabaseError):
+    """What was read cannot have been written by us."""
 
-    place = root.resolve()
-    common = _common_dir(place)
-    shared = common / "branchline" if common is not None else None
-    if shared is not None and os.access(shared if shared.exists() else shared.parent, os.W_OK):
-        return shared
+
+def default_folder(root: Path, repo: Repo | None) -> Path:
+    """Where the index of a folder is kept: in the git directory that all work trees share, else in the user's cache."""
+    if repo is not None:
+        shared = repo.common_dir / "branchline"
+        if os.access(shared if shared.exists() else repo.common_dir, os.W_OK):
+            return shared
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    name = hashlib.sha256(os.fsencode(common or place)).hexdigest()
+    name = hashlib.sha256(os.fsencode(repo.common_dir if repo is not None else root.resolve())).hexdigest()
     return Path(cache, "branchline", "context", name[:32])
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """Open the index, and make it if there is none; None: in memory. Raises sqlite3.Error, Damaged, OSError."""
+    """Open the index, and make it if there is none; None: in memory. Raises sqlite3.Error, OSError."""
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it tells of the files' content
     database = sqlite3.connect(
         path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )  # used by one thread at a time, but closed by whichever finds that nobody needs it any more
+    )  # one thread at a time uses it, but any can close it
     try:
-        if not _is_ours(database):
+        if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'counter'").fetchone():
             with turn(path):
-                _make(database)
+                database.execute("PRAGMA journal_mode=WAL")
+                database.executescript(_TABLES)
             if path is not None:
-                _remove_old(path)
+                for other in path.parent.glob("context-*"):
+                    with suppress(OSError):
+                        if not other.name.startswith(path.stem) and other.stat().st_mtime < time.time() - _OLD_SECONDS:
+                            other.unlink()
         database.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         database.close()
@@ -78,7 +84,7 @@ def discard(path: Path, inode: int) -> None:
 
 @contextmanager
 def turn(path: Path | None) -> Iterator[None]:
-    """Hold the right to write, so that two processes do not do the same work; a slow one is not waited for for ever.
+    """Hold the right to write, so that two processes do not do the same work; a slow one is waited for a minute.
 
     Nothing depends on it but time: the database has its own locks.
     """
@@ -88,8 +94,12 @@ def turn(path: Path | None) -> Iterator[None]:
         file = -1
     try:
         give_up = time.monotonic() + _TURN_SECONDS
-        while file >= 0 and not _locked(file) and time.monotonic() < give_up:
-            time.sleep(0.02)
+        while file >= 0 and time.monotonic() < give_up:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(0.02)
         yield
     finally:
         if file >= 0:
@@ -109,67 +119,18 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def snapshot(database: sqlite3.Connection) -> Iterator[None]:
-    """Ask several questions of one state of the index, whatever others write meanwhile."""
-    database.execute("BEGIN")
-    try:
-        yield
-    finally:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-
-
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the index itself is at fault and a new one will do, not the disk, its rights or who else writes."""
-    name = str(getattr(error, "sqlite_errorname", "SQLITE_CORRUPT"))
-    return name.startswith(_DAMAGE)
+    return str(getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")).startswith(_DAMAGE)
 
 
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def sealed(data: bytes, key: bytes = b"") -> bytes:
+    """Bytes to be stored, with a checksum of them and their key: SQLite has none, and returns what a bad page holds."""
+    return crc32(data, crc32(key)).to_bytes(4, "little") + data
 
 
-def _is_ours(database: sqlite3.Connection) -> bool:
-    """Whether it is ready for use; False: it is empty. Raises Damaged if it is something else."""
-    found = tuple(database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-    if found == (_APPLICATION, FORMAT):
-        return True
-    if found != (0, 0) or database.execute("SELECT 1 FROM sqlite_schema").fetchone():
-        raise Damaged("this is not an index of this version")
-    return False
-
-
-def _make(database: sqlite3.Connection) -> None:
-    database.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    database.execute("PRAGMA journal_mode=WAL")
-    with transaction(database):
-        if not _is_ours(database):
-            for statement in _TABLES.split(";\n")[:-1]:
-                database.execute(statement)
-            database.execute(f"PRAGMA application_id={_APPLICATION}")
-            database.execute(f"PRAGMA user_version={FORMAT}")
-
-
-def _remove_old(path: Path) -> None:
-    for other in path.parent.glob("context-*"):
-        with suppress(OSError):
-            if not other.name.startswith(path.stem) and other.stat().st_mtime < time.time() - _OLD_SECONDS:
-                other.unlink()
-
-
-def _common_dir(root: Path) -> Path | None:
-    for folder in (root, *root.parents):
-        with suppress(OSError):
-            git = folder / ".git"
-            if git.is_file():
-                git = folder / os.fsdecode(git.read_bytes()).strip().removeprefix("gitdir: ")
-            if (git / "commondir").is_file():
-                git = git / os.fsdecode((git / "commondir").read_bytes()).strip()
-            if (git / "objects").is_dir():
-                return git.resolve()
-    return None
+def unsealed(data: object, key: bytes = b"") -> bytes:
+    """What was sealed. Raises Damaged."""
+    if not isinstance(data, bytes) or crc32(data[4:], crc32(key)).to_bytes(4, "little") != data[:4]:
+        raise Damaged("a value is not what was stored")
+    return data[4:]

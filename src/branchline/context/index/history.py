@@ -8,13 +8,13 @@ import hashlib
 import os
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Protocol
 
 import msgspec
 
-from branchline.context.index.stamps import Store
 from branchline.git.log import changed_files, newest_commits, time_of
 from branchline.git.repo import Repo
 
@@ -24,70 +24,67 @@ TOGETHER = range(2, 21)
 """Files of a commit that says which files belong together; a larger one is a sweep through the code."""
 HALF_LIFE = 365.0 * 86_400
 """Seconds after which a change counts half."""
-_VERSION = "2"
-_NOTHING: Mapping[int, float] = {}
-_Kept = TypeVar("_Kept")
+_VERSION = "3"
 
 
-class _Changes(msgspec.Struct, frozen=True, array_like=True):
-    """Which files each commit changed: positions in `names`, which are NUL-terminated."""
+class Store(Protocol):
+    """A cache of bytes by key; it may forget."""
 
-    names: bytes
-    commits: dict[str, list[int]]
+    def get(self, key: str) -> bytes | None:
+        """What was put last, or None."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a value."""
 
 
-class _Summary(msgspec.Struct, frozen=True, array_like=True):
-    """All that a query needs of one commit's history, as packed arrays; files are positions in `names`.
+class _Log(msgspec.Struct, frozen=True, array_like=True):
+    """A commit's history: its time, the NUL-terminated `names` of files, and (commit, time, positions of its files)."""
 
-    `churn` is float64, one a file. Commits of TOGETHER files follow one another: `weights` (float64) has one a commit,
-    `starts` where its files begin in `members` (uint32, both). `held_starts` and `held` turn that round: the commits of
-    each file.
-    """
+    time: int = 0
+    names: bytes = b""
+    commits: list[tuple[str, int, list[int]]] = []
 
-    names: bytes
-    churn: bytes
-    weights: bytes
-    starts: bytes
-    members: bytes
-    held_starts: bytes
-    held: bytes
+    def paths(self) -> list[str]:
+        """The names of files."""
+        return os.fsdecode(self.names).split("\0")[:-1]
+
+
+_NOTHING = _Log()
 
 
 class History:
     """The history of one tree's files. A file is a number, its position in the paths that were asked for."""
 
-    def __init__(self, paths: Sequence[str], summary: _Summary | None = None, prefix: str = "") -> None:
+    def __init__(self, paths: Sequence[str], log: _Log = _NOTHING, prefix: str = "") -> None:
         """Use `history_of`."""
         self.churn = array("d", bytes(8 * len(paths)))
         """By file: the number of its changes, one of a year before the commit counting half."""
-        self._summary = summary
-        self._name_of: dict[int, int] = {}
-        self._file_of: dict[int, int] = {}
-        if summary is not None:
-            files = {prefix + path: file for file, path in enumerate(paths)}
-            churn = array("d", summary.churn)
-            for name, path in enumerate(_names(summary.names)):
-                file = files.get(path)
-                if file is not None:
-                    self.churn[file] = churn[name]
-                    self._name_of[file], self._file_of[name] = name, file
+        self._together: list[tuple[float, list[int]]] = []
+        self._held = defaultdict[int, list[int]](list)
+        files = {prefix + path: file for file, path in enumerate(paths)}
+        numbers = [files.get(name, -1) for name in log.paths()]
+        for _, when, names in log.commits:
+            decay = 0.5 ** (max(log.time - when, 0) / HALF_LIFE)
+            known = [numbers[name] for name in names if numbers[name] >= 0]
+            for file in known:
+                self.churn[file] += decay
+            if len(names) in TOGETHER:
+                for file in known:
+                    self._held[file].append(len(self._together))
+                self._together.append((decay / (len(names) - 1), known))
 
     def changed_with(self, file: int) -> Mapping[int, float]:
         """The files that changed in the same commits, each with the sum of 1 / (files of the commit - 1), aged alike.
 
         Commits of 2 to 20 files count.
         """
-        name = self._name_of.get(file)
-        if self._summary is None or name is None:
-            return _NOTHING
         found: dict[int, float] = {}
-        weights, starts = memoryview(self._summary.weights).cast("d"), memoryview(self._summary.starts).cast("I")
-        members = memoryview(self._summary.members).cast("I")
-        at = memoryview(self._summary.held_starts).cast("I")
-        for commit in memoryview(self._summary.held).cast("I")[at[name] : at[name + 1]]:
-            for other in members[starts[commit] : starts[commit + 1]]:
-                found[other] = found.get(other, 0.0) + weights[commit]
-        return {self._file_of[other]: found[other] for other in found if other != name and other in self._file_of}
+        for commit in self._held.get(file, ()):
+            weight, files = self._together[commit]
+            for other in files:
+                found[other] = found.get(other, 0.0) + weight
+        found.pop(file, None)
+        return found
 
 
 def history_of(repo: Repo, commit: str, paths: Sequence[str], store: Store, prefix: str = "") -> History:
@@ -99,92 +96,39 @@ def history_of(repo: Repo, commit: str, paths: Sequence[str], store: Store, pref
     """
     if not commit:
         return History(paths)
-    key = f"history/{_VERSION}/{_depth(repo)}{commit}"
-    summary = _unpacked(store.get(key), _Summary)
-    if summary is None:
-        summary, whole = _summary_of(repo, commit, store)
-        if whole:
-            store.put(key, _packed(summary))
-    return History(paths, summary, prefix)
+    depth = ""
+    if repo.is_shallow():  # a history is another one after it was deepened
+        depth = hashlib.sha256((repo.common_dir / "shallow").read_bytes()).hexdigest()[:16]
+    key, newest = (f"history/{_VERSION}/{depth}/{name}" for name in (commit, "newest"))
+    log = _unpacked(store.get(key))
+    if log is None:
+        log, is_whole = _read(repo, commit, _unpacked(store.get(newest)) or _NOTHING)
+        if is_whole:
+            packed = zlib.compress(msgspec.msgpack.encode(log), 1)
+            store.put(key, packed)
+            store.put(newest, packed)
+    return History(paths, log, prefix)
 
 
-def _depth(repo: Repo) -> str:
-    """Tells a history from the same one before it was deepened."""
-    if not repo.is_shallow():
-        return ""
-    return hashlib.sha256((repo.common_dir / "shallow").read_bytes()).hexdigest()[:16] + "/"
-
-
-def _summary_of(repo: Repo, commit: str, store: Store) -> tuple[_Summary, bool]:
-    """The summary, and whether nothing was missing."""
+def _read(repo: Repo, commit: str, known: _Log) -> tuple[_Log, bool]:
+    """The log of a commit, and whether nothing was missing. What another log knows is not read again."""
     stamped, whole = newest_commits(repo, commit, COMMITS)
-    key = f"changes/{_VERSION}/{_depth(repo)}"
-    kept = _unpacked(store.get(key), _Changes) or _Changes(b"", {})
-    known = list(_names(kept.names))
-    files = {commit: [known[file] for file in kept.commits[commit]] for commit, _ in stamped if commit in kept.commits}
-    missing = [commit for commit, _ in stamped if commit not in files]
+    names = known.paths()
+    files = {one: [names[file] for file in held] for one, _, held in known.commits}
+    missing = [one for one, _ in stamped if one not in files]
     if missing:
         found, complete = changed_files(repo, missing)
         files |= found
         whole = whole and complete
-    log = [(when, files.get(commit, [])) for commit, when in stamped]
-    numbers = _numbered(names for _, names in log)
-    if missing and whole:
-        rows = {commit: [numbers[name] for name in names] for (commit, _), (_, names) in zip(stamped, log, strict=True)}
-        store.put(key, _packed(_Changes(_joined(numbers), rows)))
-    head = time_of(repo, commit)
-    return _summarised(
-        [(max(head - when, 0), [numbers[name] for name in names]) for when, names in log], numbers
-    ), whole
+    numbers = defaultdict[str, int](count().__next__)
+    rows = [(one, when, [numbers[name] for name in files.get(one, ())]) for one, when in stamped]
+    joined = os.fsencode("".join(f"{name}\0" for name in numbers))
+    return _Log(time_of(repo, commit), joined, rows), whole
 
 
-def _summarised(log: Sequence[tuple[int, Sequence[int]]], numbers: Mapping[str, int]) -> _Summary:
-    """`log`: of each commit, newest first, its age in seconds and its files."""
-    churn, weights, together = array("d", bytes(8 * len(numbers))), array("d"), []
-    for age, files in log:
-        decay = 0.5 ** (age / HALF_LIFE)
-        for file in files:
-            churn[file] += decay
-        if len(files) in TOGETHER:
-            weights.append(decay / (len(files) - 1))
-            together.append(files)
-    held: list[list[int]] = [[] for _ in numbers]
-    for position, files in enumerate(together):
-        for file in files:
-            held[file].append(position)
-    return _Summary(
-        _joined(numbers),
-        churn.tobytes(),
-        weights.tobytes(),
-        *(part.tobytes() for rows in (together, held) for part in _rows(rows)),
-    )
-
-
-def _numbered(lists: Iterable[Iterable[str]]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(dict.fromkeys(chain.from_iterable(lists)))}
-
-
-def _rows(rows: Sequence[Sequence[int]]) -> tuple["array[int]", "array[int]"]:
-    return array("I", accumulate(map(len, rows), initial=0)), array("I", chain.from_iterable(rows))
-
-
-def _joined(names: Iterable[str]) -> bytes:
-    return os.fsencode("".join(f"{name}\0" for name in names))
-
-
-def _names(joined: bytes) -> Iterator[str]:
-    return iter(os.fsdecode(joined).split("\0")[:-1])
-
-
-def _packed(value: _Changes | _Summary) -> bytes:
-    return zlib.compress(msgspec.msgpack.encode(value), 1)
-
-
-def _unpacked(data: bytes | None, kind: type[_Kept]) -> _Kept | None:
+def _unpacked(data: bytes | None) -> _Log | None:
     """The value; None without one and for rubbish."""
-    if data is None:
-        return None
     try:
-        return msgspec.msgpack.decode(zlib.decompress(data), type=kind)
+        return msgspec.msgpack.decode(zlib.decompress(data), type=_Log) if data else None
     except (zlib.error, msgspec.MsgspecError):
         return None

@@ -1,72 +1,48 @@
-"""The inverted index, as bytes: which blobs hold a term, and how often.
+"""The inverted index: which blobs hold a term, and how often.
 
-A segment holds a posting list for each of its terms. Blobs are numbers; a segment covers blobs of one block of 65,536
-numbers, so that a list is pairs of 16-bit numbers: where a blob stands in its block, and the count. Segments of a block
-merge by joining their lists as they are.
+A segment holds one posting list for each of its terms, packed: a blob's number, then the count, then the next blob's.
+Every query looks into every segment, so they are kept few: small ones are merged, and their lists are joined as they are.
 """
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Sequence
-from heapq import merge
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
-from zlib import crc32
-
-import msgspec
 
 from branchline.context.code.analysis import Analysis, Pieces
 from branchline.context.code.words import terms_of_token
+from branchline.context.index.database import sealed, transaction, unsealed
 
+SEGMENTS = 8
+"""Segments at most."""
 Rows = Iterable[tuple[bytes, bytes]]
 """(key, posting list), sorted by key."""
-PAGE = 4096
-"""Bytes of rows that are stored as one; most posting lists are tiny."""
-BLOCK = 1 << 16
-MOST = 0xFFFF
-"""A larger count is kept as this."""
+_ASKED_AT_ONCE = 500
 _DEFINED, _NAMED = "=", "~"
 
 
-class Damaged(sqlite3.DatabaseError):
-    """What was read cannot have been written by us."""
-
-
-class _Terms(dict[str, tuple[str, ...]]):
-    def __missing__(self, token: str) -> tuple[str, ...]:
-        terms = self[token] = terms_of_token(token)  # kept here, no longer than a segment takes
-        return terms
-
-
-class _Lists(dict[str, "array[int]"]):
-    def __missing__(self, key: str) -> "array[int]":
-        made = self[key] = array("H")  # unlike a list, nothing that the garbage collector walks through
-        return made
-
-
 class Segment:
-    """A segment in the making."""
+    """A segment in the making. `terms`: the index terms of a token, remembered no longer than the segment is made."""
 
     def __init__(self) -> None:
-        self.terms = _Terms()
-        self._lists = _Lists()
+        self.terms = cache(terms_of_token)
+        self._lists: defaultdict[str, array[int]] = defaultdict(partial(array, "I"))
 
     def add(self, blob: int, analysis: Analysis, pieces: Pieces) -> int:
         """Add a blob, once, by its number; `pieces` are its chunks. Returns how many terms it has."""
-        place, lists = blob % BLOCK, self._lists
-        terms = {term: sum(held[1::2]) for term, held in pieces.places.items()}
-        total = sum(terms.values())
-        if total > MOST:
-            terms = {term: min(count, MOST) for term, count in terms.items()}
-        for term, count in terms.items():
-            postings = lists[term]
-            postings.append(place)
-            postings.append(count)
+        total = 0
+        for term, places in pieces.places.items():
+            count = sum(places[1::2])
+            self._lists[term].extend((blob, count))
+            total += count
         names = dict.fromkeys(definition.name for definition in analysis.definitions)
         for name in names:
-            lists[_DEFINED + name].extend((place, 1))
-        for term in dict.fromkeys(term for name in names for term in self.terms[name]):
-            lists[_NAMED + term].extend((place, 1))
+            self._lists[_DEFINED + name].extend((blob, 1))
+        for term in dict.fromkeys(term for name in names for term in self.terms(name)):
+            self._lists[_NAMED + term].extend((blob, 1))
         return total
 
     def rows(self) -> Rows:
@@ -75,7 +51,7 @@ class Segment:
 
 
 def held(term: str) -> bytes:
-    """The key of an index term. Keys sort as what they stand for, and no two kinds of them are alike."""
+    """The key of an index term; no two kinds of keys are alike."""
     return term.encode(errors="surrogatepass")
 
 
@@ -89,83 +65,64 @@ def named(term: str) -> bytes:
     return held(_NAMED + term)
 
 
-def sealed(data: bytes) -> bytes:
-    """Bytes to be stored, with a checksum: SQLite has none, and would return whatever has become of a page."""
-    return crc32(data).to_bytes(4, "little") + data
-
-
-def unsealed(data: object) -> bytes:
-    """What was sealed. Raises Damaged."""
-    if not isinstance(data, bytes) or crc32(data[4:]).to_bytes(4, "little") != data[:4]:
-        raise Damaged("a value is not what was stored")
-    return data[4:]
-
-
-def paged(rows: Rows) -> Rows:
-    """Rows, many as one: the first key of a page, and the page. A list that is large is a page of its own."""
-    page: list[bytes] = []
+def put_segment(database: sqlite3.Connection, rows: Rows) -> None:
+    """Store the rows of a new segment. To be called in a transaction."""
+    number = database.execute("SELECT ifnull(max(id), 0) + 1 FROM segment").fetchone()[0]
     size = 0
-    for key, data in rows:
-        if page and size + len(key) + len(data) > PAGE:
-            yield page[0], _pages.encode(page)
-            page, size = [], 0
-        page += key, data
-        size += len(key) + len(data)
-    if page:
-        yield page[0], _pages.encode(page)
+
+    def numbered() -> Iterator[tuple[int, bytes, bytes]]:
+        nonlocal size
+        for key, data in rows:
+            size += len(key) + len(data)
+            yield number, key, sealed(data, key)
+
+    database.executemany("INSERT INTO posting VALUES (?, ?, ?)", numbered())
+    database.execute("INSERT INTO segment VALUES (?, ?)", (number, size))
 
 
-def unpaged(data: bytes) -> dict[bytes, bytes]:
-    """The rows of a page, in their order. Raises Damaged."""
-    try:
-        page = _page.decode(data)
-    except msgspec.DecodeError as error:
-        raise Damaged(f"a page of posting lists is none: {error}") from error
-    return dict(zip(page[::2], page[1::2], strict=False))
+def lists_of(database: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[tuple[bytes, "array[int]", "array[int]"]]:
+    """Yield (key, blobs, counts) of those keys that are in the index, once a segment. Raises Damaged."""
+    for some in chunked(keys):
+        wanted = ",".join("?" * len(some))
+        asked = f"SELECT term, data FROM posting WHERE segment IN (SELECT id FROM segment) AND term IN ({wanted})"  # noqa: S608 - question marks only
+        for key, data in database.execute(asked, some).fetchall():
+            pairs = array("I", unsealed(data, key))
+            yield key, pairs[::2], pairs[1::2]
 
 
-def unpack(data: bytes) -> tuple[Sequence[int], Sequence[int]]:
-    """The places and the counts of a posting list. Raises Damaged."""
-    if len(data) % 4:
-        raise Damaged("a posting list is cut off")
-    pairs = array("H", data)
-    return pairs[::2], pairs[1::2]
+def merge(database: sqlite3.Connection) -> None:
+    """Merge the small segments if there are too many."""
+    with transaction(database):
+        found = database.execute("SELECT id, size FROM segment ORDER BY size, id").fetchall()
+        chosen = found[: to_merge([size for _, size in found], SEGMENTS)]
+        if chosen:
+            numbers = ",".join(str(number) for number, _ in chosen)
+            asked = f"SELECT term, data FROM posting WHERE segment IN ({numbers}) ORDER BY term, segment"  # noqa: S608 - numbers only
+            same = groupby(database.execute(asked), itemgetter(0))
+            put_segment(database, ((key, b"".join(unsealed(data, key) for _, data in lists)) for key, lists in same))
+            for table, column in (("posting", "segment"), ("segment", "id")):
+                database.execute(f"DELETE FROM {table} WHERE {column} IN ({numbers})")  # noqa: S608 - the same
 
 
-def merged(segments: Iterable[Rows]) -> Rows:
-    """The rows of several segments of one block as those of one segment."""
-    for key, rows in groupby(merge(*segments, key=itemgetter(0)), key=itemgetter(0)):
-        yield key, b"".join(data for _, data in rows)
-
-
-def living(rows: Rows, alive: bytearray) -> Rows:
-    """The rows of a segment without the blobs that are gone. `alive`: by place in the block, 0 or 1."""
-    for key, data in rows:
-        places, counts = unpack(data)
-        left = array("H")
-        for place, count in zip(places, counts, strict=True):
-            if alive[place]:
-                left.extend((place, count))
-        if left:
-            yield key, left.tobytes()
-
-
-def to_merge(sizes: Sequence[int], most: int) -> list[int]:
-    """Which segments to merge, as positions in `sizes`, so that at most `most` are left.
+def to_merge(sizes: Sequence[int], most: int) -> int:
+    """How many segments to merge, of sizes that grow, so that at most `most` are left.
 
     The smallest, and as many more as are no larger than those before them together: so a list is written again only
     when what it is in has doubled.
+
+    >>> to_merge([1, 1, 2, 50, 60], most=4)
+    3
     """
     if len(sizes) <= most:
-        return []
-    order = sorted(range(len(sizes)), key=lambda at: (sizes[at], at))
+        return 0
     total = 0
-    for taken, at in enumerate(order):
-        if taken > len(sizes) - most and sizes[at] > total:
-            return order[:taken]
-        total += sizes[at]
-    return order
+    for taken, size in enumerate(sizes):
+        if taken > len(sizes) - most and size > total:
+            return taken
+        total += size
+    return len(sizes)
 
 
-_pages = msgspec.msgpack.Encoder()
-_page = msgspec.msgpack.Decoder(list[bytes])
+def chunked(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """As many at a time as a question takes."""
+    return (keys[at : at + _ASKED_AT_ONCE] for at in range(0, len(keys), _ASKED_AT_ONCE))

@@ -7,25 +7,43 @@ never refreshes it here. The rest is hashed as git would, so that a blob id name
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from branchline.context.index.content import Disk, File, Objects, Reader, algorithm_of
-from branchline.context.index.stamps import Stamps, Store
+from branchline.context.index.content import Disk, File, Objects, Reader, algorithm_of, file_at
 from branchline.errors import GitError
 from branchline.git.objects import fields
 from branchline.git.repo import NotARepository, Repo
 
 CACHES = frozenset(
-    (
-        *(".runs", "__pycache__", ".venv", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache"),
-        *(".hypothesis", "node_modules", "bower_components", ".next", ".nuxt", ".parcel-cache", ".turbo"),
-        *(".svelte-kit", ".gradle", ".terraform", ".direnv", ".cache"),
-    )
+    [
+        ".runs",
+        "__pycache__",
+        ".venv",
+        ".tox",
+        ".nox",
+        ".eggs",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".hypothesis",
+        "node_modules",
+        "bower_components",
+        ".next",
+        ".nuxt",
+        ".parcel-cache",
+        ".turbo",
+        ".svelte-kit",
+        ".gradle",
+        ".terraform",
+        ".direnv",
+        ".cache",
+    ]
 )
 """Folders that tools fill. What is untracked in them is not part of a tree."""
-_METADATA = frozenset({".git", ".hg", ".svn", ".jj"})
+METADATA = frozenset({".git", ".hg", ".svn", ".jj"})
 _NO_FILES = {"120000": "link", "160000": "submodule"}  # modes of tree entries
 _LISTED = ("-z", "-t", "-s", "-c", "-m", "-d", "-o", "--exclude-standard")
 _EXCLUDED = tuple(f"--exclude={name}/" for name in sorted(CACHES))
@@ -57,52 +75,48 @@ class Tree:
 def tree_of(repo: Repo, commit: str, tree: str | None = None) -> Tree:
     """A tree of the object store, by default the commit's; no checkout is needed. Raises GitError."""
     when = repo.content.text("rev-list", "--max-count=1", "--timestamp", "--end-of-options", commit).split()[0]
-    found = _Found()
-    for entry in repo.entries(tree or repo.tree_of(commit)):
-        found.take(entry.path, _NO_FILES.get(entry.mode) or File(entry.path, entry.oid))
-    return found.tree((commit, int(when)), str(repo.root), Objects(repo), repo)
+    entries = repo.entries(tree or repo.tree_of(commit))
+    found = ((entry.path, _NO_FILES.get(entry.mode) or File(entry.path, entry.oid)) for entry in entries)
+    return _tree(found, str(repo.root), Objects(repo), commit, int(when), repo)
 
 
-def work_tree(root: Path, store: Store | None = None) -> Tree:
+def work_tree(root: Path) -> Tree:
     """The files of a folder as they are on disk.
 
     In a work tree of git: what is tracked or not ignored, of it only what is below `root`. Elsewhere, and in a folder
-    that is ignored: all that is there, tools' caches left out. `store` remembers the ids of files that git does not
-    know. Raises NotARepository if `root` is no folder, BareRepository, UnsupportedGit.
+    that is ignored: all that is there, tools' caches left out. Raises NotARepository if `root` is no folder,
+    BareRepository, UnsupportedGit.
     """
     place = root.resolve()
     if not place.is_dir():
         raise NotARepository(f"{root} is not a folder")
-    try:
+    with suppress(NotARepository, GitError):
         repo = Repo.find(place)
-        listed = _listed_by_git(repo, place, store)
-    except (NotARepository, GitError):
-        return _walked(place, store)
-    ignored = place != repo.root and not listed.files and not listed.skipped
-    return _walked(place, store) if ignored else listed
+        listed = _listed_by_git(repo, place)
+        if place == repo.root or listed.files or listed.skipped:
+            return listed
+    return _tree(_walked(str(place)), str(place), Disk(str(place)))
 
 
-class _Found:
-    """What was found so far."""
-
-    def __init__(self) -> None:
-        self._files: list[File] = []
-        self._skipped: list[tuple[str, str]] = []
-
-    def take(self, path: str, found: File | str) -> None:
-        """Add a file, or the reason why it is none."""
-        if isinstance(found, str):
-            self._skipped.append((path, found))
+def _tree(
+    found: Iterable[tuple[str, File | str]],
+    root: str,
+    reader: Reader,
+    commit: str = "",
+    time: int = 0,
+    repo: Repo | None = None,
+) -> Tree:
+    """A tree of what was found: each path with its file, or the reason why it is none."""
+    files, skipped = [], []
+    for path, one in found:
+        if isinstance(one, str):
+            skipped.append((path, one))
         else:
-            self._files.append(found)
-
-    def tree(self, grown_from: tuple[str, int], root: str, reader: Reader, repo: Repo | None = None) -> Tree:
-        """All of it as a tree. `grown_from`: the commit and its time."""
-        commit, when = grown_from
-        files = tuple(sorted(self._files, key=lambda file: file.path))
-        lines = "\0".join([commit, *(f"{file.oid} {file.path}" for file in files)])
-        fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
-        return Tree(files, tuple(sorted(self._skipped)), commit, when, root, fingerprint, reader, repo)
+            files.append(one)
+    files.sort(key=lambda file: file.path)
+    lines = "\0".join([commit, *(f"{file.oid} {file.path}" for file in files)])
+    fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
+    return Tree(tuple(files), tuple(sorted(skipped)), commit, time, root, fingerprint, reader, repo)
 
 
 class _Listing:
@@ -131,52 +145,44 @@ class _Listing:
             if tag != "H":
                 told[tag].add(path[skip:])
 
-    def files(self, stamps: Stamps) -> Iterator[tuple[str, File | str]]:
+    def files(self, root: str, algorithm: str) -> Iterator[tuple[str, File | str]]:
         """Each path with its file, or the reason why it is none."""
-        is_real = _real_folders(stamps)
+        is_real = _real_folders(root)
         for path, meta in self.tracked.items():
             mode, oid, _ = meta.split()
             if mode == "160000":
                 yield path, "submodule"
-            elif path in self.sparse and not os.path.lexists(stamps.path_of(path)):
+            elif path in self.sparse and not os.path.lexists(os.path.join(root, path)):
                 yield path, "not_checked_out"
             elif not is_real(os.path.dirname(path)):
                 yield path, "link"
             elif path in self.gone:
                 continue
             elif path in self.on_disk or path in self.sparse:
-                yield path, stamps.file(path)
+                yield path, file_at(root, path, algorithm)
             else:
                 yield path, _NO_FILES.get(mode) or File(path, oid)
         for path in self.on_disk - self.tracked.keys():
-            yield path, "submodule" if path.endswith("/") else stamps.file(path)
+            yield path, "submodule" if path.endswith("/") else file_at(root, path, algorithm)
 
 
-def _listed_by_git(repo: Repo, place: Path, store: Store | None) -> Tree:
-    commit, when = _head(repo)
+def _listed_by_git(repo: Repo, place: Path) -> Tree:
+    head = repo.refs.status_of("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
+    when, _, commit = head.stdout.decode().strip().partition(" ") if head.code == 0 else ("", "", "")
     prefix = "" if place == repo.root else os.path.join(os.path.relpath(place, repo.root), "")
     listing = _Listing(repo, prefix)
     some_id = commit or next((meta.split()[1] for meta in listing.tracked.values()), "")
-    stamps, found = Stamps(str(place), store, algorithm_of(some_id)), _Found()
-    for path, file in listing.files(stamps):
-        found.take(path, file)
-    stamps.keep()
-    return found.tree((commit, when), str(place), Disk(str(place), Objects(repo)), repo if commit else None)
+    found = listing.files(str(place), algorithm_of(some_id))
+    reader = Disk(str(place), Objects(repo))
+    return _tree(found, str(place), reader, commit, int(when or 0), repo if commit else None)
 
 
-def _head(repo: Repo) -> tuple[str, int]:
-    """The commit that is checked out and its time, or ("", 0)."""
-    done = repo.refs.status_of("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
-    when, _, commit = done.stdout.decode().strip().partition(" ")
-    return (commit, int(when)) if done.code == 0 and commit else ("", 0)
-
-
-def _real_folders(stamps: Stamps) -> Callable[[str], bool]:
+def _real_folders(root: str) -> Callable[[str], bool]:
     """Whether a folder, and each one above it, is a folder and no link."""
 
     @cache
     def is_link(folder: str) -> bool:
-        return os.path.islink(stamps.path_of(folder))
+        return os.path.islink(os.path.join(root, folder))
 
     @cache
     def is_real(folder: str) -> bool:
@@ -186,22 +192,20 @@ def _real_folders(stamps: Stamps) -> Callable[[str], bool]:
     return is_real
 
 
-def _walked(place: Path, store: Store | None) -> Tree:
-    root = str(place)
-    stamps, found, waiting = Stamps(root, store), _Found(), [""]
+def _walked(root: str) -> Iterator[tuple[str, File | str]]:
+    """Each path below a folder with its file, or the reason why it is none."""
+    waiting = [""]
     while waiting:
         folder = waiting.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as entries:
                 here = list(entries)
         except OSError:
-            found.take(os.path.join(folder, ""), "unreadable")
+            yield os.path.join(folder, ""), "unreadable"
             continue
         for entry in here:
             path = os.path.join(folder, entry.name)
             if not entry.is_dir(follow_symlinks=False):
-                found.take(path, stamps.file(path))
-            elif entry.name not in CACHES and entry.name not in _METADATA:
+                yield path, file_at(root, path, "sha1")
+            elif entry.name not in CACHES and entry.name not in METADATA:
                 waiting.append(path)
-    stamps.keep()
-    return found.tree(("", 0), root, Disk(root))

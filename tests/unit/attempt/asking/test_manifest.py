@@ -3,10 +3,10 @@
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from branchline.attempt.asking.manifest import asking, choose
-from branchline.context.manifest import load
 from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest
 from branchline.errors import InvalidInput
 from unit.attempt.conftest import Make
@@ -19,7 +19,7 @@ def test_the_answer_is_kept_under_its_digest(make: Make) -> None:
     run = make(FILES).run
     chosen = choose(run, REQUEST, run.base, run.repo.tree_of(run.base))
     kept = run.paths.artifacts / "manifests" / f"{chosen.digest}.json"
-    assert load(kept) == chosen.manifest
+    assert msgspec.json.decode(kept.read_bytes(), type=Manifest) == chosen.manifest
     assert [file.path for file in chosen.manifest.files][:2] == ["docs/a.md", "src/parser.py"]
     told = chosen.given
     assert (told.manifest, told.files, told.tokens) == (

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from branchline.context.code.analysis import Analysis
 from branchline.context.code.words import WORD, terms_of
-from branchline.context.index import cache
 from branchline.context.index.cache import Index
+from branchline.context.index.database import connect, transaction
 from branchline.context.index.indexed import IndexedCorpus
-from unit.context.indexing import Texts, analyse, tree_with
+from unit.context.indexing import Texts, analyse, surely, tree_with
 
 FILES = {"a.py": "def Total price", "b.py": "Total price price"}
 
@@ -42,7 +42,10 @@ def naive(texts: Mapping[str, str]) -> dict[str, list[tuple[int, int]]]:
 
 def check(index: Index, texts: Mapping[str, str]) -> None:
     """Whether the index tells of a tree what is so."""
-    corpus = IndexedCorpus(index, tree_with(texts))
+    surely(index, tree_with(texts), lambda corpus: check_corpus(corpus, texts))
+
+
+def check_corpus(corpus: IndexedCorpus, texts: Mapping[str, str]) -> None:
     assert list(corpus.paths) == sorted(texts)
     words = {word for text in texts.values() for word in WORD.findall(text)}
     wanted = naive(texts)
@@ -67,11 +70,11 @@ TEXTS = st.dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=24), st.randoms(use_true_random=False))
 def test_any_trees_in_any_order(trees: list[dict[str, str]], chance: random.Random) -> None:
-    with Index.open(None) as index:
+    with Index(None) as index:
         for texts in trees:
             index.add(tree_with(texts), analyse)
             if chance.random() < 0.1:
-                index.prune(0, tree_with(texts))
+                index.bound(0, tree_with(texts))
             again = chance.choice(trees)
             index.add(tree_with(again), analyse)
             check(index, again)
@@ -85,9 +88,9 @@ def test_only_what_is_new_is_analysed(tmp_path: Path) -> None:
         seen[path] += 1
         return analyse(data, path)
 
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.add(tree_with({"a.py": "x", "d/a.py": "x", "b.py": "x"}), noted) == 2
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.add(tree_with({"a.py": "x", "c/a.py": "x", "b.py": "y"}), noted) == 1
         assert index.add(tree_with({"a.py": "x", "c/a.py": "x", "b.py": "y"}), noted) == 0
     assert seen == {"a.py": 1, "b.py": 2}
@@ -95,14 +98,14 @@ def test_only_what_is_new_is_analysed(tmp_path: Path) -> None:
 
 def test_analyses_of_another_version_are_not_used(tmp_path: Path) -> None:
     for version in ("1", "2"):
-        with Index.open(tmp_path, version=version) as index:
+        with Index(tmp_path, version=version) as index:
             assert index.add(tree_with(FILES), analyse) == 2
 
 
 def test_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
     tree = tree_with({f"f{number}": f"{number}" for number in range(4001)})
-    Index.open(None).add(tree, analyse, lambda done, count: told.append((done, count)))
+    Index(None).add(tree, analyse, lambda done, count: told.append((done, count)))
     assert told == [(4000, 4001), (4001, 4001)]
 
 
@@ -110,7 +113,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     texts: dict[str, bytes | None] = {"a.py": b"one", "b.py": None}
     tree = tree_with(texts)
     assert isinstance(tree.reader, Texts)
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.add(tree, analyse) == 1
         assert IndexedCorpus(index, tree).left_out == {"b.py": "unreadable"}
         tree.reader.texts = {"b.py": b"?"}
@@ -120,18 +123,18 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_tree_that_was_never_added_is_empty() -> None:
-    corpus = IndexedCorpus(Index.open(None), tree_with(FILES))
+    corpus = IndexedCorpus(Index(None), tree_with(FILES))
     assert corpus.paths == []
     assert set(corpus.left_out) == set(FILES)
 
 
 def test_values_are_kept_until_there_are_too_many(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.get("a") is None
         index.put("a", b"1")
         index.put("a", b"2")
     megabyte = bytes(1 << 20)
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.get("a") == b"2"
         for number in range(70):
             index.put(f"large {number}", megabyte)
@@ -141,44 +144,42 @@ def test_values_are_kept_until_there_are_too_many(tmp_path: Path) -> None:
 
 
 def test_a_tree_of_known_blobs_is_kept_too() -> None:
-    index = Index.open(None)
+    index = Index(None)
     index.add(tree_with(FILES), analyse)
     assert index.add(tree_with({"a.py": FILES["a.py"]}), analyse) == 0
-    assert index.database.execute("SELECT count(*) FROM tree").fetchone() == (2,)
+    assert index.database.execute("SELECT count(*) FROM kept WHERE key LIKE 'members/%'").fetchone() == (2,)
 
 
-def test_trees_are_kept_until_there_are_too_many(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
-        for number in range(40):
-            index.add(tree_with({"a.py": str(number)}), analyse)
-        assert index.database.execute("SELECT count(*) FROM tree").fetchone() == (cache._KEPT_TREES,)
-        check(index, {"a.py": "0"})
-
-
-def test_what_is_used_is_marked_once_a_day(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
+def test_a_question_about_a_known_tree_writes_nothing(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
         index.add(tree_with(FILES), analyse)
-        index.put("a", b"1")
-        for table in ("blob", "tree", "kept"):
-            index.database.execute(f"UPDATE {table} SET used = 1")
-        index.get("a")
-        index.add(tree_with(FILES), analyse)
-        for table in ("blob", "tree", "kept"):
-            assert index.database.execute(f"SELECT min(used) > 1 FROM {table}").fetchone() == (1,)
         changes = index.database.total_changes
-        index.get("a")
-        index.add(tree_with(FILES), analyse)
+        check(index, FILES)
         assert index.database.total_changes == changes
 
 
-def test_the_tree_in_use_is_never_dropped(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
-        for number in range(5):
-            index.add(tree_with({"a.py": f"word{number}"}), analyse)
+def test_an_index_that_is_too_large_is_emptied_unless_it_is_of_one_tree(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
+        index.add(tree_with(many()), analyse)
         index.add(tree_with(FILES), analyse)
-        assert index.prune(0, tree_with(FILES)) == 5
+        (large,) = index.database.execute("PRAGMA page_count").fetchone()
+        index.bound(1 << 30, tree_with(FILES))
+        assert index.add(tree_with(FILES), analyse) == 0
+        index.bound(0, tree_with(FILES))
+        assert index.database.execute("PRAGMA page_count").fetchone()[0] < large / 2
+        assert index.add(tree_with(FILES), analyse) == 2
         check(index, FILES)
-        assert index.prune(0, tree_with(FILES)) == 0
+        index.bound(0, tree_with(FILES))
+        assert index.add(tree_with(FILES), analyse) == 0
+
+
+def test_nothing_is_emptied_while_another_process_writes(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
+        index.add(tree_with(many()), analyse)
+        with closing(connect(file_of(tmp_path))) as other, transaction(other):
+            index.database.execute("PRAGMA busy_timeout=50")
+            index.bound(0, tree_with(FILES))
+        assert index.add(tree_with(many()), analyse) == 0
 
 
 RUBBISH = {
@@ -191,7 +192,7 @@ RUBBISH = {
 
 @pytest.mark.parametrize("kind", RUBBISH)
 def test_a_file_that_is_no_index_is_replaced(tmp_path: Path, kind: str) -> None:
-    Index.open(tmp_path).close()
+    Index(tmp_path).close()
     path = file_of(tmp_path)
     path.unlink()
     data = RUBBISH[kind]
@@ -200,11 +201,10 @@ def test_a_file_that_is_no_index_is_replaced(tmp_path: Path, kind: str) -> None:
             other.execute("CREATE TABLE blob (x)")
     else:
         path.write_bytes(data)
-    with Index.open(tmp_path) as index:
-        assert index.add(tree_with(FILES), analyse) == 2
+    with Index(tmp_path) as index:
         check(index, FILES)
         assert index.warnings == []
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.add(tree_with(FILES), analyse) == 0
 
 
@@ -215,7 +215,7 @@ def many() -> dict[str, str]:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_damaged_file_is_made_again(tmp_path: Path, seed: int) -> None:
     """Pages overwritten or cut off, at any place: a query gives what is so, or the index is made again."""
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         index.add(tree_with(many()), analyse)
     path, chance = file_of(tmp_path), random.Random(seed)
     data = bytearray(path.read_bytes())
@@ -226,61 +226,43 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, seed: int) -> None:
         at = chance.randrange(len(data) // 4096 + 1) * 4096
         data[at : at + 4096] = chance.randbytes(min(4096, max(0, len(data) - at)))
     path.write_bytes(data)
-    with Index.open(tmp_path) as index:
-        index.add(tree_with(many()), analyse)
+    with Index(tmp_path) as index:
         check(index, many())
         assert index.warnings == []
-
-
-def test_damage_under_a_query_is_mended(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
-        tree = tree_with(FILES)
-        index.add(tree_with(many()), analyse)
-        index.add(tree, analyse)
-        corpus, other = IndexedCorpus(index, tree), IndexedCorpus(index, tree)
-        index.database.execute("UPDATE chunks SET data = x'78787878'")
-        index.database.execute("UPDATE posting SET page = x'787878'")
-        assert [head.start for head in corpus.pieces(0).heads] == [1]
-        assert corpus.postings("total") == other.postings("total") == {0: 1, 1: 1}
-        assert index.generation == 1
-        assert index.warnings == []
-    with Index.open(tmp_path) as index:
-        assert index.add(tree_with(FILES), analyse) == 0
 
 
 def test_damage_that_comes_back_is_left_to_itself(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
-        tree = tree_with(FILES)
-        index.add(tree, analyse)
-        corpus = IndexedCorpus(index, tree)
-        for _ in range(2):
-            index.database.execute("UPDATE posting SET page = x'787878'")
-            assert corpus.postings("total") == {0: 1, 1: 1}
-        assert len(index.warnings) == 1
+    with Index(tmp_path) as index:
+        check(index, FILES)
+        for warnings in (0, 1):
+            index.database.execute("UPDATE posting SET data = x'787878'")
+            check(index, FILES)
+            assert len(index.warnings) == warnings
         assert str(tmp_path) in index.warnings[0]
-        index.database.execute("UPDATE posting SET page = x'787878'")
+        index.database.execute("UPDATE posting SET data = x'787878'")
         with pytest.raises(sqlite3.DatabaseError):
-            corpus.postings("total")
+            check(index, FILES)
+    with Index(tmp_path) as index:
+        assert index.add(tree_with(FILES), analyse) == 0
 
 
 def test_a_full_disk_is_done_without(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         index.add(tree_with(FILES), analyse)
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         index.database.execute("PRAGMA max_page_count=1")
         index.put("large", bytes(1 << 20))
         assert index.get("large") is None
-        index.add(tree_with(many()), analyse)
         check(index, many())
         (warning,) = index.warnings
         assert "full" in warning
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.add(tree_with(FILES), analyse) == 0
 
 
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with Index.open(tmp_path / "file" / "below") as index:
+    with Index(tmp_path / "file" / "below") as index:
         assert index.add(tree_with(FILES), analyse) == 2
         check(index, FILES)
         (warning,) = index.warnings
@@ -288,32 +270,30 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_written_is_done_without(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         index.add(tree_with(FILES), analyse)
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         index.database.execute("PRAGMA query_only=1")
         assert index.add(tree_with(FILES), analyse) == 0
         check(index, FILES)
         assert index.warnings == []
-        index.add(tree_with(many()), analyse)
         check(index, many())
         assert len(index.warnings) == 1
 
 
 def test_an_index_whose_file_goes_while_it_is_used(tmp_path: Path) -> None:
-    with Index.open(tmp_path / "cache") as index:
+    with Index(tmp_path / "cache") as index:
         index.add(tree_with(FILES), analyse)
         shutil.rmtree(tmp_path / "cache")
-        index.add(tree_with(many()), analyse)
         check(index, many())
         check(index, FILES)
 
 
 def test_a_closed_index_is_our_own_fault(tmp_path: Path) -> None:
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         index.add(tree_with(FILES), analyse)
     with pytest.raises(sqlite3.ProgrammingError):
         index.add(tree_with(FILES), analyse)
     assert index.warnings == []
-    with Index.open(tmp_path) as index:
+    with Index(tmp_path) as index:
         assert index.add(tree_with(FILES), analyse) == 0

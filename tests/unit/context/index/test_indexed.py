@@ -1,10 +1,13 @@
 """A tree as the index knows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import msgspec
 import pytest
 
-from branchline.context.index.cache import Index
+from branchline.context.code.words import terms_of
+from branchline.context.index.cache import Emptied, Index
+from branchline.context.index.database import Damaged, sealed
 from branchline.context.index.indexed import IndexedCorpus
 from unit.context.indexing import analyse, tree_with
 
@@ -21,7 +24,7 @@ FILES: Mapping[str, str | bytes | None] = {
 
 @pytest.fixture
 def corpus() -> IndexedCorpus:
-    index, tree = Index.open(None), tree_with(FILES)
+    index, tree = Index(None), tree_with(FILES)
     index.add(tree, analyse)
     return IndexedCorpus(index, tree)
 
@@ -63,27 +66,47 @@ def test_outlines_of_all_files(corpus: IndexedCorpus) -> None:
     assert sorted(found) == [0, 1, 2, 3, 4]
 
 
-def test_without_graph_and_history(corpus: IndexedCorpus) -> None:
-    assert (corpus.imports(0), corpus.importers(0), corpus.changed_with(0)) == ((), (), {})
-    assert corpus.churn == [0.0] * 5
+def test_without_graph_history_and_texts(corpus: IndexedCorpus) -> None:
+    assert [list(corpus.graph.imports(file)) for file in range(5)] == [[]] * 5
+    assert list(corpus.history.churn) == [0.0] * 5
+    assert corpus.history.changed_with(0) == {}
+    assert corpus.texts([0, 1]) == {0: "", 1: ""}
 
 
-class Attached:
-    """Something that knows imports and changes."""
-
-    churn = (1.0, 2.0)
-
-    def imports(self, file: int) -> Sequence[int]:
-        return [file + 1]
-
-    def importers(self, file: int) -> Sequence[int]:
-        return [file - 1]
-
-    def changed_with(self, file: int) -> Mapping[int, float]:
-        return {file: 1.0}
+def test_an_analysis_comes_back(corpus: IndexedCorpus) -> None:
+    whole = analyse(b"import b\n\ndef Total price price", "a.py")
+    assert corpus.analysis(0) == msgspec.structs.replace(whole, chunks=())
+    for term in ("total", "price", "absent"):
+        wanted = {
+            number: count
+            for number, chunk in enumerate(whole.chunks)
+            if (count := sum(held for word, held in chunk.words.items() if term in terms_of(word)))
+        }
+        assert corpus.pieces(0).holding(term) == wanted
 
 
-def test_with_graph_and_history(corpus: IndexedCorpus) -> None:
-    corpus.graph = corpus.history = Attached()
-    assert (corpus.imports(1), corpus.importers(1), corpus.changed_with(1)) == ([2], [0], {1: 1.0})
-    assert corpus.churn == (1.0, 2.0)
+@pytest.mark.parametrize("rubbish", [b"", b"rubbish", sealed(b"rubbish"), sealed(b"\x90"), None])
+def test_rubbish_is_damage(rubbish: bytes | None) -> None:
+    index, tree = Index(None), tree_with(FILES)
+    index.add(tree, analyse)
+    corpus = IndexedCorpus(index, tree)
+    index.database.execute("UPDATE analysis SET outline = ifnull(?, 7), chunks = ifnull(?, 7)", (rubbish, rubbish))
+    with pytest.raises(Damaged):
+        corpus.analysis(0)
+    with pytest.raises(Damaged):
+        corpus.pieces(0)
+
+
+def test_an_index_that_another_process_has_emptied() -> None:
+    index, tree = Index(None), tree_with(FILES)
+    index.add(tree, analyse)
+    corpus = IndexedCorpus(index, tree)
+    corpus.confirm()
+    index.add(tree_with({f"{number}.py": str(number) for number in range(20)}), analyse)
+    index.bound(0, tree)
+    assert corpus.postings("total") == {}
+    for answer in (corpus.confirm, lambda: corpus.analysis(0), lambda: corpus.pieces(0)):
+        with pytest.raises(Emptied):
+            answer()
+    index.add(tree, analyse)
+    assert IndexedCorpus(index, tree).postings("total") == {0: 1, 4: 1}

@@ -1,36 +1,32 @@
-"""Segments of the inverted index: made, joined, thinned out."""
+"""The inverted index: segments made, stored, asked and merged."""
 
 import sqlite3
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchline.context.index.database import Damaged, connect, transaction
 from branchline.context.index.postings import (
-    BLOCK,
-    MOST,
-    Damaged,
-    Rows,
+    SEGMENTS,
     Segment,
     defined,
     held,
-    living,
-    merged,
+    lists_of,
+    merge,
     named,
-    sealed,
+    put_segment,
     to_merge,
-    unpack,
-    unsealed,
 )
 from unit.context.indexing import analyse, pieces_of
 
 
-def lists(rows: Rows) -> dict[bytes, dict[int, int]]:
-    """Each key with its blobs and counts. Rows are sorted and each key is there once."""
-    found = list(rows)
-    assert [key for key, _ in found] == sorted({key for key, _ in found})
-    return {key: dict(zip(*unpack(data), strict=True)) for key, data in found}
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    with closing(connect(None)) as made:
+        yield made
 
 
 def added(made: Segment, blob: int, text: str) -> int:
@@ -38,31 +34,38 @@ def added(made: Segment, blob: int, text: str) -> int:
     return made.add(blob, analysis, pieces_of(analysis))
 
 
-def segment(texts: dict[int, str]) -> Segment:
+def store(database: sqlite3.Connection, texts: dict[int, str]) -> None:
+    """Write a segment of these blobs."""
     made = Segment()
     for blob, text in texts.items():
         added(made, blob, text)
-    return made
+    with transaction(database):
+        put_segment(database, made.rows())
 
 
-def test_terms_names_and_terms_of_names() -> None:
+def holding(database: sqlite3.Connection, key: bytes) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for _, blobs, counts in lists_of(database, [key]):
+        found |= zip(blobs, counts, strict=True)
+    return found
+
+
+def count(database: sqlite3.Connection, asked: str) -> int:
+    return int(database.execute(f"SELECT count(*) FROM {asked}").fetchone()[0])
+
+
+def test_terms_names_and_terms_of_names(database: sqlite3.Connection) -> None:
+    assert added(Segment(), 7, "def ReadBooks books\n\nbooks") == 5
+    store(database, {7: "def ReadBooks books\n\nbooks"})
+    wanted = {held("read"): 1, held("book"): 3, held("readbooks"): 1, defined("ReadBooks"): 1}
+    wanted |= {named("read"): 1, named("book"): 1, named("readbooks"): 1}
+    assert {key: holding(database, key) for key in wanted} == {key: {7: times} for key, times in wanted.items()}
+    assert count(database, "posting") == len(wanted)
+
+
+def test_a_term_may_be_very_common() -> None:
     made = Segment()
-    assert added(made, BLOCK + 7, "def ReadBooks books\n\nbooks") == 5
-    assert lists(made.rows()) == {
-        held("read"): {7: 1},
-        held("book"): {7: 3},
-        held("readbooks"): {7: 1},
-        defined("ReadBooks"): {7: 1},
-        named("read"): {7: 1},
-        named("book"): {7: 1},
-        named("readbooks"): {7: 1},
-    }
-
-
-def test_a_count_has_a_limit() -> None:
-    made = Segment()
-    assert added(made, 1, "many " * (MOST + 5) + "rare") == MOST + 6
-    assert lists(made.rows()) == {held("many"): {1: MOST}, held("rare"): {1: 1}}
+    assert added(made, 1, "many " * 70_000 + "rare") == 70_001
 
 
 def test_any_name_has_a_key() -> None:
@@ -70,60 +73,55 @@ def test_any_name_has_a_key() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_list_that_is_cut_off() -> None:
-    with pytest.raises(Damaged) as caught:
-        unpack(b"12345")
-    assert isinstance(caught.value, sqlite3.DatabaseError)
+def test_many_keys_are_asked_for_at_once(database: sqlite3.Connection) -> None:
+    store(database, {1: " ".join(f"word{number}x" for number in range(1200))})
+    keys = [held(f"word{number}x") for number in range(1300)]
+    assert len(list(lists_of(database, keys))) == 1200
 
 
-@given(st.binary(max_size=20), st.integers(0, 200))
-def test_a_changed_value_is_damage(data: bytes, at: int) -> None:
-    kept = sealed(data)
-    assert unsealed(kept) == data
-    flipped = bytearray(kept)
-    flipped[at % len(kept)] ^= 1 << at % 8
-    for bad in (bytes(flipped), kept[:-1], "text", 7, None):
-        with pytest.raises(Damaged):
-            unsealed(bad)
+@pytest.mark.parametrize("statement", ["data = x'787878'", "data = 'text'", "term = x'6d6f6e'"])
+def test_a_changed_list_is_damage(database: sqlite3.Connection, statement: str) -> None:
+    store(database, {1: "common"})
+    database.execute(f"UPDATE posting SET {statement} WHERE term = ?", (held("common"),))
+    with pytest.raises(Damaged):
+        list(lists_of(database, [held("common"), held("mon")]))
 
 
-TEXTS = st.dictionaries(st.integers(1, 30), st.text("ab \n", max_size=20), max_size=6)
+TEXTS = st.dictionaries(st.integers(1, 300), st.text("abc \n", max_size=20), max_size=12)
 
 
-@given(TEXTS, st.lists(st.integers(1, 30), max_size=3))
-def test_segments_joined_are_one_segment(texts: dict[int, str], cuts: list[int]) -> None:
-    bounds = [0, *sorted(set(cuts)), 31]
-    parts = [
-        segment({blob: text for blob, text in texts.items() if low < blob <= high}) for low, high in pairwise(bounds)
-    ]
-    assert lists(merged([part.rows() for part in parts])) == lists(segment(texts).rows())
+@given(st.lists(st.text("abc d\n", max_size=20), max_size=30))
+def test_segments_stay_few_and_say_the_same(texts: list[str]) -> None:
+    with closing(connect(None)) as database, closing(connect(None)) as whole:
+        for blob, text in enumerate(texts, 1):
+            store(database, {blob: text})
+            merge(database)
+        store(whole, dict(enumerate(texts, 1)))
+        assert count(database, "segment") <= SEGMENTS
+        assert count(database, "posting WHERE segment NOT IN (SELECT id FROM segment)") == 0
+        keys = {bytes(row[0]) for row in whole.execute("SELECT term FROM posting")}
+        assert {row[0] for row in database.execute("SELECT term FROM posting")} == keys
+        for key in keys:
+            assert holding(database, key) == holding(whole, key)
 
 
-@given(TEXTS, st.sets(st.integers(1, 30)))
-def test_a_segment_without_what_is_gone(texts: dict[int, str], gone: set[int]) -> None:
-    alive = bytearray(blob not in gone for blob in range(BLOCK))
-    left = segment({blob: text for blob, text in texts.items() if blob not in gone})
-    assert lists(living(segment(texts).rows(), alive)) == lists(left.rows())
-
-
-@given(st.lists(st.integers(0, 1000), max_size=20), st.integers(1, 8))
+@given(st.lists(st.integers(0, 1000), max_size=20).map(sorted), st.integers(1, 8))
 def test_the_smallest_are_merged(sizes: list[int], most: int) -> None:
     chosen = to_merge(sizes, most)
-    left = [size for at, size in enumerate(sizes) if at not in chosen]
-    assert len(set(chosen)) == len(chosen) != 1
-    assert len(left) + bool(chosen) <= most
-    assert all(size > sum(sizes[at] for at in chosen) for size in left) or not chosen
+    assert chosen != 1
+    assert len(sizes) - chosen + bool(chosen) <= most
+    assert all(size > sum(sizes[:chosen]) for size in sizes[chosen:]) or not chosen
     assert bool(chosen) == (len(sizes) > most)
 
 
 def test_a_list_is_written_again_only_as_it_doubles() -> None:
     sizes, written = list[int](), 0
     for _ in range(4096):
-        sizes.append(1)
+        sizes = sorted([*sizes, 1])
         chosen = to_merge(sizes, 8)
         if chosen:
-            merged_size = sum(sizes[at] for at in chosen)
+            merged_size = sum(sizes[:chosen])
             written += merged_size
-            sizes = [size for at, size in enumerate(sizes) if at not in chosen] + [merged_size]
+            sizes = [*sizes[chosen:], merged_size]
     assert sum(sizes) == 4096
     assert written <= 4096 * 12  # log2

@@ -3,30 +3,33 @@
 from contextlib import closing
 
 from branchline.context.code.analysis import Analysis
-from branchline.context.index.blobs import key_of, rows_of
+from branchline.context.index.content import File, blob_id
 from branchline.context.index.database import connect
-from branchline.context.index.postings import BLOCK
-from branchline.context.index.writing import Source, batches, write
+from branchline.context.index.writing import batches, rows_of, write
 from unit.context.indexing import Texts, analyse, tree_with
 
 
-def source(text: str) -> Source:
-    return Source(text.encode(), "x", text.encode())
+def sources(*texts: str) -> dict[File, bytes]:
+    return {File("x", blob_id(text.encode())): text.encode() for text in texts}
+
+
+def keys(*texts: str) -> list[bytes]:
+    return [file.key for file in sources(*texts)]
 
 
 def test_batches_hold_bounded_bytes() -> None:
     megabytes = {f"f{number:02}": b"%02d" % number * (1 << 20) for number in range(20)}
     tree = tree_with({**megabytes, "dark": None})
-    found = list(batches(tree, {key_of(file): file for file in tree.files}))
-    assert [one.name for batch in found for one in batch] == sorted(megabytes)
+    found = list(batches(tree, tree.files))
+    assert [file.path for batch in found for file in batch] == sorted(megabytes)
     assert len(found) > 2
-    assert all(sum(len(one.data) for one in batch) <= 18 << 20 for batch in found)
+    assert all(sum(map(len, batch.values())) <= 18 << 20 for batch in found)
     assert isinstance(tree.reader, Texts)
 
 
 def test_batches_hold_bounded_blobs() -> None:
     tree = tree_with({f"f{number}": "x" for number in range(4001)})
-    assert [len(batch) for batch in batches(tree, {key_of(file): file for file in tree.files})] == [4000, 1]
+    assert [len(batch) for batch in batches(tree, tree.files)] == [4000, 1]
 
 
 def test_what_is_there_is_not_analysed_again() -> None:
@@ -37,15 +40,13 @@ def test_what_is_there_is_not_analysed_again() -> None:
         return analyse(data, path)
 
     with closing(connect(None)) as database:
-        assert write(database, None, [source("a"), source("b")], noted, 1) == 2
-        assert write(database, None, [source("b"), source("c")], noted, 1) == 1
-        assert write(database, None, [source("c")], noted, 1) == 0
+        assert write(database, None, sources("a", "b"), noted) == 2
+        assert write(database, None, sources("b", "c"), noted) == 1
+        assert write(database, None, sources("c"), noted) == 0
         assert seen == [b"a", b"b", b"c"]
-        assert {key: row[0] for key, row in rows_of(database, [b"a", b"b", b"c", b"d"]).items()} == {
-            b"a": 1,
-            b"b": 2,
-            b"c": 3,
-        }
+        a, b, c = keys("a", "b", "c")
+        found = rows_of(database, [a, b, c, b"d"])
+        assert {key: row[0] for key, row in found.items()} == {a: 1, b: 2, c: 3}
 
 
 def test_what_another_stored_meanwhile_is_stored_once() -> None:
@@ -53,16 +54,9 @@ def test_what_another_stored_meanwhile_is_stored_once() -> None:
 
         def overtaken(data: bytes, path: str) -> Analysis:
             if data == b"one":
-                write(database, None, [source("two")], analyse, 1)
+                write(database, None, sources("two"), analyse)
             return analyse(data, path)
 
-        assert write(database, None, [source("one"), source("two")], overtaken, 1) == 1
+        write(database, None, sources("one", "two"), overtaken)
         assert database.execute("SELECT count(*) FROM blob").fetchone() == (2,)
-        assert set(rows_of(database, [b"one", b"two"])) == {b"one", b"two"}
-
-
-def test_numbers_of_a_batch_are_of_one_block() -> None:
-    with closing(connect(None)) as database:
-        database.execute("UPDATE counter SET next_blob = ?", (BLOCK - 1,))
-        write(database, None, [source("a"), source("b")], analyse, 1)
-        assert [row[0] for row in rows_of(database, [b"a", b"b"]).values()] == [BLOCK, BLOCK + 1]
+        assert set(rows_of(database, keys("one", "two"))) == set(keys("one", "two"))

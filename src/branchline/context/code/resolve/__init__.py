@@ -1,37 +1,41 @@
 """Which files of the tree an import means, for each family of languages: paths and configuration in, numbers out."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 
 from branchline.context.code.analysis import Definition, Import
-from branchline.context.code.resolve import c, csharp, golang, javascript, jvm, php, python, ruby, rust
+from branchline.context.code.resolve.javascript import CONFIG, JavaScript
 from branchline.context.code.resolve.places import Family, Places
+from branchline.context.code.resolve.python import Python
+from branchline.context.code.resolve.suffixes import Suffixes
 
 MOST = 200
 """How many files one file imports at most."""
 Outline = tuple[int, str, Sequence[Definition], Sequence[Import]]
 """A file's number, its language, what it defines and what it imports."""
+_IMPORTS, _MODULE = 2000, 400  # of a file; characters: what is more was not written by hand
 
-_FAMILIES: dict[Callable[[Places], Family], tuple[str, ...]] = {
-    c.C: ("c", "cpp", "objc"),
-    csharp.CSharp: ("csharp",),
-    golang.Go: ("go",),
-    javascript.JavaScript: ("javascript", "typescript", "tsx", "jsx", "vue", "svelte"),
-    jvm.Jvm: ("java", "kotlin", "scala", "groovy"),
-    php.Php: ("php",),
-    python.Python: ("python", "cython"),
-    ruby.Ruby: ("ruby",),
-    rust.Rust: ("rust",),
+_ENDINGS = {
+    "c cpp objc": ".c .h .cc .hh .cpp .hpp .cxx .hxx .m .mm",
+    "csharp": ".cs",
+    "go": ".go",
+    "java kotlin scala groovy": ".java .kt .kts .scala .groovy",
+    "php": ".php",
+    "ruby": ".rb",
+    "rust": ".rs",
 }
-_FAMILY_OF = {language: family for family, languages in _FAMILIES.items() for language in languages}
-_CONFIGS = (golang.CONFIG, javascript.CONFIG, php.CONFIG, rust.CONFIG)
+_FAMILIES: dict[Callable[[Places], Family], str] = {
+    JavaScript: "javascript typescript tsx jsx vue svelte",
+    Python: "python cython",
+    **{partial(Suffixes, endings=tuple(ends.split())): languages for languages, ends in _ENDINGS.items()},
+}
+_FAMILY_OF = {language: family for family, languages in _FAMILIES.items() for language in languages.split()}
 
 
 def wanted_configs(paths: Iterable[str]) -> list[str]:
     """The files among some paths whose content `resolve` asks for."""
-    likely = (path for path in paths if path.endswith(("go.mod", "Cargo.toml", ".json")))
-    return [path for path in likely if any(config.fullmatch(path) for config in _CONFIGS)]
+    return [path for path in paths if path.endswith(".json") and CONFIG.fullmatch(path)]
 
 
 def resolve(paths: Sequence[str], outlines: Iterable[Outline], configs: Mapping[str, bytes]) -> list[tuple[int, ...]]:
@@ -42,15 +46,15 @@ def resolve(paths: Sequence[str], outlines: Iterable[Outline], configs: Mapping[
     what cannot be told, is left out. Never raises.
     """
     places = Places(paths, configs)
-    languages = {}
+    importing = {}
     for file, language, definitions, imports in outlines:
         if language in _FAMILY_OF:
-            languages[file] = language
-            places.add(file, definitions, imports)
+            importing[file] = language, [one for one in imports[:_IMPORTS] if len(one.module) <= _MODULE]
+            places.add(file, definitions)
     families = cache(lambda family: family(places))
     found: list[tuple[int, ...]] = [()] * len(paths)
-    for file in sorted(languages):
-        targets = dict.fromkeys(families(_FAMILY_OF[languages[file]]).targets(file, places.imports[file]))
+    for file, (language, imports) in sorted(importing.items()):
+        targets = dict.fromkeys(families(_FAMILY_OF[language]).targets(file, imports))
         targets.pop(file, None)
         found[file] = tuple(sorted(islice(targets, MOST)))
     return found

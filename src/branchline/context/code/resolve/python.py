@@ -1,12 +1,10 @@
 """Python: `import a.b`, `from a.b import c`, `from ..a import b`, wherever the source roots are."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from branchline.context.code.analysis import Import
-from branchline.context.code.resolve.places import COMMON, Entries, Places, below, folder_of
-
-_ENDINGS = (".py", "/__init__.py", ".pyx", ".pyi", "/__init__.pyi")
-_ROOTS = frozenset(("src", "lib", "libs", "python"))
+from branchline.context.code.resolve.places import USUAL, Places, below, folder_of, modules, nearest
 
 
 class Python:
@@ -14,95 +12,54 @@ class Python:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._by_tail = self._tails()
-        self._entries = Entries(places, self._module)
-        self._candidates: dict[str, list[tuple[str, int]]] = {}
-        self._found: dict[tuple[str, str], int | None] = {}
+        self._modules = modules(places.paths, (".py", ".pyx", ".pyi"), ("__init__",))
+        self._found = cache(self._exactly)
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
         """See `Family`."""
+        folder = folder_of(self._places.paths[file])
         for one in imports:
-            found = self._module(file, one.module)
-            if found is not None and (not one.names or "*" in one.names or not self._is_entry(found)):
+            found = self._longest(folder, one.module)
+            is_entry = found is not None and self._places.paths[found].rpartition("/")[2].startswith("__init__.")
+            if found is not None and (not one.names or "*" in one.names or not is_entry):
                 yield found
-            elif one.names:
-                dot = "" if one.module.endswith(".") else "."
-                for name in one.names:
-                    inner = self._exactly(file, f"{one.module}{dot}{name}")
-                    if inner is not None:
-                        yield inner
-                    elif found is not None:
-                        yield self._entries.follow(found, name)
+                continue
+            dot = "" if one.module.endswith(".") else "."
+            for name in one.names:
+                inner = self._found(folder, f"{one.module}{dot}{name}")
+                if inner is not None:
+                    yield inner
+                elif found is not None:
+                    yield self._places.definer(found, name)
 
-    def _module(self, file: int, module: str) -> int | None:
+    def _longest(self, folder: str, module: str) -> int | None:
         """The module, or the longest package of its name that is there."""
-        while module.strip("."):
-            found = self._exactly(file, module)
-            if found is not None:
+        while module:
+            found = self._found(folder, module)
+            if found is not None or not module.strip("."):
                 return found
             module = module[: max(module.rfind("."), 0)]
-        return self._exactly(file, module) if module else None
+        return None
 
-    def _exactly(self, file: int, module: str) -> int | None:
-        origin = self._places.paths[file]
-        key = (folder_of(origin), module)
-        if key not in self._found:
-            self._found[key] = (self._relative if module.startswith(".") else self._absolute)(origin, module)
-        return self._found[key]
-
-    def _relative(self, origin: str, module: str) -> int | None:
+    def _exactly(self, folder: str, module: str) -> int | None:
         rest = module.lstrip(".")
-        folder = folder_of(origin)
-        for _ in range(len(module) - len(rest) - 1):
-            if not folder:
-                return None
-            folder = folder_of(folder)
-        path = below(folder, rest.replace(".", "/")) if rest else folder
-        return self._places.first(f"{path}{ending}" if path else ending.lstrip("/") for ending in _ENDINGS)
+        path: str | None = rest.replace(".", "/")
+        if rest != module:
+            for _ in range(len(module) - len(rest) - 1):
+                if not folder:
+                    return None
+                folder = folder_of(folder)
+            path = below(folder, path) if path else folder
+        elif path:
+            ending = [other for other in self._modules.ending(path) if self._is_importable(other, path, folder)]
+            path = nearest(ending, below(folder, "x")) if ending else None
+        files = self._modules.files.get(path) if path is not None else None
+        return files[0] if files else None
 
-    def _absolute(self, origin: str, module: str) -> int | None:
-        found = [file for root, file in self._rooted(module) if self._importable(root, module, origin)]
-        return self._places.nearest(found, origin)
-
-    def _rooted(self, module: str) -> list[tuple[str, int]]:
-        """The files that end in the module's path, each with the folder that it would be imported from.
-
-        None of a very common name.
-        """
-        if module not in self._candidates:
-            tail = "/".join(module.split(".")[-2:])
-            path = module.replace(".", "/")
-            self._candidates[module] = []
-            found = self._by_tail.get(tail, ())
-            for bare, file in found if len(found) <= COMMON else ():
-                if bare == path or bare.endswith("/" + path):
-                    root = bare[: -len(path)].removesuffix("/")
-                    if not self._is_package(root):
-                        self._candidates[module].append((root, file))
-        return self._candidates[module]
-
-    def _importable(self, root: str, module: str, origin: str) -> bool:
-        """Whether a root counts: a lone module must be in a usual place, or at the importing file's own root."""
-        top, _, rest = module.partition(".")
-        if rest or not root or root.rpartition("/")[2] in _ROOTS or origin.startswith(root + "/"):
-            return True
-        return self._is_package(below(root, top))
-
-    def _is_package(self, folder: str) -> bool:
-        return below(folder, "__init__.py") in self._places.number
-
-    def _is_entry(self, file: int) -> bool:
-        return self._places.paths[file].rpartition("/")[2].startswith("__init__.")
-
-    def _tails(self) -> dict[str, list[tuple[str, int]]]:
-        """Module paths without their ending, by their last component and by their last two."""
-        found: dict[str, list[tuple[str, int]]] = {}
-        for file, path in enumerate(self._places.paths):
-            bare, _, ending = path.rpartition(".")
-            if ending in ("py", "pyx", "pyi"):
-                bare = bare.removesuffix("/__init__")
-                folder, _, last = bare.rpartition("/")
-                found.setdefault(last, []).append((bare, file))
-                if folder:
-                    found.setdefault(f"{folder.rpartition('/')[2]}/{last}", []).append((bare, file))
-        return found
+    def _is_importable(self, module: str, path: str, folder: str) -> bool:
+        """Whether a module's root counts: it is no package, and for a lone name it is usual or around the importing file."""
+        root = module.removesuffix(path).rstrip("/")
+        if below(root, "__init__.py") in self._places.number:
+            return False
+        usual = "/" in path or root.rpartition("/")[2] in USUAL or f"{folder}/".startswith(f"{root}/")
+        return usual or below(module, "__init__.py") in self._places.number

@@ -1,4 +1,4 @@
-"""JSON as configuration files have it, and what is asked of it without knowing its shape."""
+"""JSON as configuration files have it."""
 
 import re
 from typing import Any
@@ -24,17 +24,3 @@ def read_json(data: bytes) -> dict[str, Any]:
 def members(value: Any) -> dict[str, Any]:
     """A JSON object as it is; none of anything else."""
     return value if isinstance(value, dict) else {}
-
-
-def texts(value: Any) -> list[str]:
-    """The strings of a JSON value, however deep, in order."""
-    found, waiting = [], [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            found.append(one)
-        elif isinstance(one, list):
-            waiting.extend(reversed(one))
-        elif isinstance(one, dict):
-            waiting.extend(reversed(one.values()))
-    return found

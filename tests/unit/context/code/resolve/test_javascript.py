@@ -55,16 +55,11 @@ def test_paths_of_a_tsconfig_with_comments_and_last_commas() -> None:
     assert found("api/a.ts", "@app/x", *others, web__tsconfig=TSCONFIG) == []
 
 
-def test_a_tsconfig_extends_another() -> None:
+def test_a_tsconfig_above_the_file_counts_too() -> None:
     own, base = '{"extends": "../tsconfig.base.json"}', '{"compilerOptions": {"paths": {"@/*": ["./shared/*"]}}}'
     configs = {"web/tsconfig.json": own, "tsconfig.base.json": base}
     files = {"web/a.ts": [take("@/x")], "shared/x.ts": []}
     assert links("typescript", files, configs=configs) == {"web/a.ts": ["shared/x.ts"]}
-
-
-def test_tsconfigs_that_extend_each_other_end() -> None:
-    configs = {f"c/tsconfig.{name}.json": json.dumps({"extends": ["./tsconfig.a", "./tsconfig.b"]}) for name in "ab"}
-    assert links("typescript", {"c/a.ts": [take("@x/y")]}, configs=configs) == {}
 
 
 def test_habitual_aliases_without_a_configuration() -> None:
@@ -78,22 +73,11 @@ def test_habitual_aliases_without_a_configuration() -> None:
         ({}, "@x/core", "packages/core/src/index.ts"),
         ({}, "@x/core/deep/b", "packages/core/src/deep/b.ts"),
         ({}, "@x/core/other", "packages/core/other.ts"),
-        ({"main": "./dist/main.js"}, "@x/core", "packages/core/src/main.ts"),
-        ({"source": "lib/main.ts"}, "@x/core", "packages/core/lib/main.ts"),
-        ({"exports": "./start.js"}, "@x/core", "packages/core/start.js"),
-        ({"exports": {".": {"import": "./dist/esm/go.js"}}}, "@x/core", "packages/core/src/go.ts"),
-        ({"exports": {"./api": {"types": "./dist/api.d.ts"}}}, "@x/core/api", "packages/core/src/api.ts"),
-        ({"exports": {"./ui/*": "./dist/parts/*.js"}}, "@x/core/ui/b", "packages/core/src/parts/b.tsx"),
     ],
 )
 def test_packages_of_the_workspace(package: dict[str, object], module: str, target: str) -> None:
     text = json.dumps({"name": "@x/core", **package})
     assert found("apps/web/a.ts", module, target, packages__core__package=text) == [target]
-
-
-def test_imports_of_a_package_json() -> None:
-    text = json.dumps({"imports": {"#db/*": {"default": "./src/db/*.js"}}})
-    assert found("src/a.ts", "#db/x", "src/db/x.ts", package=text) == ["src/db/x.ts"]
 
 
 def test_a_name_of_an_index_is_where_it_is_defined() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from branchline.context.code.analysis import Definition, Import
 from branchline.context.code.resolve import MOST, resolve, wanted_configs
-from branchline.context.code.resolve.places import Places, joined, shared
+from branchline.context.code.resolve.places import Places, joined, nearest
 from unit.context.code.resolve.tree import Files, define, links, take
 
 LANGUAGES = ["python", "typescript", "go", "rust", "java", "c", "cpp", "csharp", "ruby", "php", "vue", "yaml"]
@@ -37,7 +37,7 @@ PATHS = st.sets(
     ),
     max_size=8,
 ).map(sorted)
-CONFIGS = ("go.mod", "Cargo.toml", "tsconfig.json", "package.json", "composer.json")
+CONFIGS = ("tsconfig.json", "package.json")
 
 
 @settings(deadline=None)
@@ -58,16 +58,21 @@ def test_anything_resolves_to_other_files_sorted_and_each_once(paths: list[str],
 
 def test_the_order_of_the_outlines_does_not_matter() -> None:
     paths = ["a/__init__.py", "b/__init__.py", "c.py", "d.py"]
-    taken = [take("b", "x"), take("a", "x"), take("b", "x"), take("a", "x")]  # a and b pass x on to each other
+    taken = [take("b", "x"), take("a", "x"), take("b", "x"), take("a", "x")]
     outlines = [(file, "python", (), (one,)) for file, one in enumerate(taken)]
     assert resolve(paths, outlines, {}) == resolve(paths, reversed(outlines), {})
 
 
-def test_a_definition_in_a_test_does_not_make_a_name_unclear() -> None:
-    places = Places(["a/tests/test_x.py", "a/x.py", "b/x.py"], {})
-    for file in range(3):
-        places.add(file, [define("X")], [])
-    assert (places.definer("X", "a"), places.definer("X", "b"), places.definer("X", "")) == (1, 2, None)
+def test_what_a_folder_defines_once_stands_for_the_name() -> None:
+    places = Places(["a/__init__.py", "a/x.py", "b/__init__.py", "b/x.py", "b/y.py"], {})
+    for file in (1, 2, 3, 4):
+        places.add(file, [define("X"), define(f"Y{file}")])
+    assert [places.definer(0, "X"), places.definer(2, "X"), places.definer(2, "Y4"), places.definer(0, "Y4")] == [
+        1,
+        2,
+        4,
+        0,
+    ]
 
 
 def test_a_file_imports_no_more_than_a_bound() -> None:
@@ -82,8 +87,8 @@ def test_other_languages_and_files_without_an_outline_import_nothing() -> None:
 
 
 def test_wanted_configurations() -> None:
-    wanted = ["a/go.mod", "Cargo.toml", "tsconfig.app.json", "x/jsconfig.json", "y/package.json", "composer.json"]
-    others = ["go.mod.bak", "my-package.json", "xgo.mod", "Cargo.lock", "tsconfig.json/x", "package-lock.json"]
+    wanted = ["tsconfig.app.json", "x/jsconfig.json", "y/package.json"]
+    others = ["my-package.json", "Cargo.lock", "tsconfig.json/x", "package-lock.json"]
     assert wanted_configs(wanted + others) == wanted
 
 
@@ -104,12 +109,6 @@ def test_joined(folder: str, relative: str, path: str | None) -> None:
     assert joined(folder, "/c") is None
 
 
-def test_shared_folders() -> None:
-    assert [shared("a/b/c", other) for other in ("a/b/d", "a/bc/d", "b", "a/b/c")] == [2, 1, 0, 2]
-
-
 def test_the_nearest_file_then_the_shortest_path() -> None:
-    places = Places(["a/b/x", "a/x", "c/d/x", "c/x"], {})
-    assert places.nearest([0, 1, 2], "c/d/e/f") == 2
-    assert places.nearest([0, 1], "c/y") == 1
-    assert places.nearest([], "c/y") is None
+    assert nearest(["a/b/x", "a/x", "c/d/x"], "c/d/e/f") == "c/d/x"
+    assert nearest(["a/b/x", "a/x"], "c/y") == "a/x"

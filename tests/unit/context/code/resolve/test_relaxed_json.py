@@ -1,17 +1,11 @@
 import pytest
 
-from branchline.context.code.resolve.relaxed_json import members, read_json, texts
+from branchline.context.code.resolve.relaxed_json import members, read_json
 
 
 def test_json_keeps_what_looks_like_a_comment_in_a_string() -> None:
     text = b'\xef\xbb\xbf{"a": "http://x/*y*/", /* , } */ "b\\"//": ["x,]",],} // end'
     assert read_json(text) == {"a": "http://x/*y*/", 'b"//': ["x,]"]}
-
-
-def test_the_strings_of_anything() -> None:
-    assert texts({"x": ["a", {"y": "b"}, 3, None], "z": "c"}) == ["a", "b", "c"]
-    assert texts("a") == ["a"]
-    assert texts(3) == []
 
 
 def test_members_of_anything() -> None:
