@@ -223,7 +223,7 @@ def _metered(ctx: Attempt, agent: Agent, request: AgentRequest, folder: Path) ->
     if not agent.spec.meter:
         yield request, None
         return
-    from branchline.agents.metering import metered
+    from branchline.agents.metering.proxy import metered
 
     folder.mkdir(parents=True, exist_ok=True)
     with metered(

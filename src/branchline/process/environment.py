@@ -23,11 +23,7 @@ def allowed(
     wanted = ALLOWED | set(pass_)
     child = {name: value for name, value in environ.items() if name in wanted or name.startswith("LC_")}
     child |= extra or {}
-    child["PATH"] = _with_our_python(child.get("PATH", os.defpath))
+    # Our interpreter's folder is the last one, so that `python -m pytest` finds one where ours is the only one.
+    path, ours = child.get("PATH", os.defpath), str(Path(sys.executable).parent)
+    child["PATH"] = path if ours in path.split(os.pathsep) else f"{path}{os.pathsep}{ours}"
     return {name: value for name, value in child.items() if not name.startswith("GIT_")}
-
-
-def _with_our_python(path: str) -> str:
-    """Append our interpreter's folder, so that `python -m pytest` finds one where ours is the only one."""
-    ours = str(Path(sys.executable).parent)
-    return path if ours in path.split(os.pathsep) else f"{path}{os.pathsep}{ours}"

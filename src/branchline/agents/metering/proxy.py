@@ -1,4 +1,7 @@
-"""The proxy of one attempt, between an agent and its provider: an HTTP server on loopback and a client, in one thread."""
+"""A proxy between an agent and its provider that counts and cuts: an HTTP server on loopback and a client, in one thread.
+
+One proxy lives for one attempt. Import this late: aiohttp takes half a second.
+"""
 
 import asyncio
 import hmac
@@ -9,23 +12,27 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from yarl import URL
 
+from branchline.agents.base import Agent
 from branchline.agents.metering.api import Question, Unasked, error_body, question
 from branchline.agents.metering.counting import is_stream
 from branchline.agents.metering.tally import Account, Tally
 from branchline.agents.metering.transcript import Exchange, Transcript
 from branchline.agents.metering.upstream import base_url, passed_on, way_to
-from branchline.core.model.agent import Usage
+from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.pricing import Price
+from branchline.errors import InvalidInput
 
 SILENCE = 900.0  # seconds without a byte; a model may think for ten minutes before its first word
 CONNECT = 30.0  # seconds
@@ -39,6 +46,30 @@ UNNAMED = ("accept", "accept-encoding", "content-type", "user-agent")
 """Headers that a client of aiohttp would add: an agent that sends none has its reasons."""
 QUIET = logging.getLogger("branchline.metering")  # the transcript tells what came of each request
 QUIET.setLevel(logging.CRITICAL + 1)
+
+
+@contextmanager
+def metered(
+    agent: Agent, request: AgentRequest, *, prices: Mapping[str, Price], limit_usd: float | None, folder: Path
+) -> "Iterator[tuple[AgentRequest, Proxy]]":
+    """A request by way of a proxy, and that proxy: its `usage`, its `cut()`; both only until the end of the `with`.
+
+    `folder` receives transcript.jsonl. Raises InvalidInput if the agent cannot be sent to a proxy, or its provider is
+    not known.
+    """
+    name, upstream = agent.spec.id, agent.spec.base_url or agent.provider
+    if "endpoint" not in agent.abilities:
+        raise InvalidInput(
+            f"agent {name} cannot be metered: it cannot be sent to another endpoint",
+            hint=f"take `meter: true` away from agent {name}, or use {{base_url}} in its command",
+        )
+    if not upstream:
+        raise InvalidInput(
+            f"agent {name} cannot be metered: its provider is not known",
+            hint=f"set `base_url:` of agent {name} to its provider's base URL",
+        )
+    with Proxy(upstream, folder, prices, limit_usd) as proxy:
+        yield msgspec.structs.replace(request, endpoint=proxy.endpoint), proxy
 
 
 class Proxy:
