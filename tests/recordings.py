@@ -5,11 +5,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.agents.base import Agent, parse
+from branchline.agents.base import Agent
 from branchline.core.model.agent import AgentRequest, AgentResult
 from branchline.process.spawn import Exit
 
 FOLDER = Path(__file__).parent / "fixtures" / "agents"
+
+
+def lines(stdout: bytes) -> Iterator[bytes]:
+    """The lines of an output, the last one also without its newline."""
+    yield from stdout.removesuffix(b"\n").split(b"\n") if stdout else ()
+
+
+def parse(agent: Agent, request: AgentRequest, ended: Exit, stdout: bytes, stderr: bytes) -> AgentResult:
+    """The result of a whole recorded output: the same reader, fed at once."""
+    reader = agent.reader(request)
+    for line in lines(stdout):
+        reader.line(line)
+    return reader.result(ended, stderr)
 
 
 @dataclass(frozen=True, kw_only=True)

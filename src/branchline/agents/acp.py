@@ -108,8 +108,11 @@ class AcpReader(StreamReader):
             return
         if event.type == "session":
             self._session = event.id
-        elif event.type == "tool":
-            self._tool(event)
+        elif event.type == "tool" and event.status != "failed":
+            self._gave_up = False
+            self._did(self._what(event))
+            if event.kind in CHANGING and event.status == "completed":
+                self._changed(*event.paths)
         elif event.type == "text":
             self._gave_up = False
         elif event.type == "wrote":
@@ -124,33 +127,20 @@ class AcpReader(StreamReader):
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the last line says; a stream without one is a crash, or invalid output."""
-        if self._last is None:
+        last = self._last
+        if last is None:
             return self._without_result(ended, stderr)
-        if self._last.type == "error":
-            return self._made(*_failure(self._last))
-        return self._made(*_stopped(self._last, gave_up=self._gave_up))
-
-    def _tool(self, event: _Line) -> None:
-        if event.status == "failed":
-            return
-        self._gave_up = False
-        self._did(self._what(event))
-        if event.kind in CHANGING and event.status == "completed":
-            self._changed(*event.paths)
+        if last.type != "error":
+            return self._made(*_stopped(last, gave_up=self._gave_up))
+        if last.kind in {"ended", "protocol"}:
+            return self._made(AgentStatus.CRASHED, last.message)
+        status = last.code if last.code is not None and 400 <= last.code < 600 else None
+        ours = last.kind in {"missing", "unsupported"}
+        found = "bad_request" if ours else error_class(last.message, status)
+        return self._made(AgentStatus.MODEL_ERROR, last.message, found)
 
     def _what(self, event: _Line) -> str:
         return f"{event.kind or 'use'} {' '.join(map(self._relative, event.paths)) or event.title}"
-
-
-def _failure(last: _Line) -> tuple[AgentStatus, str, str]:
-    """Status, message and class of an error."""
-    match last.kind:
-        case "ended" | "protocol":
-            return AgentStatus.CRASHED, last.message, ""
-        case "missing" | "unsupported":
-            return AgentStatus.MODEL_ERROR, last.message, "bad_request"
-    status = last.code if last.code is not None and 400 <= last.code < 600 else None
-    return AgentStatus.MODEL_ERROR, last.message, error_class(last.message, status)
 
 
 def _stopped(last: _Line, *, gave_up: bool) -> tuple[AgentStatus, str, str]:

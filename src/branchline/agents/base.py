@@ -1,6 +1,5 @@
 """What an agent is: how to call it, and how to read what it says. It never starts a process itself."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -69,16 +68,3 @@ class Agent(Protocol):
 
     def reader(self, request: AgentRequest) -> Reader:
         """A fresh reader for the stream of an attempt at `request`."""
-
-
-def parse(agent: Agent, request: AgentRequest, ended: Exit, stdout: bytes, stderr: bytes) -> AgentResult:
-    """The result of a whole recorded output: the same reader, fed at once."""
-    reader = agent.reader(request)
-    for line in lines(stdout):
-        reader.line(line)
-    return reader.result(ended, stderr)
-
-
-def lines(stdout: bytes) -> Iterator[bytes]:
-    """The lines of an output, the last one also without its newline."""
-    yield from stdout.removesuffix(b"\n").split(b"\n") if stdout else ()

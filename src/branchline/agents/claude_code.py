@@ -70,10 +70,12 @@ class ClaudeCode:
         address = request.endpoint or self.spec.base_url
         # Files that are mentioned so are read before the first turn. What begins with `/` would be a command of its own.
         mentions = "\n\n" + " ".join(told) if (told := [*_mentions(request.context)]) else ""
+        # With a login, a key in the environment would be billed instead of it.
+        keys = ("CLAUDE_CONFIG_DIR",) if self.spec.home == "user" else () if self.spec.key_env else KEYS
         made = Invocation(
             argv=(self.spec.program or CLAUDE.name, *self._options(request), *self.spec.args),
             env={**ENVIRONMENT, "CLAUDE_CODE_TMPDIR": f"{request.folder}/claude"},  # what it would leave in /tmp
-            pass_env=(*self._keys(), *(() if address else (ADDRESS,))),
+            pass_env=(*keys, *(() if address else (ADDRESS,))),
             rename_env={KEY: self.spec.key_env} if self.spec.key_env else {},
             stdin=("\n" if expansion.prompt.startswith("/") else "") + expansion.prompt + mentions,
         )
@@ -83,12 +85,6 @@ class ClaudeCode:
     def reader(self, request: AgentRequest) -> ClaudeReader:
         """A reader of its JSON lines."""
         return ClaudeReader(request.worktree)
-
-    def _keys(self) -> tuple[str, ...]:
-        """The variables by which it may log in. With a login, a key in the environment would be billed instead of it."""
-        if self.spec.home == "user":
-            return ("CLAUDE_CONFIG_DIR",)
-        return () if self.spec.key_env else KEYS
 
     def _options(self, request: AgentRequest) -> Iterator[str]:
         yield from ("-p", "--output-format", "stream-json", "--verbose", "--no-session-persistence")

@@ -10,26 +10,22 @@ from branchline.agents.expand import Expansion, invalid
 from branchline.agents.installed import Program, look
 from branchline.agents.output.output_reader import OutputReader
 from branchline.core.model.agent import AgentRequest, Invocation
-from branchline.core.model.agent_spec import AgentSpec, arguments, spec_problems
+from branchline.core.model.agent_spec import AgentSpec, Group
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAgent:
-    """An agent that is a command. Raises InvalidInput if its specification makes no sense."""
+    """An agent that is a command. `config.agent_checks` has seen to it that its specification makes sense."""
 
     spec: AgentSpec
-
-    def __post_init__(self) -> None:
-        for what, hint in spec_problems(self.spec):
-            raise invalid(self.spec, what, hint)
 
     @property
     def abilities(self) -> frozenset[Ability]:
         """What its specification says that it can do."""
-        templates = (self.spec.command, self.spec.read_command)
-        in_commands = {argument for template in templates for argument, _ in arguments(template)}
-        named = in_commands | {*self.spec.env.values(), *self.spec.files.values()}
-        output = self.spec.output
+        output, named = self.spec.output, {*self.spec.env.values(), *self.spec.files.values()}
+        for template in (self.spec.command, self.spec.read_command):
+            for part in template or ():
+                named |= {*part.as_} if isinstance(part, Group) else {part}
         said: dict[Ability, bool] = {
             "edit": True,
             "read": self.spec.read_command is not msgspec.UNSET,
@@ -53,7 +49,8 @@ class CommandAgent:
 
         A relative path is the worktree's: it cannot be known before the run.
         """
-        program = self.spec.program or next(arguments(self.spec.command))[0]
+        first = (self.spec.command or ("",))[0]
+        program = self.spec.program or (first.as_[0] if isinstance(first, Group) else first)
         if os.path.dirname(program) and not os.path.isabs(program):
             return Probe(available=True, path=program)
         install = self.spec.install or f"install {program}, or correct the command of agent {self.spec.id}"

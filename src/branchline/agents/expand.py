@@ -96,7 +96,11 @@ class Expansion:
         name, rest = below.groups() if below else (part, "")
         value = values.get(name, name)
         if value is None:
-            raise invalid(self.spec, f"its command has {name}, but there is none", _cure(name))
+            cure = (
+                f"write {{if: {name[1:-1]}, as: [..., '{name}']}}, so that the argument is there only if the value is"
+            )
+            cure = "set `model:` or drop the argument" if name == "{model}" else cure
+            raise invalid(self.spec, f"its command has {name}, but there is none", cure)
         value += rest
         if "\0" in value:
             raise invalid(self.spec, f"{part} holds a NUL character, which no command can take", "remove it")
@@ -147,9 +151,3 @@ def _values(spec: AgentSpec, request: AgentRequest) -> dict[str, str | None]:
         "{max_turns}": None if turns is None else str(turns),
         "{max_usd}": None if usd is None else f"{usd:.6f}".rstrip("0").rstrip("."),
     }
-
-
-def _cure(part: str) -> str:
-    if part == "{model}":
-        return "set `model:` or drop the argument"
-    return f"write {{if: {part[1:-1]}, as: [..., '{part}']}}, so that the argument is there only if the value is"

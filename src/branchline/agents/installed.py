@@ -54,7 +54,11 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
     if program.version is None:
         return Probe(available=True, path=path)
     with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
-        env = allowed(environ, extra=_private(Path(folder)))
+        # Side by side: some programs will not have one inside the other.
+        extra = {"HOME": os.path.join(folder, "home"), "TMPDIR": os.path.join(folder, "tmp")}
+        for place in extra.values():
+            os.mkdir(place)
+        env = allowed(environ, extra=extra)
         asked = _ask([path, *program.version], env)
         tried = _ask([path, *program.trial], env) if program.trial else asked
     if asked is None:
@@ -67,13 +71,6 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
         tested = _order(program.tested[0]) <= _order(version) <= _order(program.tested[-1])
     hint = program.mend if not works else "" if tested or not program.tested else program.install
     return Probe(available=True, path=path, version=version, tested=tested, hint=hint)
-
-
-def _private(folder: Path) -> dict[str, str]:
-    """Home and temporary folder, side by side: some programs will not have one inside the other."""
-    for name in ("home", "tmp"):
-        (folder / name).mkdir()
-    return {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
 
 
 def _ask(argv: list[str], env: Mapping[str, str]) -> Captured | None:

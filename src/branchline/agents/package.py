@@ -1,6 +1,7 @@
-"""An adapter that an installed package brings: whatever it does wrong is told as its own fault, and harms nobody else."""
+"""An adapter that an installed package brings: what it does wrong fails its own attempt, as its own fault."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
@@ -18,99 +19,86 @@ class AdapterFailed(InvalidInput):
     """An adapter raised what it must not raise, or gave what is none of the things that it must give."""
 
 
+@contextmanager
+def blamed(spec: AgentSpec) -> Iterator[None]:
+    """Calls of an adapter: what it raises becomes AdapterFailed, but for our own errors."""
+    try:
+        yield
+    except BranchlineError:
+        raise
+    except (SystemExit, Exception) as error:  # it is not our code, and may raise anything
+        raise AdapterFailed(
+            f"agent {spec.id}: the adapter {spec.use!r} failed: {type(error).__name__}: {error}",
+            hint=f"reinstall the package that brings {spec.use!r}, or name another agent",
+        ) from error
+
+
+def loaded(spec: AgentSpec, point: EntryPoint) -> "PackagedAgent":
+    """The agent of an entry point: something that takes the specification. Raises AdapterFailed."""
+    with blamed(spec):
+        inner = point.load()(spec)
+        return PackagedAgent(spec, frozenset(inner.abilities), str(inner.provider), inner)
+
+
 @dataclass(frozen=True, slots=True)
 class PackagedAgent:
-    """An agent by way of somebody else's adapter. What that raises becomes AdapterFailed, but for our own errors."""
+    """An agent by way of an adapter that is not ours."""
 
     spec: AgentSpec
     abilities: frozenset[Ability]
     provider: str
-    origin: str
     inner: Agent
 
     def probe(self) -> Probe:
-        """The adapter's."""
-        return self._asked(Probe, self.inner.probe)
+        """As the adapter says. Raises AdapterFailed, like the others."""
+        with blamed(self.spec):
+            return _a(Probe, self.inner.probe())
 
     def prepare(self, request: AgentRequest) -> Invocation:
-        """The adapter's."""
-        return self._asked(Invocation, self.inner.prepare, request)
+        """As the adapter says."""
+        with blamed(self.spec):
+            return _a(Invocation, self.inner.prepare(request))
 
     def reader(self, request: AgentRequest) -> "PackagedReader":
-        """The adapter's, which may stop in the middle and harms only its own attempt."""
-        return PackagedReader(self._asked(object, self.inner.reader, request))
-
-    def _asked(self, kind: type[T], ask: Callable[..., Any], *args: object) -> T:
-        return _asked(self.spec, self.origin, kind, ask, *args)
+        """The adapter's, held."""
+        with blamed(self.spec):
+            return PackagedReader(self.spec, self.inner.reader(request))
 
 
 class PackagedReader:
     """A reader that may fail. It is not asked again then, and the attempt's output counts as not understood."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner: Reader = inner
+    def __init__(self, spec: AgentSpec, inner: Reader) -> None:
+        self._spec, self._inner = spec, inner
         self._problem = ""
 
     @property
     def progress(self) -> Progress:
-        """The adapter's, as long as it works."""
-        found = self._asked(lambda: self._inner.progress)
+        """As the adapter says, as long as it works."""
+        found: object = self._asked(lambda: self._inner.progress, Progress())
         return found if isinstance(found, Progress) else Progress()
 
     def line(self, data: bytes) -> None:
         """Pass a line on."""
-        self._asked(lambda: self._inner.line(data))
+        self._asked(lambda: self._inner.line(data), None)
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
-        """The adapter's, or INVALID_OUTPUT with what became of it."""
-        found = self._asked(lambda: self._inner.result(ended, stderr))
-        if isinstance(found, AgentResult):
-            return found
-        problem = self._problem or f"it gave {type(found).__name__}, not AgentResult"
-        message = f"its adapter cannot read what it printed: {problem}"
-        return AgentResult(status=AgentStatus.INVALID_OUTPUT, message=message)
+        """As the adapter says, or INVALID_OUTPUT with what became of it."""
+        found = self._asked(lambda: _a(AgentResult, self._inner.result(ended, stderr)), None)
+        return found or AgentResult(status=AgentStatus.INVALID_OUTPUT, message=self._problem)
 
-    def _asked(self, ask: Callable[[], object]) -> object:
+    def _asked(self, ask: Callable[[], T], otherwise: T) -> T:
         if self._problem:
-            return None
-        found, self._problem = _tried(ask)
-        return found
+            return otherwise
+        try:
+            with blamed(self._spec):
+                return ask()
+        except AdapterFailed as failed:
+            self._problem = failed.message
+            return otherwise
 
 
-def loaded(spec: AgentSpec, point: EntryPoint) -> PackagedAgent:
-    """The agent of an entry point: something that takes the specification. Raises AdapterFailed."""
-
-    def make() -> PackagedAgent:
-        inner = point.load()(spec)
-        return PackagedAgent(spec, frozenset(inner.abilities), str(inner.provider), _origin(point), inner)
-
-    return _asked(spec, _origin(point), PackagedAgent, make)
-
-
-def _asked(spec: AgentSpec, origin: str, kind: type[T], ask: Callable[..., Any], *args: object) -> T:
-    found, problem = _tried(ask, *args)
-    if problem:
-        raise _failed(spec, origin, problem)
-    if not isinstance(found, kind):
-        raise _failed(spec, origin, f"it gave {type(found).__name__}, not {kind.__name__}")
-    return found
-
-
-def _failed(spec: AgentSpec, origin: str, what: str) -> AdapterFailed:
-    return AdapterFailed(
-        f"agent {spec.id}: the adapter {spec.use!r} failed: {what}", hint=f"reinstall {origin}, or name another agent"
-    )
-
-
-def _tried(ask: Callable[..., Any], *args: object) -> tuple[Any, str]:
-    """What somebody else's code gives, or what it raises, in words; our own errors pass."""
-    try:
-        return ask(*args), ""
-    except BranchlineError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is not our code, and may raise anything
-        return None, f"{type(error).__name__}: {error}"
-
-
-def _origin(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else point.value
+def _a(kind: type[T], value: Any) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"it gave {type(value).__name__}, not {kind.__name__}")
+    return value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.agents.base import Agent, AgentMissing, Reader
+from branchline.agents.base import Agent, AgentMissing
 from branchline.agents.by_hand import write_command
 from branchline.agents.output.answer import checked
 from branchline.agents.output.follow import Follower
@@ -66,7 +66,8 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     def watch() -> str | None:
         follower.follow()
         on_progress(secrets.clean(reader.progress))
-        return cut() or ("budget" if _over_budget(request, reader) else None)
+        spent, limit = reader.progress.cost_usd, request.limits.usd
+        return cut() or ("budget" if limit is not None and spent is not None and spent > limit else None)
 
     try:
         ended = run(
@@ -91,7 +92,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     parsed = reader.result(ended, tail(record / "stderr.log", TAIL_BYTES))
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
-    result = secrets.clean(_cut(_classified(ended, checked(parsed, request), request, timeout, confinement)))
+    result = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
     with suppress(OSError):
         for name in ("stdout.log", "stderr.log"):
@@ -104,53 +105,40 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     return result
 
 
-def _cut(result: AgentResult) -> AgentResult:
-    """The result without what no ledger should have to hold; of its notes the end tells most."""
-    return msgspec.structs.replace(result, message=result.message[:MESSAGE], notes=result.notes[-NOTES:])
-
-
-def _over_budget(request: AgentRequest, reader: Reader) -> bool:
-    spent, limit = reader.progress.cost_usd, request.limits.usd
-    return limit is not None and spent is not None and spent > limit
-
-
 def over_budget(request: AgentRequest) -> str:
     """What is said of an attempt that reached its budget."""
     return f"stopped: it reached its budget of ${request.limits.usd or 0:,.2f}"
 
 
-def _classified(
+def _judged(
     ended: Exit, parsed: AgentResult, request: AgentRequest, timeout: float, confinement: Confinement
 ) -> AgentResult:
-    result = _judged(ended, parsed, request, timeout, confinement)
+    """What the agent's own words and the way in which its process ended mean together."""
+    status, message, kind = parsed.status, parsed.message, ""
+    if ended.reason in LIMIT_REASONS:
+        status = AgentStatus.TIMEOUT if ended.reason == "silence" else AgentStatus.LIMIT
+        message, kind = f"stopped: {confinement.limits.excess(ended.reason)}", ended.reason
+    elif ended.reason == "budget":
+        status, message, kind = AgentStatus.LIMIT, over_budget(request), "budget"
+    elif ended.reason == "timeout":
+        last = f"; its last error: {parsed.message}" if parsed.error_class else ""  # it was still trying again
+        status, message = AgentStatus.TIMEOUT, f"stopped after {timeout:g} s{last}"
+    elif ended.reason is not None:
+        status, message = AgentStatus.CANCELLED, f"stopped: {ended.reason}"
+    elif ended.signal is not None:
+        status, message = AgentStatus.CRASHED, f"ended by signal {ended.signal}"
+    else:
+        kind = parsed.error_class
     return msgspec.structs.replace(
-        result,
+        parsed,
+        status=status,
+        message=message[:MESSAGE],  # no ledger should have to hold more
+        error_class=kind,
+        notes=parsed.notes[-NOTES:],  # of which the end tells most
         containment=ended.containment,
         cpu_ms=None if ended.cpu is None else round(ended.cpu * 1000),
         memory_mb=None if ended.memory is None else ended.memory >> 20,
     )
-
-
-def _judged(
-    ended: Exit, parsed: AgentResult, request: AgentRequest, timeout: float, confinement: Confinement
-) -> AgentResult:
-    if ended.reason in LIMIT_REASONS:
-        status = AgentStatus.TIMEOUT if ended.reason == "silence" else AgentStatus.LIMIT
-        return _ended(parsed, status, f"stopped: {confinement.limits.excess(ended.reason)}", ended.reason)
-    if ended.reason == "budget":
-        return _ended(parsed, AgentStatus.LIMIT, over_budget(request), "budget")
-    if ended.reason == "timeout":
-        last = f"; its last error: {parsed.message}" if parsed.error_class else ""  # it was still trying again
-        return _ended(parsed, AgentStatus.TIMEOUT, f"stopped after {timeout:g} s{last}")
-    if ended.reason is not None:
-        return _ended(parsed, AgentStatus.CANCELLED, f"stopped: {ended.reason}")
-    if ended.signal is not None:
-        return _ended(parsed, AgentStatus.CRASHED, f"ended by signal {ended.signal}")
-    return parsed
-
-
-def _ended(parsed: AgentResult, status: AgentStatus, message: str, error_class: str = "") -> AgentResult:
-    return msgspec.structs.replace(parsed, status=status, message=message, error_class=error_class)
 
 
 def _environment(

@@ -227,7 +227,7 @@ def _metered(
     """The request by way of our proxy where the agent's configuration asks for it."""
     if not agent.spec.meter:
         return nullcontext((request, None))
-    from branchline.agents.metering import metered
+    from branchline.agents.metering.proxy import metered
 
     folder.mkdir(parents=True, exist_ok=True)
     prices, limit = ctx.run.settings.prices, request.limits.usd

@@ -1,5 +1,6 @@
 """What a schema cannot say of agents: how each is called, and that those which are named exist."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 
 from branchline.config.document import Node
@@ -13,14 +14,18 @@ from branchline.core.model.agent_spec import (
     PLACEHOLDERS,
     PRESETS,
     SCRIPTED,
-    file_problem,
-    place_problem,
-    unknown_placeholders,
 )
+from branchline.core.rules.json_path import json_path
 from branchline.process.redaction import SECRET
 
 ROLES = (("planning", "agent"), ("review", "agent"), ("repair", "takeover"))
 NO_PLACES = {"format", "add", "join"}
+OWN_FILES = frozenset(
+    {
+        *("prompt.md", "stdin.txt", "schema.json", "argv.json", "command.sh", "request.json", "result.json"),
+        *("stdout.log", "stderr.log"),
+    }
+)
 
 
 def check_agents(root: Node) -> Iterator[Finding]:
@@ -105,7 +110,7 @@ def _command(agent: Node, key: str) -> Iterator[Finding]:
 def _argument(agent: Node, key: str, node: Node, *, each: bool, free: bool = False) -> Iterator[Finding]:
     """A whole argument that looks like a placeholder but is none, or that nothing would replace."""
     argument, place = str(node.data), node.place
-    if unknown_placeholders([argument]):
+    if re.fullmatch(r"\{[a-z_.]+\}", argument) and argument not in PLACEHOLDERS:
         yield Finding(place, f"{argument} is not a placeholder", suggestion(argument, PLACEHOLDERS))
     elif argument == "{path}" and not each:
         yield Finding(place, "{path} stands outside of a list", "write {each: context, as: [..., '{path}']}")
@@ -119,16 +124,34 @@ def _output(agent: Node) -> Iterator[Finding]:
         form = output.text("format") or "text"
         places = [node for key, node in output.children.items() if key not in NO_PLACES]
         texts = [(node.data, node.place) for node in places if isinstance(node.data, str) and node.data]
-        yield from (Finding(place, problem) for where, place in texts if (problem := place_problem(where, form)))
+        yield from (Finding(place, problem) for where, place in texts if (problem := _place_problem(where, form)))
     for text, place in agent.texts("fail_if_stdout"):
         if not text or "\n" in text:
             yield Finding(place, "a text of 'fail_if_stdout' stands in one line and is not empty")
 
 
+def _place_problem(where: str, form: str) -> str:
+    """What is wrong with a place in output of that format, as a sentence; empty if nothing."""
+    try:
+        if form != "text":
+            json_path(where)
+        elif "value" not in re.compile(where).groupindex:
+            return f"the pattern {where!r} has no group named value: write (?P<value>...)"
+    except (ValueError, re.error, RecursionError, OverflowError) as error:
+        return str(error) if form != "text" else f"the pattern {where!r} cannot be read: {error}"
+    return ""
+
+
 def _files(agent: Node) -> Iterator[Finding]:
     files = agent.children.get("files")
     for key, node in files.children.items() if files is not None else ():
-        if problem := file_problem(str(key)):
+        path, problem = str(key), ""
+        parts = path.split("/")
+        if path.startswith("/") or ".." in parts or "\0" in path or parts[-1] in {"", "."}:
+            problem = f"the file {path!r} is not inside the attempt's folder"
+        elif path in OWN_FILES:
+            problem = f"the file {path!r} is Branchline's own"
+        if problem:
             yield Finding(node.place, problem, "write a path such as home/.config/tool.json")
         if isinstance(node.data, str) and (KEY in node.data or FROM_ENV.search(node.data)):
             yield Finding(

@@ -58,6 +58,8 @@ class Kept:
     """A command under `init`. `pid` is the process that all of its own descend from; `method`: what holds it together."""
 
     def __init__(self, command: Command, method: Method) -> None:
+        if any("\0" in name + value or "=" in name for name, value in command.env.items()):
+            raise ValueError("embedded null byte or illegal name in the environment")  # as `subprocess` has it
         self.method = method
         self._report, theirs = os.pipe()
         self._heard = b""
@@ -67,7 +69,7 @@ class Kept:
         own = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
         try:
             with open(environ, "wb", closefd=False) as file:
-                file.write(_packed(command.env))
+                file.write(b"".join(os.fsencode(f"{name}={value}\0") for name, value in command.env.items()))
             os.lseek(environ, 0, os.SEEK_SET)
             self._process = _spawned(command, prefixed(command, method, theirs, environ), own, (theirs, environ))
         except BaseException:
@@ -188,13 +190,6 @@ def _readable(descriptor: int, deadline: float) -> bool:
     poll.register(descriptor, select.POLLIN)
     left = deadline - time.monotonic()
     return bool(poll.poll(None if math.isinf(left) else max(0.0, left) * 1000))
-
-
-def _packed(env: Mapping[str, str]) -> bytes:
-    """An environment in one piece. Raises ValueError, as `subprocess` does, for what cannot stand in one."""
-    if any("\0" in name + value or "=" in name for name, value in env.items()):
-        raise ValueError("embedded null byte or illegal name in the environment")
-    return b"".join(os.fsencode(f"{name}={value}\0") for name, value in env.items())
 
 
 def _spawned(

@@ -36,10 +36,7 @@ class Growth:
             if not urgent and now - self._looked < max(AT_LEAST, SHARE * self._took):
                 return False
             self._walk, self._began, self._free = self._sizes(), now, self._space()
-        return self._go_on(now + (URGENT if urgent else SLICE))
-
-    def _go_on(self, until: float) -> bool:
-        assert self._walk is not None
+        until = now + (URGENT if urgent else SLICE)
         for size in self._walk:
             if size > self._limit:
                 return True
@@ -64,21 +61,16 @@ class Growth:
         for folder in self._folders:
             for place, _, names in os.walk(folder):
                 for name in names:
-                    total += self._size(os.path.join(place, name), linked)
                     seen += 1
                     if seen % STEP == 0:
                         yield total
+                    try:
+                        found = os.lstat(os.path.join(place, name))
+                    except OSError:
+                        continue
+                    inode = (found.st_dev, found.st_ino)
+                    if found.st_ctime_ns >= self._since and inode not in linked:
+                        total += found.st_blocks * 512
+                        if found.st_nlink > 1:
+                            linked.add(inode)
         yield total
-
-    def _size(self, path: str, linked: set[tuple[int, int]]) -> int:
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return 0
-        if found.st_ctime_ns < self._since:
-            return 0
-        if found.st_nlink > 1:
-            if (found.st_dev, found.st_ino) in linked:
-                return 0
-            linked.add((found.st_dev, found.st_ino))
-        return found.st_blocks * 512

@@ -40,7 +40,9 @@ def allowed(
     wanted = ALLOWED | set(pass_)
     child = {name: value for name, value in environ.items() if name in wanted or name.startswith("LC_")}
     child |= extra or {}
-    child["PATH"] = _with_our_python(child.get("PATH", os.defpath))
+    # Our interpreter's folder is the last one, so that `python -m pytest` finds one where ours is the only one.
+    path, ours = child.get("PATH", os.defpath), str(Path(sys.executable).parent)
+    child["PATH"] = path if ours in path.split(os.pathsep) else f"{path}{os.pathsep}{ours}"
     return {name: value for name, value in child.items() if not name.startswith("GIT_")}
 
 
@@ -48,9 +50,3 @@ def tool_homes(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a command with a home of its own needs to find the tools of the user's: `cargo` of rustup, for one."""
     home = Path(environ.get("HOME") or os.devnull)
     return {name: str(home / folder) for name, folder in TOOL_HOMES.items() if (home / folder).is_dir()}
-
-
-def _with_our_python(path: str) -> str:
-    """Append our interpreter's folder, so that `python -m pytest` finds one where ours is the only one."""
-    ours = str(Path(sys.executable).parent)
-    return path if ours in path.split(os.pathsep) else f"{path}{os.pathsep}{ours}"

@@ -16,7 +16,8 @@ from branchline.process.disk import Growth
 from branchline.process.output import tail
 from branchline.process.usage import Processes, proportional, tree, usage
 
-AUTO_SHARE = 0.9  # of the machine's memory
+MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of memory
+AUTO_SHARE = 0.9  # of it
 TICK, NEAR_TICK = 0.2, 0.02  # seconds between two looks: usually, and past half of a limit
 CROWD_TICK = 0.05  # seconds between two looks at the number of all of the machine's processes
 BOMBS = frozenset({"process_limit", "memory_limit"})
@@ -38,7 +39,9 @@ class Watch:
     ) -> None:
         """`outputs`: descriptors of the files that it writes; `also` returns a reason of its own to end it."""
         self._limits, self._contained, self._outputs, self._also = limits, contained, outputs, also
-        self._memory = _memory_limit(limits)
+        self._memory = math.inf if limits.memory_mb is None else AUTO_SHARE * MACHINE
+        if isinstance(limits.memory_mb, int):
+            self._memory = limits.memory_mb * MB
         self._cpu = math.inf if limits.cpu is None else seconds(limits.cpu)
         self._silence = None if limits.silence is None else seconds(limits.silence)
         self._growth = Growth(grows, limits.disk_mb * MB) if grows and limits.disk_mb is not None else None
@@ -63,21 +66,15 @@ class Watch:
         """The reason to end it now, if there is one."""
         now = time.monotonic()
         reason = self._output(now)
-        if reason is None and (now >= self._due or self._crowded()):
-            reason = self._look_around()
+        # A bomb grows in no time: has the machine so many more processes that it may be this one's doing?
+        most = self._limits.processes
+        if reason is None and (now >= self._due or (most is not None and _crowd() - self._crowd > most / 2)):
+            reason = self._usage() if self._sampled else None
+            if reason is None and self._growth is not None and self._growth.exceeded():
+                reason = "disk_limit"
+            reason = reason or (self._also() if self._also is not None else None)
             self._due = now + (NEAR_TICK if self._near else TICK)
         return reason
-
-    def _look_around(self) -> str | None:
-        """What takes longer than to look at the output."""
-        reason = self._usage() if self._sampled else None
-        if reason is None and self._growth is not None and self._growth.exceeded():
-            reason = "disk_limit"
-        return reason or (self._also() if self._also is not None else None)
-
-    def _crowded(self) -> bool:
-        """Whether the machine has so many more processes that it may be this one's doing: a bomb grows in no time."""
-        return self._limits.processes is not None and _crowd() - self._crowd > self._limits.processes / 2
 
     def _output(self, now: float) -> str | None:
         sizes = [os.fstat(one).st_size for one in self._outputs]
@@ -128,14 +125,6 @@ def _crowd() -> int:
         return 0
 
 
-def _memory_limit(limits: ProcessLimits) -> float:
-    if limits.memory_mb is None:
-        return math.inf
-    if limits.memory_mb == "auto":
-        return AUTO_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return limits.memory_mb * MB
-
-
 def cause(limits: ProcessLimits, code: int, outputs: Sequence[Path], grows: Sequence[Path]) -> str | None:
     """The limit that a process ran into by itself, of those that `rlimits` set; None if there is no sign of one.
 
@@ -153,17 +142,10 @@ def cause(limits: ProcessLimits, code: int, outputs: Sequence[Path], grows: Sequ
         return "file_limit"
     # Where the signal is ignored a program only says so; it is believed if there is such a file.
     said = os.strerror(errno.EFBIG).encode()
-    if any(said in tail(path, TAIL) for path in outputs) and _has_file_of(most, grows):
-        return "file_limit"
+    if any(said in tail(path, TAIL) for path in outputs):
+        files = (Path(place, name) for folder in grows for place, _, names in os.walk(folder) for name in names)
+        return "file_limit" if any(_size(path) >= most for path in files) else None
     return None
-
-
-def _has_file_of(size: int, folders: Sequence[Path]) -> bool:
-    for folder in folders:
-        for place, _, names in os.walk(folder):
-            if any(_size(Path(place, name)) >= size for name in names):
-                return True
-    return False
 
 
 def _size(path: Path) -> int:

@@ -53,25 +53,22 @@ class Secrets:
 
     def data(self, value: Any) -> Any:
         """Data, such as JSON holds or a struct, without them; keys too."""
-        return self._cleaned(value)
-
-    def clean(self, result: T) -> T:
-        """A struct without them: its texts, and those in its members."""
-        cleaned: T = self._cleaned(result)
-        return cleaned
-
-    def _cleaned(self, value: Any) -> Any:
         if type(value) is str:  # a member of an enumeration is none
             return self.text(value)
         if isinstance(value, list | tuple):
-            return type(value)(map(self._cleaned, value))
+            return type(value)(map(self.data, value))
         if isinstance(value, dict):
-            return {self._cleaned(key): self._cleaned(one) for key, one in value.items()}
+            return {self.data(key): self.data(one) for key, one in value.items()}
         if isinstance(value, msgspec.Struct):
             members = {name: getattr(value, name) for name in value.__struct_fields__}
-            cleaned = {name: new for name, one in members.items() if (new := self._cleaned(one)) != one}
+            cleaned = {name: new for name, one in members.items() if (new := self.data(one)) != one}
             return msgspec.structs.replace(value, **cleaned) if cleaned else value
         return value
+
+    def clean(self, result: T) -> T:
+        """A struct without them: its texts, and those in its members."""
+        cleaned: T = self.data(result)
+        return cleaned
 
     def clean_folder(self, folder: Path) -> None:
         """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""
@@ -91,27 +88,23 @@ class Secrets:
 
         A file that has other names too, outside of our folders perhaps, is replaced by a copy. Raises OSError.
         """
-        if not self._stand_in(path):
+        descriptor = open_regular(path)
+        if descriptor is None:
             return
+        with os.fdopen(descriptor, "rb") as file:
+            if all(self._masked(data, whole=True) == data for _, data in self._pieces(file)):
+                return
         found = path.lstat()
         if found.st_nlink > 1:
             copy = path.with_name(f".{path.name[:100]}.clean")
             shutil.copy2(path, copy, follow_symlinks=False)
             copy.replace(path)
         path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
-        with path.open("r+b") as file:
-            for start, data in self._pieces(file):
+        with path.open("r+b") as whole:
+            for start, data in self._pieces(whole):
                 if (masked := self._masked(data, whole=len(data) < CHUNK)) != data:
-                    file.seek(start)
-                    file.write(masked)
-
-    def _stand_in(self, path: Path) -> bool:
-        """Whether one of them stands in a file."""
-        descriptor = open_regular(path)
-        if descriptor is None:
-            return False
-        with os.fdopen(descriptor, "rb") as file:
-            return any(self._masked(data, whole=True) != data for _, data in self._pieces(file))
+                    whole.seek(start)
+                    whole.write(masked)
 
     def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         """A file piece by piece, each with its place; they overlap, so that no value falls between two."""

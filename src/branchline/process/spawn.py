@@ -19,7 +19,7 @@ from branchline.core.model.limits import ProcessLimits
 from branchline.errors import BranchlineError
 from branchline.process.cgroup import ControlGroup
 from branchline.process.confinement import MB, PLAIN, Command, Confinement, ceiling
-from branchline.process.containment import Contained, Ended, start
+from branchline.process.containment import Contained, start
 from branchline.process.limits import BOMBS, Watch, cause
 from branchline.process.sweep import MARKER, sweep
 
@@ -144,14 +144,28 @@ def run(  # noqa: PLR0913 - keyword-only data
     named = {**env, MARKER: marker} if marker is not None else dict(env)
     switch = kill or KillSwitch()
     limits = confinement.limits
-    with _streams(stdin, stdout, stderr) as streams, _control_group(limits) as control:
+    with (
+        open(stdin or os.devnull, "rb") as source,
+        open(stdout, "wb") as out,
+        nullcontext(out) if stderr == stdout else open(stderr, "wb") as err,
+        _control_group(limits) as control,
+    ):
+        streams = source.fileno(), out.fileno(), err.fileno()
         with _explained(argv[0], cwd):
             cgroup = None if control is None else control.folder
             contained = start(
                 Command(argv=argv, cwd=cwd, env=named, streams=streams, confinement=confinement, cgroup=cgroup)
             )
         looks = Watch(limits, contained, streams[1:], confinement.grows, watch)
-        reason, ended = _supervised(contained, switch, timeout, grace, looks)
+        reason = None
+        try:
+            with switch.guarding(contained):
+                reason = _limit_reached(contained, timeout, looks)
+                if reason is not None and reason not in BOMBS:
+                    contained.ask()
+                    contained.ended(grace)
+        finally:
+            ended = contained.finish()  # what is left is killed
         looks.cut()
         if reason is None and control is not None and control.ran_out:
             reason = "memory_limit"
@@ -197,16 +211,6 @@ def capture(
 
 
 @contextmanager
-def _streams(stdin: Path | None, stdout: Path, stderr: Path) -> Iterator[tuple[int, int, int]]:
-    with (
-        open(stdin or os.devnull, "rb") as source,
-        open(stdout, "wb") as out,
-        nullcontext(out) if stderr == stdout else open(stderr, "wb") as err,
-    ):
-        yield source.fileno(), out.fileno(), err.fileno()
-
-
-@contextmanager
 def _control_group(limits: ProcessLimits) -> Iterator[ControlGroup | None]:
     made = ControlGroup.made(limits.memory_mb * MB if isinstance(limits.memory_mb, int) else None, ceiling(limits))
     try:
@@ -232,23 +236,8 @@ def _explained(program: str, cwd: Path) -> Iterator[None]:
         raise CannotStart(message) from error
 
 
-def _supervised(
-    contained: Contained, switch: KillSwitch, timeout: float | None, grace: float, looks: Watch
-) -> tuple[str | None, Ended]:
-    """Wait for the end, or bring it about at a limit; kill what is left. The limit's name, and how it ended."""
-    reason = None
-    try:
-        with switch.guarding(contained):
-            reason = _limit_reached(contained, timeout, looks)
-            if reason is not None and reason not in BOMBS:
-                contained.ask()
-                contained.ended(grace)
-    finally:
-        ended = contained.finish()
-    return reason, ended
-
-
 def _limit_reached(contained: Contained, timeout: float | None, looks: Watch) -> str | None:
+    """Wait for the end, or for a limit: its name."""
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     while True:
         pause = min(deadline - time.monotonic(), looks.pause)

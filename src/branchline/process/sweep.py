@@ -48,16 +48,10 @@ def _marked(marker: str) -> dict[int, bool]:
     prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
     found = {}
     for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        mark = _mark_of(entry, prefix) if entry.isdigit() and int(entry) != os.getpid() else None
-        if mark is not None:
-            found[int(entry)] = mark.endswith(OWN.encode())
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:  # gone, a zombie, or another user's
+            for one in file.read().split(b"\0"):
+                if one == prefix or one.startswith(prefix + b"/"):
+                    found[int(entry)] = one.endswith(OWN.encode())
     return found
-
-
-def _mark_of(pid: str, prefix: bytes) -> bytes | None:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            variables = file.read().split(b"\0")
-    except OSError:  # gone, a zombie, or another user's
-        return None
-    return next((one for one in variables if one == prefix or one.startswith(prefix + b"/")), None)

@@ -39,7 +39,9 @@ def _of_process(pid: int) -> Path:
         with suppress(FileExistsError):
             base.mkdir(mode=0o700)
         with suppress(FileNotFoundError):  # the process that used it last has just removed it
-            if not _is_ours(base):  # everybody may write there, and somebody has made one of that name
+            found = base.lstat()
+            private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            if not private or found.st_uid != os.getuid():  # all users may write there, and one has made it
                 return Path(tempfile.mkdtemp(prefix="branchline-"))
             turn = _locked(base, fcntl.LOCK_EX)
             if not os.path.samestat(base.stat(), os.fstat(turn)):
@@ -78,9 +80,3 @@ def _leave(own: Path, pid: int) -> None:
         shutil.rmtree(own, ignore_errors=True)
         with suppress(OSError):
             own.parent.rmdir()
-
-
-def _is_ours(folder: Path) -> bool:
-    found = folder.lstat()
-    private = not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and private

@@ -72,18 +72,18 @@ def usage(members: Sequence[int], processes: Mapping[int, Process], buried_by: i
 
 def proportional(members: Sequence[int], processes: Mapping[int, Process]) -> int:
     """Bytes of memory that some processes use together, what they share counted once; slower than `usage`."""
-    return sum(_proportional(pid, processes[pid]) for pid in members)
-
-
-def _proportional(pid: int, process: Process) -> int:
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            sizes = [line.split()[1] for line in file if line.startswith(b"Pss:")]
-    except ProcessLookupError:
-        return 0
-    except OSError:  # it may not be looked at so closely
-        sizes = []
-    return int(sizes[0]) * 1024 if sizes else process.pages * os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for pid in members:
+        own = processes[pid].pages * os.sysconf("SC_PAGE_SIZE")
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+                own = next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:")), own)
+        except ProcessLookupError:
+            own = 0
+        except OSError:  # it may not be looked at so closely
+            pass
+        total += own
+    return total
 
 
 def _look(entry: str) -> tuple[int, Process] | None:

@@ -97,23 +97,21 @@ class Sandbox:
                 problem = f"{mount.source} leads to {mount.source.resolve()}"
                 raise LinkInPath(f"{problem}: something has put a link in its place")
         mounts = self._mounts(hidden, access)
-        egress = self._egress(access)
-        outward = () if egress is None else (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read"))
-        options, bridge = [*self._namespaces(access)], () if egress is None else self._bridge(access)
+        hosts, ports = self._hosts(access), self._ports(access)
+        egress = Egress(hosts, ports) if self.settings.network != "host" and (hosts or ports) else None
+        outward: tuple[Mount, ...] = ()
+        bridge: tuple[str, ...] = ()
+        if egress is not None:
+            outward = (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read"))
+            words = ("proxy" if hosts else "-", ",".join(map(str, ports)) or "-")
+            bridge = (sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), *words)
+        options = [*self._namespaces(access)]
 
         def wrap(argv: Sequence[str], cwd: Path) -> list[str]:
             program = self._program(hidden, argv[0], mounts)
             disk = self._disk(hidden, ordered([*mounts, *program, *outward]))
-            return [
-                self.fact.program,
-                *options,
-                *disk,
-                "--chdir",
-                str(place_of(cwd, access.mounts)),
-                "--",
-                *bridge,
-                *argv,
-            ]
+            inside = ("--chdir", str(place_of(cwd, access.mounts)), "--", *bridge, *argv)
+            return [self.fact.program, *options, *disk, *inside]
 
         try:
             with mountpoints(mounts, access.mounts):
@@ -131,12 +129,6 @@ class Sandbox:
         given = access.ports if access.needed or self.settings.network != "none" else ()
         return tuple(dict.fromkeys([*given, *listed]))
 
-    def _egress(self, access: Access) -> Egress | None:
-        if self.settings.network == "host":
-            return None
-        hosts, ports = self._hosts(access), self._ports(access)
-        return Egress(hosts, ports) if hosts or ports else None
-
     def _namespaces(self, access: Access) -> Iterator[str]:
         yield from NAMESPACES
         if self.settings.network != "host":
@@ -147,22 +139,24 @@ class Sandbox:
             yield from NOBODY
         yield from HELD
 
-    def _bridge(self, access: Access) -> tuple[str, ...]:
-        ports = ",".join(map(str, self._ports(access))) or "-"
-        return sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), "proxy" if self._hosts(access) else "-", ports
-
     def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
         """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""
         tools = (*hidden.shows, *(own("throwaway", *hidden.caches) if access.caches else ()))
         below = [*own("empty", *hidden.covers), *(one for one in tools if not occupied(one.place, access.mounts))]
+        writable = [path for path in own_paths(self.settings.writable, hidden.home, self.root) if path.exists()]
         over = [
             # An access may have mounted something else over what would be covered.
             *own("closed", *(path for path in self.covered if path.is_dir() and seen(path, access.mounts) == path)),
             *access.mounts,
-            *self._writable(hidden),
+            *(Mount(source, place, "write") for path in writable for source, place in sights(path)),
             *self._logins(access),
         ]
-        return ordered([*below, *_secrets(hidden, [*below, *over]), *over])
+        mounts = [*below, *over]
+        for path in hidden.secrets:  # those that would be seen otherwise; a link in the place of one is none
+            there = seen(path, mounts)
+            if there is not None and there.exists() and there.resolve() == there:
+                below.append(Mount(path, path, "closed") if there.is_dir() else Mount(Path(os.devnull), path, "read"))
+        return ordered([*below, *over])
 
     def _program(self, hidden: Hiding, name: str, mounts: Sequence[Mount]) -> tuple[Mount, ...]:
         """What shows a program that stands in a hidden folder. Raises FileNotFoundError, as a start without it would."""
@@ -198,11 +192,6 @@ class Sandbox:
             return "--overlay-src", source, "--tmp-overlay", place
         return "--bind" if mount.mode == "write" else "--ro-bind", source, place
 
-    def _writable(self, hidden: Hiding) -> Iterator[Mount]:
-        for path in own_paths(self.settings.writable, hidden.home, self.root):
-            if path.exists():
-                yield from (Mount(source, place, "write") for source, place in sights(path))
-
     def _logins(self, access: Access) -> Iterator[Mount]:
         for folder, files in (access.logins or {}).items():
             if folder.is_dir():
@@ -213,14 +202,6 @@ class Sandbox:
 
 OPEN = Sandbox(fact=SandboxFact(rung=1, why=ASKED_FOR), settings=SandboxSettings(), environ={})
 """No sandbox."""
-
-
-def _secrets(hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[Mount]:
-    """What hides secrets that would be seen otherwise. A link in the place of one is nobody's secret."""
-    for path in hidden.secrets:
-        there = seen(path, mounts)
-        if there is not None and there.exists() and there.resolve() == there:
-            yield Mount(path, path, "closed") if there.is_dir() else Mount(Path(os.devnull), path, "read")
 
 
 def overlays(program: str, folder: Path) -> bool:

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from branchline.core.model.sandbox import host_matches
 from branchline.process.temporary import temporary
@@ -36,17 +35,14 @@ class Egress:
         self._folder = ExitStack()
         self.path = self._folder.enter_context(temporary()) / "egress"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._bind(self.path)
-        self._server.listen(64)
-        threading.Thread(target=self._accept, name="egress", daemon=True).start()
-
-    def _bind(self, path: Path) -> None:
-        """By way of the folder's descriptor: the path of a socket has room for 107 bytes (unix(7)), TMPDIR has no limit."""
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # By the folder's descriptor: the path of a socket has room for 107 bytes (unix(7)), TMPDIR has no limit.
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._server.bind(f"/proc/self/fd/{folder}/{path.name}")
+            self._server.bind(f"/proc/self/fd/{folder}/{self.path.name}")
         finally:
             os.close(folder)
+        self._server.listen(64)
+        threading.Thread(target=self._accept, name="egress", daemon=True).start()
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -71,7 +67,10 @@ class Egress:
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError):
             client.settimeout(PATIENCE)
-            head, rest = _head(client)
+            data = b""
+            while b"\r\n\r\n" not in data and len(data) < LONGEST_HEAD and (more := client.recv(PIECE)):
+                data += more
+            head, _, rest = data.partition(b"\r\n\r\n")
             upstream = self._answered(client, head)
             if upstream is None:
                 return
@@ -79,13 +78,19 @@ class Egress:
                 client.settimeout(None)
                 upstream.settimeout(None)
                 upstream.sendall(rest)
-                joined(client, upstream)
+                back = threading.Thread(target=_copy, args=(upstream, client), daemon=True)
+                back.start()
+                _copy(client, upstream)
+                back.join()
 
     def _answered(self, client: socket.socket, head: bytes) -> socket.socket | None:
         """The connection that was asked for; None if there will be none, which the client was told."""
         target = _target(head)
         if target is None:
-            self._refuse(_asked_without_tls(head))
+            # A request that wants the proxy to read it names its host as `http://host`.
+            words = head.split(b" ", 2)
+            plain = ABSOLUTE.match(words[1].decode("ascii", "replace")) if len(words) == 3 else None
+            self._refuse(plain[0] if plain else "")
             client.sendall(_reply(405, "Method Not Allowed", "this proxy only takes CONNECT: use https"))
             return None
         host, port = target
@@ -110,32 +115,12 @@ class Egress:
             self._refused[what] = None
 
 
-def joined(one: socket.socket, other: socket.socket) -> None:
-    """Hand on what each of two connections says to the other, until both have ended."""
-    back = threading.Thread(target=_copy, args=(other, one), daemon=True)
-    back.start()
-    _copy(one, other)
-    back.join()
-
-
 def _copy(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(PIECE):
             sink.sendall(data)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
-
-
-def _head(client: socket.socket) -> tuple[bytes, bytes]:
-    """What stands before the empty line, and what came after it already."""
-    data = b""
-    while b"\r\n\r\n" not in data and len(data) < LONGEST_HEAD:
-        more = client.recv(PIECE)
-        if not more:
-            break
-        data += more
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head, rest
 
 
 def _target(head: bytes) -> tuple[str, int] | None:
@@ -147,13 +132,6 @@ def _target(head: bytes) -> tuple[str, int] | None:
     if not (host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
         return None
     return host.lower().rstrip("."), int(port)
-
-
-def _asked_without_tls(head: bytes) -> str:
-    """The host of a request that wants the proxy to read it, as `http://host`; empty if it names none."""
-    words = head.split(b" ", 2)
-    found = ABSOLUTE.match(words[1].decode("ascii", "replace")) if len(words) == 3 else None
-    return found[0] if found else ""
 
 
 def _connected(host: str, port: int) -> socket.socket:

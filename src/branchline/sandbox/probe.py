@@ -59,7 +59,10 @@ def climb(
 
     Raises SandboxMissing below `settings.min`, or when rung 3 is asked for by name.
     """
-    asked = _asked(settings, environ)
+    named = environ.get(ASKED, "")
+    if named not in {"", *_WISHES}:
+        raise InvalidInput(f"{ASKED} is {named!r}", hint=f"set {ASKED} to 1, 3 or auto, or unset it")
+    asked = _WISHES.get(named, settings.rung)
     if asked == 1:
         fact = SandboxFact(rung=1, why=ASKED_FOR)
     elif root == Path("/"):
@@ -77,13 +80,6 @@ def climb(
     environ = allowed(environ)
     hidden = layout(settings, environ, root=root, covered=covered, show=show) if fact.rung == 3 else None
     return Sandbox(fact=fact, settings=settings, environ=environ, hidden=hidden, root=root, covered=covered)
-
-
-def _asked(settings: SandboxSettings, environ: Mapping[str, str]) -> Wish:
-    named = environ.get(ASKED, "")
-    if named not in {"", *_WISHES}:
-        raise InvalidInput(f"{ASKED} is {named!r}", hint=f"set {ASKED} to 1, 3 or auto, or unset it")
-    return _WISHES.get(named, settings.rung)
 
 
 def _highest(network: Network, environ: Mapping[str, str]) -> SandboxFact:
@@ -121,10 +117,11 @@ def tried(program: str, network: Network, environ: Mapping[str, str], names: Seq
         return Trial(fact=None, problem=probes)
     if broken := [f"{one.name}: {one.found}" for one in probes if not one.ok]:
         return Trial(fact=None, problem=", ".join(broken), probes=probes)
+    said = capture([program, "--version"], cwd=Path("/"), env={}, timeout=PATIENCE).stdout.split()
     fact = SandboxFact(
         rung=3,
         program=program,
-        version=_version(program),
+        version=said[-1].decode("ascii", "replace") if said else "",
         network=network,
         allowed=tuple(one.name for one in probes if one.found == "allowed"),
         denied=tuple(one.name for one in probes if one.found == "denied"),
@@ -144,11 +141,6 @@ def nests(program: str) -> bool:
                 return capture(entered.wrap(inner, made.main), cwd=Path("/"), env={}, timeout=PATIENCE).code == 0
             except (CannotStart, TookTooLong):
                 return False
-
-
-def _version(program: str) -> str:
-    said = capture([program, "--version"], cwd=Path("/"), env={}, timeout=PATIENCE).stdout
-    return said.decode("ascii", "replace").split()[-1] if said.split() else ""
 
 
 def _probes(

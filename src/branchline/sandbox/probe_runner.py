@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess  # noqa: TID251 - of the package that may
 import sys
+from types import SimpleNamespace as Place
 
 TYPE_CHECKING = False  # as in typing, which costs more to import than all the rest
 if TYPE_CHECKING:
@@ -21,23 +22,6 @@ MNT_DETACH = 2
 CLONE_NEWNS_NEWUSER = 0x10020000
 ELSEWHERE = ("192.0.2.1", 9)  # set aside for documentation: nobody answers
 SECONDS = 0.2
-
-
-class Place:
-    """Where things are; made by `branchline.sandbox.stage`."""
-
-    def __init__(self, given: "dict[str, Any]") -> None:
-        self.main: str = given["main"]
-        self.state: str = given["state"]
-        self.folder: str = given["folder"]
-        self.home: str = given["home"]
-        self.secrets: list[str] = given["secrets"]
-        self.variables: set[str] = set(given["variables"])
-        self.pid: int = given["pid"]
-        self.started: str = given["started"]
-        self.open_port: int = given["open_port"]
-        self.shut_port: int = given["shut_port"]
-        self.abstract: str = given["abstract"]
 
 
 def write(path: str) -> None:
@@ -97,7 +81,7 @@ def udp_out() -> None:
 def sees_coordinator(place: Place) -> bool:
     """Whether the process that started us is in our /proc: the same number, begun at the same time."""
     with open(f"/proc/{place.pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[19] == place.started
+        return bool(file.read().rpartition(")")[2].split()[19] == place.started)
 
 
 def kill(place: Place) -> bool:
@@ -118,7 +102,7 @@ def foreign_variables(place: Place) -> bool:
             except OSError:
                 continue
             proxies = {name for name in names if name.lower().endswith("_proxy")}
-            if names - place.variables - OWN_VARIABLES - proxies:
+            if names.difference(place.variables, OWN_VARIABLES, proxies):
                 return True
     return False
 
@@ -250,7 +234,7 @@ def main() -> None:
     """Try those that are asked for, in order."""
     with open(sys.argv[1]) as file:
         given = json.load(file)
-    place, tried = Place(given), {**ALLOWED, **DENIED}
+    place, tried = Place(**given), {**ALLOWED, **DENIED}  # where things are: `branchline.sandbox.stage` says it
     print(json.dumps({name: found(place, tried[name]) for name in given["names"]}))
 
 

@@ -7,7 +7,6 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.core.model.sandbox import SandboxFact, SandboxSettings
@@ -25,29 +24,12 @@ SECRETS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Everything below `base` is made for the probes alone."""
+    """Everything below `base` is made for the probes alone: the user's `home` and checkout `main`, the work area `state`."""
 
-    base: Path
-    open_port: int
-    shut_port: int
-    abstract: str
-
-    @property
-    def home(self) -> Path:
-        """The user's."""
-        return self.base / "home"
-
-    @property
-    def main(self) -> Path:
-        """The user's checkout."""
-        return self.base / "main"
-
-    @property
-    def state(self) -> Path:
-        """The work area."""
-        return self.base / "state"
+    def __init__(self, base: Path, open_port: int, shut_port: int) -> None:
+        self.base, self.home, self.main, self.state = base, base / "home", base / "main", base / "state"
+        self.open_port, self.shut_port = open_port, shut_port
 
     def access(self, **more: object) -> Access:
         """What an attempt is given, and more."""
@@ -84,7 +66,7 @@ class Stage:
             "started": started,
             "open_port": self.open_port,
             "shut_port": self.shut_port,
-            "abstract": self.abstract,
+            "abstract": self.base.name,
         }
 
     def fill(self) -> None:
@@ -134,7 +116,7 @@ def stage() -> Iterator[Stage]:
     with temporary() as base, _greeting() as one, _greeting() as other, socket.socket(socket.AF_UNIX) as abstract:
         abstract.bind(f"\0{base.name}")
         abstract.listen()
-        made = Stage(base=base, open_port=one, shut_port=other, abstract=base.name)
+        made = Stage(base, one, other)
         made.fill()
         yield made
 

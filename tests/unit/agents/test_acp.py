@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from branchline.agents.acp import AcpAgent
-from branchline.agents.base import parse
 from branchline.agents.output.answer import checked
 from branchline.agents.supervise import attempt
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Usage
@@ -18,6 +17,7 @@ from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit, KillSwitch
 from processes import running, soon, token
+from recordings import parse
 
 AGENT = str(Path(__file__).parent / "acp_runner" / "acp_agent.py")
 SPEC = AgentSpec(id="mine", use="acp", program=sys.executable, args=(AGENT,))

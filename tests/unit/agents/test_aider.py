@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.agents.aider import Aider, provider_of
-from branchline.agents.base import parse
 from branchline.agents.output.answer import checked
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Progress, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.manifest import Span
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit
-from recordings import recording
+from recordings import parse, recording
 
 DONE, FAILED = Exit(0, None, None, 0.1), Exit(1, None, None, 0.1)
 REQUEST = AgentRequest(

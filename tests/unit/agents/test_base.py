@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from branchline.agents.base import Agent, lines
+from branchline.agents.base import Agent
 from branchline.agents.command import CommandAgent
 from branchline.agents.supervise import attempt
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Limits
 from branchline.core.model.agent_spec import AgentSpec, Output
 from branchline.errors import InvalidInput
 from branchline.process.spawn import KillSwitch
+from recordings import lines
 
 SHELL = ("sh", "-c", "{prompt}")
 

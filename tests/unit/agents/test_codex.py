@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.base import parse
 from branchline.agents.codex import Codex
 from branchline.agents.output.answer import checked
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Progress, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput
 from branchline.process.spawn import Exit
-from recordings import cases, recording
+from recordings import cases, parse, recording
 
 CODEX = Codex(AgentSpec(id="codex", use="codex"))
 DONE, FAILED = Exit(0, None, None, 0.1), Exit(1, None, None, 0.1)

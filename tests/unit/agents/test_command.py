@@ -164,12 +164,6 @@ def test_abilities_are_what_the_specification_says() -> None:
     assert able.provider == "http://p"
 
 
-def test_a_specification_that_makes_no_sense() -> None:
-    with pytest.raises(InvalidInput, match=r"agent mine: unknown placeholder \{promt\}") as caught:
-        agent("tool", "{promt}")
-    assert "{prompt}" in caught.value.hint
-
-
 class TestProbe:
     def test_what_is_there_and_what_is_not(self) -> None:
         assert agent(sys.executable).probe().available

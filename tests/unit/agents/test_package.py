@@ -25,7 +25,7 @@ def raising(error: BaseException) -> Any:
 
 def agent(**members: Any) -> PackagedAgent:
     inner: Any = SimpleNamespace(**members)
-    return PackagedAgent(SPEC, frozenset(), "", "their-package", inner)
+    return PackagedAgent(SPEC, frozenset(), "", inner)
 
 
 def test_what_works_is_passed_on() -> None:
@@ -50,7 +50,7 @@ def test_what_it_raises_is_its_own_fault(error: BaseException) -> None:
         else:
             assert isinstance(caught.value, AdapterFailed)
             assert "agent mine: the adapter 'theirs' failed: " in caught.value.message
-            assert "reinstall their-package" in caught.value.hint
+            assert "reinstall the package that brings 'theirs'" in caught.value.hint
 
 
 def test_what_is_not_what_was_asked_for() -> None:
@@ -74,7 +74,7 @@ def test_a_reader_that_failed_is_not_asked_again() -> None:
     result = reader.result(ENDED, b"")
     assert asked == [b"one"]
     assert result.status is AgentStatus.INVALID_OUTPUT
-    assert result.message == "its adapter cannot read what it printed: KeyError: b'one'"
+    assert result.message == "agent mine: the adapter 'theirs' failed: KeyError: b'one'"
 
 
 def test_an_entry_point_that_leads_nowhere() -> None:

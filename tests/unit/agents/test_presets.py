@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from branchline.agents.base import parse
 from branchline.agents.command import CommandAgent
 from branchline.agents.presets import FOLDER, preset
 from branchline.agents.registry import ADAPTERS, make
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Limits, Mode
 from branchline.core.model.agent_spec import BUILT_IN, PRESETS, AgentSpec
 from branchline.process.spawn import Exit
+from recordings import parse
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "agents"
 DONE = Exit(0, None, None, 0.1)

@@ -43,7 +43,7 @@ def test_an_adapter_that_no_package_offers() -> None:
 
 
 def test_a_bad_specification_does_no_harm_until_it_is_used() -> None:
-    found = Agents([AgentSpec(id="bad", command=("{promt}",))])
+    found = Agents([AgentSpec(id="bad", use="nothing")])
     assert found["scripted"].spec.id == "scripted"
-    with pytest.raises(InvalidInput, match="promt"):
+    with pytest.raises(InvalidInput, match="there is no adapter 'nothing'"):
         found["bad"]

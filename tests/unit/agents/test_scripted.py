@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from branchline.agents.base import parse
 from branchline.agents.scripted import RUNNER, ScriptedAgent
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.plan import Action, Script, WriteFile
 from branchline.process.spawn import Exit
+from recordings import parse
 
 DONE = Exit(0, None, None, 0.1)
 FAILED = Exit(1, None, None, 0.1)

@@ -74,6 +74,11 @@ def test_what_must_be_taken(tmp_path: Path, agent: str) -> None:
         ("{id: x, command: [x], read_command: ['{path}']}", "{path} stands outside of a list"),
         ("{id: x, command: [x, {if: model, as: ['{path}']}]}", "{path} stands outside of a list"),
         ("{id: x, command: [x, {if: model, as: ['{modle}']}]}", "{modle} is not a placeholder"),
+        ("{id: x, command: [x], output: {error: '$.cost'}}", "the pattern '$.cost' has no group named value"),
+        (
+            "{id: x, command: [x], output: {format: jsonl, error: '(?P<value>.*)'}}",
+            "the JSON path '(?P<value>.*)' does",
+        ),
         ("{id: x, command: [x], output: {error: '(?P<value>'}}", "the pattern '(?P<value>' cannot be read"),
         ("{id: x, command: [x], output: {error: 'Error'}}", "the pattern 'Error' has no group named value"),
         ("{id: x, command: [x], output: {format: json, error: 'a.b'}}", "the JSON path 'a.b' does not begin with $"),
@@ -95,6 +100,18 @@ def test_what_must_be_taken(tmp_path: Path, agent: str) -> None:
 def test_what_must_not(tmp_path: Path, agent: str, complaint: str) -> None:
     [found] = complaints(tmp_path, agent)
     assert found.startswith(complaint)
+
+
+@pytest.mark.parametrize("path", ["", "/", "a/", "../a", "a/../../b", "a/.", ".", "..", '"a\\0b"', "stdout.log"])
+def test_files_that_cannot_be_written(tmp_path: Path, path: str) -> None:
+    path = path or "''"
+    [found] = complaints(tmp_path, f"{{id: x, command: [x], files: {{{path}: ''}}}}")
+    assert found.startswith("the file ")
+
+
+@pytest.mark.parametrize("path", ["a", "home/.config/x.json", "a/stdout.log", "..a"])
+def test_files_that_can(tmp_path: Path, path: str) -> None:
+    assert load(tmp_path, f"agents:\n  - {{id: x, command: [x], files: {{{path}: ''}}}}\n").agents
 
 
 def test_every_agent_that_is_named_exists(tmp_path: Path) -> None:

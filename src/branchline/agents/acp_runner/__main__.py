@@ -56,7 +56,9 @@ async def carry_out(order: Order) -> None:
         await _talk(order, streams)
     except ConnectionError as error:
         await streams.ended(LAST_WORDS)
-        raise Failed("ended", f"{order.argv[0]} ended {_how(agent.get_returncode())}, without a result") from error
+        code = agent.get_returncode()
+        how = "the conversation" if code is None else f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        raise Failed("ended", f"{order.argv[0]} ended {how}, without a result") from error
     finally:
         assert streams.stdin is not None
         for ask in (streams.stdin.close, agent.terminate, agent.kill):
@@ -83,12 +85,6 @@ async def _talk(order: Order, streams: _Streams) -> None:
         await asyncio.wait_for(talk, LAST_WORDS)
     except TimeoutError as error:
         raise ConnectionError from error
-
-
-def _how(code: int | None) -> str:
-    if code is None:
-        return "the conversation"
-    return f"by signal {-code}" if code < 0 else f"with exit code {code}"
 
 
 def main(path: str) -> int:

@@ -85,8 +85,13 @@ class Client:
         if reason := write_refusal(self.order, inside):
             emit("denied", kind="edit", title=path, paths=[path], reason=reason)
             raise _not_done(path, reason)
+        target = os.path.join(self.root, str(inside))
         try:
-            _write(os.path.join(self.root, str(inside)), content)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            # A pipe would block us without end.
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode())
         except OSError as error:
             raise _not_done(path, str(error.strerror)) from error
         emit("wrote", path=inside)
@@ -113,14 +118,6 @@ class Client:
         }
         self._calls[update.tool_call_id] = call
         return call
-
-
-def _write(path: str, content: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    # A pipe would block us for ever.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content.encode())
 
 
 def _not_done(path: str, reason: str) -> acp.RequestError:

@@ -1,5 +1,6 @@
 """What an agent that speaks ACP says it used: the protocol leaves that open, so each says it in its own place."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,8 +18,9 @@ class Spent:
 
     def message(self, meta: dict[str, Any]) -> None:
         """The metadata of a message: Qwen tells what each call of the model used there."""
-        told, before = _usage(meta.get("usage")), self.usage
-        if told is not None:
+        before = self.usage
+        with suppress(ValidationError):  # most say nothing
+            told = schema.Usage.model_validate(meta.get("usage"))
             self._know(
                 input_tokens=(before.input_tokens or 0) + _input(told),
                 output_tokens=(before.output_tokens or 0) + _output(told),
@@ -49,13 +51,6 @@ LAST_CALL_ONLY = frozenset({"OpenCode"})
 
 def _members(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _usage(value: object) -> schema.Usage | None:
-    try:
-        return schema.Usage.model_validate(value)
-    except ValidationError:
-        return None
 
 
 def _apart(usage: schema.Usage) -> bool:

@@ -55,7 +55,11 @@ BODY = msgspec.json.Decoder(_Body)
 def question(method: str, path: str, body: bytes) -> Question:
     """Read a request. A streamed chat is made to tell its usage, which that API does only on demand."""
     plain = path.partition("?")[0]
-    api = _api(plain)
+    api = Api.GEMINI if re.search(r"/models/[^/]+:\w+$", plain) else Api.CHAT
+    if re.search(r"/messages(/count_tokens)?$", plain):
+        api = Api.ANTHROPIC
+    elif plain.endswith("/responses"):
+        api = Api.RESPONSES
     asked = decoded(body, BODY) or _Body()
     in_path = MODEL_IN_PATH.search(plain)
     model = (asked.model or (in_path[1] if in_path else ""))[:LONGEST_NAME]
@@ -67,14 +71,6 @@ def question(method: str, path: str, body: bytes) -> Question:
         options = {**(asked.stream_options or {}), "include_usage": True}
         body = msgspec.json.encode({**members, "stream_options": options})
     return Question(method, without_secrets(path), api, model, body, paid, adds)
-
-
-def _api(path: str) -> Api:
-    if re.search(r"/messages(/count_tokens)?$", path):
-        return Api.ANTHROPIC
-    if path.endswith("/responses"):
-        return Api.RESPONSES
-    return Api.GEMINI if re.search(r"/models/[^/]+:\w+$", path) else Api.CHAT
 
 
 def without_secrets(path: str) -> str:
@@ -118,8 +114,11 @@ class Unasked:
     def rid(self, piece: bytes) -> bytes:
         """What can be passed on after this piece; maybe nothing yet."""
         *parts, self._rest = BETWEEN_EVENTS.split(self._rest + piece)
-        events = zip(parts[::2], parts[1::2], strict=True)
-        passed = b"".join(event + end for event, end in events if not _only_usage(event))
+        passed = b""
+        for event, end in zip(parts[::2], parts[1::2], strict=True):
+            chunk = decoded(event.removeprefix(b"data:"), CHUNK)
+            if chunk is None or chunk.choices != () or chunk.usage is None:
+                passed += event + end
         if len(self._rest) > LONGEST:
             passed, self._rest = passed + self._rest, b""
         return passed
@@ -127,8 +126,3 @@ class Unasked:
     def end(self) -> bytes:
         """What is left when the stream has ended."""
         return self._rest
-
-
-def _only_usage(event: bytes) -> bool:
-    chunk = decoded(event.removeprefix(b"data:"), CHUNK)
-    return chunk is not None and chunk.choices == () and chunk.usage is not None

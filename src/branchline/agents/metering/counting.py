@@ -60,13 +60,18 @@ LAST_EVENTS = {"message_stop", "response.completed", "response.incomplete", "res
 EVENTS = msgspec.json.Decoder(_Event | tuple[_Event, ...])
 
 
+def is_stream(content_type: str) -> bool:
+    """Whether the header's value is that of a stream of events."""
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
 class Counter:
     """Fed with an answer's body, in pieces of any size; holds at most one event of it."""
 
     def __init__(self, content_type: str) -> None:
         """`content_type` as in the header; what is neither a stream of events nor JSON counts as unknown."""
         kind = content_type.partition(";")[0].strip().lower()
-        self._stream = kind == "text/event-stream"
+        self._stream = is_stream(content_type)
         self._skip = not (self._stream or not kind or "json" in kind)
         self._rest = bytearray()  # of a line, or a whole answer that is no stream
         self._data = bytearray()  # of an event

@@ -1,27 +1,75 @@
-"""The proxy of one attempt, between an agent and its provider."""
+"""A proxy between an agent and its provider that counts and cuts: an HTTP server on loopback and a client, in one thread.
 
+One proxy lives for one attempt. Import this late: aiohttp takes half a second.
+"""
+
+import asyncio
 import hmac
+import io
+import logging
+import os
 import secrets
+import ssl
+import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import aiohttp
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from branchline.agents.base import Agent
 from branchline.agents.metering.api import Question, Unasked, error_body, question
-from branchline.agents.metering.reply import ClientGone, Reply
-from branchline.agents.metering.server import LARGEST_REQUEST, Call, Server
+from branchline.agents.metering.counting import is_stream
 from branchline.agents.metering.tally import Account, Tally
 from branchline.agents.metering.transcript import Exchange, Transcript
-from branchline.agents.metering.upstream import Upstream
-from branchline.core.model.agent import Usage
+from branchline.agents.metering.upstream import base_url, passed_on, way_to
+from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.pricing import Price
+from branchline.errors import InvalidInput
 
 SILENCE = 900.0  # seconds without a byte; a model may think for ten minutes before its first word
-PATIENCE = 5.0  # seconds for what is under way when the proxy is closed
+CONNECT = 30.0  # seconds
+ENDING = 0.1  # seconds for an answer under way when the proxy is closed; its agent is gone by then
+FAREWELL = 0.25  # seconds
+LARGEST_REQUEST = 64 << 20  # bytes; no provider takes more
+LONGEST_LINE = 1 << 16  # bytes of a header or a path
+AT_ONCE = 128  # connections that may wait to be accepted
+GONE = "the agent closed its connection"
+UNNAMED = ("accept", "accept-encoding", "content-type", "user-agent")
+"""Headers that a client of aiohttp would add: an agent that sends none has its reasons."""
+QUIET = logging.getLogger("branchline.metering")  # the transcript tells what came of each request
+QUIET.setLevel(logging.CRITICAL + 1)
+
+
+@contextmanager
+def metered(
+    agent: Agent, request: AgentRequest, *, prices: Mapping[str, Price], limit_usd: float | None, folder: Path
+) -> "Iterator[tuple[AgentRequest, Proxy]]":
+    """A request by way of a proxy, and that proxy: its `usage`, its `cut()`; both only until the end of the `with`.
+
+    `folder` receives transcript.jsonl. Raises InvalidInput if the agent cannot be sent to a proxy, or its provider is
+    not known.
+    """
+    name, upstream = agent.spec.id, agent.spec.base_url or agent.provider
+    if "endpoint" not in agent.abilities:
+        raise InvalidInput(
+            f"agent {name} cannot be metered: it cannot be sent to another endpoint",
+            hint=f"take `meter: true` away from agent {name}, or use {{base_url}} in its command",
+        )
+    if not upstream:
+        raise InvalidInput(
+            f"agent {name} cannot be metered: its provider is not known",
+            hint=f"set `base_url:` of agent {name} to its provider's base URL",
+        )
+    with Proxy(upstream, folder, prices, limit_usd) as proxy:
+        yield msgspec.structs.replace(request, endpoint=proxy.endpoint), proxy
 
 
 class Proxy:
@@ -36,32 +84,35 @@ class Proxy:
         *,
         silence: float = SILENCE,
     ) -> None:
-        """`upstream`: the provider's base URL; `folder` receives transcript.jsonl.
+        """`upstream`: the provider's base URL; `folder` receives transcript.jsonl. `silence`: see SILENCE.
 
         Raises InvalidInput if `upstream` is no such URL.
         """
-        self._upstream = Upstream(upstream, silence=silence)
-        self._folder, self._limit = folder, limit_usd
+        self._provider = base_url(upstream)
+        self._by_way_of = way_to(self._provider)
+        self._folder, self._limit, self._silence = folder, limit_usd, silence
         self._tally = Tally(prices, limit_usd)
-        self._token = secrets.token_urlsafe(24)
+        # The random part keeps out those who do not know it: other users, web pages.
+        self._prefix = f"/{secrets.token_urlsafe(24)}"
         self._began = time.monotonic()
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._transcript = Transcript(self._folder / "transcript.jsonl")
-        self._server = Server(self._answer)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="metering", daemon=True)
+        self._thread.start()
+        self._done(self._open())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._server.stop(PATIENCE)
+        self._done(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
         self._transcript.close()
-        failure = self._server.failure
-        if failure is not None and error is None:
-            raise failure
-
-    @property
-    def endpoint(self) -> str:
-        """The base URL for the agent. The random part keeps out whoever does not know it: other users, web pages."""
-        return f"http://127.0.0.1:{self._server.port}/{self._token}"
+        if self._failure is not None and error is None:
+            raise self._failure
 
     @property
     def usage(self) -> Usage:
@@ -72,104 +123,157 @@ class Proxy:
         """Why the agent is to be stopped: `budget`, once the known cost is over the limit."""
         return "budget" if self._tally.over else None
 
-    def _answer(self, call: Call) -> None:
-        """Answer one request, whatever comes of it; one that does not know the token leaves no trace."""
-        at = time.monotonic()
-        base = f"/{self._token}"
-        given, rest = call.path[: len(base)], call.path[len(base) :]
-        if not hmac.compare_digest(given.encode(), base.encode()) or rest[:1] not in {"", "/", "?"}:
-            call.close_connection = True  # with what it may have sent unread
-            call.send(_refusal(question(call.command, call.path, b""), HTTPStatus.NOT_FOUND, "there is nothing here"))
-            return
-        body = call.body()
-        asked = question(call.command, rest, body or b"")
+    def _done(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _open(self) -> None:
+        # SSL_CERT_FILE counts as it is now. One connection a request, which ends when the agent's does.
+        context = ssl.create_default_context() if self._provider.scheme == "https" else False
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0, force_close=True, resolver=aiohttp.ThreadedResolver()),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=self._silence),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=UNNAMED,
+            auto_decompress=False,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+        )
+        app = web.Application(client_max_size=LARGEST_REQUEST)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._server = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            shutdown_timeout=ENDING,
+            auto_decompress=False,
+            access_log=None,
+            logger=QUIET,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+        )
+        await self._server.setup()
+        await web.TCPSite(self._server, "127.0.0.1", 0, backlog=AT_ONCE).start()
+        self.endpoint = f"http://127.0.0.1:{self._server.addresses[0][1]}{self._prefix}"
+        """The base URL for the agent."""
+
+    async def _close(self) -> None:
+        assert self._server.server is not None
+        for connection in self._server.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # to close it would wait for an agent that reads no more
+        await self._server.cleanup()
+        await self._session.close()
+        # TLS says farewell after that (docs.aiohttp.org, client_advanced, "Graceful shutdown").
+        await asyncio.sleep(FAREWELL if self._provider.scheme == "https" else 0)
+
+    async def _answer(self, call: web.Request) -> web.StreamResponse:
+        """Answer one request, whatever comes of it. A fault of our own is raised again when the proxy is closed."""
+        try:
+            return await self._answered(call)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                self._failure = self._failure or error
+            raise
+
+    async def _answered(self, call: web.Request) -> web.StreamResponse:
+        at, end = time.monotonic(), len(self._prefix)
+        given, rest = call.raw_path[:end].encode("utf-8", "replace"), call.raw_path[end:]
+        if not hmac.compare_digest(given, self._prefix.encode()) or rest[:1] not in {"", "/", "?"}:
+            # It leaves no trace.
+            return _refusal(question(call.method, call.raw_path, b""), HTTPStatus.NOT_FOUND, "there is nothing here")
+        try:
+            body = await call.read() if (call.content_length or 0) <= LARGEST_REQUEST else None
+        except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
+            body = None
+        asked = question(call.method, rest, body or b"")
         line = Exchange(at_ms=_ms(at - self._began), method=asked.method, path=asked.path, model=asked.model)
         line.request_bytes = len(body or b"")
         with self._tally.under_way():
             try:
-                self._exchange(call, asked, line, _Sent(rest, body))
-            except ClientGone as gone:
-                call.close_connection = True
-                line.ended = str(gone)
+                refusal = None
+                if body is None:
+                    message = f"the request is broken, or longer than {LARGEST_REQUEST} bytes"
+                    refusal = _refusal(asked, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+                elif self._tally.over:
+                    message = f"the budget of ${self._limit:g} for this attempt is used up"
+                    refusal = _refusal(asked, HTTPStatus.PAYMENT_REQUIRED, message)
+                answer = refusal or await self._exchange(call, asked, rest, line)
+                line.status = answer.status
+                return answer
             finally:
                 line.milliseconds = _ms(time.monotonic() - at)
                 self._transcript.write(line)
 
-    def _exchange(self, call: Call, asked: Question, line: Exchange, sent: "_Sent") -> None:
-        refusal = self._refused(asked, sent)
-        if refusal is not None:
-            line.status = refusal.status
-            call.send(refusal)
-            return
+    async def _exchange(self, call: web.Request, asked: Question, rest: str, line: Exchange) -> web.StreamResponse:
+        """Ask the provider, and give the agent each piece of the answer as it comes."""
         account = Account(self._tally, asked, line)
+        answer: web.StreamResponse | None = None
+        headers = passed_on(call.headers, "content-length", "accept-encoding")
+        headers["accept-encoding"] = "identity"  # what is compressed could not be counted
+        target = URL(f"{self._provider.origin()}{self._provider.raw_path.rstrip('/')}{rest}", encoded=True)
         try:
-            headers = call.headers.items()
-            with self._upstream.ask(asked.method, sent.path, headers, asked.body, call.connection) as reply:
-                account.head(reply)
-                _pass_on(call, asked, reply, account)
-        except ClientGone:
-            account.settle(whole=False)  # what nobody waited for has to be paid all the same
+            async with self._session.request(
+                asked.method,
+                target,
+                headers=headers,
+                data=io.BytesIO(asked.body) if asked.body else None,
+                proxy=self._by_way_of,
+                allow_redirects=False,
+            ) as reply:
+                kind = reply.headers.get("content-type", "")
+                account.head(reply.status, reply.content_length, kind)
+                unasked = Unasked() if asked.usage_added and is_stream(kind) else None
+                answer = web.StreamResponse(
+                    status=reply.status,
+                    reason=reply.reason,
+                    headers=passed_on(reply.headers, *(["content-length"] if unasked else [])),
+                )
+                await answer.prepare(call)
+                async for piece in reply.content.iter_any():
+                    account.take(piece)
+                    await answer.write(unasked.rid(piece) if unasked else piece)
+                account.settle(whole=True)
+                await answer.write(unasked.end() if unasked else b"")
+                return answer
+        except asyncio.CancelledError:
+            account.settle(whole=False)  # what was not waited for has to be paid all the same
+            line.ended = GONE
             raise
-        except (OSError, HTTPException, ValueError) as error:
-            line.ended = str(error) if isinstance(error, OSError) else type(error).__name__
-            if line.status:
-                call.close_connection = True  # without the body's end, so that the agent sees that it was cut off
-                return
-            failed = _failure(asked, error)
-            line.status = failed.status
-            call.send(failed)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if answer is None:
+                line.ended = self._words(error)
+                return _failure(asked, error, line.ended)
+            account.settle(whole=False)
+            gone = call.transport is None or call.transport.is_closing()
+            line.ended = GONE if gone else f"the provider's answer broke off: {self._words(error)}"
+            if call.transport is not None:
+                call.transport.close()  # without the body's end, so that the agent sees that it was cut off
+            return answer
 
-    def _refused(self, asked: Question, sent: "_Sent") -> Reply | None:
-        if sent.body is None:
-            return _refusal(
-                asked,
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the request is broken, or longer than {LARGEST_REQUEST} bytes",
-            )
-        if self._tally.over:
-            return _refusal(
-                asked, HTTPStatus.PAYMENT_REQUIRED, f"the budget of ${self._limit:g} for this attempt is used up"
-            )
-        return None
-
-
-def _pass_on(call: Call, asked: Question, reply: Reply, account: Account) -> None:
-    """Give the agent each piece as it comes."""
-    whole = False
-    unasked = Unasked() if asked.usage_added and reply.is_stream else None
-    try:
-        call.start(replace(reply, length=None) if unasked else reply)
-        for piece in reply.pieces:
-            account.take(piece)
-            call.write(unasked.rid(piece) if unasked else piece)
-        whole = True
-    finally:
-        account.settle(whole=whole)
-    call.write(unasked.end() if unasked else b"")
-    call.end_body()
+    def _words(self, error: Exception) -> str:
+        """What went wrong. An error's own words may quote a header or an address, and so a key."""
+        cause = error.__cause__ or error
+        if isinstance(error, TimeoutError):
+            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+            return f"no connection within {CONNECT:g} s" if connecting else f"nothing came for {self._silence:g} s"
+        if isinstance(cause, ConnectionError) and cause.errno:
+            return os.strerror(cause.errno)
+        return str(cause) if isinstance(cause, OSError) else type(error).__name__
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """What the agent sent: the path below the base URL, its query with it, and the body; None if it is too large."""
-
-    path: str
-    body: bytes | None
-
-
-def _refusal(asked: Question, status: HTTPStatus, message: str) -> Reply:
+def _refusal(asked: Question, status: HTTPStatus, message: str) -> web.Response:
     body = error_body(asked.api, status, f"Branchline: {message}")
-    return Reply(status, status.phrase, [("content-type", "application/json")], len(body), iter([body]))
+    answer = web.Response(status=status, body=body, content_type="application/json")
+    answer.force_close()
+    return answer
 
 
-def _failure(asked: Question, error: Exception) -> Reply:
+def _failure(asked: Question, error: Exception, words: str) -> web.Response:
     """Why there is no answer, in an answer."""
     if isinstance(error, TimeoutError):
-        return _refusal(asked, HTTPStatus.GATEWAY_TIMEOUT, f"no answer from the provider: {error}")
-    if isinstance(error, OSError | BadStatusLine):
-        return _refusal(asked, HTTPStatus.BAD_GATEWAY, f"no connection to the provider: {error}")
-    # The error's own words may quote a header, and so a key.
-    return _refusal(asked, HTTPStatus.BAD_REQUEST, "the request cannot be passed on")
+        return _refusal(asked, HTTPStatus.GATEWAY_TIMEOUT, f"no answer from the provider: {words}")
+    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a wrong certificate is both
+        return _refusal(asked, HTTPStatus.BAD_REQUEST, "the request cannot be passed on")
+    return _refusal(asked, HTTPStatus.BAD_GATEWAY, f"no connection to the provider: {words}")
 
 
 def _ms(seconds: float) -> int:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from branchline.agents.metering.api import Question
 from branchline.agents.metering.counting import Counter
-from branchline.agents.metering.reply import Reply
 from branchline.agents.metering.transcript import Exchange
 from branchline.core.model.agent import Usage
 from branchline.core.model.pricing import Price, price_of, priced
@@ -85,12 +84,12 @@ class Account:
         self._counter = Counter("")
         self._open = asked.paid
 
-    def head(self, reply: Reply) -> None:
-        """The answer begins. Errors and redirections cost nothing."""
-        self._line.status = reply.status
-        self._length = reply.length
-        self._counter = Counter(reply.content_type)
-        self._open = self._open and 200 <= reply.status < 300
+    def head(self, status: int, length: int | None, content_type: str) -> None:
+        """The answer begins; `length`: its bytes, if they are known. Errors and redirections cost nothing."""
+        self._line.status = status
+        self._length = length
+        self._counter = Counter(content_type)
+        self._open = self._open and 200 <= status < 300
 
     def take(self, piece: bytes) -> None:
         """The next piece of the body."""

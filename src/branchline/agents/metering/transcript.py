@@ -1,7 +1,6 @@
 """One line of JSON for each request of an attempt: what was asked and used, never what was said."""
 
 import os
-import threading
 from pathlib import Path
 
 import msgspec
@@ -36,24 +35,17 @@ class Transcript:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         # Unbuffered, so that a line is one write, and is there if we are killed.
-        self._file = open(os.open(path, flags, 0o600), "ab", buffering=0)  # noqa: SIM115 - closed by `close`
-        self._lock = threading.Lock()
+        self._file = open(path, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - closed by `close`
 
     def write(self, exchange: Exchange) -> None:
         """Append a line. Raises BranchlineError if it cannot be written."""
-        line = msgspec.json.encode(exchange) + b"\n"
-        with self._lock:
-            try:
-                self._file.write(line)
-            except OSError as error:
-                # Not an OSError: the proxy would take that for a fault of a connection.
-                raise BranchlineError(
-                    f"{self._path} cannot be written: {error.strerror}", hint="make room on the disk"
-                ) from error
+        try:
+            self._file.write(msgspec.json.encode(exchange) + b"\n")
+        except OSError as error:
+            hint = "make room on the disk"
+            raise BranchlineError(f"{self._path} cannot be written: {error.strerror}", hint=hint) from error
 
     def close(self) -> None:
         """Write no more."""
-        with self._lock:
-            self._file.close()
+        self._file.close()

@@ -66,7 +66,12 @@ class AiderReader(StreamReader):
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What happened after the last answer; without any answer, the last line."""
         if self._error:
-            return self._failed()
+            found = ERROR.match(self._error)
+            words, named = error_class(self._error), error_class(found[0]) if found else ""
+            kind = words if words in MORE_EXACT else named or words
+            refused = found is not None and found["name"] == "ContentPolicyViolation"
+            status = AgentStatus.REFUSED if refused else AgentStatus.MODEL_ERROR
+            return self._made(status, self._error, "" if refused else kind)
         if self._full == "answer":
             return self._made(AgentStatus.LIMIT, "the model's answer was longer than it may be")
         if self._full:
@@ -101,14 +106,6 @@ class AiderReader(StreamReader):
             self._malformed = text
         else:
             self._note(text.encode())
-
-    def _failed(self) -> AgentResult:
-        found = ERROR.match(self._error)
-        if found and found["name"] == "ContentPolicyViolation":
-            return self._made(AgentStatus.REFUSED, self._error)
-        words = error_class(self._error)
-        named = error_class(found[0]) if found else ""
-        return self._made(AgentStatus.MODEL_ERROR, self._error, words if words in MORE_EXACT else named or words)
 
 
 def _count(text: str) -> int:

@@ -125,8 +125,12 @@ class ClaudeReader(StreamReader):
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the result line says, or why there is none."""
-        if self._result is None:
-            return self._unfinished(ended, stderr)
+        if self._result is None:  # it was ended, it broke, or it did not take its options
+            complaint = COMPLAINT.search(readable(stderr))
+            told = complaint.group(1) if complaint else ""
+            if NOT_TAKEN.search(told):
+                return self._made(AgentStatus.MODEL_ERROR, told, "bad_request")
+            return self._without_result(ended, stderr, told)
         last, words = self._result, _problem(self._result)
         status, kind = _status(last, self._named_error)
         if status is AgentStatus.OK:
@@ -153,14 +157,6 @@ class ClaudeReader(StreamReader):
                 if used is not None and message.id != self._answer and self._result is None:
                     self._answer = message.id
                     self._add(input_tokens=_input(used), cached_tokens=used.cache_read_input_tokens or 0)
-
-    def _unfinished(self, ended: Exit, stderr: bytes) -> AgentResult:
-        """No result line: it was ended, it broke, or it did not take its options."""
-        complaint = COMPLAINT.search(readable(stderr))
-        words = complaint.group(1) if complaint else ""
-        if NOT_TAKEN.search(words):
-            return self._made(AgentStatus.MODEL_ERROR, words, "bad_request")
-        return self._without_result(ended, stderr, words)
 
 
 def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:

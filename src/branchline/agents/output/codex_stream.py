@@ -51,7 +51,9 @@ class CodexReader(StreamReader):
         if self._ended is None and ended.ok:
             return self._without_result(ended, b"")
         words = self._error or last_line(stderr) or f"exit code {ended.code}"
-        kind = _class(self._error or readable(stderr))
+        told = self._error or readable(stderr)
+        status = STATUS.search(told)
+        kind = error_class(told, int(status[1]) if status else None)
         if self._ended is None and not kind:
             return self._made(AgentStatus.CRASHED, words)
         if not kind and REFUSAL.search(words):
@@ -92,11 +94,6 @@ def _message(error: dict[str, Any]) -> str:
     text = _text(error.get("message"))
     told = _members((decoded(text, OBJECTS) or {}).get("error"))
     return ": ".join(filter(None, (_text(told.get("code")), _text(told.get("message"))))) or text
-
-
-def _class(words: str) -> str:
-    status = STATUS.search(words)
-    return error_class(words, int(status.group(1)) if status else None)
 
 
 def _usage(told: dict[str, Any]) -> Usage:

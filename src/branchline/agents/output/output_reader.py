@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -32,8 +33,11 @@ class OutputReader(StreamReader):
     def __init__(self, spec: AgentSpec, request: AgentRequest) -> None:
         super().__init__(request.worktree)
         self._spec, self._output = spec, spec.output
-        make = _in_text if self._output.format == "text" else _in_json
-        self._find: dict[str, Find] = {name: make(where) for name, where in self._output.places.items()}
+        in_text = self._output.format == "text"
+        self._find: dict[str, Find] = {
+            name: partial(_in_text, re.compile(where)) if in_text else json_path(where).find
+            for name, where in self._output.places.items()
+        }
         self._numbers: dict[str, float] = {}
         self._error = self._failed = ""
         self._status: int | None = None
@@ -60,29 +64,24 @@ class OutputReader(StreamReader):
         """What the output and the exit mean together."""
         if self._output.format == "json":
             self._take_whole()
-        verdict = self._verdict(ended, stderr)
+        telling = self._failed or self._telling(self._notes)
         self._notes = self._notes or self._noted()
-        return self._made(*verdict)
-
-    def _verdict(self, ended: Exit, stderr: bytes) -> tuple[AgentStatus, str, str]:
         words = last_line(stderr) or last_line(bytes(self._text))
         if ended.code in self._spec.limit_codes:
-            return AgentStatus.LIMIT, words or f"exit code {ended.code}: it reached its limit", "turns"
+            return self._made(AgentStatus.LIMIT, words or f"exit code {ended.code}: it reached its limit", "turns")
         if self._error:
-            return AgentStatus.MODEL_ERROR, self._error, error_class(self._error, self._status) or error_class(words)
-        if telling := self._failed or self._telling(self._notes):
-            return AgentStatus.MODEL_ERROR, f"it printed {telling!r}", error_class(telling) or error_class(words)
+            kind = error_class(self._error, self._status) or error_class(words)
+            return self._made(AgentStatus.MODEL_ERROR, self._error, kind)
+        if telling:
+            kind = error_class(telling) or error_class(words)
+            return self._made(AgentStatus.MODEL_ERROR, f"it printed {telling!r}", kind)
         if ended.code not in self._spec.ok_codes:
             message = f"exit code {ended.code}" + (f": {words}" if words else "")
-            return AgentStatus.MODEL_ERROR, message, error_class(words)
-        problem = self._incomplete()
-        return (AgentStatus.INVALID_OUTPUT if problem else AgentStatus.OK), problem, ""
-
-    def _incomplete(self) -> str:
-        """What is missing of an output that tells of no failure; empty if it is whole."""
+            return self._made(AgentStatus.MODEL_ERROR, message, error_class(words))
+        problem = "" if self._done else "its output was cut off before its end"
         if self._output.format != "text" and self._empty:
-            return f"its output is not {self._output.format}"
-        return "" if self._done else "its output was cut off before its end"
+            problem = f"its output is not {self._output.format}"
+        return self._made(AgentStatus.INVALID_OUTPUT if problem else AgentStatus.OK, problem)
 
     def _plain_line(self, data: bytes) -> None:
         self._note(data)
@@ -146,18 +145,9 @@ class OutputReader(StreamReader):
             self._plain_line(line)
 
 
-def _in_json(where: str) -> Find:
-    return json_path(where).find
-
-
-def _in_text(where: str) -> Find:
-    pattern = re.compile(where)
-
-    def find(text: str) -> list[str]:
-        match = pattern.search(text)
-        return [] if match is None or match["value"] is None else [match["value"]]
-
-    return find
+def _in_text(pattern: re.Pattern[str], text: str) -> list[str]:
+    match = pattern.search(text)
+    return [] if match is None or match["value"] is None else [match["value"]]
 
 
 def _as_text(value: Any) -> str:

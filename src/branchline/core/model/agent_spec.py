@@ -1,7 +1,7 @@
 """Agents as configuration: an adapter or preset by name, or a command in the template language."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,7 +9,6 @@ import msgspec
 from branchline.core.durations import Duration
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.plan import Model, Name, Script
-from branchline.core.rules.json_path import json_path
 
 SCRIPTED = "scripted"
 ENTRY_POINTS = "branchline.agents"
@@ -39,13 +38,6 @@ FROM_ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 WINDOWS = {"aider": 80_000, "claude_code": 150_000}
 """Tokens of context that an adapter is given at most, where its configuration sets no `window`."""
-
-OWN_FILES = frozenset(
-    {
-        *("prompt.md", "stdin.txt", "schema.json", "argv.json", "command.sh", "request.json", "result.json"),
-        *("stdout.log", "stderr.log"),
-    }
-)
 
 
 class Group(Model, frozen=True, kw_only=True):
@@ -156,61 +148,3 @@ def chain(name: str, fallback: Callable[[str], Iterable[str]]) -> tuple[str, ...
             found.append(one)
             waiting += fallback(one)
     return tuple(found)
-
-
-def unknown_placeholders(parts: Iterable[str]) -> list[str]:
-    """The arguments that have a placeholder's form and are none."""
-    return [part for part in parts if re.fullmatch(r"\{[a-z_.]+\}", part) and part not in PLACEHOLDERS]
-
-
-def arguments(template: Template | msgspec.UnsetType) -> Iterator[tuple[str, Group | None]]:
-    """Every argument that a command may have, with the group it is in."""
-    for part in () if template is msgspec.UNSET else template:
-        if isinstance(part, Group):
-            yield from ((argument, part) for argument in part.as_)
-        else:
-            yield part, None
-
-
-def place_problem(where: str, form: str) -> str:
-    """What is wrong with a place in output of that format, as a sentence; empty if nothing."""
-    try:
-        if form != "text":
-            json_path(where)
-        elif "value" not in re.compile(where).groupindex:
-            return f"the pattern {where!r} has no group named value: write (?P<value>...)"
-    except (ValueError, re.error, RecursionError, OverflowError) as error:
-        return str(error) if form != "text" else f"the pattern {where!r} cannot be read: {error}"
-    return ""
-
-
-def file_problem(path: str) -> str:
-    """What is wrong with the name of a file in an attempt's folder, as a sentence; empty if nothing."""
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "\0" in path or parts[-1] in {"", "."}:
-        return f"the file {path!r} is not inside the attempt's folder"
-    return f"the file {path!r} is Branchline's own" if path in OWN_FILES else ""
-
-
-def spec_problems(spec: AgentSpec) -> Iterator[tuple[str, str]]:
-    """What is wrong with an agent that is a command: each time what, and what to do."""
-    if spec.command is msgspec.UNSET:
-        yield "it has no command", "set `command:`, or `use:` with the name of an adapter"
-    for argument, group in (*arguments(spec.command), *arguments(spec.read_command)):
-        each = group is not None and group.each is not msgspec.UNSET
-        if unknown_placeholders([argument]):
-            yield f"unknown placeholder {argument}", f"use one of {' '.join(PLACEHOLDERS)}"
-        elif argument == "{path}" and not each:
-            yield "{path} stands outside of a list", "write {each: context, as: [..., '{path}']}"
-        elif argument == "{model}" and group is None and not spec.model:
-            yield "its command has {model}, but no model is set", "set `model:` or drop the argument"
-        if group is not None and each == (group.if_ is not msgspec.UNSET):
-            yield "a part of its command has not exactly one of `each` and `if`", "keep one of them"
-    for name, where in spec.output.places.items():
-        if problem := place_problem(where, spec.output.format):
-            yield f"output.{name}: {problem}", f"correct output.{name}"
-    for path, text in spec.files.items():
-        if problem := file_problem(path):
-            yield problem, "write a path such as home/.config/tool.json"
-        if KEY in text or FROM_ENV.search(text):
-            yield f"the file {path!r} would hold a variable's value", "have the program read the variable itself"

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
+
+from branchline.agents.metering.proxy import Proxy
+from branchline.core.model.pricing import Price
 
 Say = Callable[["Talk"], None]
 Json = dict[str, Any]
@@ -44,7 +48,7 @@ class Talk(BaseHTTPRequestHandler):
             self.server.lost.set()
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = say  # noqa: N815 - what http.server looks for
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = say  # noqa: N815 - what http.server looks for
 
     def head(self, status: int, **headers: str) -> None:
         self.send_response(status)
@@ -200,3 +204,43 @@ def gemini(model: str = "gemini-x", given: int = 18, made: int = 4, thought: int
             "modelVersion": model,
         },
     ]
+
+
+PRICES = {name: Price(input=1e6, output=1e6, cached=1e6) for name in ("claude-x", "gpt-x", "gemini-x")}
+EACH = 25  # dollars, and tokens, of every answer of `everything`
+KEY = "sk-very-secret"
+KEYS = {"authorization": f"Bearer {KEY}", "x-api-key": KEY, "content-type": "application/json"}
+CALLS: dict[str, Json] = {
+    "/v1/messages?beta=true": {"model": "claude-x", "stream": True},
+    "/v1/chat/completions": {"model": "gpt-x", "stream": True},
+    "/v1/responses": {"model": "gpt-x", "stream": True},
+    f"/v1beta/models/gemini-x:streamGenerateContent?alt=sse&key={KEY}": {"contents": []},
+}
+
+
+def everything(talk: Talk) -> None:
+    """All four APIs, each answer as a stream."""
+    path = talk.path.partition("?")[0]
+    if path.endswith("/messages"):
+        talk.events(anthropic())
+    elif path.endswith("/chat/completions"):
+        asked = json.loads(talk.seen.body).get("stream_options", {}).get("include_usage")
+        talk.events(chat() if asked else [event for event in chat() if not isinstance(event, dict) or event["choices"]])
+    elif path.endswith("/responses"):
+        talk.events(responses())
+    elif "enerateContent" in path:
+        talk.events(gemini())
+    else:
+        talk.json({"data": []}, 200 if path.endswith("/models") else 404)
+
+
+@contextmanager
+def between(
+    say: Say, folder: Path, prices: Mapping[str, Price] = PRICES, **options: Any
+) -> Iterator[tuple[Proxy, Provider]]:
+    with provider(say) as upstream, Proxy(upstream.url, folder, prices, **options) as proxy:
+        yield proxy, upstream
+
+
+def transcript(folder: Path) -> list[Json]:
+    return [json.loads(line) for line in (folder / "transcript.jsonl").read_bytes().splitlines()]

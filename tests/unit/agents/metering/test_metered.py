@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from branchline.agents.base import Ability
-from branchline.agents.metering import metered
+from branchline.agents.metering.proxy import metered
 from branchline.agents.scripted import ScriptedAgent
 from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.agent_spec import AgentSpec

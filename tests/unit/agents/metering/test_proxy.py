@@ -4,70 +4,29 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from branchline.agents.metering.proxy import Proxy
 from branchline.core.model.agent import Usage
-from branchline.core.model.pricing import Price
 from unit.agents.metering.provider import (
-    Json,
-    Provider,
-    Say,
+    CALLS,
+    EACH,
+    KEY,
+    KEYS,
+    PRICES,
     Talk,
     anthropic,
     ask,
-    chat,
+    between,
     connect,
     event_bytes,
-    gemini,
+    everything,
     provider,
-    responses,
+    transcript,
 )
-
-PRICES = {name: Price(input=1e6, output=1e6, cached=1e6) for name in ("claude-x", "gpt-x", "gemini-x")}
-EACH = 25  # dollars, and tokens, of every answer of `everything`
-KEY = "sk-very-secret"
-KEYS = {"authorization": f"Bearer {KEY}", "x-api-key": KEY, "content-type": "application/json"}
-CALLS: dict[str, Json] = {
-    "/v1/messages?beta=true": {"model": "claude-x", "stream": True},
-    "/v1/chat/completions": {"model": "gpt-x", "stream": True},
-    "/v1/responses": {"model": "gpt-x", "stream": True},
-    f"/v1beta/models/gemini-x:streamGenerateContent?alt=sse&key={KEY}": {"contents": []},
-}
-
-
-def everything(talk: Talk) -> None:
-    """All four APIs, each answer as a stream."""
-    path = talk.path.partition("?")[0]
-    if path.endswith("/messages"):
-        talk.events(anthropic())
-    elif path.endswith("/chat/completions"):
-        asked = json.loads(talk.seen.body).get("stream_options", {}).get("include_usage")
-        talk.events(chat() if asked else [event for event in chat() if not isinstance(event, dict) or event["choices"]])
-    elif path.endswith("/responses"):
-        talk.events(responses())
-    elif "enerateContent" in path:
-        talk.events(gemini())
-    else:
-        talk.json({"data": []}, 200 if path.endswith("/models") else 404)
-
-
-@contextmanager
-def between(
-    say: Say, folder: Path, prices: Mapping[str, Price] = PRICES, **options: Any
-) -> Iterator[tuple[Proxy, Provider]]:
-    with provider(say) as upstream, Proxy(upstream.url, folder, prices, **options) as proxy:
-        yield proxy, upstream
-
-
-def transcript(folder: Path) -> list[Json]:
-    return [json.loads(line) for line in (folder / "transcript.jsonl").read_bytes().splitlines()]
 
 
 @pytest.mark.parametrize("path", CALLS)

@@ -4,7 +4,6 @@ import threading
 import pytest
 
 from branchline.agents.metering.api import question
-from branchline.agents.metering.reply import Reply
 from branchline.agents.metering.tally import Account, Tally
 from branchline.agents.metering.transcript import Exchange
 from branchline.core.model.agent import Usage
@@ -108,13 +107,9 @@ def account(path: str = "/v1/messages") -> tuple[Account, Tally, Exchange]:
     return Account(tally, question("POST", path, b'{"model": "claude-x"}'), line), tally, line
 
 
-def reply(status: int, kind: str, length: int | None) -> Reply:
-    return Reply(status, "", [("content-type", kind)], length, iter(()))
-
-
 def test_an_answer_is_counted_with_its_last_byte() -> None:
     own, tally, line = account()
-    own.head(reply(200, "application/json", len(WHOLE)))
+    own.head(200, len(WHOLE), "application/json")
     own.take(WHOLE[:5])
     assert tally.spent_usd == 0
     own.take(WHOLE[5:])
@@ -126,7 +121,7 @@ def test_an_answer_is_counted_with_its_last_byte() -> None:
 
 def test_a_stream_is_counted_with_its_last_event() -> None:
     own, tally, _ = account()
-    own.head(reply(200, "text/event-stream", None))
+    own.head(200, None, "text/event-stream")
     for event in anthropic():
         assert tally.spent_usd == 0
         own.take(event_bytes(event))
@@ -138,7 +133,7 @@ def test_a_stream_is_counted_with_its_last_event() -> None:
 )
 def test_what_costs_nothing_is_not_counted(status: int, path: str) -> None:
     own, tally, _ = account(path)
-    own.head(reply(status, "application/json", None))
+    own.head(status, None, "application/json")
     own.take(WHOLE)
     own.settle(whole=True)
     with tally.under_way():
@@ -157,6 +152,6 @@ def test_a_question_that_was_given_up_is_unknown() -> None:
 def test_the_model_that_answers_gives_the_price() -> None:
     tally, line = Tally(CLAUDE, None), Exchange(at_ms=0, method="POST", path="/v1/messages")
     own = Account(tally, question("POST", "/v1/messages", b'{"model": "best"}'), line)
-    own.head(reply(200, "application/json", len(WHOLE)))
+    own.head(200, len(WHOLE), "application/json")
     own.take(WHOLE)
     assert (line.model, line.cost_usd) == ("claude-x", 2)

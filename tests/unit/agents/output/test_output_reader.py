@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.base import parse
 from branchline.agents.command import CommandAgent
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.spawn import Exit
+from recordings import parse
 
 DONE = Exit(0, None, None, 0.1)
 FAILED = Exit(1, None, None, 0.1)
