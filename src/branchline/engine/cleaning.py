@@ -5,7 +5,6 @@ live, damaged or not at its end.
 """
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from branchline.attempt.run import Run
 from branchline.attempt.saved import remove_workspace
 from branchline.core.run_state import RunState
 from branchline.engine.opening import area, open_run
+from branchline.engine.recover import clock
 from branchline.errors import BranchlineError
 from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
@@ -55,7 +55,7 @@ def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
         paths = RunPaths(root, run_id)
         done += _of_run(paths, [item for item in plan if item.run_id == run_id])
         if state := _ended(paths):
-            vacate(area(Repo.open(root), paths, state))
+            vacate(area(Repo.open(root), paths, state.pins))
     return done
 
 
@@ -64,7 +64,7 @@ def _left_over(paths: RunPaths, *, kept: bool) -> Iterator[Item]:
     if state is None:
         return
     named = {str(w["id"]) for w in state.plan.get("workstreams", ())}
-    work = area(Repo.open(paths.root), paths, state)
+    work = area(Repo.open(paths.root), paths, state.pins)
     folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
         ("worktree", work.workspaces),
         ("scratch", work.checkouts),
@@ -104,7 +104,7 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
     if not todo:
         return list(items)
     try:
-        lease = Lease(paths, now=time.time_ns() // 1_000_000)
+        lease = Lease(paths, now=clock())
     except BranchlineError as error:
         return [replace(item, outcome="left", reason=error.message) for item in items]
     try:
@@ -118,18 +118,13 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
 
 
 def _done(run: Run, item: Item) -> Item:
-    path = Path(item.path)
     try:
-        if item.kind == "worktree":
-            return _worktree(run, item)
-        delete_tree(path)
+        if item.kind != "worktree":
+            delete_tree(Path(item.path))
+            return replace(item, outcome="removed")
+        fact = remove_workspace(run, item.name)
     except (BranchlineError, OSError) as error:
         return replace(item, outcome="failed", reason=str(error))
-    return replace(item, outcome="removed")
-
-
-def _worktree(run: Run, item: Item) -> Item:
-    fact = remove_workspace(run, item.name)
     if fact is None:
         return replace(item, outcome="left", reason="it is no workspace")
     if not fact.removed:
