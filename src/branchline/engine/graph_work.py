@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from branchline.core.graph import Task, TaskResources
-from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED, ProcessLimits
+from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED
 from branchline.core.result import Failure, Result, Returned
 from branchline.core.run_state import RunState
 from branchline.engine.driver import Job
@@ -71,7 +71,12 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
     own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
     marker = f"{paths.marker}/{task.id}/{attempt}"
     log = folder / "output.log"
-    limits = _limits(task)
+    # What a task asked to have is what it may use: its memory, and so many processors for as long as it may run. One that
+    # asks for nothing costs no more than its process: what leaves its group is found when the run ends early.
+    wanted, limits = task.resources, GROUPED
+    if wanted != TaskResources():
+        cpu = wanted.cpu * (task.timeout_seconds or 0) or None
+        limits = msgspec.structs.replace(UNLIMITED, memory_mb=math.ceil(wanted.mem_mb) or None, cpu=cpu)
     try:
         # The user's own commands get the user's own environment: this graph is as trusted as a Makefile.
         ended = run(
@@ -94,21 +99,6 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
         return Returned(json.loads(given.read_bytes()) if given.exists() else {})
     except ValueError as error:
         return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
-
-
-def _limits(task: Task) -> ProcessLimits:
-    """What a task asked to have is what it may use: its memory, and so many processors for as long as it may run.
-
-    A task that asks for nothing costs no more than its process: what leaves its group is found when the run ends early.
-    """
-    wanted = task.resources
-    if wanted == TaskResources():
-        return GROUPED
-    return msgspec.structs.replace(
-        UNLIMITED,
-        memory_mb=math.ceil(wanted.mem_mb) or None,
-        cpu=wanted.cpu * (task.timeout_seconds or 0) or None,
-    )
 
 
 def _failed(argv: tuple[str, ...], ended: Exit, log: Path) -> Failure:

@@ -5,7 +5,7 @@ Workspaces are not mended: one that is broken is saved as files and made again.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,19 +57,6 @@ class Healing:
     left: list[Problem] = field(default_factory=list)
     facts: list[AnyEvent] = field(default_factory=list)
 
-    def mend(self, problems: Iterable[Problem]) -> None:
-        """Mend what can be mended; a failure is told, and keeps nothing else from being mended."""
-        for problem in problems:
-            try:
-                made = problem.mend() if problem.mend is not None else None
-            except (BranchlineError, OSError) as error:
-                self.left.append(
-                    Problem(problem.name, f"{problem.text}, and stays so: {error}", command=problem.command)
-                )
-                continue
-            (self.left if problem.mend is None else self.done).append(problem)
-            self.facts += [made] if isinstance(made, WorktreeSaved) else []
-
 
 def problems(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:
     """All that is wrong with a run that nobody drives, in the order in which it is to be mended. Changes nothing.
@@ -83,9 +70,21 @@ def problems(run: Run, records: Sequence[Record], state: RunState) -> Iterator[P
 
 
 def heal(run: Run, records: Sequence[Record], state: RunState, *, by: str) -> Healing:
-    """Mend it. Only under the run's lease, with no process of the run alive."""
+    """Mend it. Only under the run's lease, with no process of the run alive. A failure keeps nothing else from being mended."""
     healing = Healing()
-    healing.mend(problems(run, records, state))
+    for problem in problems(run, records, state):
+        if problem.mend is None:
+            healing.left.append(problem)
+            continue
+        try:
+            made = problem.mend()
+        except (BranchlineError, OSError) as error:
+            text = f"{problem.text}, and stays so: {error}"
+            healing.left.append(Problem(problem.name, text, command=problem.command))
+            continue
+        healing.done.append(problem)
+        if isinstance(made, WorktreeSaved):
+            healing.facts.append(made)
     if healing.done:
         healing.facts.append(Healed(by=by, done=tuple(f"{one.name}: {one.text}: {one.cure}" for one in healing.done)))
     return healing

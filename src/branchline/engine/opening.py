@@ -26,19 +26,19 @@ from branchline.ledger.log import Fault, Ledger, Reading, behind
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea, is_of, work_area
 from branchline.process.redaction import Secrets
-from branchline.sandbox.bubblewrap import OPEN, Sandbox
+from branchline.sandbox.bubblewrap import Sandbox
 from branchline.sandbox.probe import climb
 
 
-def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
-    """The fixed parts of a run, from its record 0 alone, but for the sandbox of this machine."""
+def open_run(paths: RunPaths, state: RunState) -> Run:
+    """The fixed parts of a run, from its record 0 alone. For the sandbox of this machine see `contained`."""
     settings = recorded_settings(state.pins)
     repo = Repo.open(paths.root, marker=paths.marker)
     work = area(repo, paths, state.pins)
     # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
     # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
     msgspec.json.Decoder(Usage)
-    run = Run(
+    return Run(
         paths=paths,
         repo=repo,
         work=work,
@@ -56,7 +56,6 @@ def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
         inspect=screening(settings, os.environ),
         secrets=Secrets({}, secret_values(settings, os.environ)),
     )
-    return contained(run, sandbox)
 
 
 def contained(run: Run, sandbox: Sandbox) -> Run:

@@ -102,7 +102,8 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
         claim(work, paths.run_dir)
         held = begin(paths, started)
     with held:
-        return paths, _coordinator(held, open_run(paths, held.state, sandbox), session).run()
+        run = contained(open_run(paths, held.state), sandbox)
+        return paths, _coordinator(held, run, session).run()
 
 
 def resume(  # noqa: PLR0913 - keyword-only data
