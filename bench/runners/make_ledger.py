@@ -40,11 +40,10 @@ def main(root: Path, run_id: str, records: int) -> None:
     """Write record 0 and as many transitions as fill the ledger up."""
     tasks = tuple(Task(id=f"task_{number:06d}", run=("true",)) for number in range(records // 3 + 1))
     started = RunStarted(kind="graph", started_at=clock(), tasks=tasks, policy=RunPolicy())
-    held = begin(RunPaths(root, run_id), started)
     events = islice(walk(tasks), records - 1)
-    while batch := list(islice(events, BATCH)):
-        held.ledger.append(batch)
-    held.release()
+    with begin(RunPaths(root, run_id), started) as held:
+        while batch := list(islice(events, BATCH)):
+            held.ledger.append(batch)
 
 
 if __name__ == "__main__":

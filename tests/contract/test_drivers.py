@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from branchline.core.result import Failure, Result, Returned
-from branchline.engine.drivers.base import Done, Driver, Job
-from branchline.engine.drivers.inline import InlineDriver
-from branchline.engine.drivers.local import LocalDriver
+from branchline.engine.driver import Done, Driver, Job, LocalDriver
 from branchline.process.spawn import KillSwitch, run
+from inline_driver import InlineDriver
 
 DRIVERS: list[Callable[[], Driver]] = [InlineDriver, LocalDriver]
 
@@ -79,7 +78,7 @@ def test_a_callable_that_overruns_its_time_is_left_behind(driver: Driver) -> Non
 
 def test_work_past_the_point_of_no_return_is_waited_for(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A branch that moves must not move behind the ledger's back, however long its files take."""
-    monkeypatch.setattr("branchline.engine.drivers.local.KILL_SECONDS", 0.1)
+    monkeypatch.setattr("branchline.engine.driver.KILL_SECONDS", 0.1)
     begun = threading.Event()
 
     def landing(kill: KillSwitch) -> Result:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from branchline.core.result import Failure, Result, Returned
-from branchline.engine.drivers.base import Done, Job
+from branchline.engine.driver import Done, Job
 from branchline.process.spawn import KillSwitch
 from simulated.fate import Fate, require
 from simulated.monitor import Monitor
@@ -31,7 +31,7 @@ class Active:
 
 
 class SimDriver:
-    """`branchline.engine.drivers.base.Driver` on a fake clock, one for each life of a coordinator.
+    """`branchline.engine.driver.Driver` on a fake clock, one for each life of a coordinator.
 
     `monitor` knows which attempt of a task is durably under way; `due` says when anything else wakes the loop up.
     """

@@ -33,7 +33,7 @@ from branchline.core.pipeline import merge_order
 from branchline.core.result import Failure, Result, Returned, StepFailed, Success
 from branchline.core.run_state import RunState
 from branchline.core.workstream import known
-from branchline.engine.drivers.base import Job
+from branchline.engine.driver import Job
 from branchline.process.spawn import KillSwitch
 from simulated.driver import SimSwitch
 from simulated.fate import require

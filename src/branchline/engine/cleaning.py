@@ -6,7 +6,6 @@ live, damaged or not at its end.
 
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,8 +20,8 @@ from branchline.core.outcome import workstream_outcomes
 from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.engine.opening import area, mark, open_run, vouch
-from branchline.engine.recover import take_up
+from branchline.engine.opening import area, mark, open_run, take_over
+from branchline.engine.recover import clock
 from branchline.errors import BranchlineError
 from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
@@ -76,13 +75,13 @@ def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
         done += _of_run(paths, [item for item in own if item not in going])
         done += _let_go(paths, going) if going else ()
         if state := _ended(paths):
-            vacate(area(Repo.open(root), paths, state))
+            vacate(area(Repo.open(root), paths, state.pins))
     return done
 
 
 def _left_over(paths: RunPaths, state: RunState, *, kept: bool) -> Iterator[Item]:
     named = {str(w["id"]) for w in state.plan.get("workstreams", ())}
-    work = area(Repo.open(paths.root), paths, state)
+    work = area(Repo.open(paths.root), paths, state.pins)
     folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
         ("worktree", work.workspaces),
         ("scratch", work.checkouts),
@@ -122,18 +121,15 @@ def _saved(paths: RunPaths, state: RunState) -> Iterator[Item]:
 def _let_go(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
     """Note in the ledger that saved work goes, then delete its refs: the other way round a resume would miss them."""
     try:
-        held = take_up(paths, vouch=lambda reading: vouch(Repo.open(paths.root), paths, reading))
+        with take_over(paths) as held:
+            run = open_run(paths, held.state)
+            there = {item.path: oid for item in items if (oid := run.repo.read_ref(item.path))}
+            held.ledger.append([SavedReleased(refs=tuple(there), by=os.environ.get("USER") or "the user")])
+            mark(run, held.ledger)
+            for ref, oid in there.items():
+                run.repo.move_ref(ref, None, oid)
     except BranchlineError as error:
-        return [replace(item, outcome="left", reason=error.message) for item in items]
-    try:
-        run = open_run(paths, held.state)
-        there = {item.path: oid for item in items if (oid := run.repo.read_ref(item.path))}
-        held.ledger.append([SavedReleased(refs=tuple(there), by=os.environ.get("USER") or "the user")])
-        mark(run, held.ledger)
-        for ref, oid in there.items():
-            run.repo.move_ref(ref, None, oid)
-    finally:
-        held.release()
+        return [replace(item, outcome="failed", reason=error.message) for item in items]
     return [replace(item, outcome="removed", reason="git gc --prune=now frees its space") for item in items]
 
 
@@ -154,7 +150,7 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
     if not todo:
         return list(items)
     try:
-        lease = Lease(paths, now=time.time_ns() // 1_000_000)
+        lease = Lease(paths, now=clock())
     except BranchlineError as error:
         return [replace(item, outcome="left", reason=error.message) for item in items]
     try:
@@ -168,18 +164,13 @@ def _of_run(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
 
 
 def _done(run: Run, item: Item) -> Item:
-    path = Path(item.path)
     try:
-        if item.kind == "worktree":
-            return _worktree(run, item)
-        delete_tree(path)
+        if item.kind != "worktree":
+            delete_tree(Path(item.path))
+            return replace(item, outcome="removed")
+        fact = remove_workspace(run, item.name)
     except (BranchlineError, OSError) as error:
         return replace(item, outcome="failed", reason=str(error))
-    return replace(item, outcome="removed")
-
-
-def _worktree(run: Run, item: Item) -> Item:
-    fact = remove_workspace(run, item.name)
     if fact is None:
         return replace(item, outcome="left", reason="it is no workspace")
     if not fact.removed:

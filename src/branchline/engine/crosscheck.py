@@ -36,25 +36,21 @@ class Misplaced:
 
 def differences(paths: RunPaths, records: Sequence[Record], state: RunState) -> list[Difference]:
     """All that differs, in a run that nobody drives."""
-    found = list(_files(paths, state))
-    if state.kind == "pipeline":
-        repo = Repo.open(paths.root)
-        told = claims(paths.run_id, records)
-        found = [*_objects(repo, told), *_refs(repo, told, state), *_landed(repo, told), *found]
-    return found
-
-
-def _objects(repo: Repo, told: Claims) -> Iterator[Difference]:
-    there = _asked(repo, told.objects)
-    for oid, seq in told.objects.items():
-        if oid not in there:
-            yield Difference(text=f"object {oid[:SHORT]}, which record {seq} names, is gone")
-
-
-def _refs(repo: Repo, told: Claims, state: RunState) -> Iterator[Difference]:
-    """Refs that are gone or elsewhere; branches of an ended run are no fault, its commits have refs besides."""
-    for one in misplaced(repo, told):
-        yield Difference(text=one.text, serious=state.end is None or not is_branch(one.ref))
+    files = list(_files(paths, state))
+    if state.kind != "pipeline":
+        return files
+    repo, told = Repo.open(paths.root), claims(paths.run_id, records)
+    there = known(repo, told.objects)
+    gone = [
+        Difference(text=f"object {oid[:SHORT]}, which record {seq} names, is gone")
+        for oid, seq in told.objects.items()
+        if oid not in there
+    ]
+    # Branches of an ended run are no fault, its commits have refs besides.
+    moved = [
+        Difference(text=one.text, serious=state.end is None or not is_branch(one.ref)) for one in misplaced(repo, told)
+    ]
+    return [*gone, *moved, *_landed(repo, told), *files]
 
 
 def misplaced(repo: Repo, told: Claims) -> Iterator[Misplaced]:
@@ -64,28 +60,24 @@ def misplaced(repo: Repo, told: Claims) -> Iterator[Misplaced]:
     wanted = [
         f"{oid}{part}" for oid in {present[ref] for ref in told.refs if ref in present} for part in ("^{tree}", "^1")
     ]
-    known = _asked(repo, wanted)
+    there = known(repo, wanted)
     for ref, claim in told.refs.items():
         said = f"record {claim.seq}"
         if ref not in present:
-            yield Misplaced(ref, claim, None, f"{ref} is gone; {said} has it{_at(claim)}")
-        elif wrong := _elsewhere(present[ref], claim, known):
+            at = claim.commit or claim.tree or claim.parent
+            yield Misplaced(ref, claim, None, f"{ref} is gone; {said} has it" + (f" at {at[:SHORT]}" if at else ""))
+        elif wrong := _elsewhere(present[ref], claim, there):
             yield Misplaced(ref, claim, present[ref], f"{ref} was moved: {wrong}, as {said} says")
 
 
-def _elsewhere(oid: str, claim: Claim, known: dict[str, str]) -> str:
+def _elsewhere(oid: str, claim: Claim, there: dict[str, str]) -> str:
     if claim.commit and oid != claim.commit:
         return f"it is at {oid[:SHORT]}, not at {claim.commit[:SHORT]}"
-    if claim.tree and known.get(f"{oid}^{{tree}}") != claim.tree:
+    if claim.tree and there.get(f"{oid}^{{tree}}") != claim.tree:
         return f"{oid[:SHORT]} does not hold the tree {claim.tree[:SHORT]}"
-    if claim.parent and known.get(f"{oid}^1") != claim.parent:
+    if claim.parent and there.get(f"{oid}^1") != claim.parent:
         return f"{oid[:SHORT]} does not stand on {claim.parent[:SHORT]}"
     return ""
-
-
-def _at(claim: Claim) -> str:
-    at = claim.commit or claim.tree or claim.parent
-    return f" at {at[:SHORT]}" if at else ""
 
 
 def _landed(repo: Repo, told: Claims) -> Iterator[Difference]:
@@ -93,13 +85,13 @@ def _landed(repo: Repo, told: Claims) -> Iterator[Difference]:
         tip = repo.read_ref(branch_ref(branch))
         if tip is None:
             yield Difference(text=f"the branch {branch} is gone, to which record {seq} shipped {commit[:SHORT]}")
-        elif not (_asked(repo, [commit]) and repo.is_ancestor(commit, tip)):
+        elif not (known(repo, [commit]) and repo.is_ancestor(commit, tip)):
             yield Difference(
                 text=f"{branch} was moved: it does not hold {commit[:SHORT]} any more, as record {seq} says"
             )
 
 
-def _asked(repo: Repo, names: Iterable[str]) -> dict[str, str]:
+def known(repo: Repo, names: Iterable[str]) -> dict[str, str]:
     """{name: object id} of those that there are, in one call to git."""
     asked = list(dict.fromkeys(names))
     if not asked:

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from branchline.core.graph import Task, TaskResources
-from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED, ProcessLimits
+from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED
 from branchline.core.result import Failure, Result, Returned
 from branchline.core.run_state import RunState
-from branchline.engine.drivers.base import Job
+from branchline.engine.driver import Job
 from branchline.ledger.paths import RunPaths
 from branchline.process.confinement import Confinement
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, run
@@ -34,16 +34,27 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
         implementation = implementations.get(task.origin or task.id)
 
         def work(kill: KillSwitch) -> Result:
-            if (cached := _cached(paths, task)) is not None:
-                return Returned(cached)
+            cache = None
+            if task.cache_key is not None:
+                cache = paths.runs / "cache" / f"{hashlib.sha256(task.cache_key.encode()).hexdigest()}.json"
+            if cache is not None and (found := _cached(cache)) is not None:
+                return Returned(found)
+            result: Result
             if implementation is not None:
-                result = _call(paths, task, implementation)
+                try:
+                    result = Returned(dict(implementation(paths.run_id, task.origin or task.id) or {}))
+                except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
+                    kind = type(error).__name__
+                    result = Failure(f"{kind}: {error}", error_class=kind, traceback=traceback.format_exc())
             elif task.run is not None:
                 result = _command(paths, task, attempt, kill)
             else:
                 return Failure(f"task {task.id} has no implementation", "no_implementation", retryable=False)
-            if task.cache_key is not None and isinstance(result, Returned):
-                _store(paths, task.cache_key, result.outputs)
+            if cache is not None and isinstance(result, Returned):
+                cache.parent.mkdir(exist_ok=True)
+                aside = cache.with_suffix(f".{os.getpid()}.tmp")
+                aside.write_text(json.dumps(dict(result.outputs)), encoding="utf-8")
+                aside.rename(cache)
             return result
 
         return Job(task.id, attempt, work, task.timeout_seconds, killable=implementation is None)
@@ -51,25 +62,21 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
     return job
 
 
-def _call(paths: RunPaths, task: Task, implementation: Implementation) -> Result:
-    try:
-        outputs = dict(implementation(paths.run_id, task.origin or task.id) or {})
-    except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
-        kind = type(error).__name__
-        return Failure(f"{kind}: {error}", error_class=kind, traceback=traceback.format_exc())
-    return Returned(outputs)
-
-
 def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Result:
     argv = task.run or ()
     folder = paths.attempt(task.id, attempt)
     given = folder / "outputs.json"
-    if _made_before(folder):
-        given.unlink(missing_ok=True)
+    folder.mkdir(exist_ok=True)
+    given.unlink(missing_ok=True)  # of a go that was interrupted
     own = {"BRANCHLINE_RUN_ID": paths.run_id, "BRANCHLINE_TASK_ID": task.id, OUTPUTS: str(given)}
     marker = f"{paths.marker}/{task.id}/{attempt}"
     log = folder / "output.log"
-    limits = _limits(task)
+    # What a task asked to have is what it may use: its memory, and so many processors for as long as it may run. One that
+    # asks for nothing costs no more than its process: what leaves its group is found when the run ends early.
+    wanted, limits = task.resources, GROUPED
+    if wanted != TaskResources():
+        cpu = wanted.cpu * (task.timeout_seconds or 0) or None
+        limits = msgspec.structs.replace(UNLIMITED, memory_mb=math.ceil(wanted.mem_mb) or None, cpu=cpu)
     try:
         # The user's own commands get the user's own environment: this graph is as trusted as a Makefile.
         ended = run(
@@ -94,30 +101,6 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
         return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
 
 
-def _limits(task: Task) -> ProcessLimits:
-    """What a task asked to have is what it may use: its memory, and so many processors for as long as it may run.
-
-    A task that asks for nothing costs no more than its process: what leaves its group is found when the run ends early.
-    """
-    wanted = task.resources
-    if wanted == TaskResources():
-        return GROUPED
-    return msgspec.structs.replace(
-        UNLIMITED,
-        memory_mb=math.ceil(wanted.mem_mb) or None,
-        cpu=wanted.cpu * (task.timeout_seconds or 0) or None,
-    )
-
-
-def _made_before(folder: Path) -> bool:
-    """Make an attempt's folder; whether it was there already, from an attempt that was interrupted."""
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        return True
-    return False
-
-
 def _failed(argv: tuple[str, ...], ended: Exit, log: Path) -> Failure:
     how = ended.reason or (f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}")
     with log.open("rb") as file:
@@ -127,23 +110,9 @@ def _failed(argv: tuple[str, ...], ended: Exit, log: Path) -> Failure:
     return Failure(f"{argv[0]} ended by {how}" + (f": {said[-400:]}" if said else ""), error_class=kind)
 
 
-def _cache_file(paths: RunPaths, key: str) -> Path:
-    return paths.runs / "cache" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-
-
-def _cached(paths: RunPaths, task: Task) -> dict[str, Any] | None:
-    if task.cache_key is None:
-        return None
+def _cached(file: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(_cache_file(paths, task.cache_key).read_bytes())
+        found = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _store(paths: RunPaths, key: str, outputs: Mapping[str, Any]) -> None:
-    path = _cache_file(paths, key)
-    path.parent.mkdir(exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    aside.write_text(json.dumps(dict(outputs)), encoding="utf-8")
-    aside.rename(path)

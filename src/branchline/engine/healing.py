@@ -5,7 +5,7 @@ Workspaces are not mended: one that is broken is saved as files and made again.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,15 +18,14 @@ from branchline.core.events import AnyEvent, Healed
 from branchline.core.facts import ExecuteWsComplete, MergeConflict, WorktreeSaved
 from branchline.core.refs import HEADS, TAGS, branch_ref, is_branch, tag_ref
 from branchline.core.run_state import RunState
-from branchline.engine.crosscheck import Misplaced, misplaced
-from branchline.engine.opening import mark, open_run, vouch
-from branchline.engine.recover import take_up, taken_by
+from branchline.engine.crosscheck import Misplaced, known, misplaced
+from branchline.engine.opening import mark, open_run, take_over
+from branchline.engine.recover import taken_by
 from branchline.errors import BranchlineError
 from branchline.git.commit import save
 from branchline.git.folders import delete_tree, is_folder
 from branchline.git.landing.checkout import claim_of
 from branchline.git.landing.target import checked_out_at, checkouts
-from branchline.git.repo import Repo
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
@@ -58,30 +57,34 @@ class Healing:
     left: list[Problem] = field(default_factory=list)
     facts: list[AnyEvent] = field(default_factory=list)
 
-    def mend(self, problems: Iterable[Problem]) -> None:
-        """Mend what can be mended; a failure is told, and keeps nothing else from being mended."""
-        for problem in problems:
-            try:
-                made = problem.mend() if problem.mend is not None else None
-            except (BranchlineError, OSError) as error:
-                self.left.append(
-                    Problem(problem.name, f"{problem.text}, and stays so: {error}", command=problem.command)
-                )
-                continue
-            (self.left if problem.mend is None else self.done).append(problem)
-            self.facts += [made] if isinstance(made, WorktreeSaved) else []
 
+def problems(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Problem]:
+    """All that is wrong with a run that nobody drives, in the order in which it is to be mended. Changes nothing.
 
-def problems(run: Run, records: Sequence[Record], state: RunState) -> list[Problem]:
-    """All that is wrong with a run that nobody drives, in the order in which it is to be mended. Changes nothing."""
-    return [one for find in _parts(run, records, state) for one in find()]
+    Each is looked for when the one before it may have been put right.
+    """
+    yield from _old_worktrees(run)
+    yield from _left_over(run)
+    yield from _locks(run)
+    yield from _refs(run, records, state)
 
 
 def heal(run: Run, records: Sequence[Record], state: RunState, *, by: str) -> Healing:
-    """Mend it. Only under the run's lease, with no process of the run alive."""
+    """Mend it. Only under the run's lease, with no process of the run alive. A failure keeps nothing else from being mended."""
     healing = Healing()
-    for find in _parts(run, records, state):
-        healing.mend(find())
+    for problem in problems(run, records, state):
+        if problem.mend is None:
+            healing.left.append(problem)
+            continue
+        try:
+            made = problem.mend()
+        except (BranchlineError, OSError) as error:
+            text = f"{problem.text}, and stays so: {error}"
+            healing.left.append(Problem(problem.name, text, command=problem.command))
+            continue
+        healing.done.append(problem)
+        if isinstance(made, WorktreeSaved):
+            healing.facts.append(made)
     if healing.done:
         healing.facts.append(Healed(by=by, done=tuple(f"{one.name}: {one.text}: {one.cure}" for one in healing.done)))
     return healing
@@ -89,26 +92,13 @@ def heal(run: Run, records: Sequence[Record], state: RunState, *, by: str) -> He
 
 def repair(paths: RunPaths) -> Healing:
     """Take a run up, mend it, note that in its ledger, and let it go again. Raises RunBusy, LedgerError."""
-    held = take_up(paths, vouch=lambda reading: vouch(Repo.open(paths.root), paths, reading))
-    try:
+    with take_over(paths) as held:
         run = open_run(paths, held.state)
         healing = heal(run, read(paths).records, held.state, by=taken_by())
         if healing.facts:
             held.ledger.append(healing.facts)
             mark(run, held.ledger)
         return healing
-    finally:
-        held.release()
-
-
-def _parts(run: Run, records: Sequence[Record], state: RunState) -> list[Callable[[], list[Problem]]]:
-    """What to look for, each where the one before it has been put right."""
-    return [
-        lambda: list(_old_worktrees(run)),
-        lambda: list(_left_over(run)),
-        lambda: list(_locks(run)),
-        lambda: list(_refs(run, records, state)),
-    ]
 
 
 def _old_worktrees(run: Run) -> Iterator[Problem]:
@@ -187,16 +177,12 @@ def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Prob
         if branch and (others := checked_out_at(run.repo, one.ref.removeprefix(HEADS))):
             text = f"{one.text}, and it is checked out at {others[0]}"
             yield Problem(one.ref, text, command=f"git -C {others[0]} switch --detach")
-        elif not _there(run, one.claim.commit or one.claim.tree or one.claim.parent):
+        elif not known(run.repo, [one.claim.commit or one.claim.tree or one.claim.parent]):
             text = f"{one.text}, and what it held is not in the repository any more"
             yield Problem(one.ref, text, command=f"branchline verify {run.run_id}")
         else:
             cure = "put it back" if one.at is None else f"put it back; what it held will be {run.refs.moved(one.ref)}"
             yield Problem(one.ref, one.text, cure, mend=partial(_put_back, run, one, told, state))
-
-
-def _there(run: Run, oid: str) -> bool:
-    return run.repo.content.status_of("cat-file", "-e", oid).code == 0
 
 
 def _put_back(run: Run, one: Misplaced, told: Claims, state: RunState) -> None:
@@ -221,7 +207,7 @@ def _made_again(run: Run, ref: str, claim: Claim, told: Claims, state: RunState)
         record = state.records[task]
         workstream, text = record.task.workstream, f"attempt {name.replace('/', ' ')}\n"
         made = record.fact.commit if isinstance(record.fact, ExecuteWsComplete) else ""
-        if made and _there(run, made) and run.repo.tree_of(made) == claim.tree:
+        if made and known(run.repo, [made]) and run.repo.tree_of(made) == claim.tree:
             return made
     else:
         workstream, text = name.rpartition("-")[0], f"batch {name}\n"

@@ -11,16 +11,14 @@ from branchline.core.events import RunPolicy, RunStarted
 from branchline.core.graph import Scheduling, Task, as_tasks, order_ids
 from branchline.core.retry import RetryPolicy
 from branchline.core.rounds import reopen_round
-from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.engine.drivers.base import Driver
-from branchline.engine.drivers.local import LocalDriver
+from branchline.engine.driver import Driver, LocalDriver
 from branchline.engine.graph_work import Implementation, graph_jobs
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
 from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, versions
 from branchline.errors import InvalidInput
-from branchline.ledger.log import Fault, Reading, read, require
+from branchline.ledger.log import Fault, read, require
 from branchline.ledger.paths import RunPaths, find_run
 
 
@@ -69,7 +67,8 @@ def run_graph(  # noqa: PLR0913 - keyword-only options of the public call
     now = clock()
     paths = RunPaths(Path(root).resolve(), run_id or new_run_id(now))
     started = RunStarted(kind="graph", started_at=now, tasks=made, policy=policy, pins=versions())
-    return _drive(begin(paths, started), implementations or {}, driver, observers)
+    with begin(paths, started) as held:
+        return _drive(held, implementations or {}, driver, observers)
 
 
 def resume(
@@ -87,11 +86,10 @@ def resume(
     LedgerError.
     """
     paths = find_run(Path(root).resolve(), run_id)
-    held = take_up(paths, vouch=_nothing_else)
-    if held.state.kind != "graph":
-        held.release()
-        raise InvalidInput(f"run {paths.run_id} is a pipeline run", hint=f"branchline resume {paths.run_id}")
-    return _drive(held, implementations or {}, driver, observers, skip)
+    with take_up(paths) as held:
+        if held.state.kind != "graph":
+            raise InvalidInput(f"run {paths.run_id} is a pipeline run", hint=f"branchline resume {paths.run_id}")
+        return _drive(held, implementations or {}, driver, observers, skip)
 
 
 def verify(run_dir: Path | str) -> Verification:
@@ -103,10 +101,6 @@ def verify(run_dir: Path | str) -> Verification:
     if fault is None and reading.records:
         require(reading, paths)
     return Verification(fault is None and bool(reading.records), reading.count, reading.torn, fault)
-
-
-def _nothing_else(_reading: Reading) -> None:
-    """A plain graph has no mark outside its own folder."""
 
 
 def _policy(
@@ -133,29 +127,22 @@ def _drive(
     skip: tuple[str, ...] = (),
 ) -> GraphRun:
     paths = held.ledger.paths
-    try:
-        coordinator = Coordinator(
-            ledger=held.ledger,
-            state=held.state,
-            driver=driver or LocalDriver(),
-            job=graph_jobs(paths, implementations),
-            inbox=Inbox(paths),
-            observers=observers,
-        )
-        ended = held.state.end is not None  # else it was killed before it could say so, and only that is left
-        coordinator.note(*held.resumed)
-        if ended and not held.state.open and (added := reopen_round(held.state)):
-            coordinator.note(added)
-        for name in skip:
-            coordinator.skip(name)
-        return _result(paths, coordinator.run())
-    finally:
-        held.release()
-
-
-def _result(paths: RunPaths, state: RunState) -> GraphRun:
-    current = state.current()
-    end = state.end
+    coordinator = Coordinator(
+        ledger=held.ledger,
+        state=held.state,
+        driver=driver or LocalDriver(),
+        job=graph_jobs(paths, implementations),
+        inbox=Inbox(paths),
+        observers=observers,
+    )
+    ended = held.state.end is not None  # else it was killed before it could say so, and only that is left
+    coordinator.note(*held.resumed)
+    if ended and not held.state.open and (added := reopen_round(held.state)):
+        coordinator.note(added)
+    for name in skip:
+        coordinator.skip(name)
+    state = coordinator.run()
+    current, end = state.current(), state.end
     return GraphRun(
         ok=end is not None and end.status == "succeeded",
         run_id=paths.run_id,

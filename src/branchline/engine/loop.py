@@ -30,6 +30,7 @@ from branchline.core.events import (
     GaveUp,
     IntentReceived,
     RunEnded,
+    TasksAdded,
     Transition,
 )
 from branchline.core.graph import Task
@@ -40,8 +41,8 @@ from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState
 from branchline.core.scheduler import decide, wake_at
 from branchline.core.states import State
-from branchline.engine.drivers.base import Done, Driver, Job
-from branchline.engine.inbox import Inbox, Intent
+from branchline.engine.driver import Done, Driver, Job
+from branchline.engine.inbox import Inbox
 from branchline.errors import Interrupted, InvalidInput
 from branchline.ledger.checkpoint import Scribe
 from branchline.ledger.codec import Record
@@ -80,10 +81,14 @@ class Coordinator:
                 for done in finished:
                     self._take_in(done)
                 self._take_intents()
-                starts = self._settle()
+                effects = self._settle()
                 completed = self._flush()
-                for command in starts:
-                    self._perform(command)
+                for command in effects:
+                    if isinstance(command, KillAttempt):
+                        self.driver.kill(command.task_id, command.reason)
+                    else:
+                        task = self.state.records[command.task_id].task
+                        self.driver.start(self.job(task, command.attempt, self.state))
                 self._write_checkpoints(scribe, completed)
                 if self.state.awaiting and not self.state.running and not self.inbox.pending():
                     break
@@ -134,9 +139,9 @@ class Coordinator:
                 run_id = self.ledger.paths.run_id
                 raise InvalidInput(f"task {name} had begun, and may be done", hint=f"branchline resume {run_id}")
 
-    def _settle(self) -> list[Command]:
+    def _settle(self) -> list[StartAttempt | KillAttempt]:
         """Decide until there is nothing to decide; return the effects to perform once all of it is durable."""
-        effects: list[Command] = []
+        effects: list[StartAttempt | KillAttempt] = []
         while True:
             progress = False
             for command in decide(self.state, self.ledger.clock()):
@@ -205,24 +210,23 @@ class Coordinator:
                 self.note(IntentReceived(kind="cancel", by=intent.by))
                 continue
             asked = IntentReceived(kind=intent.kind, by=intent.by, task_id=intent.task_id)
-            retry = intent.kind == "retry"
-            answer = retry_round(self.state, intent.task_id) if retry else self._decision(intent)
+            answer: TasksAdded | ApprovalDecided | str
+            if intent.kind == "retry":
+                answer = retry_round(self.state, intent.task_id)
+            else:
+                answer = objection(self.state, intent.task_id, intent.tree) or ApprovalDecided(
+                    task_id=intent.task_id,
+                    tree=intent.tree,
+                    verdict="approved" if intent.kind == "approve" else "rejected",
+                    by=intent.by,
+                    reason=intent.reason,
+                )
             if isinstance(answer, str):
                 self.note(msgspec.structs.replace(asked, refused=answer))
             elif isinstance(answer, ApprovalDecided):
                 self.note(answer)
             else:
                 self.note(asked, answer)
-
-    def _decision(self, intent: Intent) -> ApprovalDecided | str:
-        """A person's word on what waits, or why it cannot be taken."""
-        return objection(self.state, intent.task_id, intent.tree) or ApprovalDecided(
-            task_id=intent.task_id,
-            tree=intent.tree,
-            verdict="approved" if intent.kind == "approve" else "rejected",
-            by=intent.by,
-            reason=intent.reason,
-        )
 
     def _flush(self) -> list[Transition]:
         """Make this turn's events durable; the completions among them."""
@@ -234,12 +238,6 @@ class Coordinator:
         for observer in self.observers:
             observer(self.state, records)
         return [e for e in events if isinstance(e, Transition) and e.new_state == State.COMPLETED]
-
-    def _perform(self, command: Command) -> None:
-        if isinstance(command, StartAttempt):
-            self.driver.start(self.job(self.state.records[command.task_id].task, command.attempt, self.state))
-        elif isinstance(command, KillAttempt):
-            self.driver.kill(command.task_id, command.reason)
 
     def _write_checkpoints(self, scribe: Scribe, completed: Sequence[Transition]) -> None:
         at, named = self.ledger.clock(), False

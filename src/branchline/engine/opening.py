@@ -1,7 +1,10 @@
 """A run, opened from its ledger: its fixed parts, and the mark in git that vouches for the ledger."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -10,10 +13,12 @@ from branchline.attempt.run import Run
 from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
 from branchline.config.removed import recorded_settings
+from branchline.config.settings import Settings
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
+from branchline.engine.recover import Held, take_up
 from branchline.errors import LedgerError
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
@@ -21,16 +26,15 @@ from branchline.ledger.log import Fault, Ledger, Reading, behind
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea, is_of, work_area
 from branchline.process.redaction import Secrets
-from branchline.sandbox.bubblewrap import OPEN, Sandbox
+from branchline.sandbox.bubblewrap import Sandbox
+from branchline.sandbox.probe import climb
 
 
-def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
-    """The fixed parts of a run, from its record 0 alone, but for the sandbox of this machine."""
+def open_run(paths: RunPaths, state: RunState) -> Run:
+    """The fixed parts of a run, from its record 0 alone. For the sandbox of this machine see `contained`."""
     settings = recorded_settings(state.pins)
     repo = Repo.open(paths.root, marker=paths.marker)
-    work = area(repo, paths, state)
-    if sandbox.on:
-        repo.contain(filters_in(sandbox))
+    work = area(repo, paths, state.pins)
     # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
     # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
     msgspec.json.Decoder(Usage)
@@ -49,15 +53,32 @@ def open_run(paths: RunPaths, state: RunState, sandbox: Sandbox = OPEN) -> Run:
         pins=state.pins,
         environ=dict(os.environ),
         approve_plan=state.policy.approve_plan,
-        sandbox=sandbox,
         inspect=screening(settings, os.environ),
         secrets=Secrets({}, secret_values(settings, os.environ)),
     )
 
 
-def area(repo: Repo, paths: RunPaths, state: RunState) -> WorkArea:
+def contained(run: Run, sandbox: Sandbox) -> Run:
+    """The run, with all that it starts in that sandbox, the user's filters too."""
+    if sandbox.on:
+        run.repo.contain(filters_in(sandbox))
+    return replace(run, sandbox=sandbox)
+
+
+def shelter(repo: Repo, settings: Settings, work: WorkArea) -> Sandbox:
+    """What holds what a run in `repo` starts, tried out. Raises SandboxMissing if that is less than the settings ask for.
+
+    No command sees others' work, the git directory and, where the run began in a linked worktree, the main one. The
+    checkout itself needs no cover: the workspace stands there.
+    """
+    main = repo.common_dir.parent
+    others = (main,) if repo.common_dir.name == ".git" and main != repo.root else ()
+    return climb(settings.sandbox, os.environ, root=repo.root, covered=(work.home, repo.common_dir, *others))
+
+
+def area(repo: Repo, paths: RunPaths, pins: Mapping[str, Any]) -> WorkArea:
     """Where the run's work is done: the folder of record 0, unless that is gone or has become another run's."""
-    pinned = Path(str(state.pins.get("work") or ""))
+    pinned = Path(str(pins.get("work") or ""))
     if pinned.is_absolute() and is_of(pinned, paths.run_dir):
         return WorkArea(pinned.parent, pinned)
     return work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
@@ -74,12 +95,16 @@ def mark(run: Run, ledger: Ledger) -> None:
     run.repo.put_ref(run.refs.head, blob)
 
 
-def vouch(repo: Repo, paths: RunPaths, reading: Reading) -> None:
-    """Compare a ledger with the mark in git. Raises LedgerError."""
-    if fault := git_fault(repo, paths, reading):
-        raise LedgerError(
-            f"the ledger {paths.ledger} does not verify: {fault}", hint=f"branchline verify {paths.run_id}"
-        )
+def take_over(paths: RunPaths) -> Held:
+    """Take a pipeline's run up, if the mark in git vouches for its ledger. Raises InvalidInput, RunBusy, LedgerError."""
+
+    def vouch(reading: Reading) -> None:
+        if fault := git_fault(Repo.open(paths.root), paths, reading):
+            raise LedgerError(
+                f"the ledger {paths.ledger} does not verify: {fault}", hint=f"branchline verify {paths.run_id}"
+            )
+
+    return take_up(paths, vouch=vouch)
 
 
 def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:

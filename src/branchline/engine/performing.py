@@ -1,37 +1,72 @@
-"""One attempt of a step, and what came of it as the ledger may hold it."""
+"""The work of a pipeline's tasks: one attempt of a step, and what came of it as the ledger may hold it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from branchline.attempt.agent_call import bring_home
 from branchline.attempt.performing import failure_of, have_done
-from branchline.attempt.run import StepContext
-from branchline.core.result import Failure, Success
+from branchline.attempt.run import Run, StepContext
+from branchline.core.budget import Purse
+from branchline.core.graph import Task
+from branchline.core.result import Failure, Result, Success
+from branchline.core.run_state import RunState
 from branchline.core.work import Work
+from branchline.engine.driver import Job
+from branchline.engine.opening import accepted_plan
 from branchline.errors import BranchlineError
+from branchline.process.spawn import KillSwitch
 from branchline.steps import STEPS, Travelling
 
+Say = Callable[[str, str], None]
 
-def performed(ctx: StepContext) -> Success | Failure:
+
+def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
+    """The `job` function of a coordinator for a pipeline."""
+    latest = run
+
+    def job(task: Task, attempt: int, state: RunState) -> Job:
+        nonlocal latest
+        if latest.accepted is None and state.plan:  # made since the run was opened
+            latest = replace(run, accepted=accepted_plan(state))
+        so_far, known = state.pipeline, latest
+        purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
+
+        def work(kill: KillSwitch) -> Result:
+            bring_home(run.work.room(task.id, attempt), run.paths.attempt(task.id, attempt))  # a lost coordinator's
+            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # which could not
+            run.paths.set_aside(task.id, attempt)
+            ctx = StepContext(
+                run=known,
+                task=task,
+                attempt=attempt,
+                state=so_far,
+                kill=kill,
+                say=lambda text: say(task.id, text),
+                purse=purse,
+                decision=decision,
+            )
+            return _performed(ctx)
+
+        return Job(task.id, attempt, work)
+
+    return job
+
+
+def _performed(ctx: StepContext) -> Success | Failure:
     """What the step's attempt came to, its failure too. No text in it holds a secret."""
-    result = _tried(ctx)
-    if ctx.kill.reason is not None and isinstance(result, Failure):
-        result = replace(result, error_class=ctx.kill.reason, retryable=True)
-    return _cleaned(ctx, replace(result, told=tuple(ctx.told)))
-
-
-def _tried(ctx: StepContext) -> Success | Failure:
-    step = STEPS[ctx.task.step]
+    step, clean = STEPS[ctx.task.step], ctx.run.secrets.data
+    result: Success | Failure
     try:
-        if not isinstance(step, Travelling):
-            return step(ctx)
-        work = step.prepare(ctx)
-        return step.conclude(ctx, have_done(ctx, step.perform, work)) if isinstance(work, Work) else work
+        if isinstance(step, Travelling):
+            work = step.prepare(ctx)
+            result = step.conclude(ctx, have_done(ctx, step.perform, work)) if isinstance(work, Work) else work
+        else:
+            result = step(ctx)
     except (BranchlineError, OSError) as error:
-        return failure_of(error)
-
-
-def _cleaned(ctx: StepContext, result: Success | Failure) -> Success | Failure:
-    clean = ctx.run.secrets.data
-    result = replace(result, fact=clean(result.fact), asks=clean(result.asks), told=clean(result.told))
-    if isinstance(result, Failure):
-        return replace(result, reason=clean(result.reason), hint=clean(result.hint))
-    return result
+        result = failure_of(error)
+    result = replace(result, fact=clean(result.fact), asks=clean(result.asks), told=clean(tuple(ctx.told)))
+    if not isinstance(result, Failure):
+        return result
+    if ctx.kill.reason is not None:
+        result = replace(result, error_class=ctx.kill.reason, retryable=True)
+    return replace(result, reason=clean(result.reason), hint=clean(result.hint))

@@ -1,43 +1,34 @@
 """A pipeline run from its request: pinned, begun, driven, taken up again."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from branchline.attempt.agent_call import bring_home
-from branchline.attempt.run import Run, StepContext
+from branchline.attempt.run import Run
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
-from branchline.config.removed import recorded_settings
 from branchline.config.settings import Settings
-from branchline.core.budget import Budget, Purse
+from branchline.core.budget import Budget
 from branchline.core.durations import seconds
-from branchline.core.events import RunPolicy, RunStarted
+from branchline.core.events import RunPolicy, RunStarted, TasksAdded
 from branchline.core.facts import PlanComplete
-from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
-from branchline.core.model.verdict import Gate
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.planning import hopeless, with_folders
 from branchline.core.refs import branch_ref
-from branchline.core.result import Result
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
-from branchline.engine.drivers.base import Driver, Job
-from branchline.engine.drivers.local import LocalDriver
+from branchline.engine.driver import Driver, LocalDriver
 from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
-from branchline.engine.opening import accepted_plan, area, mark, open_run, vouch
-from branchline.engine.performing import performed
-from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, taken_by, versions
-from branchline.engine.shelter import shelter
+from branchline.engine.opening import area, contained, mark, open_run, shelter, take_over
+from branchline.engine.performing import Say, step_jobs
+from branchline.engine.recover import Held, begin, clock, new_run_id, taken_by, versions
 from branchline.errors import InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.landing.checkout import is_dirty
@@ -45,11 +36,7 @@ from branchline.git.repo import Repo
 from branchline.git.storage import fetch
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.work import claim, work_area
-from branchline.process.spawn import KillSwitch
-from branchline.sandbox.bubblewrap import Sandbox
-
-Say = Callable[[str, str], None]
+from branchline.ledger.work import claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +71,13 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
     base, target = pinned(repo, request)
     if repo.user.promisors or repo.user.filters:
         fetch(repo, [base])  # what could not be had stops the run at preflight
-    settings = _with_presets(request.settings, repo)
+    gates = (*request.settings.gates, *expand(request.settings.presets, root=repo.root))
+    settings = msgspec.structs.replace(request.settings, gates=gates, presets=())
     plan, now = request.plan and scoped(repo, base, request.plan), request.started_at or clock()
     paths = RunPaths(repo.root, request.run_id or new_run_id(now))
     require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
-    work = work_area(os.environ, repo.common_dir, paths.run_dir, repo.root, repo.common_dir)
-    sandbox = shelter(repo, settings, work.home)
+    work = area(repo, paths, {})
+    sandbox = shelter(repo, settings, work)
     given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
     with day_limited(paths, settings.budget, now) as budget:
         started = RunStarted(
@@ -113,7 +101,9 @@ def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
         )
         claim(work, paths.run_dir)
         held = begin(paths, started)
-    return paths, _drive(held, session, sandbox)
+    with held:
+        run = contained(open_run(paths, held.state), sandbox)
+        return paths, _coordinator(held, run, session).run()
 
 
 def resume(  # noqa: PLR0913 - keyword-only data
@@ -132,44 +122,48 @@ def resume(  # noqa: PLR0913 - keyword-only data
     to leave out; `accept`: the plan that a waiting run goes on with; `budget`: US dollars that the run may spend in
     all, with no other limits. Raises InvalidInput when there is nothing to do, RunBusy, LedgerError.
     """
-    held = take_up(paths, vouch=lambda reading: vouch(Repo.open(paths.root), paths, reading))
-    if budget is not None:
-        # Whoever says what the run may spend frees the single attempt and workstream of their own limits.
-        limits = msgspec.structs.replace(held.state.policy.budget, run=budget, attempt=None, workstream=None)
-        held = _with_budget(held, limits)
-    ended = held.state.end
-    if held.state.rolled_back is not None:
-        held.release()
-        raise InvalidInput(
-            f"run {paths.run_id} was rolled back: there is nothing to resume",
-            hint=f"branchline run --plan {paths.artifacts / 'execution_plan.yaml'}",
-        )
-
-    def reopen(coordinator: Coordinator) -> None:
-        added = None
+    with take_over(paths) as held:
+        state, ended = held.state, held.state.end
+        added: TasksAdded | None = None
+        if state.rolled_back is not None:
+            raise InvalidInput(
+                f"run {paths.run_id} was rolled back: there is nothing to resume",
+                hint=f"branchline run --plan {paths.artifacts / 'execution_plan.yaml'}",
+            )
+        if budget is not None:
+            # Whoever says what the run may spend frees the single attempt and workstream of their own limits.
+            limits = msgspec.structs.replace(state.policy.budget, run=budget, attempt=None, workstream=None)
+            with day_limited(paths, limits, state.started_at) as left:
+                held.amend(budget=left)
+        run = open_run(paths, state)
+        claim(run.work, paths.run_dir)
+        run = contained(run, shelter(run.repo, run.settings, run.work))  # this machine may be another one
+        held.amend(sandbox=run.sandbox.fact)
+        coordinator = _coordinator(held, run, session)
+        coordinator.note(*held.resumed)
         if retry is not None:
-            answer = retry_round(held.state, retry)
+            answer = retry_round(state, retry)
             if isinstance(answer, str):
                 raise InvalidInput(answer, hint=f"branchline status {paths.run_id}")
             added = answer
         elif checkpoint is not None:
             coordinator.rewind(_completed_at(paths, checkpoint))
         elif accept is not None:
-            coordinator.note(_acceptance(paths, held.state, accept))
-        elif ended is not None and not held.state.open and not held.state.awaiting:
-            added = reopen_round(held.state)
+            coordinator.note(_acceptance(run, state, accept))
+        elif ended is not None and not state.open and not state.awaiting:
+            added = reopen_round(state)
         if added is not None:
             coordinator.note(added)
         for name in skip:
             coordinator.skip(name)
-        if ended is not None and not (held.state.open or held.state.awaiting or accept):
+        if ended is not None and not (state.open or state.awaiting or accept):
             raise InvalidInput(
                 f"run {paths.run_id} has ended ({ended.status}): nothing to resume",
                 hint=f"branchline retry {paths.run_id} TASK",
             )
-
-    held, sandbox = _sheltered(held)
-    return _drive(held, session, sandbox, reopen)
+        if not state.plan_waits:
+            coordinator.note(*heal(run, read(paths).records, state, by=taken_by()).facts)
+        return coordinator.run()
 
 
 def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
@@ -180,43 +174,13 @@ def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
     return with_folders(plan, paths)
 
 
-@contextmanager
-def _released_on_error(held: Held) -> Iterator[None]:
-    """Whatever keeps us from going on, Ctrl-C included: the next one must be able to take the run up."""
-    try:
-        yield
-    except BaseException:
-        held.release()
-        raise
-
-
-def _with_budget(held: Held, budget: Budget) -> Held:
-    """A run that is taken up with other limits, as far as the day has money left. Raises InvalidInput."""
-    with _released_on_error(held), day_limited(held.ledger.paths, budget, held.state.started_at) as limits:
-        resumed = msgspec.structs.replace(held.resumed[-1], budget=limits)
-    return replace(held, resumed=(*held.resumed[:-1], resumed))
-
-
-def _sheltered(held: Held) -> tuple[Held, Sandbox]:
-    """A run that is taken up, with the sandbox of this machine, which may be another. Raises SandboxMissing."""
-    with _released_on_error(held):
-        settings = recorded_settings(held.state.pins)
-        repo = Repo.open(held.ledger.paths.root)
-        work = area(repo, held.ledger.paths, held.state)
-        claim(work, held.ledger.paths.run_dir)
-        sandbox = shelter(repo, settings, work.home)
-    resumed = msgspec.structs.replace(held.resumed[-1], sandbox=sandbox.fact)
-    return replace(held, resumed=(*held.resumed[:-1], resumed)), sandbox
-
-
-def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
+def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:
     """A person's word on a proposed plan, which may have been edited; stored before it is built on."""
     if state.proposed is None or not state.plan_waits:
-        raise InvalidInput(f"run {paths.run_id} has no plan that waits", hint=f"branchline status {paths.run_id}")
-    settings = recorded_settings(state.pins)
-    plan = scoped(Repo.open(paths.root), str(state.pins["base"]), plan)
-    require_none(settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
-    file = paths.artifacts / "execution_plan.yaml"
+        raise InvalidInput(f"run {run.run_id} has no plan that waits", hint=f"branchline status {run.run_id}")
+    plan = scoped(run.repo, run.base, plan)
+    require_none(run.settings, os.environ, {"the plan": msgspec.json.encode(plan).decode()})
+    file = run.paths.artifacts / "execution_plan.yaml"
     file.write_text(canonical(plan), encoding="utf-8")
     return PlanComplete(
         task_id=state.proposed.task_id,
@@ -224,40 +188,8 @@ def _acceptance(paths: RunPaths, state: RunState, plan: Plan) -> PlanComplete:
         digest=digest(plan),
         by=os.environ.get("USER") or "the user",
         plan=msgspec.to_builtins(plan),
-        file=file.relative_to(paths.run_dir).as_posix(),
+        file=run.inside(file),
     )
-
-
-def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
-    """The `job` function of a coordinator for a pipeline."""
-    latest = run
-
-    def job(task: Task, attempt: int, state: RunState) -> Job:
-        nonlocal latest
-        if latest.accepted is None and state.plan:  # made since the run was opened
-            latest = replace(run, accepted=accepted_plan(state))
-        so_far, known = state.pipeline, latest
-        purse, decision = Purse(state.spending.reserved_for(task.id)), state.decided.get(task.id)
-
-        def work(kill: KillSwitch) -> Result:
-            bring_home(run.work.room(task.id, attempt), run.paths.attempt(task.id, attempt))  # a lost coordinator's
-            run.secrets.clean_folder(run.paths.attempt(task.id, attempt))  # which could not
-            run.paths.set_aside(task.id, attempt)
-            ctx = StepContext(
-                run=known,
-                task=task,
-                attempt=attempt,
-                state=so_far,
-                kill=kill,
-                say=lambda text: say(task.id, text),
-                purse=purse,
-                decision=decision,
-            )
-            return performed(ctx)
-
-        return Job(task.id, attempt, work)
-
-    return job
 
 
 def pinned(repo: Repo, request: Request) -> tuple[str, str]:
@@ -273,11 +205,6 @@ def pinned(repo: Repo, request: Request) -> tuple[str, str]:
     if request.settings.ship.mode == "merge":
         raise InvalidInput(f"{name!r} is not a branch, so nothing can be merged to it", hint="--ship branch")
     return commit, ""
-
-
-def _with_presets(settings: Settings, repo: Repo) -> Settings:
-    gates: tuple[Gate, ...] = (*settings.gates, *expand(settings.presets, root=repo.root))
-    return msgspec.structs.replace(settings, gates=gates, presets=())
 
 
 def _policy(request: Request, settings: Settings, budget: Budget) -> RunPolicy:
@@ -298,28 +225,16 @@ def _policy(request: Request, settings: Settings, budget: Budget) -> RunPolicy:
     )
 
 
-def _drive(
-    held: Held, session: Session, sandbox: Sandbox, reopen: Callable[[Coordinator], None] = lambda _: None
-) -> RunState:
-    paths = held.ledger.paths
-    try:
-        run = open_run(paths, held.state, sandbox)
-        coordinator = Coordinator(
-            ledger=held.ledger,
-            state=held.state,
-            driver=session.driver,
-            job=step_jobs(run, session.say),
-            inbox=Inbox(paths),
-            observers=session.observers,
-            on_checkpoint=lambda ledger: mark(run, ledger),
-        )
-        coordinator.note(*held.resumed)
-        reopen(coordinator)
-        if held.resumed and not held.state.plan_waits:
-            coordinator.note(*heal(run, read(paths).records, coordinator.state, by=taken_by()).facts)
-        return coordinator.run()
-    finally:
-        held.release()
+def _coordinator(held: Held, run: Run, session: Session) -> Coordinator:
+    return Coordinator(
+        ledger=held.ledger,
+        state=held.state,
+        driver=session.driver,
+        job=step_jobs(run, session.say),
+        inbox=Inbox(run.paths),
+        observers=session.observers,
+        on_checkpoint=lambda ledger: mark(run, ledger),
+    )
 
 
 def _completed_at(paths: RunPaths, checkpoint: int) -> list[str]:

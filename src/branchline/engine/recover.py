@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
 
 from branchline._version import __version__
 from branchline.core.events import AttemptInterrupted, RunResumed, RunStarted
@@ -18,12 +21,10 @@ from branchline.ledger.log import Ledger, Reading, read, require
 from branchline.ledger.paths import RunPaths
 from branchline.process.sweep import sweep
 
-Clock = Callable[[], int]
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
-    """A run that this process may write: its lease, its ledger, its state.
+    """A run that this process may write: its lease, its ledger, its state. Given up at the end of `with`.
 
     `resumed`: what a resume has to note before it goes on; nothing is written before it is clear that it can.
     """
@@ -33,8 +34,14 @@ class Held:
     state: RunState
     resumed: tuple[AttemptInterrupted | RunResumed, ...] = ()
 
-    def release(self) -> None:
-        """Give it up."""
+    def amend(self, **fields: Any) -> None:
+        """Have the resume say more of itself."""
+        self.resumed = (*self.resumed[:-1], msgspec.structs.replace(self.resumed[-1], **fields))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.ledger.close()
         self.lease.release()
 
@@ -59,17 +66,17 @@ def taken_by() -> str:
     return f"process {os.getpid()} on {os.uname().nodename}"
 
 
-def begin(paths: RunPaths, started: RunStarted, *, now: Clock = clock) -> Held:
+def begin(paths: RunPaths, started: RunStarted) -> Held:
     """Create a run whose record 0 is `started`. Raises InvalidInput if it exists already."""
     paths.make(*((paths.artifacts, paths.scratch) if started.kind == "pipeline" else ()))
-    lease = Lease(paths, now=now())
+    lease = Lease(paths, now=clock())
     left = read(paths) if paths.ledger.exists() else None
     if left is not None and (left.records or not left.ok):
         lease.release()
         raise InvalidInput(f"run {paths.run_id} exists already", hint=f"branchline resume {paths.run_id}")
     state = RunState()
     state.apply(started)
-    ledger = Ledger(paths, epoch=1, clock=now)
+    ledger = Ledger(paths, epoch=1, clock=clock)
     if left is not None:  # whoever began it first was killed within record 0
         ledger.continue_from(left)
     ledger.append([started])
@@ -86,7 +93,7 @@ def complete(paths: RunPaths, state: RunState) -> None:
             lease.release()
 
 
-def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Callable[[Reading], None]) -> Held:
+def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: None) -> Held:
     """Take an existing run up: lease, verified ledger, no processes left of the last coordinator.
 
     `vouch` may compare the reading with marks kept elsewhere (a git ref) before anything is written; it raises
@@ -94,22 +101,18 @@ def take_up(paths: RunPaths, *, reason: str = "", now: Clock = clock, vouch: Cal
     """
     if not paths.ledger.exists():
         raise InvalidInput(f"there is no run {paths.run_id} in {paths.runs}", hint="branchline list")
-    lease = Lease(paths, now=now())
+    lease = Lease(paths, now=clock())
     try:
         reading = read(paths)
         state = require(reading, paths)
         vouch(reading)
         sweep(paths.marker)
-        ledger = Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=now)
+        ledger = Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=clock)
         ledger.continue_from(reading)
-        checkpoint.restore_missing(paths, state, now())
+        checkpoint.restore_missing(paths, state, clock())
     except BaseException:
         lease.release()
         raise
-    if reading.torn:
-        cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end"
-        reason = f"{reason}; {cut}" if reason else cut
-    taken = RunResumed(by=taken_by(), reason=reason)
-    running = sorted(state.running)
-    lost = [AttemptInterrupted(task_id=name, attempt=state.records[name].attempt) for name in running]
-    return Held(lease, ledger, state, (*lost, taken))
+    cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end" if reading.torn else ""
+    lost = [AttemptInterrupted(task_id=one, attempt=state.records[one].attempt) for one in sorted(state.running)]
+    return Held(lease, ledger, state, (*lost, RunResumed(by=taken_by(), reason=cut)))

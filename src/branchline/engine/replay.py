@@ -16,22 +16,19 @@ from branchline.core.events import AnyEvent, RunStarted, Transition
 from branchline.core.facts import (
     CiStatus,
     Codegate,
-    ExecuteWsComplete,
     GatedFact,
     IntegrationComplete,
     MergeQueue,
-    ShipComplete,
     ValidateWsFail,
     ValidateWsPass,
     WsCheckpoint,
 )
 from branchline.core.model.verdict import Outcome
-from branchline.core.result import Result
-from branchline.core.run_state import RunState, replay
+from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.engine.drivers.base import Doing
+from branchline.engine.driver import Doing
 from branchline.engine.opening import open_run
-from branchline.engine.pipeline import step_jobs
+from branchline.engine.performing import step_jobs
 from branchline.errors import GitError, InvalidInput
 from branchline.git.borrowing import borrow, require_whole
 from branchline.git.folders import delete_tree
@@ -42,6 +39,7 @@ from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
 from branchline.process.temporary import temporary_folder
+from branchline.views.claims import claims
 
 GATED = frozenset({"code_gate", "validate", "pr_ci"})
 AGAIN = GATED | {"consume", "merge_prep", "merge"}
@@ -96,7 +94,7 @@ def replayed(
     if not isinstance(first, RunStarted) or first.kind != "pipeline":
         raise InvalidInput(f"run {paths.run_id} is a plain graph: nothing of it can be done again")
     repo = Repo.open(paths.root)
-    require_whole(repo, _needed(records, str(first.pins["base"])))
+    require_whole(repo, claims(paths.run_id, records).objects)
     folder = Path(tempfile.mkdtemp(prefix="branchline-replay-", dir=temporary_folder())).resolve()
     try:
         borrow(repo, folder, str(first.pins["base"]))
@@ -105,17 +103,6 @@ def replayed(
         raise InvalidInput(f"run {paths.run_id} cannot be done again: {error.message}", hint="git fsck") from error
     finally:
         delete_tree(folder)
-
-
-def _needed(records: Sequence[Record], base: str) -> Iterator[str]:
-    yield base
-    done = replay(record.event for record in records).records.values()
-    for fact in (record.fact for record in done if record.state == State.COMPLETED):
-        match fact:
-            case ExecuteWsComplete(commit=oid) | WsCheckpoint(commit=oid) | ValidateWsPass(commit=oid) if oid:
-                yield oid
-            case IntegrationComplete(commit=oid) | CiStatus(commit=oid) | ShipComplete(commit=oid):
-                yield oid
 
 
 class _Again:
@@ -163,7 +150,7 @@ class _Again:
         self._say(f"{task.id} again")
         self._here.ledger.write_bytes(b"".join(self._lines[: begun.line]))
         result = begun.work(KillSwitch())
-        now = _came(result.facts, _error_class(result))
+        now = _came(result.facts, getattr(result, "error_class", ""))
         if now.verdict in OURS:
             raise InvalidInput(f"{task.id} cannot be done again: {getattr(result, 'reason', '')}")
         row = msgspec.structs.replace(row, then=_without_review(then), now=now)
@@ -182,36 +169,27 @@ class _Again:
         return ""
 
 
-def _error_class(result: Result) -> str:
-    return getattr(result, "error_class", "")
-
-
 def _came(facts: Sequence[AnyEvent], error_class: str) -> Came:
     """From the facts that an attempt told, or from how it ended."""
-    found = [told for fact in facts if (told := _told(fact)) is not None]
-    verdict, object_ = found[-1] if found else (error_class or "done", "")
+    verdict, object_ = error_class or "done", ""
+    for fact in facts:
+        match fact:
+            case Codegate():
+                verdict, object_ = fact.verdict, fact.tree
+            case WsCheckpoint():
+                verdict, object_ = "taken in", fact.commit
+            case ValidateWsPass():
+                verdict, object_ = "passed", fact.commit
+            case ValidateWsFail():
+                verdict, object_ = "failed", fact.commit
+            case MergeQueue():
+                verdict, object_ = f"queue: {', '.join(fact.order) or 'nothing'}", ""
+            case IntegrationComplete():
+                verdict, object_ = f"merged: {', '.join(fact.merged)}", fact.commit
+            case CiStatus():
+                verdict, object_ = fact.verdict, fact.commit
     gates = {one.gate: str(one.outcome) for fact in facts if isinstance(fact, GatedFact) for one in fact.gates}
     return Came(verdict=verdict, object=object_, gates=gates)
-
-
-def _told(fact: AnyEvent) -> tuple[str, str] | None:
-    told: tuple[str, str] | None = None
-    match fact:
-        case Codegate():
-            told = fact.verdict, fact.tree
-        case WsCheckpoint():
-            told = "taken in", fact.commit
-        case ValidateWsPass():
-            told = "passed", fact.commit
-        case ValidateWsFail():
-            told = "failed", fact.commit
-        case MergeQueue():
-            told = f"queue: {', '.join(fact.order) or 'nothing'}", ""
-        case IntegrationComplete():
-            told = f"merged: {', '.join(fact.merged)}", fact.commit
-        case CiStatus():
-            told = fact.verdict, fact.commit
-    return told
 
 
 def _without_review(then: Came) -> Came:

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
+from branchline.attempt.run import Run
 from branchline.core.events import IntentReceived, RolledBack
 from branchline.core.facts import ShipComplete
 from branchline.core.refs import Refs, branch_ref
-from branchline.engine.opening import mark, open_run, vouch
-from branchline.engine.recover import Held, clock, take_up
+from branchline.engine.opening import mark, open_run, take_over
+from branchline.engine.recover import Held, clock
 from branchline.errors import GitError, InvalidInput
 from branchline.git.landing.checkout import Halfway
 from branchline.git.landing.merge import Conflicted, merge_trees
 from branchline.git.landing.target import move
-from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
@@ -26,31 +28,30 @@ def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
     Halfway if it is undone, but not in all files of the checkout. A kill at any moment leaves what calling it again
     completes.
     """
-    repo = Repo.open(paths.root, marker=paths.marker)
-    held = take_up(paths, vouch=lambda reading: vouch(repo, paths, reading))
-    try:
+    with take_over(paths) as held:
         if held.state.rolled_back is not None:
             return held.state.rolled_back
-        shipped = _shipped(held, read(paths).records)
-        old, new = _begun(repo, held, shipped) or _made(repo, held, shipped, reason)
-        held.ledger.append([IntentReceived(kind="rollback", by=by)])
-        repo.put_ref(Refs(paths.run_id).rollback, new)
-        halfway = None
+        shipped, asked = _shipped(held, read(paths).records), IntentReceived(kind="rollback", by=by)
+        run, halfway = open_run(paths, held.state), None
+        old, new = _begun(run, shipped.target) or _made(run, shipped, reason)
+        held.ledger.append([asked])
+        run.repo.put_ref(run.refs.rollback, new)
         try:
-            _move(repo, shipped.target, old, new)
+            tip = run.repo.read_ref(branch_ref(shipped.target))
+            # Else a killed rollback had moved it, and others went on from there.
+            if tip is None or tip == new or not run.repo.is_ancestor(new, tip):
+                move(run.repo, shipped.target, old, new)
         except Halfway as error:  # the target has moved, and that is what counts
             halfway = error
         except GitError as error:
-            held.ledger.append([IntentReceived(kind="rollback", by=by, refused=error.message)])
+            held.ledger.append([msgspec.structs.replace(asked, refused=error.message)])
             raise
         done = RolledBack(target=shipped.target, commit=new, reverts=shipped.commit, by=by, reason=reason)
         held.ledger.append([done])
-        mark(open_run(paths, held.state), held.ledger)
+        mark(run, held.ledger)
         if halfway is not None:
             raise halfway
         return done
-    finally:
-        held.release()
 
 
 def _shipped(held: Held, records: Sequence[Record]) -> ShipComplete:
@@ -69,23 +70,26 @@ def _shipped(held: Held, records: Sequence[Record]) -> ShipComplete:
     )
 
 
-def _begun(repo: Repo, held: Held, shipped: ShipComplete) -> tuple[str, str] | None:
+def _begun(run: Run, target: str) -> tuple[str, str] | None:
     """The move that a killed rollback had begun, if the target is still where it can be completed, or beyond it."""
-    made = repo.read_ref(Refs(held.ledger.paths.run_id).rollback)
-    tip = repo.read_ref(branch_ref(shipped.target))
+    repo = run.repo
+    made, tip = repo.read_ref(run.refs.rollback), repo.read_ref(branch_ref(target))
     if made is None or tip is None:
         return None
     old = repo.parents(made)[0]
     return (old, made) if tip == old or repo.is_ancestor(made, tip) else None
 
 
-def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[str, str]:
+def _made(run: Run, shipped: ShipComplete, reason: str) -> tuple[str, str]:
     """A commit on the target's tip without what the run changed. Raises InvalidInput, GitError."""
-    run_id, target = held.ledger.paths.run_id, shipped.target
+    repo, run_id, target = run.repo, run.run_id, shipped.target
     tip = repo.read_ref(branch_ref(target))
     if tip is None or not repo.is_ancestor(shipped.commit, tip):
         raise InvalidInput(f"{target} does not hold {shipped.commit[:SHORT]} of run {run_id}: nothing to undo")
-    base = shipped.onto or _before(repo, shipped.commit, run_id)
+    base = shipped.onto or shipped.commit
+    if not shipped.onto:  # an old ledger does not say where the target was: the first commit before those of the run
+        while f"\nBranchline-Run: {run_id}\n" in repo.content.text("log", "-1", "--format=%B%n", base) + "\n":
+            base = repo.parents(base)[0]
     result = merge_trees(repo, tip, base, lambda _: None, base=shipped.commit, declared=tip, union=False)
     if isinstance(result, Conflicted):
         raise GitError(
@@ -98,17 +102,3 @@ def _made(repo: Repo, held: Held, shipped: ShipComplete, reason: str) -> tuple[s
     why = f"\n{reason}\n" if reason else ""
     message = f"Roll back run {run_id}\n{why}\nBranchline-Rolls-Back: {shipped.commit}\n"
     return tip, repo.commit(result.tree, [tip], message, clock() // 1000)
-
-
-def _before(repo: Repo, commit: str, run_id: str) -> str:
-    """Where the target was, in a ledger that does not say it: the first commit, parent by parent, not of the run."""
-    while f"\nBranchline-Run: {run_id}\n" in repo.content.text("log", "-1", "--format=%B%n", commit) + "\n":
-        commit = repo.parents(commit)[0]
-    return commit
-
-
-def _move(repo: Repo, target: str, old: str, new: str) -> None:
-    tip = repo.read_ref(branch_ref(target))
-    if tip is not None and tip != new and repo.is_ancestor(new, tip):
-        return  # a killed rollback had moved it, and others went on from there
-    move(repo, target, old, new)

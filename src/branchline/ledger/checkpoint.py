@@ -5,8 +5,6 @@ import os
 import queue
 import threading
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 from branchline.core.rounds import reopen_round
 from branchline.core.run_state import RunState
@@ -43,10 +41,12 @@ class Scribe:
             "pending_tasks": [name for name, state_ in states.items() if state_ == State.PENDING],
             "failed_tasks": [name for name, state_ in states.items() if state_ == State.FAILED],
             "task_states": states,
-            "can_resume": _can_resume(state),
+            "can_resume": state.end is None or (state.end.status != "cancelled" and reopen_round(state) is not None),
         }
-        with suppress(OSError):  # a view only: a full disk must not look like a crash of ours
-            _replace(self._paths.checkpoint, page)
+        aside = self._paths.checkpoint.with_suffix(".tmp")
+        with suppress(OSError):  # a view only: it is not synced, and a full disk must not look like a crash of ours
+            aside.write_text(json.dumps(page, sort_keys=True) + "\n", encoding="utf-8")
+            os.replace(aside, self._paths.checkpoint)
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -82,22 +82,9 @@ def _write_file(path: str, data: bytes) -> None:
         os.close(file)
 
 
-def _can_resume(state: RunState) -> bool:
-    if state.end is None:
-        return True
-    return state.end.status != "cancelled" and reopen_round(state) is not None
-
-
 def restore_missing(paths: RunPaths, state: RunState, at: int) -> None:
     """Write the files of completed tasks that a crash kept from being written."""
     for name, record in state.records.items():
         path = paths.checkpoints / f"{name}.json"
         if record.state == State.COMPLETED and not (path.exists() and path.stat().st_size):
             _write_file(str(path), _page(paths, state, name, at))
-
-
-def _replace(path: Path, data: dict[str, Any]) -> None:
-    """Whole or not at all; unsynced, because the ledger is the truth and these can be made again."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(data, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(aside, path)

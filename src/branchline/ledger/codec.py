@@ -84,22 +84,18 @@ def decode(line: bytes, *, seq: int, prev: str, offset: int = 0) -> Record:
         raise BadRecord("its hash does not match its text: it was changed after it was written")
     try:
         body = json.loads(line.decode("ascii"))
-        _check_place(body, seq, prev)
-        return _record(body, sha, offset)
+        return _record(body, seq=seq, prev=prev, sha=sha, offset=offset)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadRecord(f"its content is not valid: {error}") from error
 
 
-def _check_place(body: dict[str, Any], seq: int, prev: str) -> None:
+def _record(body: dict[str, Any], *, seq: int, prev: str, sha: str, offset: int) -> Record:
     if body.get("v", 0) > VERSION:
         raise BadRecord(f"it was written by a newer Branchline (ledger version {body['v']}, this one reads {VERSION})")
     if body.get("seq") != seq:
         raise BadRecord(f"it is record {body.get('seq')} where record {seq} should stand: lines are missing or moved")
     if body.get("prev") != prev:
         raise BadRecord("it does not follow from the record before it")
-
-
-def _record(body: dict[str, Any], sha: str, offset: int) -> Record:
     name = body.get("event")
     if name not in NAMES:
         raise BadRecord(f"its event {name!r} is unknown to this version")

@@ -4,7 +4,6 @@ flock, because it ends with its process and is not lost when the file is opened 
 because a child that inherited it would keep it.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -24,27 +23,24 @@ class Lease:
 
     def __init__(self, paths: RunPaths, *, now: int) -> None:
         self._file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if not self._locked(paths.lock):
+        try:
+            self._lock(paths)
+        except BaseException:
             os.close(self._file)
-            owner = _owner(paths)
-            raise RunBusy(f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}")
+            raise
         owner_data = {"pid": os.getpid(), "host": os.uname().nodename, "since": timestamp(now)}
         with suppress(OSError):  # for messages only: a full disk stops us where it matters
             paths.owner.write_text(json.dumps(owner_data) + "\n", encoding="utf-8")
 
-    def _locked(self, path: Path) -> bool:
+    def _lock(self, paths: RunPaths) -> None:
         """Take the lock. One who only asks whether it is held (`is_held`) may have it for a moment: try again."""
         for wait in (0.01, 0.02, 0.04, 0.0):
-            try:
-                take(self._file, path, wait=False)
-            except BlockingIOError:
-                time.sleep(wait)
-                continue
-            except InvalidInput:
-                os.close(self._file)
-                raise
-            return True
-        return False
+            with suppress(BlockingIOError):
+                take(self._file, paths.lock, wait=False)
+                return
+            time.sleep(wait)
+        owner = _owner(paths)
+        raise RunBusy(f"run {paths.run_id} is being driven by {owner}", hint=f"branchline status {paths.run_id}")
 
     def release(self) -> None:
         """Give the run up."""
@@ -72,10 +68,8 @@ def is_held(paths: RunPaths) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a disk without locks: no process of ours holds one
-        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)  # else a disk without locks: no process of ours holds one
     else:
         return False
     finally:
@@ -88,15 +82,9 @@ def _owner(paths: RunPaths) -> str:
     while time.monotonic() < until:
         with suppress(OSError, ValueError, KeyError, TypeError):
             owner = json.loads(paths.owner.read_text("utf-8"))
-            if owner["host"] != os.uname().nodename or not _is_gone(int(owner["pid"])):
-                return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+            if owner["host"] == os.uname().nodename:
+                with suppress(PermissionError):  # it lives, and is somebody else's
+                    os.kill(int(owner["pid"]), 0)
+            return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
         time.sleep(0.02)
     return "another process"
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return error.errno == errno.ESRCH  # else it is somebody else's
-    return False

@@ -7,6 +7,7 @@ The files that say so are the project's own, so they may be missing, broken or o
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,14 @@ NODE_TEST = re.compile(r"\bnode\s(.*\s)?--test\b")
 
 def followed_by(root: Path) -> str:
     """The tool of the project in `root` that would follow the link, or "" if none would. Reads small files only."""
-    pyproject = _toml(root / "pyproject.toml")
+    pyproject = _parsed(root / "pyproject.toml", tomllib.loads)
     backend = str(_table(pyproject, "build-system").get("build-backend", "setuptools"))
     if backend.startswith("hatchling") and _hatchling_takes(_table(pyproject, "tool", "hatch", "build"), root):
         return "hatchling"
-    if backend.startswith("setuptools") and _manifest_takes(_text(root / "MANIFEST.in")):
+    manifest = _text(root / "MANIFEST.in")
+    if backend.startswith("setuptools") and MANIFEST.search(manifest) and not PRUNED.search(manifest):
         return "setuptools"
-    return _javascript(_json(root / "package.json"))
-
-
-def _javascript(package: object) -> str:
+    package = _parsed(root / "package.json", json.loads)
     needed = {**_table(package, "dependencies"), **_table(package, "devDependencies")}
     for name in PACKAGES:
         if name in needed:
@@ -60,10 +59,6 @@ def _anchored(pattern: str) -> bool:
     return named and (pattern.startswith("/") or bool(slash and rest))
 
 
-def _manifest_takes(manifest: str) -> bool:
-    return bool(MANIFEST.search(manifest)) and not PRUNED.search(manifest)
-
-
 def _words(value: object) -> list[str]:
     return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
 
@@ -74,16 +69,9 @@ def _table(value: object, *keys: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _toml(path: Path) -> object:
+def _parsed(path: Path, parse: Callable[[str], object]) -> object:
     try:
-        return tomllib.loads(_text(path))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _json(path: Path) -> object:
-    try:
-        return json.loads(_text(path) or "{}")
+        return parse(_text(path))
     except (ValueError, RecursionError):
         return {}
 

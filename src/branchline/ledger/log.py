@@ -97,7 +97,8 @@ class Ledger:
     def _write(self, data: bytes) -> None:
         with self._writing():
             try:
-                _require_all(self._disk.append(data), data)
+                if self._disk.append(data) != len(data):  # a short write is how a full disk shows itself first
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as the disk would have
                 self._disk.sync()
             except OSError:
                 with contextlib.suppress(OSError):
@@ -120,14 +121,12 @@ class Ledger:
         self._disk.close()
 
 
-def _require_all(written: int, data: bytes) -> None:
-    if written != len(data):  # a short write is how a full disk shows itself first
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def read(paths: RunPaths) -> Reading:
     """Read and verify a run's ledger, its chain and its high-water mark. Raises InvalidInput if there is none."""
-    mark = _head(paths)  # first: whoever writes the ledger meanwhile only moves it further
+    mark = None
+    with contextlib.suppress(OSError, ValueError):  # first: whoever writes the ledger meanwhile only moves it further
+        number, _, sha = paths.head.read_text("ascii").strip().partition(" ")
+        mark = int(number), sha
     try:
         data = paths.ledger.read_bytes()
     except OSError as error:
@@ -152,7 +151,11 @@ def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:
     while (end := data.find(b"\n", offset)) >= 0:
         try:
             record = decode(data[offset:end], seq=seq, prev=prev, offset=offset)
-            _check_owner(record, run_id, epoch)
+            if record.run_id != run_id:
+                return records, Fault(seq, offset, f"it belongs to run {record.run_id}")
+            if record.epoch < epoch:
+                two = f"its epoch {record.epoch} comes after epoch {epoch}: two processes wrote this ledger"
+                return records, Fault(seq, offset, two)
             if record.v < VERSION:
                 older.take(record)
             else:
@@ -163,24 +166,8 @@ def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:
     return records, None
 
 
-def _check_owner(record: Record, run_id: str, epoch: int) -> None:
-    if record.run_id != run_id:
-        raise BadRecord(f"it belongs to run {record.run_id}")
-    if record.epoch < epoch:
-        raise BadRecord(f"its epoch {record.epoch} comes after epoch {epoch}: two processes wrote this ledger")
-
-
 def _count(records: Sequence[Record]) -> int:
     return records[-1].seq + 1 if records else 0
-
-
-def _head(paths: RunPaths) -> tuple[int, str] | None:
-    """The high-water mark, if there is a readable one."""
-    try:
-        number, _, sha = paths.head.read_text("ascii").strip().partition(" ")
-        return int(number), sha
-    except (OSError, ValueError):
-        return None
 
 
 def behind(records: Sequence[Record], size: int, seq: int, sha: str) -> Fault | None:

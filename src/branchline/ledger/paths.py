@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -21,7 +20,6 @@ RUNS = ".runs"
 RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
 
 
-@dataclass(frozen=True, slots=True)
 class RunPaths:
     """The files of one run. `root`: a checkout's top folder, or any folder for a plain graph.
 
@@ -29,23 +27,26 @@ class RunPaths:
     common directory stays where it is, in the folder `.runs` of its checkout.
     """
 
-    root: Path
-    run_id: str
-    runs: Path = Path()
-
-    def __post_init__(self) -> None:
-        if not RUN_ID.fullmatch(self.run_id):
-            raise InvalidInput(f"{self.run_id!r} is not a run id: letters, digits, '_', '.' and '-' only")
-        if self.runs != Path():
-            return
-        home, old = record_home(self.root), self.root / RUNS
-        is_old = not (home / self.run_id).exists() and (old / self.run_id).is_dir()
-        object.__setattr__(self, "runs", old if is_old else home)
-
-    @property
-    def run_dir(self) -> Path:
-        """The run's own folder."""
-        return self.runs / self.run_id
+    def __init__(self, root: Path, run_id: str, runs: Path | None = None) -> None:
+        if not RUN_ID.fullmatch(run_id):
+            raise InvalidInput(f"{run_id!r} is not a run id: letters, digits, '_', '.' and '-' only")
+        if runs is None:
+            home, old = record_home(root), root / RUNS
+            runs = old if not (home / run_id).exists() and (old / run_id).is_dir() else home
+        self.root, self.run_id, self.runs = root, run_id, runs
+        self.run_dir = folder = runs / run_id
+        self.ledger = folder / "logs" / "run.jsonl"  # the truth
+        self.head = folder / "logs" / "run.head"  # the high-water mark: how far the ledger is known to have come
+        self.lock = folder / "run.lock"  # the lease's; never deleted
+        self.owner = folder / "owner.json"  # who holds the lease: for messages only
+        self.checkpoints = folder / "checkpoints"  # one file a completed task
+        self.checkpoint = folder / "checkpoint.json"  # the whole run at its last checkpoint
+        self.artifacts = folder / "artifacts"  # plan, reports, diffs, requests
+        self.inbox = folder / "inbox"  # intents that people drop for the live run
+        self.scratch = folder / "scratch"  # temporary indexes and objects: nobody's work
+        self.kept = folder / "kept"  # what agents left that git cannot hold, moved out of worktrees that went
+        self.prompt = folder / "prompt.md"  # what was asked
+        self.attempts = folder / "attempts"  # a folder an attempt
 
     @property
     def marker(self) -> str:
@@ -53,70 +54,10 @@ class RunPaths:
         place = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:12]
         return f"{self.run_id}@{place}"
 
-    @property
-    def ledger(self) -> Path:
-        """The ledger: the truth."""
-        return self.run_dir / "logs" / "run.jsonl"
-
-    @property
-    def head(self) -> Path:
-        """The high-water mark: how far the ledger is known to have come."""
-        return self.run_dir / "logs" / "run.head"
-
-    @property
-    def lock(self) -> Path:
-        """The lease's file; never deleted."""
-        return self.run_dir / "run.lock"
-
-    @property
-    def owner(self) -> Path:
-        """Who holds the lease: for messages only."""
-        return self.run_dir / "owner.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """One file a completed task."""
-        return self.run_dir / "checkpoints"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The whole run at its last checkpoint."""
-        return self.run_dir / "checkpoint.json"
-
-    @property
-    def artifacts(self) -> Path:
-        """Plan, reports, diffs, requests."""
-        return self.run_dir / "artifacts"
-
-    @property
-    def inbox(self) -> Path:
-        """Intents that people drop for the live run."""
-        return self.run_dir / "inbox"
-
-    @property
-    def scratch(self) -> Path:
-        """Temporary indexes and objects: nothing here is the user's or an agent's work."""
-        return self.run_dir / "scratch"
-
-    @property
-    def kept(self) -> Path:
-        """What agents left that git cannot hold, moved out of worktrees that went."""
-        return self.run_dir / "kept"
-
     def keep(self) -> Path:
         """The folder `kept`, made for its owner's eyes alone: files with secrets come to lie there."""
         self.kept.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.kept
-
-    @property
-    def prompt(self) -> Path:
-        """What was asked."""
-        return self.run_dir / "prompt.md"
-
-    @property
-    def attempts(self) -> Path:
-        """A folder an attempt."""
-        return self.run_dir / "attempts"
 
     def attempt(self, task_id: str, attempt: int) -> Path:
         """The folder of one attempt's own files."""

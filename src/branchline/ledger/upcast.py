@@ -58,7 +58,10 @@ class Upcaster:
         kind, sign = UNTOLD.get((task.step, move.new_state), (None, ""))
         try:
             if (place := self._told.get(name)) is not None:
-                self.records[place] = _with(self.records[place], told)
+                fact = self.records[place].event
+                more = {key: value for key, value in told.items() if key in fact.__struct_fields__}
+                fact = msgspec.convert({**msgspec.to_builtins(fact), **more}, type(fact))
+                self.records[place] = msgspec.structs.replace(self.records[place], event=fact)
             elif kind is not None and sign in told:
                 known = {"task_id": name, "workstream": task.workstream, "verdict": "rejected", "reason": move.reason}
                 fact = msgspec.convert({**known, **told, "event": kind.__struct_config__.tag}, kind)
@@ -67,13 +70,6 @@ class Upcaster:
             raise BadRecord(f"its outputs are not those of a step: {error}") from error
         said = {key: str(told[key]) for key in ("hint", "traceback") if key in told}
         return msgspec.structs.replace(move, **said)
-
-
-def _with(record: Record, told: dict[str, Any]) -> Record:
-    """A fact, completed by what the outputs say."""
-    fact = record.event
-    more = {key: value for key, value in told.items() if key in fact.__struct_fields__}
-    return msgspec.structs.replace(record, event=msgspec.convert({**msgspec.to_builtins(fact), **more}, type(fact)))
 
 
 def _located(fields: dict[str, Any], run_id: str) -> dict[str, Any]:

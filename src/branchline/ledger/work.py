@@ -10,7 +10,6 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import InvalidInput
@@ -21,27 +20,14 @@ LONGEST = 8  # characters of a repository's name
 DIGITS = 6  # of a digest
 
 
-@dataclass(frozen=True, slots=True)
 class WorkArea:
     """The folders of one run's work. `home` is shared by all runs of the repository."""
 
-    home: Path
-    folder: Path
-
-    @property
-    def workspaces(self) -> Path:
-        """One workspace a workstream."""
-        return self.folder / "w"
-
-    @property
-    def checkouts(self) -> Path:
-        """Clean checkouts for gates and planners: nothing here is the user's or an agent's work."""
-        return self.folder / "c"
-
-    @property
-    def rooms(self) -> Path:
-        """A folder for each attempt that is under way, or whose coordinator was killed."""
-        return self.folder / "a"
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.home, self.folder = home, folder
+        self.workspaces = folder / "w"  # one workspace a workstream
+        self.checkouts = folder / "c"  # clean checkouts for gates and planners: not the user's or an agent's work
+        self.rooms = folder / "a"  # a folder for each attempt under way, or whose coordinator was killed
 
     def room(self, task_id: str, attempt: int) -> Path:
         """What the agent of an attempt may write besides its workspace: its home, its temporary files, its input."""

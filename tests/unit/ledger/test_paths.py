@@ -165,7 +165,7 @@ def test_runs_are_listed_by_their_start(tmp_path: Path) -> None:
     begun(tmp_path, "C", 0)
     RunPaths(tmp_path, "EMPTY").make()
     assert run_ids(tmp_path) == ["C", "B", "A"]
-    assert find_run(tmp_path, None) == RunPaths(tmp_path, "A")
+    assert find_run(tmp_path, None).run_dir == RunPaths(tmp_path, "A").run_dir
 
 
 @pytest.mark.parametrize("data", [b"", b"not JSON\n", b"[]\n", b"{}\n", b"\xff\n"])

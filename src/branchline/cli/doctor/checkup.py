@@ -19,16 +19,15 @@ from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
 from branchline.core.model.plan import Plan
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
+from branchline.engine.opening import area, shelter
 from branchline.engine.pipeline import Request, pinned, scoped
 from branchline.engine.recover import clock, new_run_id
-from branchline.engine.shelter import shelter
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
 from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.work import work_area
 from branchline.process.containment import held_by
 from branchline.sandbox.probe import INSTALL
 from branchline.views.format.text import count
@@ -87,12 +86,12 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
 
 def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     """What step 0 would say of a run that began now."""
-    run_id, common = new_run_id(clock()), repo.common_dir
+    run_id = new_run_id(clock())
     try:
         base, target = pinned(repo, Request(repo=repo.root, settings=settings))
         scoped(repo, base, plan) if plan else None
-        work = work_area(os.environ, common, RunPaths(repo.root, run_id).run_dir, repo.root, common)
-        sandbox = shelter(repo, settings, work.home)
+        work = area(repo, RunPaths(repo.root, run_id), {})
+        sandbox = shelter(repo, settings, work)
     except BranchlineError as error:
         yield Finding(name="a run", state="missing", detail=error.message, next=error.hint)
         return

@@ -1,16 +1,58 @@
-"""The default driver: attempts in threads of this process, their programs in processes of their own."""
+"""What carries attempts out, in threads of this process, their programs in processes of their own.
+
+The ledger stays with the coordinator; a driver only hands results back.
+"""
 
 import queue
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from branchline.core.result import Failure, Result
-from branchline.engine.drivers.base import Done, Job
 from branchline.process.spawn import KillSwitch
 
 KILL_SECONDS = 15.0
+
+Doing = Callable[[KillSwitch], Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt to carry out. `timeout` in seconds; `killable`: its work ends when its kill switch is pulled."""
+
+    task_id: str
+    attempt: int
+    work: Doing
+    timeout: float | None = None
+    killable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a job."""
+
+    task_id: str
+    attempt: int
+    result: Result
+
+
+class Driver(Protocol):
+    """Starts, watches and kills attempts."""
+
+    def start(self, job: Job) -> None:
+        """Begin; returns at once, or when the job is done, as the driver likes."""
+
+    def wait(self, timeout: float | None) -> list[Done]:
+        """The jobs that ended, waiting up to `timeout` seconds (None: for ever) for the first."""
+
+    def kill(self, task_id: str, reason: str) -> None:
+        """End a running attempt; its result still comes by `wait`."""
+
+    def close(self) -> None:
+        """End everything that runs; no results come any more."""
 
 
 @dataclass(slots=True)
@@ -51,7 +93,12 @@ class LocalDriver:
         while True:
             active = self._jobs.get()
             job = active.job
-            self._done.put(Done(job.task_id, job.attempt, _carried_out(job, active.switch)))
+            try:
+                result = job.work(active.switch)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
+                reason = f"internal error: {type(error).__name__}: {error}"
+                result = Failure(reason, "internal", retryable=False, traceback=traceback.format_exc())
+            self._done.put(Done(job.task_id, job.attempt, result))
             with self._lock:
                 self._idle += 1
 
@@ -88,7 +135,9 @@ class LocalDriver:
                 continue
             if active.abandon_at is not None and now >= active.abandon_at:
                 del self._active[key]
-                found.append(Done(*key, _overdue(active)))
+                reason = active.switch.reason or "timeout"
+                late = f"within {active.job.timeout:g} s" if reason == "timeout" else f"when it was {reason}"
+                found.append(Done(*key, Failure(f"it did not end {late}", error_class=reason)))
             elif active.abandon_at is None and active.deadline is not None and now >= active.deadline:
                 self._pull(active, "timeout")
         return found
@@ -113,18 +162,3 @@ class LocalDriver:
         while self._active and time.monotonic() < until:
             self._collect(0.1)
         self._active.clear()
-
-
-def _carried_out(job: Job, switch: KillSwitch) -> Result:
-    try:
-        return job.work(switch)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
-        reason = f"internal error: {type(error).__name__}: {error}"
-        return Failure(reason, error_class="internal", retryable=False, traceback=traceback.format_exc())
-
-
-def _overdue(active: _Active) -> Failure:
-    reason = active.switch.reason or "timeout"
-    if reason == "timeout":
-        return Failure(f"it did not end within {active.job.timeout:g} s", error_class="timeout")
-    return Failure(f"it did not end when it was {reason}", error_class=reason)

@@ -1,7 +1,6 @@
 """One attempt at a time, each finished before the next begins: the local driver's twin for tests and debugging."""
 
-from branchline.engine.drivers.base import Done, Job
-from branchline.engine.drivers.local import LocalDriver
+from branchline.engine.driver import Done, Job, LocalDriver
 
 
 class InlineDriver(LocalDriver):
