@@ -22,13 +22,8 @@ WIDE = 12
 _DROPPED = 2  # last components of a name that may be in a file: a class, its member
 _SEPARATOR = re.compile(r"::|[.\\]")
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
-_FROM_HERE = (
-    "quoted",
-    "require",
-    "include",
-    "load",
-    "autoload",
-)  # kinds of imports that are paths, maybe relative ones
+_FROM_HERE = ("quoted", "require", "include", "load", "autoload")
+"""Kinds of imports that are paths, perhaps from the importing file."""
 _BY_PATH = (*_FROM_HERE, "angled")
 _ENTRIES = ("mod", "lib", "main")  # of Rust
 
