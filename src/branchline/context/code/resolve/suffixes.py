@@ -50,7 +50,7 @@ class Suffixes:
         self._found = cache(self._ending)
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
-        """See `Family`."""
+        """The files that the imports of a file mean, in any order, perhaps repeated."""
         origin = self._paths[file]
         for one in imports:
             for written in filter(None, self._written(one)):
