@@ -169,6 +169,7 @@ def test_an_index_that_another_process_emptied_is_filled_again(project: Project,
     first = to_bytes(broker.manifest(REQUEST))
     (path,) = (tmp_path / "cache").glob("*.sqlite")
     with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE counter SET emptied = emptied + 1")
         for table in ("blob", "analysis", "segment", "posting", "kept"):
             database.execute(f"DELETE FROM {table}")
     assert to_bytes(broker.manifest(REQUEST)) == first

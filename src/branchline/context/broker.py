@@ -58,7 +58,7 @@ def _surely(answer: "Callable[Concatenate[Broker, _P], _T]") -> "Callable[Concat
         while True:
             try:
                 found = answer(broker, *args, **kwargs)
-                broker.corpus.confirm()
+                broker.confirm()
             except sqlite3.DatabaseError as error:
                 broker.start_again(error)
             else:
@@ -145,6 +145,10 @@ class Broker:
         for file, data in self.tree.read(wanted):
             self._texts[file.path] = None if data is None else data.decode("utf-8", "replace")
         return self._texts
+
+    def confirm(self) -> None:
+        """Raise sqlite3.DatabaseError if another process has emptied the index since it was asked first."""
+        self._index.confirm()
 
     def start_again(self, error: sqlite3.DatabaseError) -> None:
         """Forget what the index said, and go on with another. Raises the error where no other can be had."""

@@ -65,7 +65,7 @@ def surely(index: Index, tree: Tree, use: Callable[[IndexedCorpus], None]) -> No
             try:
                 use(corpus)
             finally:
-                corpus.confirm()
+                index.confirm()
         except sqlite3.DatabaseError as error:
             index.replace(error)
         else:

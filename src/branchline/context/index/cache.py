@@ -54,6 +54,7 @@ class Index:
         self._path = folder / f"context-{name}.sqlite" if folder is not None else None
         self._inode = 0
         self._replaced = False
+        self._emptied = 0
         self.database = sqlite3.connect(":memory:")
         try:
             self._connect()
@@ -76,6 +77,7 @@ class Index:
         `on_progress`: blobs done, of how many.
         """
         self.bound(MOST_BYTES, tree)
+        self._emptied = self._how_often_emptied()
         known = self.members(tree)
         missing = {file.key: file for file, blob in zip(tree.files, known.blobs, strict=True) if not blob}
         done = added = 0
@@ -90,15 +92,16 @@ class Index:
 
     def members(self, tree: Tree) -> Members:
         """Which blobs the files of a tree are."""
-        packed = array("I", self.get(f"members/{tree.fingerprint}") or b"")
+        packed = array("I", self.get(f"members/{self._how_often_emptied()}/{tree.fingerprint}") or b"")
         count = len(tree.files)
-        members = Members(packed[:count], packed[count : 2 * count], packed[2 * count :])
-        return members if len(members.texts) == count and self.holds(members) else self._look_up(tree)
+        if not packed:
+            return self._look_up(tree)
+        return Members(packed[:count], packed[count : 2 * count], packed[2 * count :])
 
-    def holds(self, members: Members) -> bool:
-        """Whether the numbers of these blobs still mean them: the index is emptied as a whole."""
-        some = next(filter(None, members.blobs), None)
-        return some is None or self.database.execute("SELECT 1 FROM blob WHERE id = ?", (some,)).fetchone() is not None
+    def confirm(self) -> None:
+        """Raise Emptied if the answers since `add` may be wrong because another process has emptied the index."""
+        if self._how_often_emptied() != self._emptied:
+            raise Emptied("another process has emptied the index")
 
     def bound(self, most_bytes: int, tree: Tree) -> None:
         """Empty the index if it fills more than `most_bytes`, and at least half of it is not of this tree."""
@@ -107,6 +110,7 @@ class Index:
             blobs = self.database.execute("SELECT count(*) FROM blob").fetchone()[0]
             if blobs > 2 * len(tree.files):
                 with suppress(sqlite3.OperationalError), transaction(self.database):
+                    self.database.execute("UPDATE counter SET emptied = emptied + 1")
                     for table in ("blob", "analysis", "segment", "posting", "kept"):
                         self.database.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
                 with suppress(sqlite3.OperationalError):
@@ -160,9 +164,13 @@ class Index:
 
     def _look_up(self, tree: Tree) -> Members:
         """Ask for the blob of each file, and keep the answer."""
+        key = f"members/{self._how_often_emptied()}/{tree.fingerprint}"
         keys = [file.key for file in tree.files]
         rows = rows_of(self.database, keys)
-        columns = zip(*(rows.get(key, (0, 0, 0)) for key in keys), strict=True) if keys else ((), (), ())
+        columns = zip(*(rows.get(one, (0, 0, 0)) for one in keys), strict=True) if keys else ((), (), ())
         members = Members(*(array("I", column) for column in columns))
-        self.put(f"members/{tree.fingerprint}", b"".join(column.tobytes() for column in members))
+        self.put(key, b"".join(column.tobytes() for column in members))
         return members
+
+    def _how_often_emptied(self) -> int:
+        return int(self.database.execute("SELECT emptied FROM counter").fetchone()[0])

@@ -8,7 +8,7 @@ import msgspec
 
 from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, StoredPieces
 from branchline.context.graph import ImportGraph
-from branchline.context.index.cache import Emptied, Index
+from branchline.context.index.cache import Index
 from branchline.context.index.database import Damaged, unsealed
 from branchline.context.index.history import History
 from branchline.context.index.postings import defined, held, lists_of, named
@@ -32,8 +32,7 @@ class IndexedCorpus:
     def __init__(self, index: Index, tree: Tree) -> None:
         self._index = index
         self._tree = tree
-        self._members = index.members(tree)
-        blobs, terms, texts = self._members
+        blobs, terms, texts = index.members(tree)
         places = [place for place, is_text in enumerate(texts) if is_text]
         self.paths: Sequence[str] = [tree.files[place].path for place in places]
         self.lengths: Sequence[int] = [terms[place] for place in places]
@@ -53,11 +52,6 @@ class IndexedCorpus:
         self.history = History(self.paths)
         self.read: Callable[[Sequence[str]], Mapping[str, str | None]] = dict.fromkeys
         self.pieces = lru_cache(_KEPT)(self._pieces_of)
-
-    def confirm(self) -> None:
-        """Raise Emptied if the answers so far may be wrong because another process has emptied the index."""
-        if not self._index.holds(self._members):
-            raise Emptied("another process has emptied the index")
 
     @cached_property
     def about_paths(self) -> Paths:
@@ -116,7 +110,8 @@ class IndexedCorpus:
         asked = f"SELECT {column} FROM analysis WHERE blob = ?"  # noqa: S608 - a constant
         row = self._index.database.execute(asked, (self._blobs[file],)).fetchone()
         if row is None:
-            raise Emptied("another process has emptied the index")
+            self._index.confirm()
+            raise Damaged("the analysis of a file is missing")
         try:
             return decoder.decode(unsealed(row[0]))
         except msgspec.DecodeError as error:

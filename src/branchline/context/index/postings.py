@@ -16,7 +16,7 @@ from branchline.context.code.analysis import Analysis, Pieces
 from branchline.context.code.words import terms_of_token
 from branchline.context.index.database import sealed, transaction, unsealed
 
-SEGMENTS = 8
+SEGMENTS = 16
 """Segments at most."""
 Rows = Iterable[tuple[bytes, bytes]]
 """(key, posting list), sorted by key."""

@@ -1,6 +1,7 @@
 """A tree as the index knows it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -97,15 +98,22 @@ def test_rubbish_is_damage(rubbish: bytes | None) -> None:
         corpus.pieces(0)
 
 
-def test_an_index_that_another_process_has_emptied() -> None:
-    index, tree = Index(None), tree_with(FILES)
+def test_an_analysis_that_is_missing_is_damage(corpus: IndexedCorpus) -> None:
+    corpus._index.database.execute("DELETE FROM analysis")
+    with pytest.raises(Damaged):
+        corpus.analysis(0)
+
+
+def test_an_index_that_another_process_has_emptied(tmp_path: Path) -> None:
+    index, tree = Index(tmp_path), tree_with(FILES)
     index.add(tree, analyse)
     corpus = IndexedCorpus(index, tree)
-    corpus.confirm()
-    index.add(tree_with({f"{number}.py": str(number) for number in range(20)}), analyse)
-    index.bound(0, tree)
+    with Index(tmp_path) as other:
+        other.add(tree_with({f"{number}.py": str(number) for number in range(20)}), analyse)
+        index.confirm()
+        other.bound(0, tree)
     assert corpus.postings("total") == {}
-    for answer in (corpus.confirm, lambda: corpus.analysis(0), lambda: corpus.pieces(0)):
+    for answer in (index.confirm, lambda: corpus.analysis(0), lambda: corpus.pieces(0)):
         with pytest.raises(Emptied):
             answer()
     index.add(tree, analyse)

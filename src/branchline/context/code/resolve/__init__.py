@@ -6,7 +6,7 @@ from itertools import islice
 
 from branchline.context.code.analysis import Definition, Import
 from branchline.context.code.resolve.javascript import CONFIG, JavaScript
-from branchline.context.code.resolve.places import Family, Places
+from branchline.context.code.resolve.places import Places
 from branchline.context.code.resolve.python import Python
 from branchline.context.code.resolve.suffixes import Suffixes
 
@@ -25,7 +25,7 @@ _ENDINGS = {
     "ruby": ".rb",
     "rust": ".rs",
 }
-_FAMILIES: dict[Callable[[Places], Family], str] = {
+_FAMILIES: dict[Callable[[Places], JavaScript | Python | Suffixes], str] = {
     JavaScript: "javascript typescript tsx jsx vue svelte",
     Python: "python cython",
     **{partial(Suffixes, endings=tuple(ends.split())): languages for languages, ends in _ENDINGS.items()},

@@ -33,7 +33,7 @@ class JavaScript:
         self._found = cache(self._module)
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
-        """See `Family`."""
+        """The files that the imports of a file mean, in any order, perhaps repeated."""
         for one in imports:
             found = self._found(folder_of(self._places.paths[file]), one.module.partition("?")[0])
             if found is None:

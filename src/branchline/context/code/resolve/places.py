@@ -3,22 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from posixpath import normpath
-from typing import Protocol
 
-from branchline.context.code.analysis import Definition, Import
+from branchline.context.code.analysis import Definition
 
 COMMON = 200
 """A name that more files have says nothing."""
 USUAL = frozenset(("", "src", "lib", "libs", "python", "include"))
 """Folders that languages look into for what is written without the rest of its path; the root of the tree is ""."""
 _CONFIG = 1 << 20  # bytes: what is larger was not written by hand
-
-
-class Family(Protocol):
-    """Resolution of one family of languages."""
-
-    def targets(self, file: int, imports: Sequence[Import]) -> Iterable[int]:
-        """The files that the imports of a file mean, in any order, perhaps repeated."""
 
 
 class Places:

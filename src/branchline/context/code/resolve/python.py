@@ -16,7 +16,7 @@ class Python:
         self._found = cache(self._exactly)
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
-        """See `Family`."""
+        """The files that the imports of a file mean, in any order, perhaps repeated."""
         folder = folder_of(self._places.paths[file])
         for one in imports:
             found = self._longest(folder, one.module)

@@ -22,13 +22,8 @@ WIDE = 12
 _DROPPED = 2  # last components of a name that may be in a file: a class, its member
 _SEPARATOR = re.compile(r"::|[.\\]")
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
-_FROM_HERE = (
-    "quoted",
-    "require",
-    "include",
-    "load",
-    "autoload",
-)  # kinds of imports that are paths, maybe relative ones
+_FROM_HERE = ("quoted", "require", "include", "load", "autoload")
+"""Kinds of imports that are paths, perhaps from the importing file."""
 _BY_PATH = (*_FROM_HERE, "angled")
 _ENTRIES = ("mod", "lib", "main")  # of Rust
 
@@ -55,7 +50,7 @@ class Suffixes:
         self._found = cache(self._ending)
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
-        """See `Family`."""
+        """The files that the imports of a file mean, in any order, perhaps repeated."""
         origin = self._paths[file]
         for one in imports:
             for written in filter(None, self._written(one)):
