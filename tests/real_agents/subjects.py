@@ -99,6 +99,7 @@ class Subject:
         timeout: float = 60.0,
         kill: KillSwitch | None = None,
         own_sandbox: bool = True,
+        endpoint: str = "",
     ) -> AgentResult:
         """One attempt, at which the model does what the steps say."""
         request = AgentRequest(
@@ -114,7 +115,7 @@ class Subject:
             output_schema=schema,
             context=(ContextFile(path=CALC, role="edit"), ContextFile(path="NOTES.md")),
             limits=limits or Limits(),
-            endpoint=self.server.url + self.real.base,
+            endpoint=endpoint or self.address,
             own_sandbox=own_sandbox,
         )
         needs = access(self.real.agent, request, self.environ, metered=True)
@@ -130,6 +131,11 @@ class Subject:
                 on_progress=self.seen.append,
                 confinement=entered.around(PLAIN),
             )
+
+    @property
+    def address(self) -> str:
+        """Where the scripted model is."""
+        return self.server.url + self.real.base
 
     @property
     def environ(self) -> dict[str, str]:

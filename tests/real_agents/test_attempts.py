@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from branchline.agents.base import Ability
+from branchline.agents.metering.proxy import Proxy
 from branchline.core.model.agent import AgentStatus, Limits
+from branchline.core.model.pricing import Price
 from branchline.core.model.sandbox import Network
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.probe import ASKED
@@ -89,6 +91,17 @@ def test_an_edit(subject: Subject) -> None:
         assert result.usage.input_tokens is not None
         assert result.usage.input_tokens >= 2000
     assert result.session_id or subject.real.name == "aider"
+
+
+def test_an_edit_by_way_of_the_metering_proxy(subject: Subject, tmp_path: Path) -> None:
+    with Proxy(subject.address, tmp_path, {"*": Price(input=1.0, output=1.0)}) as proxy:
+        result = subject.do(READ, EDIT, DONE, endpoint=proxy.endpoint)
+        metered = proxy.usage
+    assert result.status is AgentStatus.OK, result
+    assert "a + b" in subject.calc
+    assert metered.cost_source == "metered"
+    assert (metered.input_tokens or 0) >= 2000
+    assert metered.output_tokens
 
 
 @pytest.mark.parametrize("network", ["none"], indirect=True)

@@ -35,9 +35,19 @@ def access(agent: Agent, request: AgentRequest, environ: Mapping[str, str], *, m
     """
     host, port = _address(request.endpoint or agent.spec.base_url or agent.provider)
     local = host in LOOPBACK
+    home, kind = Path(environ.get("HOME", os.devnull)), agent.spec.use or agent.spec.id
+    logins = {home / folder: files for folder, files in LOGINS.get(kind, {}).items()}
+    variable, usual = MOVED.get(kind, ("", ""))
+    if variable in environ:
+        logins[Path(environ[variable])] = logins.pop(home / usual)
+    there = {folder.resolve(): files for folder, files in logins.items() if folder.is_dir()}
     return Access(
         mounts=own("write", Path(request.folder)),
-        logins=_logins(agent, environ) if agent.spec.home == "user" else {},
+        logins={
+            folder: tuple(folder / file for file in files)
+            for folder, files in there.items()
+            if agent.spec.home == "user"
+        },
         hosts=((host, port),) if host and not local else (),
         ports=(port,) if local else (),
         needed=metered,
@@ -58,13 +68,3 @@ def _address(url: str) -> tuple[str, int]:
         return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 443)
     except ValueError:
         return "", 443
-
-
-def _logins(agent: Agent, environ: Mapping[str, str]) -> dict[Path, tuple[Path, ...]]:
-    home, kind = Path(environ.get("HOME", os.devnull)), agent.spec.use or agent.spec.id
-    found = {home / folder: files for folder, files in LOGINS.get(kind, {}).items()}
-    variable, usual = MOVED.get(kind, ("", ""))
-    if variable in environ:
-        found[Path(environ[variable])] = found.pop(home / usual)
-    resolved = {folder.resolve(): files for folder, files in found.items() if folder.is_dir()}
-    return {folder: tuple(folder / file for file in files) for folder, files in resolved.items()}

@@ -175,22 +175,20 @@ class Sandbox:
         yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
         for path in KERNEL:
             yield from ("--ro-bind-try", path, path)
+        temporary = {*TEMPORARY, Path(self.environ.get("TMPDIR") or os.devnull).resolve()}
         for mount in mounts:
-            yield from self._words(hidden, mount)
+            source, at = str(mount.source), str(mount.place)
+            if mount.mode in {"empty", "closed"}:
+                room = 4 if mount.place in temporary else 10 if mount.place == hidden.home else None
+                yield from ("--size", str(LITTLE if room is None else MEMORY // room), "--tmpfs", at)
+            elif mount.mode == "throwaway" and overlays(self.fact.program, mount.source):
+                yield from ("--overlay-src", source, "--tmp-overlay", at)
+            else:
+                yield from ("--bind" if mount.mode == "write" else "--ro-bind", source, at)
         for target, link in hidden.links:
             yield from ("--symlink", str(target), str(link))
         for place in (one.place for one in mounts if one.mode == "closed" and beneath(one.place, mounts) == one):
             yield from ("--remount-ro", str(place))
-
-    def _words(self, hidden: Hiding, mount: Mount) -> tuple[str, ...]:
-        source, place = str(mount.source), str(mount.place)
-        if mount.mode in {"empty", "closed"}:
-            temporary = {*TEMPORARY, Path(self.environ.get("TMPDIR") or os.devnull).resolve()}
-            room = 4 if mount.place in temporary else 10 if mount.place == hidden.home else None
-            return "--size", str(LITTLE if room is None else MEMORY // room), "--tmpfs", place
-        if mount.mode == "throwaway" and overlays(self.fact.program, mount.source):
-            return "--overlay-src", source, "--tmp-overlay", place
-        return "--bind" if mount.mode == "write" else "--ro-bind", source, place
 
     def _logins(self, access: Access) -> Iterator[Mount]:
         for folder, files in (access.logins or {}).items():

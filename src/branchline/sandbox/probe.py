@@ -110,11 +110,15 @@ def tried(program: str, network: Network, environ: Mapping[str, str], names: Seq
     """Try a bubblewrap; `names`: the probes, all without it."""
     with stage() as made:
         try:
-            probes = _probes(made, program, network, environ, names)
+            found = _found(made, program, network, environ, names)
         except (CannotStart, TookTooLong) as error:
             return Trial(fact=None, problem=error.message)
-    if isinstance(probes, str):
-        return Trial(fact=None, problem=probes)
+    if isinstance(found, str):
+        return Trial(fact=None, problem=found)
+    may = {*ALLOWED, *(() if network != "host" else (probe_runner.NETWORK,))}
+    probes = tuple(
+        Probed(name=name, expected="allowed" if name in may else "denied", found=one) for name, one in found.items()
+    )
     if broken := [f"{one.name}: {one.found}" for one in probes if not one.ok]:
         return Trial(fact=None, problem=", ".join(broken), probes=probes)
     said = capture([program, "--version"], cwd=Path("/"), env={}, timeout=PATIENCE).stdout.split()
@@ -143,12 +147,11 @@ def nests(program: str) -> bool:
                 return False
 
 
-def _probes(
+def _found(
     made: Stage, program: str, network: Network, environ: Mapping[str, str], names: Sequence[str]
-) -> tuple[Probed, ...] | str:
-    """Everything that was tried, or what the sandbox said when it would not start."""
-    shut = network != "host"
-    possible = [name for name in (*ALLOWED, *DENIED) if shut or name not in SHUT]
+) -> dict[str, str] | str:
+    """What came of everything that was tried, or what the sandbox said when it would not start."""
+    possible = [name for name in (*ALLOWED, *DENIED) if network != "host" or name not in SHUT]
     asked = [name for name in possible if not names or name in names]
     variables = allowed(environ, extra={"HOME": str(made.home)})
     order = made.state / "r/a/a.1/probe.json"
@@ -165,8 +168,4 @@ def _probes(
     found: dict[str, str] = json.loads(done.stdout)
     changed = "allowed" if made.outside() != before else "denied"
     found |= {probe_runner.OUTSIDE: changed} if changed == "allowed" else {}
-    found |= {} if names else {probe_runner.UNCHANGED: changed}
-    may = {*ALLOWED, *(() if shut else (probe_runner.NETWORK,))}
-    return tuple(
-        Probed(name=name, expected="allowed" if name in may else "denied", found=found[name]) for name in found
-    )
+    return found if names else {**found, probe_runner.UNCHANGED: changed}

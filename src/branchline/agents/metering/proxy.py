@@ -27,12 +27,11 @@ from yarl import URL
 from branchline.agents.base import Agent
 from branchline.agents.metering.api import Question, Unasked, error_body, question
 from branchline.agents.metering.counting import is_stream
-from branchline.agents.metering.tally import Account, Tally
-from branchline.agents.metering.transcript import Exchange, Transcript
+from branchline.agents.metering.tally import Account, Exchange, Tally
 from branchline.agents.metering.upstream import base_url, passed_on, way_to
 from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.pricing import Price
-from branchline.errors import InvalidInput
+from branchline.errors import BranchlineError, InvalidInput
 
 SILENCE = 900.0  # seconds without a byte; a model may think for ten minutes before its first word
 CONNECT = 30.0  # seconds
@@ -98,7 +97,10 @@ class Proxy:
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
-        self._transcript = Transcript(self._folder / "transcript.jsonl")
+        path = self._folder / "transcript.jsonl"
+        path.unlink(missing_ok=True)
+        # Unbuffered, so that a line is one write, and is there if we are killed.
+        self._transcript = open(path, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="metering", daemon=True)
         self._thread.start()
@@ -139,7 +141,7 @@ class Proxy:
             max_field_size=LONGEST_LINE,
         )
         app = web.Application(client_max_size=LARGEST_REQUEST)
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:(?s:.*)}", self._answer)
         self._server = web.AppRunner(
             app,
             handler_cancellation=True,
@@ -170,7 +172,7 @@ class Proxy:
         try:
             return await self._answered(call)
         except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
+            if not isinstance(error, asyncio.CancelledError | OSError):  # the agent has gone, or is being ended
                 self._failure = self._failure or error
             raise
 
@@ -201,7 +203,11 @@ class Proxy:
                 return answer
             finally:
                 line.milliseconds = _ms(time.monotonic() - at)
-                self._transcript.write(line)
+                try:
+                    self._transcript.write(msgspec.json.encode(line) + b"\n")
+                except OSError as error:
+                    problem = f"the transcript in {self._folder} cannot be written: {error.strerror}"
+                    raise BranchlineError(problem, hint="make room on the disk") from error
 
     async def _exchange(self, call: web.Request, asked: Question, rest: str, line: Exchange) -> web.StreamResponse:
         """Ask the provider, and give the agent each piece of the answer as it comes."""

@@ -5,13 +5,36 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from branchline.agents.metering.api import Question
 from branchline.agents.metering.counting import Counter
-from branchline.agents.metering.transcript import Exchange
 from branchline.core.model.agent import Usage
 from branchline.core.model.pricing import Price, price_of, priced
 
 ENDS_SOON = 2.0  # seconds; a request ends with its agent
+
+
+class Exchange(msgspec.Struct, kw_only=True):
+    """A line of the transcript: what was asked and used, never what was said.
+
+    Times in milliseconds, `at_ms` since the proxy was opened. `status` 0: there was no answer; `ended`: why it is not
+    whole. None is unknown.
+    """
+
+    at_ms: int
+    method: str
+    path: str
+    model: str = ""
+    status: int = 0
+    ended: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    request_bytes: int = 0
+    answer_bytes: int = 0
+    milliseconds: int = 0
 
 
 class Tally:

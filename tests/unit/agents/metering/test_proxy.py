@@ -1,5 +1,6 @@
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -68,6 +69,18 @@ def test_no_key_is_written_anywhere(tmp_path: Path) -> None:
             assert KEY in ask(proxy.endpoint, path, body, headers=KEYS).body.decode()
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or KEY.encode() not in file.read_bytes()
+
+
+def test_a_line_a_request_and_an_earlier_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "transcript.jsonl"
+    os.mkfifo(path)  # opening it would block without end
+    with between(everything, tmp_path) as (proxy, _):
+        for odd in ("/a%0Ab", "/%FF%zz{x}", "//.."):
+            ask(proxy.endpoint, odd, method="GET")
+        ask(proxy.endpoint, "/v1/models", method="GET")
+    lines = [(line["path"], line["status"], line["cost_usd"]) for line in transcript(tmp_path)]
+    assert lines == [*((odd, 404, None) for odd in ("/a%0Ab", "/%FF%zz{x}", "//..")), ("/v1/models", 200, None)]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_stream_passes_without_waiting(tmp_path: Path) -> None:

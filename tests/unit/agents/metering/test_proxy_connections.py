@@ -214,8 +214,8 @@ def test_closing_breaks_off_what_is_under_way(tmp_path: Path) -> None:
 def test_a_fault_of_our_own_is_raised_at_the_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def full() -> Iterator[Proxy]:
         with provider(everything) as upstream, Proxy(upstream.url, tmp_path, PRICES) as proxy:
-            proxy._transcript._file.close()
-            proxy._transcript._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - closed with the proxy
+            proxy._transcript.close()
+            proxy._transcript = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - closed with the proxy
             yield proxy
 
     with pytest.raises(BranchlineError, match="No space left"), contextmanager(full)() as proxy:
