@@ -75,8 +75,8 @@ def watching(paths: "RunPaths") -> "Iterator[Lines | Live]":
         return
     from branchline.cli.live import Live
 
-    before = read(paths).records if paths.ledger.exists() else ()
-    with Live(paths.run_id, before) as live:
+    live = Live(paths.run_id, read(paths).records if paths.ledger.exists() else ())
+    with live.screen:
         yield live
 
 

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live as Screen
@@ -35,7 +33,7 @@ SPARE_LINES = 6
 
 
 class Live:
-    """Draws what it last heard; records come from the coordinator's thread, drawing is done in rich's."""
+    """Draws what it last heard, on `screen`; records come from the coordinator's thread, drawing is done in rich's."""
 
     def __init__(self, run_id: str, before: Iterable[Record] = ()) -> None:
         self._run_id = run_id
@@ -46,7 +44,7 @@ class Live:
         self._rows: tuple[Row, ...] = ()
         self._done, self._total = 0, 0
         self._began = self._heard = time.monotonic()
-        self._screen = Screen(
+        self.screen = Screen(
             get_renderable=self._drawn,
             console=self._console,
             refresh_per_second=REDRAWS_A_SECOND,
@@ -54,15 +52,6 @@ class Live:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-
-    def __enter__(self) -> Self:
-        self._screen.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._screen.stop()
 
     def observe(self, state: RunState, records: Sequence[Record]) -> None:
         """Take the rows from the state now: it changes under the hands of the coordinator later."""

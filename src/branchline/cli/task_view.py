@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -103,7 +102,11 @@ def task_view(history: History, name: str) -> TaskView:
 
 def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
     folder = history.paths.attempt(attempt.task_id, attempt.attempt)
-    files = _files_of(folder)
+    # The regular files of its folder with their sizes in bytes, the agent's private home apart.
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()) if folder.is_dir() else []
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in found}
+    own = [(name, size) for name, size in sizes.items() if not name.startswith(("home/", "tmp/"))]
+    files = dict(own[:MOST_FILES])
     scripts = [history.paths.run_dir / c.folder / COMMAND for c in called if c.folder and c.attempt == attempt.attempt]
     return Try(
         **{name: getattr(attempt, name) for name in ("attempt", "state", "reason", "started_at", "ended_at")},
@@ -116,16 +119,6 @@ def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
             if size and name.endswith(".log")
         ),
     )
-
-
-def _files_of(folder: Path) -> dict[str, int]:
-    """The regular files of an attempt's folder with their sizes in bytes, the agent's private home apart."""
-    if not folder.is_dir():
-        return {}
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
-    named = {str(path.relative_to(folder)): path.stat().st_size for path in found}
-    own = {name: size for name, size in named.items() if not name.startswith(("home/", "tmp/"))}
-    return dict(list(own.items())[:MOST_FILES])
 
 
 def task_lines(view: TaskView) -> list[str]:
