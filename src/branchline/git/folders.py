@@ -75,7 +75,7 @@ def open_plain(path: str | Path) -> BinaryIO | None:
     with suppress(OSError, ValueError):  # a name that stands in a file of an agent's may hold a NUL
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return open(descriptor, "rb")
+            return open(descriptor, "rb", buffering=0)
         os.close(descriptor)
     return None
 

@@ -113,11 +113,11 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
         parents = run.repo.parents(mark)
         commit, onto = parents[0], parents[-1]  # one alone, if nothing had to move
         if run.repo.is_ancestor(commit, tip):
-            # By an earlier round: what it left out is to land now.
-            told = any(one.commit == commit for one in _shipped(ctx))
-            messages = run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
-            merged = re.findall(r"^Branchline-Workstream: (.+)$", messages, re.MULTILINE)
-            for names in (result.merged, *([] if told else [merged])):
+            tried = [result.merged]
+            if all(one.commit != commit for one in _shipped(ctx)):  # what an earlier round left out is to land now
+                messages = run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
+                tried.append(re.findall(r"^Branchline-Workstream: (.+)$", messages, re.MULTILINE))
+            for names in tried:
                 again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
                 if again.commit == commit:
                     left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
