@@ -81,6 +81,14 @@ def test_an_owner_that_is_unreadable_or_dead_is_another_process(paths: RunPaths,
     lease.release()
 
 
+def test_an_owner_on_another_host_is_taken_at_its_word(paths: RunPaths) -> None:
+    lease = Lease(paths, now=0)
+    paths.owner.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": "noon"}))
+    with pytest.raises(RunBusy, match="run R is being driven by process 1 on elsewhere since noon"):
+        Lease(paths, now=1)
+    lease.release()
+
+
 def test_asking_leaves_no_file_behind(paths: RunPaths) -> None:
     assert not is_held(paths)
     assert not paths.lock.exists()
