@@ -23,11 +23,10 @@ class TooLarge(OSError):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file of a tree: its path, its git blob id, its size in bytes (-1: not known)."""
+    """A regular file of a tree: its path, its git blob id."""
 
     path: str
     oid: str
-    size: int = -1
 
     @property
     def key(self) -> bytes:
@@ -61,7 +60,7 @@ def file_at(root: str, path: str, algorithm: str) -> File | str:
         return "too_large"
     except OSError:
         return "unreadable"
-    return File(path, blob_id(data, algorithm), len(data))
+    return File(path, blob_id(data, algorithm))
 
 
 def read_plain(path: str) -> bytes:

@@ -16,7 +16,7 @@ from branchline.context.code.analysis import Analysis, Pieces
 from branchline.context.code.words import terms_of_token
 from branchline.context.index.database import sealed, transaction, unsealed
 
-SEGMENTS = 16
+SEGMENTS = 8
 """Segments at most."""
 Rows = Iterable[tuple[bytes, bytes]]
 """(key, posting list), sorted by key."""
@@ -68,16 +68,10 @@ def named(term: str) -> bytes:
 def put_segment(database: sqlite3.Connection, rows: Rows) -> None:
     """Store the rows of a new segment. To be called in a transaction."""
     number = database.execute("SELECT ifnull(max(id), 0) + 1 FROM segment").fetchone()[0]
-    size = 0
-
-    def numbered() -> Iterator[tuple[int, bytes, bytes]]:
-        nonlocal size
-        for key, data in rows:
-            size += len(key) + len(data)
-            yield number, key, sealed(data, key)
-
-    database.executemany("INSERT INTO posting VALUES (?, ?, ?)", numbered())
-    database.execute("INSERT INTO segment VALUES (?, ?)", (number, size))
+    stored = ((number, key, sealed(data, key)) for key, data in rows)
+    database.executemany("INSERT INTO posting VALUES (?, ?, ?)", stored)
+    size = "SELECT ?1, ifnull(sum(length(term) + length(data)), 0) FROM posting WHERE segment = ?1"
+    database.execute(f"INSERT INTO segment {size}", (number,))
 
 
 def lists_of(database: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[tuple[bytes, "array[int]", "array[int]"]]:
