@@ -9,8 +9,8 @@ import pytest
 
 from branchline.core.result import Failure, Result, Returned
 from branchline.engine.driver import Done, Driver, Job, LocalDriver
+from branchline.engine.inline_driver import InlineDriver
 from branchline.process.spawn import KillSwitch, run
-from inline_driver import InlineDriver
 
 DRIVERS: list[Callable[[], Driver]] = [InlineDriver, LocalDriver]
 

@@ -7,9 +7,9 @@ import pytest
 
 from branchline.config.load import load_settings, plan_of
 from branchline.core.run_state import RunState
+from branchline.engine.inline_driver import InlineDriver
 from branchline.engine.pipeline import Request, Session, start
 from branchline.ledger.codec import Record
-from inline_driver import InlineDriver
 from support import SEAM, Json, Project, edit, gate, sh, workstream, write
 from wounds import MAINTENANCE
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from branchline.config.load import load_settings, plan_of
 from branchline.core.run_state import replay
+from branchline.engine.inline_driver import InlineDriver
 from branchline.engine.pipeline import Request, Session, start
 from branchline.ledger.log import read
-from inline_driver import InlineDriver
 from support import Project, edit, fate, gate, sh, workstream, write
 
 STEP_EVENTS = {
