@@ -31,7 +31,7 @@ from branchline.core.workstream import known
 from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
-from branchline.git.commit import snapshot
+from branchline.git.commit import kept_from_gc, snapshot
 from branchline.process.environment import allowed
 
 PORT_TAKEN = re.compile(
@@ -67,6 +67,9 @@ class Checkout:
 
     def seal(self) -> str:
         """The batch: what the fixers made of the tree, less what they may not change."""
+        return kept_from_gc(self._seal)
+
+    def _seal(self) -> str:
         run, found = self.ctx.run, self.fingerprint()
         foreign = [c for c in run.repo.changes(self.tree, found) if not self.may_change(c.path)]
         if foreign:

@@ -9,22 +9,25 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from branchline.errors import GitError
 from branchline.git.checked_out import untouched
-from branchline.git.command import Git, words
+from branchline.git.command import Git, ObjectsGone, words
 from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import LINK, PLAIN, fields, index_lines, refused_by, staged
 from branchline.git.repo import Repo
 from branchline.git.screen import Refused, Screen
 
-__all__ = ["Refused", "Saved", "Snapshot", "save", "snapshot"]
+__all__ = ["Refused", "Saved", "Snapshot", "kept_from_gc", "save", "snapshot"]
 
+T = TypeVar("T")
 MAX_FILE_BYTES = 50_000_000
 MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
 MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
@@ -112,6 +115,14 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         tree = fresh.at(index=fresh.index).text("write-tree", "--missing-ok")
     refused = sorted(screen.refused, key=lambda one: (os.fsencode(one.path), one.line))
     return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())), ignored)
+
+
+def kept_from_gc(make: Callable[[], T]) -> T:
+    """Make objects that no ref names yet, up to three times: `git gc --prune=now` takes such ones (git-gc(1), NOTES)."""
+    for _ in range(2):
+        with suppress(ObjectsGone):
+            return make()
+    return make()
 
 
 def _as_it_was(git: Git, screen: Screen, folder: Path) -> dict[str, tuple[str, str]]:

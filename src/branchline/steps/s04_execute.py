@@ -25,7 +25,7 @@ from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.gates.output import shown
-from branchline.git.commit import Snapshot, snapshot
+from branchline.git.commit import Snapshot, kept_from_gc, snapshot
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
 from branchline.views.format.text import count
@@ -131,18 +131,22 @@ def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, Snapshot]:
     run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
     base_tree, scope = run.repo.tree_of(work.base), known(work.scope)
     git = run.workspaces.content(path)
-    taken = snapshot(
-        git,
-        path,
-        base_tree,
-        scratch=run.paths.scratch,
-        inspect=run.inspect,
-        wanted=lambda one: violation(run, scope, work.torn, one) is None,
-    )
-    tree = without_setup(ctx, base_tree, taken.tree, setup)
-    commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-    run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
-    return tree, commit, taken
+
+    def stored() -> tuple[str, str, Snapshot]:
+        taken = snapshot(
+            git,
+            path,
+            base_tree,
+            scratch=run.paths.scratch,
+            inspect=run.inspect,
+            wanted=lambda one: violation(run, scope, work.torn, one) is None,
+        )
+        tree = without_setup(ctx, base_tree, taken.tree, setup)
+        commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
+        run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
+        return tree, commit, taken
+
+    return kept_from_gc(stored)
 
 
 def _left_out(taken: Snapshot, setup: Setup) -> tuple[str, ...]:

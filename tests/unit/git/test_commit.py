@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import GitError
-from branchline.git.commit import Refused, Snapshot, save, snapshot
+from branchline.git.command import ObjectsGone
+from branchline.git.commit import Refused, Snapshot, kept_from_gc, save, snapshot
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
@@ -337,3 +338,19 @@ def test_folders_that_an_agent_locked_are_saved_and_removed(box: Sandbox) -> Non
     done = subprocess.run([sys.executable, "-c", LOCKED, box.root, box.scratch], capture_output=True, check=False)
     assert done.stderr.decode() == ""
     assert done.stdout.decode().splitlines() == ["['a.txt', 'cache/module', 'link', 'src/b.py', 'unreadable']", "False"]
+
+
+def test_objects_that_a_gc_of_the_users_takes_before_a_ref_names_them_are_made_again(box: Sandbox, repo: Repo) -> None:
+    made: list[str] = []
+
+    def make() -> str:
+        tree = repo.edit_tree(repo.tree_of(repo.head_commit()), {"new.txt": ("100644", repo.write_blob(b"new\n"))})
+        if not made:
+            box.git("gc", "--quiet", "--prune=now")
+        made.append(tree)
+        return repo.commit(repo.tree_of(tree), [repo.head_commit()], "kept\n", 0)
+
+    assert box.git("cat-file", "-t", kept_from_gc(make)).strip() == "commit"
+    assert len(made) == 2
+    with pytest.raises(ObjectsGone):
+        kept_from_gc(lambda: repo.tree_of("1" * 40))
