@@ -7,6 +7,7 @@ from typing import Any
 from support import Json, Project, Ran, fate, gate, sh, workstream, write
 
 MERGE = {"ship": {"mode": "merge"}}
+RED = "; it fails on the base too, without this change"
 
 
 def events(project: Project, name: str, workstream_id: str = "") -> list[Json]:
@@ -57,7 +58,7 @@ def test_by_products_stay_out_and_a_rejected_batch_goes_back_with_its_report(tmp
     assert "## first: exit code 1" in second
     assert "say good, please" in second
     assert len(prompts(ran, "b")) == 3, "the first round, and repair.rounds (2) more"
-    assert fate(ran, "b")["reason"] == "batch b-3 rejected: first: exit code 1"
+    assert fate(ran, "b")["reason"] == f"batch b-3 rejected: first: exit code 1{RED}"
     kept = Path(ran.json["run_dir"]) / "gate/rejected/b-3"
     assert "+3\n" not in (kept / "batch.patch").read_text()
     assert "+2\n" in (kept / "batch.patch").read_text()
@@ -167,7 +168,7 @@ def test_no_false_green_and_each_phase_has_its_gates(tmp_path: Path) -> None:
     }
     ran = project.run(plan, {**MERGE, "gates": gates, "repair": {"rounds": 0}})
     assert ran.code == 5, ran.err
-    assert fate(ran, "ignoring")["reason"] == "batch ignoring-1 rejected: needs: exit code 1"
+    assert fate(ran, "ignoring")["reason"] == f"batch ignoring-1 rejected: needs: exit code 1{RED}"
     assert fate(ran, "v")["reason"] == "in a clean checkout: late: exit code 1"
     assert [context["workstream"] for context in events(project, "validate_ws_fail")] == ["v"]
     assert outcomes(ran, "v-1") == {"needs": "not_applicable"}

@@ -48,7 +48,7 @@ def test_a_rejected_batch_comes_back_with_what_failed_and_what_was_done(tmp_path
     first, second = prompts(ran, "a")
     assert "Be brief." in first
     assert "rejected:" not in first
-    assert "## words: exit code 1\n" in second
+    assert "## words: exit code 1" in second
     assert "2999\n3000\nnot a good word\n```" in second
     assert "+bad\n" in second
     assert "\n- a.txt (part of the task)\n" in second, "the file that the first round made is now one to edit"

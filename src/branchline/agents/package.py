@@ -94,7 +94,8 @@ class PackagedReader:
             with blamed(self._spec):
                 return ask()
         except AdapterFailed as failed:
-            self._problem = failed.message
+            cause = failed.__cause__
+            self._problem = f"its adapter cannot read what it printed: {type(cause).__name__}: {cause}"
             return otherwise
 
 

@@ -170,7 +170,7 @@ def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
     folder = run.paths.run_dir / "artifacts" / "base" / tree[:12] / gate.id
     with suppress(OSError, msgspec.DecodeError):  # a kill may have left half of it
         there = msgspec.json.decode((folder / "report.json").read_bytes(), type=QualityReport)
-        return beside_base(result, there.results[0].outcome)
+        return beside_base(result, there.results[0])
     ctx.say(f"{gate.id} on the base")
     gating, logs = known(work.gating), run.paths.run_dir / known(work.gating).folder / "logs" / "base"
     try:
@@ -181,7 +181,7 @@ def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
         return result
     if report.outcome is not Outcome.ERROR:
         write_report(report, folder)
-    return beside_base(result, report.results[0].outcome)
+    return beside_base(result, report.results[0])
 
 
 def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:

@@ -17,14 +17,12 @@ from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.scope import conflict_of
 from branchline.core.durations import seconds
 from branchline.core.model.agent import AgentStatus
-from branchline.core.model.verdict import GateResult, Outcome
+from branchline.core.model.verdict import REVIEW, GateResult, Outcome
 from branchline.core.result import StepFailed
 from branchline.core.work import Asked, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.views.format.excerpt import legible
 from branchline.views.format.text import count
-
-GATE = "review"
 
 REVIEW_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -110,7 +108,7 @@ def review(ctx: StepContext, tree: str) -> Reviewed:
         schema=REVIEW_SCHEMA,
     )
     try:
-        outcome = have_done(ctx, read, Work(**ctx.own, part=GATE, base=before, commit=before, tree=tree, asked=asked))
+        outcome = have_done(ctx, read, Work(**ctx.own, part=REVIEW, base=before, commit=before, tree=tree, asked=asked))
     except StepFailed as error:
         if error.failure.retryable:
             raise
@@ -136,7 +134,7 @@ def _judged(outcome: WorkOutcome) -> GateResult:
     told = [count(len(blocking), "blocking finding")] if blocking else []
     told += [f"{len(advice)} of advice" if blocking else count(len(advice), "piece") + " of advice"] if advice else []
     return GateResult(
-        gate=GATE,
+        gate=REVIEW,
         outcome=Outcome.FAILED if blocking else Outcome.PASSED,
         reason=f"{outcome.called[-1].agent}: {', '.join(told) or 'nothing found'}",
         milliseconds=sum(fact.milliseconds for fact in outcome.called),
@@ -147,4 +145,4 @@ def _judged(outcome: WorkOutcome) -> GateResult:
 def _without(ctx: StepContext, why: str) -> GateResult:
     # A review that was cut short by a cancel or by our time limit must not let the batch through.
     needed = ctx.run.settings.review.required or ctx.kill.reason is not None
-    return GateResult(gate=GATE, outcome=Outcome.ERROR if needed else Outcome.SKIPPED, reason=why)
+    return GateResult(gate=REVIEW, outcome=Outcome.ERROR if needed else Outcome.SKIPPED, reason=why)

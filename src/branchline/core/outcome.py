@@ -6,7 +6,7 @@ import msgspec
 
 from branchline.core.approvals import sentence, waiting_for
 from branchline.core.facts import GatedFact, IntegrationComplete, ShipComplete
-from branchline.core.model.verdict import Outcome
+from branchline.core.model.verdict import REVIEW, Outcome
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.states import State
 
@@ -113,6 +113,6 @@ def run_status(state: RunState) -> tuple[RunStatus, str]:
 def exit_code(state: RunState, status: RunStatus) -> int:
     """The exit code of an ended run. It has one of its own where all landed and each of its gates was skipped."""
     facts = [record.fact for record in state.current().values() if isinstance(record.fact, GatedFact)]
-    outcomes = {gate.outcome for fact in facts for gate in fact.gates}
+    outcomes = {gate.outcome for fact in facts for gate in fact.gates if gate.gate != REVIEW}
     unchecked = status == "succeeded" and Outcome.SKIPPED in outcomes <= {Outcome.SKIPPED, Outcome.NOT_APPLICABLE}
     return EXIT_UNCHECKED if unchecked else EXIT_CODES[status]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.attempt.review import GATE as REVIEW
 from branchline.core.events import AnyEvent, RunStarted, Transition
 from branchline.core.facts import (
     CiStatus,
@@ -23,7 +22,7 @@ from branchline.core.facts import (
     ValidateWsPass,
     WsCheckpoint,
 )
-from branchline.core.model.verdict import Outcome
+from branchline.core.model.verdict import REVIEW, Outcome
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.engine.driver import Doing

@@ -74,7 +74,7 @@ def test_a_reader_that_failed_is_not_asked_again() -> None:
     result = reader.result(ENDED, b"")
     assert asked == [b"one"]
     assert result.status is AgentStatus.INVALID_OUTPUT
-    assert result.message == "agent mine: the adapter 'theirs' failed: KeyError: b'one'"
+    assert result.message == "its adapter cannot read what it printed: KeyError: b'one'"
 
 
 def test_an_entry_point_that_leads_nowhere() -> None:

@@ -18,6 +18,9 @@ Phase = Literal["batch", "validation", "integration"]
 FIX_ORDER = ("lint", "format")
 REST_ORDER = ("secrets", "types", "analysis", "check", "test")
 FIX_PASSES = 3
+REVIEW = "review"
+"""The gate of what a second agent says of a batch."""
+
 NOT_PROVEN = "not proven"
 """The gate of a result that says: what passed may have tested something else. No gate of a user's can be called that."""
 
@@ -81,12 +84,12 @@ def asks_base(result: GateResult, phase: Phase) -> bool:
     return nothing or (result.outcome is Outcome.FAILED and phase == "batch")
 
 
-def beside_base(result: GateResult, base: Outcome) -> GateResult:
+def beside_base(result: GateResult, base: GateResult) -> GateResult:
     """A result beside that of the base. What had something to check there and has nothing here has not passed."""
-    if result.outcome is Outcome.SKIPPED and base in {Outcome.PASSED, Outcome.FAILED}:
-        reason = f"{result.reason}, but on the base it {base}: this change removed what it checks"
+    if result.outcome is Outcome.SKIPPED and base.outcome in {Outcome.PASSED, Outcome.FAILED}:
+        reason = f"{result.reason}, but on the base it {base.outcome}: this change removed what it checks"
         return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=reason)
-    if result.outcome is Outcome.FAILED and base is Outcome.FAILED:
+    if (result.outcome, result.reason) == (Outcome.FAILED, base.reason) and base.outcome is Outcome.FAILED:
         return msgspec.structs.replace(result, reason=f"{result.reason}; it fails on the base too, without this change")
     return result
 

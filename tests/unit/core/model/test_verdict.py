@@ -107,15 +107,15 @@ def test_the_base_is_asked_where_it_can_tell_something() -> None:
 
 @pytest.mark.parametrize("base", [Outcome.PASSED, Outcome.FAILED])
 def test_what_had_something_to_check_and_has_nothing_now_has_not_passed(base: Outcome) -> None:
-    beside = beside_base(result(Outcome.SKIPPED), base)
+    beside = beside_base(result(Outcome.SKIPPED), result(base))
     assert beside.outcome is Outcome.FAILED
     assert beside.reason.endswith(f"but on the base it {base}: this change removed what it checks")
 
 
-def test_what_is_red_on_the_base_too_is_said() -> None:
-    assert beside_base(result(Outcome.FAILED), Outcome.FAILED).reason.endswith(
-        "it fails on the base too, without this change"
-    )
-    assert beside_base(result(Outcome.FAILED), Outcome.PASSED) == result(Outcome.FAILED)
-    assert beside_base(result(Outcome.SKIPPED), Outcome.SKIPPED) == result(Outcome.SKIPPED)
-    assert beside_base(result(Outcome.SKIPPED), Outcome.ERROR) == result(Outcome.SKIPPED)
+def test_what_is_red_on_the_base_in_the_same_way_is_said() -> None:
+    failed, skipped = result(Outcome.FAILED), result(Outcome.SKIPPED)
+    assert beside_base(failed, failed).reason.endswith("it fails on the base too, without this change")
+    assert beside_base(failed, msgspec.structs.replace(failed, reason="exit code 2")) == failed
+    assert beside_base(failed, result(Outcome.PASSED)) == failed
+    assert beside_base(skipped, skipped) == skipped
+    assert beside_base(skipped, result(Outcome.ERROR)) == skipped
