@@ -81,6 +81,8 @@ def test_a_repository_that_is_moved_meanwhile_goes_on_in_its_new_place(project: 
     told = moved.branchline("status", "--json").json
     if told["status"] != "succeeded":
         again = moved.branchline("resume", "--json")
+        if again.code == 5:  # an attempt of b was under way too, and no attempt is left
+            again = moved.branchline("retry", told["run_id"], "task_007_execute_b", "--json")
         assert again.code == 0, (ran.err, again.err)
     assert moved.files("main") == [".gitignore", "README.md", "a.txt", "aa.txt", "b.txt"]
     assert moved.branchline("verify").code == 0
