@@ -165,7 +165,7 @@ def test_ten_megabytes_that_are_no_text(subject: Subject) -> None:
 FLOODS = {"lines": f"yes {'x' * 99} | head -c 30000000", "one line": "head -c 100000000 /dev/zero"}
 
 
-@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("flood", ["lines", pytest.param("one line", marks=pytest.mark.heavy)])
 def test_a_flood_of_output_does_not_fill_our_memory(subject: Subject, flood: str) -> None:
     tracemalloc.start()
     try:

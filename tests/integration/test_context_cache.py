@@ -130,7 +130,7 @@ def test_readers_see_a_whole_tree_while_another_process_empties_the_index(tmp_pa
         assert index.warnings == []
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [pytest.param(one, marks=pytest.mark.heavy if one > 3 else ()) for one in range(8)])
 def test_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     body = "print('ready', flush=True)\nfor n in range(200): index.add(tree(n), analyse); index.bound(80_000, tree(n))"

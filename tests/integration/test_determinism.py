@@ -108,6 +108,7 @@ def planned(folder: Path, parallel: int, seed: int, **env: str) -> str:
     return project.git("rev-parse", "main")
 
 
+@pytest.mark.heavy
 def test_one_commit_whoever_plans_it_and_finishes_first(tmp_path: Path) -> None:
     cases: list[tuple[int, dict[str, str]]] = [
         (1, {"LC_ALL": "C", "TZ": "Asia/Tokyo"}),

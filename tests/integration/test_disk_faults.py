@@ -69,7 +69,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("records", [9, 11, 16])
+@pytest.mark.parametrize("records", [9, *(pytest.param(one, marks=pytest.mark.heavy) for one in (11, 16))])
 def test_a_file_system_is_full(records: int, commit: str, small: Path) -> None:
     made = project(small)
     plan_and_settings = command(made)

@@ -140,7 +140,11 @@ def test_an_answer_by_a_schema(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"text": "no JSON at all"}, {"json": {"workstreams": "one"}}], ids=["text", "wrong"]
+    "answer",
+    [
+        pytest.param({"text": "no JSON at all"}, id="text", marks=pytest.mark.heavy),
+        pytest.param({"json": {"workstreams": "one"}}, id="wrong"),
+    ],
 )
 def test_an_answer_that_breaks_its_schema(subject: Subject, answer: dict[str, object]) -> None:
     needs(subject, "read")
@@ -209,6 +213,7 @@ def test_a_limit_of_turns(subject: Subject) -> None:
     assert (result.status, result.error_class) == (AgentStatus.LIMIT, "turns"), result
 
 
+@pytest.mark.heavy
 def test_a_huge_answer(subject: Subject) -> None:
     result = subject.do({"text": "", "huge": 2_000_000})
     assert result.status is AgentStatus.OK, result.status
