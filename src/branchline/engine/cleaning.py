@@ -57,11 +57,12 @@ def planned(root: Path, *, kept: bool = False, landed: bool = False) -> list[Ite
 
     What git cannot hold is left alone unless `kept` asks for it. Saved work that has landed is in the way if `landed`.
     """
-    found: list[Item] = []
-    for name in run_ids(root):
-        paths = RunPaths(root, name)
-        if state := _ended(paths):
-            found += [*_left_over(paths, state, kept=kept), *(_saved(paths, state) if landed else ())]
+    runs = [(paths, state) for name in run_ids(root) if (state := _ended(paths := RunPaths(root, name)))]
+    if not runs:
+        return []
+    repo, found = Repo.open(root), list[Item]()
+    for paths, state in runs:
+        found += [*_left_over(repo, paths, state, kept=kept), *(_saved(repo, paths.run_id, state) if landed else ())]
     return found
 
 
@@ -79,9 +80,9 @@ def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
     return done
 
 
-def _left_over(paths: RunPaths, state: RunState, *, kept: bool) -> Iterator[Item]:
+def _left_over(repo: Repo, paths: RunPaths, state: RunState, *, kept: bool) -> Iterator[Item]:
     named = {str(w["id"]) for w in state.plan.get("workstreams", ())}
-    work = area(Repo.open(paths.root), paths, state.pins)
+    work = area(repo, paths, state.pins)
     folders: tuple[tuple[Literal["worktree", "scratch", "kept"], Path], ...] = (
         ("worktree", work.workspaces),
         ("scratch", work.checkouts),
@@ -104,9 +105,9 @@ def _left_over(paths: RunPaths, state: RunState, *, kept: bool) -> Iterator[Item
             yield item
 
 
-def _saved(paths: RunPaths, state: RunState) -> Iterator[Item]:
+def _saved(repo: Repo, run_id: str, state: RunState) -> Iterator[Item]:
     """What was saved of workstreams that have landed, with what git would free without it."""
-    repo, folder = Repo.open(paths.root), f"{Refs(paths.run_id).folder}saved/"
+    folder = f"{Refs(run_id).folder}saved/"
     ends = {one.id: one.state for one in workstream_outcomes(state)}
     for ref in repo.list_refs(folder):
         name = ref.removeprefix(folder)
@@ -115,7 +116,7 @@ def _saved(paths: RunPaths, state: RunState) -> Iterator[Item]:
             continue
         others = ("--not", "--branches", "--tags", "--remotes")
         size = repo.refs.status_of("rev-list", "--disk-usage", "--objects", ref, *others)  # since git 2.31
-        yield Item(run_id=paths.run_id, kind="saved", name=name, path=ref, size_bytes=int(size.stdout or 0))
+        yield Item(run_id=run_id, kind="saved", name=name, path=ref, size_bytes=int(size.stdout or 0))
 
 
 def _let_go(paths: RunPaths, items: Sequence[Item]) -> list[Item]:
