@@ -65,11 +65,9 @@ class Checkout:
         found = snapshot(git, self.path, self.tree, scratch=run.paths.scratch, inspect=run.inspect).tree
         return without_setup(self.ctx, self.tree, found, self.setup)
 
+    @kept_from_gc
     def seal(self) -> str:
         """The batch: what the fixers made of the tree, less what they may not change."""
-        return kept_from_gc(self._seal)
-
-    def _seal(self) -> str:
         run, found = self.ctx.run, self.fingerprint()
         foreign = [c for c in run.repo.changes(self.tree, found) if not self.may_change(c.path)]
         if foreign:

@@ -8,13 +8,14 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from itertools import chain, count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from branchline.errors import GitError
 from branchline.git.checked_out import untouched
@@ -27,6 +28,7 @@ from branchline.git.screen import Refused, Screen
 
 __all__ = ["Refused", "Saved", "Snapshot", "kept_from_gc", "save", "snapshot"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 MAX_FILE_BYTES = 50_000_000
 MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing, and us hours to copy
@@ -36,6 +38,22 @@ MAX_FILES = 100_000
 _MOST_LOOKED_AT = 100_000  # ignored files
 _MOST_IGNORED = 1000  # that are named: no more than a person reads
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
+
+
+def kept_from_gc(make: Callable[P, T]) -> Callable[P, T]:
+    """Have a function that makes objects and then a ref for them called up to three times.
+
+    `git gc --prune=now` takes objects that no ref names yet (git-gc(1), NOTES). A call may follow one that failed.
+    """
+
+    @wraps(make)
+    def again(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(2):
+            with suppress(ObjectsGone):
+                return make(*args, **kwargs)
+        return make(*args, **kwargs)
+
+    return again
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +135,6 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
     return Snapshot(tree, tuple(refused), tuple(sorted(screen.by_products.items())), ignored)
 
 
-def kept_from_gc(make: Callable[[], T]) -> T:
-    """Make objects that no ref names yet, up to three times: `git gc --prune=now` takes such ones (git-gc(1), NOTES)."""
-    for _ in range(2):
-        with suppress(ObjectsGone):
-            return make()
-    return make()
-
-
 def _as_it_was(git: Git, screen: Screen, folder: Path) -> dict[str, tuple[str, str]]:
     """The paths that nobody touched although git would store them differently now, with what the base has there."""
     kept = {path: screen.stored[path] for path in screen.remoded}
@@ -143,6 +153,7 @@ def _put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
         git.at(index=git.index).call("update-index", "-z", "--index-info", stdin=index_lines(entries))
 
 
+@kept_from_gc
 def save(  # noqa: PLR0913 - keyword-only data
     repo: Repo,
     path: Path,
@@ -152,7 +163,7 @@ def save(  # noqa: PLR0913 - keyword-only data
     when: int,
     scratch: Path,
     inspect: Inspector | None = None,
-    skip: Iterable[str] = (),
+    skip: Collection[str] = (),
 ) -> Saved:
     """Keep everything that is in a workspace, ignored files too, as a commit at `ref`, and return it.
 

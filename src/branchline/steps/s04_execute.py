@@ -126,27 +126,23 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     return Success(fact)
 
 
+@kept_from_gc
 def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, Snapshot]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
     run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
     base_tree, scope = run.repo.tree_of(work.base), known(work.scope)
-    git = run.workspaces.content(path)
-
-    def stored() -> tuple[str, str, Snapshot]:
-        taken = snapshot(
-            git,
-            path,
-            base_tree,
-            scratch=run.paths.scratch,
-            inspect=run.inspect,
-            wanted=lambda one: violation(run, scope, work.torn, one) is None,
-        )
-        tree = without_setup(ctx, base_tree, taken.tree, setup)
-        commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
-        run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
-        return tree, commit, taken
-
-    return kept_from_gc(stored)
+    taken = snapshot(
+        run.workspaces.content(path),
+        path,
+        base_tree,
+        scratch=run.paths.scratch,
+        inspect=run.inspect,
+        wanted=lambda one: violation(run, scope, work.torn, one) is None,
+    )
+    tree = without_setup(ctx, base_tree, taken.tree, setup)
+    commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
+    run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
+    return tree, commit, taken
 
 
 def _left_out(taken: Snapshot, setup: Setup) -> tuple[str, ...]:

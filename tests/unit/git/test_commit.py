@@ -350,7 +350,7 @@ def test_objects_that_a_gc_of_the_users_takes_before_a_ref_names_them_are_made_a
         made.append(tree)
         return repo.commit(repo.tree_of(tree), [repo.head_commit()], "kept\n", 0)
 
-    assert box.git("cat-file", "-t", kept_from_gc(make)).strip() == "commit"
+    assert box.git("cat-file", "-t", kept_from_gc(make)()).strip() == "commit"
     assert len(made) == 2
     with pytest.raises(ObjectsGone):
-        kept_from_gc(lambda: repo.tree_of("1" * 40))
+        kept_from_gc(repo.tree_of)("1" * 40)
