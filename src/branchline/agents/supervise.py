@@ -146,7 +146,7 @@ def _environment(
 ) -> dict[str, str]:
     homes = PRIVATE if invocation.private_home else {}
     private = {variable: f"{request.folder}/{name}" for variable, name in homes.items()}
-    tools = {name: environ.get(name) or place for name, place in tool_homes(environ).items()} if homes else {}
+    tools = tool_homes(environ) if homes else {}
     renamed = {new: environ[ours] for new, ours in invocation.rename_env.items() if ours in environ}
     direct = {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK} if request.endpoint else {}  # it is ours, on this machine
     extra = {**tools, **private, **direct, **invocation.env, **renamed}

@@ -49,4 +49,5 @@ def allowed(
 def tool_homes(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a command with a home of its own needs to find the tools of the user's: `cargo` of rustup, for one."""
     home = Path(environ.get("HOME") or os.devnull)
-    return {name: str(home / folder) for name, folder in TOOL_HOMES.items() if (home / folder).is_dir()}
+    unset = {name: home / folder for name, folder in TOOL_HOMES.items() if not environ.get(name)}
+    return {name: str(place) for name, place in unset.items() if place.is_dir()}
