@@ -42,7 +42,7 @@ def loaded(spec: AgentSpec, point: EntryPoint) -> "PackagedAgent":
 
 @dataclass(frozen=True, slots=True)
 class PackagedAgent:
-    """An agent by way of an adapter that is not ours."""
+    """An agent whose adapter is not ours."""
 
     spec: AgentSpec
     abilities: frozenset[Ability]

@@ -51,7 +51,7 @@ QUIET.setLevel(logging.CRITICAL + 1)
 def metered(
     agent: Agent, request: AgentRequest, *, prices: Mapping[str, Price], limit_usd: float | None, folder: Path
 ) -> "Iterator[tuple[AgentRequest, Proxy]]":
-    """A request by way of a proxy, and that proxy: its `usage`, its `cut()`; both only until the end of the `with`.
+    """Yield a request that goes through a proxy, and the proxy, which works until the end of the `with`.
 
     `folder` receives transcript.jsonl. Raises InvalidInput if the agent cannot be sent to a proxy, or its provider is
     not known.
@@ -168,7 +168,7 @@ class Proxy:
         await asyncio.sleep(FAREWELL if self._provider.scheme == "https" else 0)
 
     async def _answer(self, call: web.Request) -> web.StreamResponse:
-        """Answer one request, whatever comes of it. A fault of our own is raised again when the proxy is closed."""
+        """Answer one request. The proxy raises an error of its own when it is closed."""
         try:
             return await self._answered(call)
         except BaseException as error:
