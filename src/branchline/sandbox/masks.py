@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.process.environment import TOOL_HOMES
 from branchline.sandbox.mounts import Mount, own, seen
 
 COVERED = (
@@ -34,20 +35,9 @@ HOME_SECRETS = (
 """Hidden in a home even where a folder above them is shown."""
 
 TOOLS = (
-    *(".pyenv", ".rbenv", ".nodenv", ".goenv", ".jenv", ".asdf", ".nvm", ".fnm", ".volta", ".sdkman", ".rustup"),
-    *(
-        ".bun",
-        ".deno",
-        ".ghcup",
-        ".opam",
-        ".dotnet",
-        ".juliaup",
-        ".npm-global",
-        ".npm-packages",
-        ".nix-profile",
-        ".poetry",
-    ),
-    *(".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/mise"),
+    *TOOL_HOMES.values(),
+    *(".fnm", ".bun", ".deno", ".ghcup", ".opam", ".dotnet", ".juliaup", ".npm-global", ".npm-packages", ".poetry"),
+    *(".nix-profile", ".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv"),
     *(".local/share/fnm", ".local/share/pnpm", "miniconda3", "anaconda3", "miniforge3", "mambaforge", ".linuxbrew"),
     *(".gitconfig", ".config/git"),
 )
