@@ -1,4 +1,4 @@
-"""Branchline: run coding agents in parallel git worktrees, gate what they produce, merge in a fixed order, ship it.
+"""Branchline: run coding agents in parallel, each in its own repository, gate what they make, merge in a fixed order, ship it.
 
 The names below are the public library; they load on first use, so that a command pays only for what it needs.
 """

@@ -110,7 +110,8 @@ class UnknownCommand(click.UsageError):
 def app(ctx: click.Context, /, *, version: bool) -> Any:
     """Many agents, one main line.
 
-    Runs coding agents in parallel git worktrees, gates what they produce, merges it in a fixed order and ships it.
+    Runs coding agents in parallel, each in a git repository of its own; gates what
+    they produce, merges it in a fixed order and ships it.
     """
     if version:
         from branchline._version import __version__

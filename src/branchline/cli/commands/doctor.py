@@ -27,7 +27,7 @@ def command(*, plan: Path | None, repair: bool, sandbox: bool, repo: Path, as_js
     git, Python, the repository, its configuration, the agents that it names, the gates' tools, and what earlier runs
     left. Each finding comes with the command that mends it. Exits 1 if something is missing that a run cannot do without.
 
-    With --repair, what kills and people left wrong of the worktrees, refs and locks of runs that nobody drives is put
+    With --repair, what kills and people left wrong of the workspaces, refs and locks of runs that nobody drives is put
     right: what a run's ledger names, and nothing else. A lock is removed only if nobody can own it any more.
 
     With --sandbox: everything that must work in the sandbox and everything that must not is tried in each bubblewrap that

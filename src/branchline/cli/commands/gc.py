@@ -22,7 +22,7 @@ THOUSAND = 1000
 def command(*, dry_run: bool, kept: bool, landed: bool, repo: Path, as_json: bool) -> int:
     """Save and remove what ended runs left in the way.
 
-    Worktrees and clean checkouts of runs that have ended. Branches, saved work, logs and reports stay, and so does
+    Workspaces and clean checkouts of runs that have ended. Branches, saved work, logs and reports stay, and so does
     everything of a run that is live or can go on. What cannot be saved stays too. With --landed, what was saved of
     workstreams that have landed goes, ignored files too; `git gc --prune=now` then frees its space. Exits 1 if something
     failed.

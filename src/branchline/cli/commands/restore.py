@@ -15,7 +15,7 @@ from branchline.ledger.paths import pick_run, run_ids, saved_runs
 from branchline.views.format.text import table
 
 KINDS = {
-    "saved": "everything that was in a worktree",
+    "saved": "everything that was in a workspace",
     "attempts": "what one attempt of an agent left",
     "gate": "a batch as the gates judged it",
     "checkpoint": "a checkpoint",
@@ -78,7 +78,7 @@ def command(
 def _matching(saved: dict[str, str], what: str, run_id: str) -> list[str]:
     """The names that `what` means, the latest last.
 
-    One itself, else the worktrees that were saved of a workstream, else the attempts of a task.
+    One itself, else the workspaces that were saved of a workstream, else the attempts of a task.
     """
     if what in saved:
         return [what]
