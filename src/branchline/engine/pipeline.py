@@ -1,6 +1,7 @@
 """A pipeline run: begun from its request, driven, taken up again."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,11 +17,9 @@ from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
 from branchline.engine.driver import Driver, LocalDriver
-from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
 from branchline.engine.opening import contained, mark, open_run, shelter, take_over
-from branchline.engine.performing import Say, step_jobs
 from branchline.engine.recover import Held, begin, taken_by
 from branchline.engine.request import Request, scoped
 from branchline.errors import InvalidInput
@@ -35,7 +34,7 @@ class Session:
 
     driver: Driver = field(default_factory=LocalDriver)
     observers: tuple[Observer, ...] = ()
-    say: Say = lambda _task, _text: None
+    say: Callable[[str, str], None] = lambda _task, _text: None
 
 
 def start(request: Request, session: Session) -> RunState:
@@ -105,6 +104,8 @@ def resume(  # noqa: PLR0913 - keyword-only data
                 hint=f"branchline retry {paths.run_id} TASK",
             )
         if not state.plan_waits:
+            from branchline.engine.healing import heal
+
             coordinator.note(*heal(run, read(paths).records, state, by=taken_by()).facts)
         return coordinator.run()
 
@@ -128,6 +129,8 @@ def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:
 
 
 def _coordinator(held: Held, run: Run, session: Session) -> Coordinator:
+    from branchline.engine.performing import step_jobs  # all the steps: record 0 does not wait for their import
+
     return Coordinator(
         ledger=held.ledger,
         state=held.state,

@@ -53,7 +53,7 @@ def pin(  # noqa: PLR0913 - keyword-only data
     now = started_at or clock()
     paths = RunPaths(repo.root, run_id or new_run_id(now))
     commit, target = _pinned(repo, base or settings.base or repo.head_branch(), settings)
-    if repo.user.promisors or repo.user.filters:
+    if repo.user.promisors:
         fetch(repo, [commit])  # what could not be had stops the run at preflight
     gates = (*settings.gates, *expand(settings.presets, root=repo.root))
     settings = msgspec.structs.replace(settings, gates=gates, presets=())
@@ -85,7 +85,7 @@ def pin(  # noqa: PLR0913 - keyword-only data
 
 def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
     """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
-    paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
+    paths = [entry.path for entry in repo.entries(base)]
     if wrong := hopeless(plan, paths):
         raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
     return with_folders(plan, paths)
