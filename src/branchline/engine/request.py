@@ -53,8 +53,8 @@ def pin(  # noqa: PLR0913 - keyword-only data
     now = started_at or clock()
     paths = RunPaths(repo.root, run_id or new_run_id(now))
     commit, target = _pinned(repo, base or settings.base or repo.head_branch(), settings)
-    if repo.user.promisors:
-        fetch(repo, [commit])  # what could not be had stops the run at preflight
+    if plan and repo.user.promisors:
+        fetch(repo, [commit])  # for its scopes; what could not be had stops the run at preflight
     gates = (*settings.gates, *expand(settings.presets, root=repo.root))
     settings = msgspec.structs.replace(settings, gates=gates, presets=())
     plan = plan and scoped(repo, commit, plan)
