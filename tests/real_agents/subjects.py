@@ -184,7 +184,7 @@ def subjects(real: Real, server: ModelServer, root: Path, network: Network | Non
     sandbox = OPEN
     if network is not None:
         environ = {"PATH": real.path, "HOME": str(Path.home())}
-        sandbox = climb(SandboxSettings(rung=3, network=network), environ, root=None, show=(main,))
+        sandbox = climb(SandboxSettings(rung=3, network=network, show=(str(main),)), environ, root=None)
     for number in count():
         place = root / f"w{number}"
         git(main, "worktree", "add", "--quiet", "--detach", str(place))

@@ -92,7 +92,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     parsed = reader.result(ended, tail(record / "stderr.log", TAIL_BYTES))
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
-    result = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
+    result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
     with suppress(OSError):
         for name in ("stdout.log", "stderr.log"):

@@ -62,10 +62,6 @@ _REDIRECTS = (
 )
 
 
-class UnsupportedGit(InvalidInput):
-    """git is missing, or too old for `merge-tree --write-tree`."""
-
-
 class ObjectsGone(GitError, InvalidInput):
     """Objects are not where git looks for them; trying again does not bring them back."""
 
@@ -74,23 +70,23 @@ class ObjectsGone(GitError, InvalidInput):
 
 @cache
 def find_git() -> Path:
-    """Return the git executable on PATH, never one of the current folder. Raises UnsupportedGit."""
+    """Return the git executable on PATH, never one of the current folder. Raises InvalidInput."""
     places = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
     found = shutil.which("git", path=os.pathsep.join(places))
     if found is None:
-        raise UnsupportedGit("git is not on PATH", hint="install git 2.38 or newer")
+        raise InvalidInput("git is not on PATH", hint="install git 2.38 or newer")
     return Path(found)
 
 
 @cache
 def version() -> tuple[int, ...]:
-    """Return git's version, e.g. (2, 39, 5). Raises UnsupportedGit if it is older than 2.38."""
+    """Return git's version, e.g. (2, 39, 5). Raises InvalidInput if it is too old for `merge-tree --write-tree`."""
     words = capture([str(find_git()), "version"], cwd=Path("/"), env={}).stdout.decode(errors="replace")
     numbers = words.split()[2].split(".") if len(words.split()) > 2 else []
     found = tuple(int(number) for number in numbers if number.isdigit())
     if found < OLDEST:
         message = f"{words.strip() or 'this git'} is too old: Branchline needs 2.38"
-        raise UnsupportedGit(message, hint="install git 2.38 or newer")
+        raise InvalidInput(message, hint="install git 2.38 or newer")
     return found
 
 

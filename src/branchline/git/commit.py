@@ -26,8 +26,6 @@ from branchline.git.objects import LINK, PLAIN, fields, index_lines, refused_by,
 from branchline.git.repo import Repo
 from branchline.git.screen import Refused, Screen
 
-__all__ = ["Refused", "Saved", "Snapshot", "kept_from_gc", "save", "snapshot"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_FILE_BYTES = 50_000_000

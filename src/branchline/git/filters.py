@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our git has another value of
+from branchline.sandbox.mounts import Mount, own
+
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
 _CONFIG = "GIT_CONFIG_"
 _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
@@ -31,21 +32,11 @@ class Filter:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a filter must find inside a sandbox, besides programs: the files it works on, and folders by their use.
+Wrap = Callable[[Sequence[str], Path, Sequence[Mount]], Sequence[str]]
+"""Puts a command that works in a folder into a sandbox where it finds the mounts, if they exist: its new command line.
 
-    In those of `throwaway` it writes what must not last; where that cannot be had, it may last.
-    """
-
-    work_tree: Path
-    readable: tuple[Path, ...]
-    writable: tuple[Path, ...]
-    throwaway: tuple[Path, ...] = ()
-
-
-Wrap = Callable[[Sequence[str], Needs], Sequence[str]]
-"""Puts a command into a sandbox: returns the command line that runs it contained, with the command as its end."""
+What must not last, in a folder to throw away, may last where that cannot be had.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +67,10 @@ class Filters:
         """
         has_store = self.lfs_store.is_dir()
         store = lfs_aside(aside) if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
-        own = (store,) if store == self.lfs_store else ()  # nothing new is to come into the user's
-        readable = (*self.readable, self.lfs_store) if has_store else self.readable
-        needs = Needs(work_tree, readable, writable=() if own else (store,), throwaway=own)
+        readable = own("read", work_tree, *self.readable, *([self.lfs_store] if has_store else ()))
+        written = own("throwaway" if store == self.lfs_store else "write", store)  # nothing new comes into the user's
         shell = ["/bin/sh", "-c"]
-        contained = [*(self.wrap(shell, needs) if self.wrap else shell)]
+        contained = [*(self.wrap(shell, work_tree, (*readable, *written)) if self.wrap else shell)]
         commands: dict[str, tuple[str, bool]] = {}
         settings: dict[str, str] = {}
         for name, one in self.known.items():
@@ -97,25 +87,20 @@ class Filters:
             started = shlex.join([*contained, f'eval "${_AS_USER}"; {text}', "sh"])
             if command:
                 settings[key] = f"{started.replace('%', '%%')} %f" if named else started
-        saved = {f"{_SAVED}{name}": users[name] for name in overlay & users.keys()}
-        saved[_AS_USER] = self._head(users, overlay, store)
-        return {
-            **{name: value for name, value in users.items() if name not in overlay},
-            **saved,
-            **ours,
-        } | _as_variables(settings)
+        kept = {name: value for name, value in users.items() if name not in overlay}
+        return {**kept, _AS_USER: self._head(users, overlay, store), **ours, **_as_variables(settings)}
 
     def _head(self, users: Mapping[str, str], overlay: set[str], store: Path) -> str:
         """What each command begins with: the user's variables again, and where Git LFS keeps content."""
-        lines = [f"unset {' '.join(sorted(overlay))}"]
-        lines += [f'export {name}="${_SAVED}{name}"' for name in sorted(overlay & users.keys())]
         settings = {**self.settings, "lfs.storage": str(store)}
-        variables = {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
+        variables = {name: users[name] for name in sorted(overlay & users.keys())}
+        variables |= {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
         variables |= _as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))
         if store != self.lfs_store:
             # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
             variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
-        return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
+        lines = (f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+        return "\n".join([f"unset {' '.join(sorted(overlay))}", *lines])
 
 
 def of_checkout(one: Filter, root: Path) -> Filter:

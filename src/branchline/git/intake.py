@@ -8,8 +8,10 @@ import errno
 import os
 import shutil
 import stat
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from branchline.git import lfs
@@ -46,18 +48,16 @@ class Intake:
 
         The content of a Git LFS pointer is the file that it stands for.
         """
-        group: list[Change] = []
-        room = AT_ONCE
-        for one in self.incoming:
-            if one.new_oid in skip:
-                continue
-            if group and self._bytes(one) > room:
-                yield self._read(group)
-                group, room = [], AT_ONCE
-            group.append(one)
-            room -= self._bytes(one)
-        if group:
-            yield self._read(group)
+        waiting = deque(one for one in self.incoming if one.new_oid not in skip)
+        while waiting:
+            group = [waiting.popleft()]
+            room = AT_ONCE - self._bytes(group[0])
+            while waiting and (size := self._bytes(waiting[0])) <= room:
+                group.append(waiting.popleft())
+                room -= size
+            content = dict(self.store.read_blobs({one.new_oid for one in group}))
+            content |= {oid: path.read_bytes() for oid, path in self.large_files.items() if oid in content}
+            yield [(one, content[one.new_oid]) for one in group]
 
     def _pointers(self, aside: Path | None) -> dict[str, Path]:
         """The new content in the store of Git LFS aside, by the blob of its pointer."""
@@ -75,16 +75,6 @@ class Intake:
     def _bytes(self, one: Change) -> int:
         large = self.large_files.get(one.new_oid)
         return large.stat().st_size if large else self._sizes[one.new_oid]
-
-    def _read(self, group: list[Change]) -> list[tuple[Change, bytes]]:
-        content = dict(self.store.read_blobs({one.new_oid for one in group}))
-        return [
-            (
-                one,
-                self.large_files[one.new_oid].read_bytes() if one.new_oid in self.large_files else content[one.new_oid],
-            )
-            for one in group
-        ]
 
 
 def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Refused]:
@@ -112,21 +102,14 @@ def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) ->
             stored = intake.large_files[oid]
             _place(stored, git.git_dir / "lfs" / stored.relative_to(lfs_aside(aside)))
     here = [oid for oid in left if (aside / oid[:2] / oid[2:]).exists()]
-    if len(here) <= MOST_LOOSE or not _packed(git, aside, here):
-        for oid in here:
-            _place(aside / oid[:2] / oid[2:], git.git_dir / "objects" / oid[:2] / oid[2:])
+    if len(here) > MOST_LOOSE:
+        pack = (git.git_dir / "objects" / "pack" / "pack").resolve()
+        reading = replace(git, lenders=(aside,))
+        reading.call("-c", "pack.threads=1", "pack-objects", "-q", "--window=0", str(pack), stdin=by_line(here))
+        return flaws
+    for oid in here:
+        _place(aside / oid[:2] / oid[2:], git.git_dir / "objects" / oid[:2] / oid[2:])
     return flaws
-
-
-def _packed(git: Git, aside: Path, oids: Iterable[str]) -> bool:
-    """Bring objects in as one pack; whether that could be done: not from another file system."""
-    folder = (git.git_dir / "objects" / "pack").resolve()
-    plain = ("-c", "core.fsync=all", "-c", "pack.threads=1", "pack-objects", "-q", "--window=0", str(folder / "pack"))
-    done = git.storing(aside).status_of(*plain, stdin=by_line(oids))
-    if done.code == 0:
-        for made in folder.glob(f"pack-{done.stdout.decode().strip()}.*"):
-            _share(made)
-    return done.code == 0
 
 
 def _place(source: Path, target: Path) -> None:

@@ -22,14 +22,6 @@ class NotARepository(InvalidInput):
     """The path is not inside the work tree of a git repository."""
 
 
-class BareRepository(InvalidInput):
-    """The repository has no work tree."""
-
-
-class NoCommits(InvalidInput):
-    """The repository has no commit to start from."""
-
-
 class RefMoved(GitError):
     """A ref was not where the caller last saw it; nothing was changed."""
 
@@ -49,20 +41,19 @@ class Repo(ObjectStore):
         self.refs = Git(git_dir, marker=marker)
         home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-        self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
         super().__init__(replace(quarantine(home, self.user), marker=marker))
 
     @classmethod
     def open(cls, path: Path, *, marker: str = "") -> "Repo":
-        """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
+        """Open the repository that `path` is in. Raises NotARepository, and InvalidInput for one that cannot be used."""
         repo = cls.find(path, marker=marker)
         if repo.resolve("HEAD") is None:
             named = repo.refs.status_of("rev-parse", "--verify", "--quiet", "HEAD")
             if named.code == 0:
                 raise gone(repo.user, [named.stdout.decode().strip()])
             hint = "git add -A && git commit -m 'first commit'"
-            raise NoCommits(f"{repo.root} has no commit to start from", hint=hint)
+            raise InvalidInput(f"{repo.root} has no commit to start from", hint=hint)
         return repo
 
     @classmethod
@@ -79,7 +70,7 @@ class Repo(ObjectStore):
             named = further_work_trees(Path(answers[3].removesuffix("\n")))
             if there := [place for _, place in named if place.is_dir()]:
                 message += f"; its work trees are {', '.join(map(str, there))}"
-            raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
+            raise InvalidInput(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
         if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
             raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
         if done.code != 0 or answers[1] != "true":
@@ -89,21 +80,20 @@ class Repo(ObjectStore):
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
         return cls(root, git_dir, shared, marker=marker)
 
-    def contain(self, wrap: Wrap) -> None:
+    def contain(self, wrap: Wrap | None) -> None:
         """Run the user's filters in what `wrap` makes of their commands, from now on."""
         if self.content.filters:
             self.content = replace(self.content, filters=replace(self.content.filters, wrap=wrap))
 
-    def content_at(self, checkout: Path) -> Git:
-        """Return git for the content of any checkout of the repository, with the settings that the user's git has there."""
+    def seen_from(self, checkout: Path) -> "Repo":
+        """Return the repository as the user's git sees it in one of its checkouts. Raises GitError if it is none."""
         if checkout == self.root:
-            return self.content.at(checkout)
-        if checkout not in self._others:
-            self._others[checkout] = Repo.find(checkout, marker=self.refs.marker)
-        other = self._others[checkout].content
-        if other.filters and self.content.filters:
-            other = replace(other, filters=replace(other.filters, wrap=self.content.filters.wrap))
-        return other.at(checkout)
+            return self
+        other = Repo.find(checkout, marker=self.refs.marker)
+        if other.common_dir != self.common_dir:
+            raise GitError(f"{checkout} is not a checkout of {self.root}")
+        other.contain(self.content.filters.wrap if self.content.filters else None)
+        return other
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""

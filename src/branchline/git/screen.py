@@ -17,12 +17,11 @@ from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
 from branchline.git.checked_out import outside_sparse
-from branchline.git.collisions import collisions
 from branchline.git.command import Git
-from branchline.git.folders import open_plain, read_plain
 from branchline.git.objects import EXECUTABLE, GITLINK, LINK, PLAIN, attributes, fields, staged
 from branchline.git.submodules import is_untouched
 from branchline.git.user_git import is_true
+from branchline.process.output import head, open_regular
 
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
@@ -174,7 +173,7 @@ class Screen:
         """The line for the topmost folder above a file that says of itself that a program made it."""
         for one in self._unknown(folder, self._marked):
             line = self._marked[os.path.dirname(one)]
-            marks = (read_plain(self._place(f"{one}/{name}"), len(start)) == start for name, start in _MARKS.items())
+            marks = (head(self._place(f"{one}/{name}"), len(start)) == start for name, start in _MARKS.items())
             if line is None and any(marks) and not any(path.startswith(f"{one}/") for path in self._tracked):
                 line = f"/{one}/"
             self._marked[one] = line
@@ -272,6 +271,40 @@ class Screen:
         return os.path.join(self._root, path)
 
 
+def collisions(there: Iterable[str], new: Iterable[str]) -> dict[str, str]:
+    """Each new path that some file systems take for another one, with that one: they ignore case, or ways to write a letter.
+
+    Folders count, too. Paths that collided before are no concern of ours.
+    """
+    places: dict[str, str] = {}
+    for path in there:
+        for part in _upwards(path):
+            folded = _folded(part)
+            if places.get(folded) == part:
+                break  # what is above it has been seen
+            places.setdefault(folded, part)
+    found = {}
+    for path in new:
+        for part in _upwards(path):
+            other = places.setdefault(_folded(part), part)
+            if other != part:
+                found[path] = other
+    return found
+
+
+def _upwards(path: str) -> Iterable[str]:
+    yield path
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _folded(name: str) -> str:
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def blob_id(place: str, length: int) -> str | None:
     """Return the id, of `length` digits, of a blob that holds the bytes of a file or link; None if it cannot be read."""
     digest = hashlib.new("sha256" if length == 64 else "sha1", usedforsecurity=False)
@@ -280,11 +313,11 @@ def blob_id(place: str, length: int) -> str | None:
             target = os.fsencode(os.readlink(place))
             digest.update(b"blob %d\0%s" % (len(target), target))
             return digest.hexdigest()
-        file = open_plain(place)
-        if file is None:
+        descriptor = open_regular(place)
+        if descriptor is None:
             return None
-        with file:
-            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+        with open(descriptor, "rb", buffering=0) as file:
+            digest.update(b"blob %d\0" % os.fstat(descriptor).st_size)
             while part := file.read(1 << 20):
                 digest.update(part)
     except OSError:

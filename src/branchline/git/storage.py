@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from branchline.core.refs import Obstacle, branch_ref
-from branchline.errors import BranchlineError
+from branchline.errors import BranchlineError, InvalidInput
 from branchline.git import lfs
 from branchline.git.command import Git, ObjectsGone, words
 from branchline.git.objects import attributes, by_line, by_nul
@@ -25,11 +25,6 @@ _FETCH = ("-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false
 _AS_GIT_FETCHES = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin")
 
 
-_REPLACED = Obstacle(
-    "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
-)
-
-
 def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
     """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
 
@@ -41,7 +36,9 @@ def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
     try:
         if lost := missing(repo, commits):
             raise gone(repo.user, lost)
-        return [*([_REPLACED] if repo.list_refs("refs/replace") else []), *_filters(repo, base)]
+        what, command = "objects are replaced (git replace); runs see the original ones", "git replace --list"
+        found = [Obstacle(what, command, fatal=False)] if repo.list_refs("refs/replace") else []
+        return [*found, *_filters(repo, base)]
     except BranchlineError as error:
         return [Obstacle(error.message, error.hint)]
 
@@ -71,6 +68,13 @@ def missing(repo: Repo, commits: Iterable[str]) -> list[str]:
         "rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=by_line(wanted)
     )
     return [line[1:] for line in listed.decode(errors="replace").splitlines() if line.startswith("?")]
+
+
+def require_whole(repo: Repo, commits: Iterable[str]) -> None:
+    """Raise InvalidInput unless the objects of all these commits' trees are there."""
+    if lost := missing(repo, commits):
+        text = f"objects of the run are gone: the object {lost[0]} is gone from {repo.common_dir}"
+        raise InvalidInput(text, hint="git fsck --connectivity-only")
 
 
 def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:

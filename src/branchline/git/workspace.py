@@ -167,6 +167,14 @@ class Workspaces:
         return link
 
 
+def borrow(repo: Repo, folder: Path, head: str) -> None:
+    """Make in the empty `folder` a repository at commit `head` that reads the user's objects, and stores its own there."""
+    git_dir = folder / ".git"
+    make_git_dir(git_dir, head, repo.user, object_folders(repo.common_dir))
+    if repo.is_shallow():
+        (git_dir / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
+
+
 def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:
     """Empty the folders of submodules, reached through real folders: `git clean` never looks into them."""
     for one in staged(git):

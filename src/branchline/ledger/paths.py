@@ -115,19 +115,16 @@ def show_record(root: Path, name: str) -> None:
         if shown.is_symlink() and not shown.exists():  # the repository was moved
             shown.unlink()
         if not os.path.lexists(shown):
-            _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")
+            excludes, line = home.parent.parent / "info" / "exclude", f"/{RUNS}".encode()
+            text = excludes.read_bytes() if excludes.exists() else b""
+            if line not in text.splitlines():
+                excludes.parent.mkdir(exist_ok=True)
+                with excludes.open("ab") as file:
+                    file.write(b"%s%s\n" % (b"" if not text or text.endswith(b"\n") else b"\n", line))
             inside = home.is_relative_to(root.resolve())
             shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
         elif not shown.samefile(home):
             (shown / name).symlink_to(home / name)
-
-
-def _exclude(file: Path, line: str) -> None:
-    text = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
-    if line not in text.splitlines(keepends=True):
-        file.parent.mkdir(exist_ok=True)
-        with file.open("a", encoding="utf-8", errors="surrogateescape") as opened:
-            opened.write(line if not text or text.endswith("\n") else f"\n{line}")
 
 
 def run_ids(root: Path) -> list[str]:

@@ -101,17 +101,17 @@ class Watch:
         members = tree(top, processes)
         if self._contained.method == "group" and top in processes:  # elsewhere it is ours, not the command's
             members.append(top)
-        used = usage(members, processes, top)
-        self.peak = max(self.peak, used.memory)
+        cpu, memory = usage(members, processes, top)
+        self.peak = max(self.peak, memory)
         most = self._limits.processes or math.inf
-        near = max(used.memory / self._memory, used.cpu / self._cpu, used.processes / most)
+        near = max(memory / self._memory, cpu / self._cpu, len(members) / most)
         self._near = near > 0.5
-        if used.processes > most:
+        if len(members) > most:
             return "process_limit"
-        if used.cpu > self._cpu:
+        if cpu > self._cpu:
             return "cpu_limit"
         # The quick sum counts shared memory once for each process; it is enough to acquit, not to condemn.
-        if used.memory > self._memory and proportional(members, processes) > self._memory:
+        if memory > self._memory and proportional(members, processes) > self._memory:
             return "memory_limit"
         return None
 

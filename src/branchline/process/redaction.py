@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -22,8 +22,6 @@ CHUNK = 1 << 20
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
 
 _WORDS = re.compile(r"[A-Za-z/_.: -]{1,11}")
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 
 def telling(environ: Mapping[str, str]) -> list[str]:
@@ -51,24 +49,19 @@ class Secrets:
             data = data[: match.start] + HIDDEN.encode() + data[match.end :]
         return data.decode("utf-8", "surrogatepass")
 
-    def data(self, value: Any) -> Any:
-        """Data, such as JSON holds or a struct, without them; keys too."""
+    def clean(self, value: Any) -> Any:
+        """A struct, or data such as JSON holds, without them; keys too."""
         if type(value) is str:  # a member of an enumeration is none
             return self.text(value)
         if isinstance(value, list | tuple):
-            return type(value)(map(self.data, value))
+            return type(value)(map(self.clean, value))
         if isinstance(value, dict):
-            return {self.data(key): self.data(one) for key, one in value.items()}
+            return {self.clean(key): self.clean(one) for key, one in value.items()}
         if isinstance(value, msgspec.Struct):
             members = {name: getattr(value, name) for name in value.__struct_fields__}
-            cleaned = {name: new for name, one in members.items() if (new := self.data(one)) != one}
+            cleaned = {name: new for name, one in members.items() if (new := self.clean(one)) != one}
             return msgspec.structs.replace(value, **cleaned) if cleaned else value
         return value
-
-    def clean(self, result: T) -> T:
-        """A struct without them: its texts, and those in its members."""
-        cleaned: T = self.data(result)
-        return cleaned
 
     def clean_folder(self, folder: Path) -> None:
         """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""

@@ -23,7 +23,7 @@ def sweep(marker: str) -> int:
     seen: set[int] = set()
     asked: set[int] = set()
     began = time.monotonic()
-    while found := _marked(marker):
+    while found := living(marker):
         waited = time.monotonic() - began
         if waited > _LIMIT:
             break
@@ -38,12 +38,7 @@ def sweep(marker: str) -> int:
     return len(seen)
 
 
-def living(marker: str) -> list[int]:
-    """The processes that `sweep` would end."""
-    return sorted(_marked(marker))
-
-
-def _marked(marker: str) -> dict[int, bool]:
+def living(marker: str) -> dict[int, bool]:
     """Return the processes that belong to `marker`, and whether each is a short command of our own."""
     prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
     found = {}

@@ -20,15 +20,6 @@ class Process:
     pages: int
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a tree of processes uses together: how many they are, processor time in seconds, memory in bytes."""
-
-    processes: int
-    cpu: float
-    memory: int
-
-
 class Processes:
     """All processes of the machine, looked at for whoever asks, but not more often than serves a purpose."""
 
@@ -60,14 +51,14 @@ def tree(top: int, processes: Mapping[int, Process]) -> list[int]:
     return sorted(found - {top})
 
 
-def usage(members: Sequence[int], processes: Mapping[int, Process], buried_by: int) -> Usage:
-    """What some processes use; time that others used counts if a member or `buried_by` has waited for their end."""
+def usage(members: Sequence[int], processes: Mapping[int, Process], buried_by: int) -> tuple[float, int]:
+    """Seconds of the processor and bytes of memory that some processes use; time that others used counts if a member or `buried_by` has waited for their end."""
     found = [processes[pid] for pid in members]
     ticks = sum(one.ticks + one.reaped for one in found)
     if buried_by not in members and buried_by in processes:
         ticks += processes[buried_by].reaped
     pages = sum(one.pages for one in found)
-    return Usage(len(found), ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE"))
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def proportional(members: Sequence[int], processes: Mapping[int, Process]) -> int:

@@ -1,10 +1,13 @@
 """Which rung of the sandbox ladder works on this machine: found by doing, never by a version."""
 
+import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -13,14 +16,14 @@ from typing import Literal
 
 import msgspec
 
+from branchline._version import __version__
 from branchline.core.model.sandbox import ASKED_FOR, Network, Probed, SandboxFact, SandboxSettings
 from branchline.errors import InvalidInput
 from branchline.process.containment import held_by
 from branchline.process.environment import allowed
-from branchline.process.spawn import CannotStart, TookTooLong, capture
+from branchline.process.spawn import CannotStart, capture
 from branchline.sandbox import probe_runner
-from branchline.sandbox.bubblewrap import PATIENCE, Sandbox, layout
-from branchline.sandbox.known import Known
+from branchline.sandbox.bubblewrap import PATIENCE, Sandbox
 from branchline.sandbox.probe_runner import ALLOWED, DENIED, SHUT
 from branchline.sandbox.stage import Stage, stage
 
@@ -30,10 +33,12 @@ ASKED = "BRANCHLINE_SANDBOX"
 Wish = Literal["auto", 1, 3]  # as in the settings
 _WISHES: dict[str, Wish] = {"auto": "auto", "1": 1, "3": 3}
 """A variable of whoever starts a run: the rung to use, in the place of `sandbox.rung`. It never goes below `min`."""
-
-
-class SandboxMissing(InvalidInput):
-    """The rung that the settings ask for cannot be had here."""
+MOST = 16  # facts; of as many settings and machines as share one home
+SYSTEM = (
+    *("kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unprivileged_userns"),
+    *("user/max_user_namespaces", "user/max_mnt_namespaces", "user/max_pid_namespaces", "user/max_net_namespaces"),
+)
+PROCESS = ("Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
 
 
 def programs(environ: Mapping[str, str]) -> Iterator[str]:
@@ -53,11 +58,10 @@ def climb(
     *,
     root: Path | None,
     covered: tuple[Path, ...] = (),
-    show: Iterable[Path] = (),
 ) -> Sandbox:
-    """The highest rung that is asked for and holds. `root`, `covered`: as of Sandbox; `show`: what every command may read.
+    """The highest rung that is asked for and holds. `root`, `covered`: as of Sandbox.
 
-    Raises SandboxMissing below `settings.min`, or when rung 3 is asked for by name.
+    Raises InvalidInput below `settings.min`, or when rung 3 is asked for by name.
     """
     named = environ.get(ASKED, "")
     if named not in {"", *_WISHES}:
@@ -74,12 +78,10 @@ def climb(
     least = max(settings.min, 3 if asked == 3 else 0)
     if fact.rung < least:
         hint = INSTALL if sys.platform == "linux" else "set a lower `sandbox.min`, or run on Linux"
-        raise SandboxMissing(
+        raise InvalidInput(
             f"the sandbox would be of rung {fact.rung}, and rung {least} is asked for: {fact.why}", hint=hint
         )
-    environ = allowed(environ)
-    hidden = layout(settings, environ, root=root, covered=covered, show=show) if fact.rung == 3 else None
-    return Sandbox(fact=fact, settings=settings, environ=environ, hidden=hidden, root=root, covered=covered)
+    return Sandbox(fact=fact, settings=settings, environ=allowed(environ), root=root, covered=covered)
 
 
 def _highest(network: Network, environ: Mapping[str, str]) -> SandboxFact:
@@ -111,10 +113,8 @@ def tried(program: str, network: Network, environ: Mapping[str, str], names: Seq
     with stage() as made:
         try:
             found = _found(made, program, network, environ, names)
-        except (CannotStart, TookTooLong) as error:
+        except CannotStart as error:
             return Trial(fact=None, problem=error.message)
-    if isinstance(found, str):
-        return Trial(fact=None, problem=found)
     may = {*ALLOWED, *(() if network != "host" else (probe_runner.NETWORK,))}
     probes = tuple(
         Probed(name=name, expected="allowed" if name in may else "denied", found=one) for name, one in found.items()
@@ -143,14 +143,14 @@ def nests(program: str) -> bool:
             assert entered.wrap is not None
             try:
                 return capture(entered.wrap(inner, made.main), cwd=Path("/"), env={}, timeout=PATIENCE).code == 0
-            except (CannotStart, TookTooLong):
+            except CannotStart:
                 return False
 
 
 def _found(
     made: Stage, program: str, network: Network, environ: Mapping[str, str], names: Sequence[str]
-) -> dict[str, str] | str:
-    """What came of everything that was tried, or what the sandbox said when it would not start."""
+) -> dict[str, str]:
+    """What came of everything that was tried. Raises CannotStart with what the sandbox said when it would not start."""
     possible = [name for name in (*ALLOWED, *DENIED) if network != "host" or name not in SHUT]
     asked = [name for name in possible if not names or name in names]
     variables = allowed(environ, extra={"HOME": str(made.home)})
@@ -164,8 +164,57 @@ def _found(
         argv = entered.wrap([sys.executable, "-I", "-S", probe_runner.__file__, str(order)], made.main)
         done = capture(argv, cwd=Path("/"), env=variables, timeout=PATIENCE)
     if done.code != 0:
-        return done.stderr.decode("utf-8", "replace").strip() or f"it ended with exit code {done.code}"
+        raise CannotStart(done.stderr.decode("utf-8", "replace").strip() or f"it ended with exit code {done.code}")
     found: dict[str, str] = json.loads(done.stdout)
     changed = "allowed" if made.outside() != before else "denied"
     found |= {probe_runner.OUTSIDE: changed} if changed == "allowed" else {}
     return found if names else {**found, probe_runner.UNCHANGED: changed}
+
+
+class Known:
+    """What trying has shown before on the same ground, in a file of the user's cache. A failure is never remembered."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        cache = environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME") or "/", ".cache")
+        self._file = Path(cache, "branchline/sandbox.json") if os.path.isabs(cache) else None
+
+    def fact(self, program: str, network: Network) -> SandboxFact | None:
+        """What is known of a bubblewrap with a network."""
+        return self._all().get(_key(program, network))
+
+    def add(self, fact: SandboxFact, network: Network) -> None:
+        """Remember one that held."""
+        if self._file is None:
+            return
+        facts = {_key(fact.program, network): fact, **self._all()}
+        kept = dict([*facts.items()][:MOST])
+        with suppress(OSError):  # a cache that cannot be written is none
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self._file.parent)
+            with open(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(kept))
+            os.replace(name, self._file)
+
+    def _all(self) -> dict[str, SandboxFact]:
+        if self._file is not None:
+            with suppress(OSError, msgspec.MsgspecError):
+                return msgspec.json.decode(self._file.read_bytes(), type=dict[str, SandboxFact])
+        return {}
+
+
+def _key(program: str, network: Network) -> str:
+    """Names all that the outcome can depend on; not only the kernel, because a container can have the same home."""
+    ground: list[object] = [__version__, sys.executable, program, network, os.uname().release]
+    with suppress(OSError):
+        found = os.stat(program)
+        ground += [found.st_mtime_ns, found.st_size, found.st_mode]
+    for name in ("user", "mnt", "pid"):
+        with suppress(OSError):
+            ground.append(os.readlink(f"/proc/self/ns/{name}"))
+    with suppress(OSError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        ground += [line for line in lines if line.partition(":")[0] in PROCESS]
+    for name in SYSTEM:
+        with suppress(OSError):
+            ground += [name, Path("/proc/sys", name).read_text(encoding="utf-8").strip()]
+    return hashlib.sha256(json.dumps(ground).encode()).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from branchline.core.model.sandbox import SandboxFact, SandboxSettings
 from branchline.process.temporary import temporary
-from branchline.sandbox.bubblewrap import Access, Sandbox, layout
+from branchline.sandbox.bubblewrap import Access, Sandbox
 from branchline.sandbox.mounts import Mount, own
 
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
@@ -42,15 +42,8 @@ class Stage:
 
     def sandbox(self, program: str, settings: SandboxSettings, environ: Mapping[str, str]) -> Sandbox:
         """A sandbox of the stage, by a bubblewrap that is to be tried."""
-        covered = (self.main, self.main / ".git", self.state)
-        return Sandbox(
-            fact=SandboxFact(rung=3, program=program),
-            settings=settings,
-            root=self.main,
-            covered=covered,
-            environ=environ,
-            hidden=layout(settings, environ, root=self.main, covered=covered, show=(Path(program).parent,)),
-        )
+        fact, covered = SandboxFact(rung=3, program=program), (self.main, self.main / ".git", self.state)
+        return Sandbox(fact=fact, settings=settings, root=self.main, covered=covered, environ=environ)
 
     def places(self) -> dict[str, object]:
         """What those who try have to know."""

@@ -7,10 +7,9 @@ from pathlib import Path
 from shlex import quote
 
 from branchline.core.refs import HEADS, Obstacle, branch_ref
-from branchline.errors import GitError
 from branchline.git.command import Git
 from branchline.git.folders import text_of
-from branchline.git.landing.checkout import fast_forward
+from branchline.git.landing.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import Repo, further_work_trees
 
 _UNDER_WAY = {
@@ -19,10 +18,6 @@ _UNDER_WAY = {
     "REVERT_HEAD": "revert",
     "rebase-apply/applying": "am",
 }
-
-
-class TargetHeld(GitError):
-    """A branch cannot be moved now, because git or another checkout holds it; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +77,11 @@ def obstacles(repo: Repo, branch: str) -> list[Obstacle]:
 def move(repo: Repo, branch: str, old: str, new: str, *, tag: str = "") -> None:
     """Move a branch from `old` to its descendant `new`, and where it is checked out, its files; `tag` with it.
 
-    All of it or nothing. Raises TargetHeld, CheckoutDirty, RefMoved. Killed halfway, calling it again finishes the work.
+    All of it or nothing. Raises CheckoutDirty, RefMoved. Killed halfway, calling it again finishes the work.
     """
     at = repo.read_ref(branch_ref(branch))
     for one in obstacles(repo, branch) if at != new else ():
-        raise TargetHeld(one.text, hint=one.command)
+        raise CheckoutDirty(one.text, hint=one.command)
     places = checked_out_at(repo, branch)
     if places:
         fast_forward(repo, places[0], branch, old, new, tag=tag)
