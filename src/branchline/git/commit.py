@@ -18,13 +18,12 @@ from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
 from branchline.errors import GitError
-from branchline.git.checked_out import untouched
 from branchline.git.command import Git, ObjectsGone, words
 from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
 from branchline.git.objects import LINK, PLAIN, fields, index_lines, refused_by, staged
 from branchline.git.repo import Repo
-from branchline.git.screen import Refused, Screen
+from branchline.git.screen import Refused, Screen, untouched
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,9 +12,8 @@ from branchline.core.durations import seconds
 from branchline.core.model.limits import ProcessLimits
 from branchline.process.confinement import MB
 from branchline.process.containment import Contained
-from branchline.process.disk import Growth
 from branchline.process.output import tail
-from branchline.process.usage import Processes, proportional, tree, usage
+from branchline.process.usage import Growth, Processes, proportional, tree, usage
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of memory
 AUTO_SHARE = 0.9  # of it

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from branchline.process import disk as growth
-from branchline.process.disk import Growth
+from branchline.process.usage import Growth
 from processes import soon
 
 MB = 1 << 20

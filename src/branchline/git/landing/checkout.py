@@ -16,12 +16,11 @@ from shlex import quote
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError
-from branchline.git.checked_out import untouched
 from branchline.git.command import Git, as_user, failed, words
 from branchline.git.folders import files_below, is_folder
 from branchline.git.objects import EXECUTABLE, Change, attributes, fields, staged
 from branchline.git.repo import RefMoved, Repo
-from branchline.git.screen import blob_id
+from branchline.git.screen import blob_id, untouched
 from branchline.process.temporary import temporary
 
 LOCK_SECONDS = 3.0
