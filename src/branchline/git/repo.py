@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -89,11 +90,12 @@ class Repo(ObjectStore):
         """Return the repository as the user's git sees it in one of its checkouts. Raises GitError if it is none."""
         if checkout == self.root:
             return self
-        other = Repo.find(checkout, marker=self.refs.marker)
-        if other.common_dir != self.common_dir:
-            raise GitError(f"{checkout} is not a checkout of {self.root}")
-        other.contain(self.content.filters.wrap if self.content.filters else None)
-        return other
+        with suppress(NotARepository):
+            other = Repo.find(checkout, marker=self.refs.marker)
+            if other.common_dir == self.common_dir:
+                other.contain(self.content.filters.wrap if self.content.filters else None)
+                return other
+        raise GitError(f"{checkout} is not a checkout of {self.root}")
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""

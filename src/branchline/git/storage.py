@@ -4,7 +4,6 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 from branchline.core.refs import Obstacle, branch_ref
 from branchline.errors import BranchlineError, InvalidInput
@@ -55,7 +54,7 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
     for commit in wanted if LFS in repo.user.filters else ():
         with suppress(BranchlineError), _blank(repo.content, commit) as git:
             found = filtered(git, repo, commit).get(LFS, {})
-            if found and _large_files(repo, commit, found).absent:
+            if found and _without_content(repo, commit, found)[0]:
                 repo.user.status_of("lfs", "fetch", _remote(repo), commit)
 
 
@@ -109,9 +108,11 @@ def _filters(repo: Repo, base: str) -> Iterator[Obstacle]:
             if name not in repo.user.filters:
                 yield _unconfigured(repo, name, found)
                 continue
-            seen = _large_files(repo, base, found) if name == LFS else _LargeFiles()
-            yield from _without_content(repo, base, seen)
-            here = {path: oid for path, oid in found.items() if path not in seen.absent | seen.left_out}
+            here = found
+            if name == LFS:
+                absent, left_out, skipped = _without_content(repo, base, found)
+                yield from _content_words(repo, base, absent, left_out, skipped)
+                here = {path: oid for path, oid in found.items() if path not in absent | left_out}
             if here:
                 yield from _tried(repo, git, name, here)
 
@@ -155,20 +156,12 @@ def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Obstacle:
     return Obstacle(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _LargeFiles:
-    """Files that Git LFS stores: whose content is `absent`, is `left_out` by the user's choice, or never wanted here."""
-
-    absent: set[str] = field(default_factory=set)
-    left_out: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
-
-
-def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles:
+def _without_content(repo: Repo, base: str, found: Mapping[str, str]) -> tuple[set[str], set[str], set[str]]:
+    """Files that Git LFS stores: whose content is absent, is left out by the user's choice, or is never wanted here."""
     programs = repo.user.filters[LFS]
     skip = os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in ("", "0", "false")
     if skip or "--skip" in f"{programs.smudge} {programs.process}":
-        return _LargeFiles(skipped=set(found))
+        return set(), set(), set(found)
     small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
     named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))}
     # where Git LFS looks: in the user's store, and in those beside borrowed objects
@@ -176,20 +169,22 @@ def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles
     lost = set(lfs.missing(stores, named.values()))
     absent = {path for path, oid in found.items() if named.get(oid) in lost}
     wanted = _wanted(repo, base) if absent else set()
-    return _LargeFiles(absent & wanted, absent - wanted)
+    return absent & wanted, absent - wanted, set()
 
 
-def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Obstacle]:
+def _content_words(
+    repo: Repo, base: str, absent: set[str], left_out: set[str], skipped: set[str]
+) -> Iterator[Obstacle]:
     again = f"git -C {shlex.quote(str(repo.root))} lfs"
     for paths, why in (
-        (seen.skipped, "your git is set up to skip their content"),
-        (seen.left_out, "lfs.fetchinclude or lfs.fetchexclude leaves their content out"),
+        (skipped, "your git is set up to skip their content"),
+        (left_out, "lfs.fetchinclude or lfs.fetchexclude leaves their content out"),
     ):
         if paths:
             text = f"agents and gates see pointers of Git LFS in the place of {_named(paths)}: {why}"
             yield Obstacle(text, f"{again} pull --include= --exclude=", fatal=False)
-    if seen.absent:
-        text = f"the content of {_named(seen.absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
+    if absent:
+        text = f"the content of {_named(absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
         yield Obstacle(text, f"{again} fetch {_remote(repo)} {base[:12]}")
 
 

@@ -35,6 +35,8 @@ class RunPaths:
             runs = old if not (home / run_id).exists() and (old / run_id).is_dir() else home
         self.root, self.run_id, self.runs = root, run_id, runs
         self.run_dir = folder = runs / run_id
+        # the name that the run's processes carry: its id, and where it is, because ids can be fixed and runs copied
+        self.marker = f"{run_id}@{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
         self.ledger = folder / "logs" / "run.jsonl"  # the truth
         self.head = folder / "logs" / "run.head"  # the high-water mark: how far the ledger is known to have come
         self.lock = folder / "run.lock"  # the lease's; never deleted
@@ -47,12 +49,6 @@ class RunPaths:
         self.kept = folder / "kept"  # what agents left that git cannot hold, moved out of worktrees that went
         self.prompt = folder / "prompt.md"  # what was asked
         self.attempts = folder / "attempts"  # a folder an attempt
-
-    @property
-    def marker(self) -> str:
-        """The name that the run's processes carry: its id, and where it is, because ids can be fixed and runs copied."""
-        place = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:12]
-        return f"{self.run_id}@{place}"
 
     def keep(self) -> Path:
         """The folder `kept`, made for its owner's eyes alone: files with secrets come to lie there."""

@@ -61,7 +61,7 @@ def keep(given: dict[str, str], argv: list[str], report: int) -> None:
     with open(int(given["environ"]), "rb") as file:
         pairs = (one.partition(b"=") for one in file.read().split(b"\0") if one)
         environ = {name: value for name, _, value in pairs}
-    be_rather_killed()
+    written("/proc/self/oom_score_adj", str(OOM_SCORE))
     method = given["method"]
     alone = method != "subreaper" and is_alone(sandboxed=method == "sandbox")
     if not alone:
@@ -80,16 +80,6 @@ def keep(given: dict[str, str], argv: list[str], report: int) -> None:
     )
     tell(report, "started", pid)
     tell(report, "ended", *tended(command, alone=alone, sandboxed=method == "sandbox"))
-
-
-def be_rather_killed() -> None:
-    """Be the first to go when memory runs out."""
-    try:
-        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
-            if int(file.read()) < OOM_SCORE:
-                file.write(b"%d" % OOM_SCORE)
-    except OSError:
-        pass
 
 
 def is_alone(*, sandboxed: bool) -> bool:
@@ -213,21 +203,12 @@ def killed_all(command: int, *, alone: bool) -> tuple[int, int | None]:
             return 0, found
         if time.monotonic() > deadline:
             return len(list(descendants())), found
-        if alone:
-            send(-1, _signal.SIGKILL)
-        else:
-            kill_descendants()
+        living = [] if alone else list(descendants())
+        # A group is killed at once: however fast its members fork, none is born after that.
+        groups = {-group for _, group in living if group != os.getpgrp()}
+        for one in (-1,) if alone else (*groups, *(pid for pid, _ in living)):
+            send(one, _signal.SIGKILL)
         time.sleep(0.0005)
-
-
-def kill_descendants() -> None:
-    """Kill all that can be seen at this moment."""
-    living = list(descendants())
-    # A group is killed at once: however fast its members fork, none is born after that.
-    for group in {group for _, group in living if group != os.getpgrp()}:
-        send(-group, _signal.SIGKILL)
-    for pid, _ in living:
-        send(pid, _signal.SIGKILL)
 
 
 def descendants() -> "Iterator[tuple[int, int]]":

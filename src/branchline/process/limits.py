@@ -53,13 +53,11 @@ class Watch:
         self._slowest = TICK if limits.processes is None else CROWD_TICK
         self._tick = NEAR_TICK
         self.peak = 0  # bytes of memory
-        looks = (limits.output_mb, self._silence, self._growth, also)
-        self._blind = not self._sampled and all(one is None for one in looks)
 
     @property
     def pause(self) -> float:
         """Seconds until the next look should come."""
-        return math.inf if self._blind else max(0.0, min(self._tick, self._due - time.monotonic()))
+        return max(0.0, min(self._tick, self._due - time.monotonic()))
 
     def look(self) -> str | None:
         """The reason to end it now, if there is one."""

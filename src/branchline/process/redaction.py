@@ -35,10 +35,12 @@ class Secrets:
 
     def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
         named = (value for name, value in environ.items() if SECRET.search(name))
-        self._values = sorted({value for value in (*named, *more) if len(value) >= SHORTEST}, key=_longest_first)
+        self._values = sorted(
+            {value for value in (*named, *more) if len(value) >= SHORTEST}, key=lambda one: (-len(one), one)
+        )
         # JSON escapes quotes and line ends.
         written = {form for value in self._values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
-        self._written = [os.fsencode(value) for value in sorted(written, key=_longest_first)]
+        self._written = [os.fsencode(value) for value in sorted(written, key=lambda one: (-len(one), one))]
 
     def text(self, text: str) -> str:
         """A text without them, and without whatever has the form of a key."""
@@ -118,7 +120,3 @@ class Secrets:
             if whole or match.end < len(data):
                 data = data[: match.start] + b"*" * (match.end - match.start) + data[match.end :]
         return data
-
-
-def _longest_first(value: str) -> tuple[int, str]:
-    return -len(value), value

@@ -213,8 +213,7 @@ def _limit_reached(contained: Contained, timeout: float | None, looks: Watch) ->
     """Wait for the end, or for a limit: its name."""
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     while True:
-        pause = min(deadline - time.monotonic(), looks.pause)
-        if contained.ended(None if math.isinf(pause) else pause):
+        if contained.ended(min(deadline - time.monotonic(), looks.pause)):
             return None
         if reason := looks.look():
             return reason

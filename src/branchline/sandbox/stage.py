@@ -15,6 +15,7 @@ from branchline.sandbox.bubblewrap import Access, Sandbox
 from branchline.sandbox.mounts import Mount, own
 
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
+WHO, EMPTY_TREE = b"probe <probe@localhost> 0 +0000", b"4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 SECRETS = (
     "home/.ssh/id",
     "main/secret",
@@ -64,10 +65,10 @@ class Stage:
 
     def fill(self) -> None:
         """Make all that stands on it: a repository of one commit, and one that borrows its objects."""
-        blob = self._object(b"blob", b"main\n")
-        tree = self._object(b"tree", b"100644 main.txt\0" + bytes.fromhex(blob))
-        who = b"probe <probe@localhost> 0 +0000"
-        commit = self._object(b"commit", b"tree %s\nauthor %s\ncommitter %s\n\nprobe\n" % (tree.encode(), who, who))
+        content = b"tree %s\nauthor %s\ncommitter %s\n\nprobe\n" % (EMPTY_TREE, WHO, WHO)
+        data = b"commit %d\0%s" % (len(content), content)
+        commit = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+        self._write(f"main/.git/objects/{commit[:2]}/{commit[2:]}", zlib.compress(data))
         repository = {"HEAD": "ref: refs/heads/main\n", "config": CONFIG, "refs/heads/main": f"{commit}\n"}
         for folder in ("main/.git", "state/r/w/a/.git"):
             for name, text in repository.items():
@@ -86,12 +87,6 @@ class Stage:
         path = self.base / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-    def _object(self, kind: bytes, content: bytes) -> str:
-        data = b"%s %d\0%s" % (kind, len(content), content)
-        name = hashlib.sha1(data, usedforsecurity=False).hexdigest()
-        self._write(f"main/.git/objects/{name[:2]}/{name[2:]}", zlib.compress(data))
-        return name
 
     def outside(self) -> dict[str, bytes]:
         """All files that no attempt may change, with what is in them."""

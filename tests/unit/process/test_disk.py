@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from branchline.process import disk as growth
+from branchline.process import usage as growth
 from branchline.process.usage import Growth
 from processes import soon
 
