@@ -110,7 +110,12 @@ class Workspaces:
         kept = ["--exclude=/" + re.sub(r"[\\*?\[ !#]", r"\\\g<0>", one) for one in keeping]
         with self._checkouts:
             git.call("checkout-index", "--all", "--force", "--quiet", "--index")
-            _empty_submodules(git, path, keeping)
+            for one in staged(git):  # `git clean` never looks into submodules
+                place = path / one.path
+                real = os.path.realpath(place.parent) == str(place.parent)
+                if one.kind == "commit" and one.path not in keeping and real:
+                    delete_tree(place)
+                    place.mkdir(exist_ok=True)
             _judge_by_the_tree(git, path, keeping)
             if git.status_of("clean", "-ffdq", *kept).code != 0:
                 let_us_in(path)
@@ -215,15 +220,6 @@ def is_untouched(git: Git, place: Path, commit: str) -> bool:
             if own.status_of(*question).code != 0:
                 return False
         return not own.status_of("ls-files", "--others", "--exclude-standard").stdout
-
-
-def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:
-    """Empty the folders of submodules, reached through real folders: `git clean` never looks into them."""
-    for one in staged(git):
-        place = root / one.path
-        if one.kind == "commit" and one.path not in keep and os.path.realpath(place.parent) == str(place.parent):
-            delete_tree(place)
-            place.mkdir(exist_ok=True)
 
 
 def _judge_by_the_tree(git: Git, root: Path, keep: tuple[str, ...]) -> None:

@@ -67,8 +67,11 @@ def prefixed(command: Command, method: Method, report: int = -1, environ: int = 
     most, bounds = ceiling(limits), rlimits(limits)
     if command.confinement.wrap is not None:
         argv = command.confinement.wrap(_counted(argv, most), command.cwd)
-    if method == "group":
-        return _behind_a_shell(argv, command.env, bounds)
+    if method == "group":  # a shell sets the limits, and becomes the command
+        letters = {"RLIMIT_CPU": ("-t", 1), "RLIMIT_FSIZE": ("-f", 512)}
+        said = [f"ulimit -S {letters[name][0]} {soft // letters[name][1]}" for name, (soft, _) in bounds.items()]
+        here = not os.path.dirname(argv[0]) and shutil.which(argv[0], path=command.env.get("PATH"))
+        return ["sh", "-c", "; ".join([*said, 'exec "$@"']), "sh", *argv] if said and here else argv
     words = [f"method={method}", f"parent={os.getpid()}", f"report={report}", f"environ={environ}"]
     if most is not None and method == "namespace" and _counts_by_namespace():
         bounds["RLIMIT_NPROC"] = (most, most)
@@ -118,12 +121,3 @@ def _counted(argv: list[str], most: int | None) -> list[str]:
         return argv
     said = f"{{ ulimit -u {most} || ulimit -p {most}; }} 2>/dev/null"  # bash and zsh say u, dash says p
     return ["sh", "-c", f'{said}; exec "$@"', "sh", *argv]
-
-
-def _behind_a_shell(argv: list[str], env: Mapping[str, str], bounds: Mapping[str, tuple[int, int]]) -> list[str]:
-    """The command behind a shell that sets its limits, and whose program is replaced by the command's."""
-    letters = {"RLIMIT_CPU": ("-t", 1), "RLIMIT_FSIZE": ("-f", 512)}
-    words = [f"ulimit -S {letters[name][0]} {soft // letters[name][1]}" for name, (soft, _) in bounds.items()]
-    if not words or os.path.dirname(argv[0]) or not shutil.which(argv[0], path=env.get("PATH")):
-        return argv
-    return ["sh", "-c", "; ".join([*words, 'exec "$@"']), "sh", *argv]
