@@ -19,6 +19,7 @@ _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
 _WORD = re.compile(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
 _CHECKOUT = "BRANCHLINE_CHECKOUT"  # the variable that holds the top of the user's checkout
 _TOP = re.compile(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
+LFS_ASIDE = "lfs"  # where Git LFS stores what comes in, below the folder where new objects are kept meanwhile
 _NOTHING = "cat"  # the command for a direction in which the user has none
 
 
@@ -66,7 +67,7 @@ class Filters:
         an error, even where the user's git would go on and store the content unfiltered.
         """
         has_store = self.lfs_store.is_dir()
-        store = lfs_aside(aside) if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
+        store = aside / LFS_ASIDE if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
         readable = own("read", work_tree, *self.readable, *([self.lfs_store] if has_store else ()))
         written = own("throwaway" if store == self.lfs_store else "write", store)  # nothing new comes into the user's
         shell = ["/bin/sh", "-c"]
@@ -120,11 +121,6 @@ def of_checkout(one: Filter, root: Path) -> Filter:
         _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command)) for command in (one.clean, one.smudge, one.process)
     )
     return Filter(clean, smudge, process, one.required)
-
-
-def lfs_aside(aside: Path) -> Path:
-    """Return where Git LFS stores what comes in, while new objects are kept in the folder `aside`."""
-    return aside / "lfs"
 
 
 def _as_variables(settings: Mapping[str, str], before: int = 0) -> dict[str, str]:

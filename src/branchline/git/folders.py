@@ -11,16 +11,14 @@ from pathlib import Path
 
 def delete_tree(path: Path) -> None:
     """Delete a file or a folder with all that is in it, never following a link; nothing there is fine."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        try:
-            shutil.rmtree(path)
-        except PermissionError:
-            let_us_in(path)
-            shutil.rmtree(path)
-    else:
+    if not is_folder(path):
         path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        let_us_in(path)
+        shutil.rmtree(path)
 
 
 def let_us_in(root: Path) -> None:

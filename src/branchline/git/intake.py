@@ -16,7 +16,7 @@ from pathlib import Path
 
 from branchline.git import lfs
 from branchline.git.command import Git
-from branchline.git.filters import lfs_aside
+from branchline.git.filters import LFS_ASIDE
 from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, index_lines, raw_changes
 from branchline.git.screen import Refused
 
@@ -61,13 +61,13 @@ class Intake:
 
     def _pointers(self, aside: Path | None) -> dict[str, Path]:
         """The new content in the store of Git LFS aside, by the blob of its pointer."""
-        if aside is None or not lfs_aside(aside).is_dir():
+        if aside is None or not (aside / LFS_ASIDE).is_dir():
             return {}
         found = {}
         small = [oid for oid, size in self._sizes.items() if size < lfs.MOST_BYTES]
         for oid, data in self.store.read_blobs(small):
             named = lfs.pointer(data)
-            if named and (stored := lfs.place(lfs_aside(aside), named.oid)).is_file():
+            if named and (stored := lfs.place(aside / LFS_ASIDE, named.oid)).is_file():
                 lfs.require_true(stored, named.oid)
                 found[oid] = stored
         return found
@@ -100,7 +100,7 @@ def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) ->
     for oid in left:
         if oid in intake.large_files:  # before its pointer
             stored = intake.large_files[oid]
-            _place(stored, git.git_dir / "lfs" / stored.relative_to(lfs_aside(aside)))
+            _place(stored, git.git_dir / "lfs" / stored.relative_to(aside / LFS_ASIDE))
     here = [oid for oid in left if (aside / oid[:2] / oid[2:]).exists()]
     if len(here) > MOST_LOOSE:
         pack = (git.git_dir / "objects" / "pack" / "pack").resolve()

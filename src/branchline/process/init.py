@@ -157,7 +157,7 @@ def tended(command: int, *, alone: bool, sandboxed: bool) -> tuple[int, int, int
     while status is None:
         number = _signal.sigwait({*ASK, KILL, _signal.SIGCHLD})
         if number == _signal.SIGCHLD:
-            status = reaped(command)
+            status = reaped(command)[0]
         elif number == KILL:
             break
         elif alone and not sandboxed:
@@ -176,16 +176,16 @@ def tended(command: int, *, alone: bool, sandboxed: bool) -> tuple[int, int, int
     return told, left, living, used.ru_utime + used.ru_stime
 
 
-def reaped(command: int) -> int | None:
-    """Take note of every child that has ended; the status of the command if it is among them."""
+def reaped(command: int) -> tuple[int | None, bool]:
+    """Take note of every child that has ended: the status of the command if it is among them, and whether others live."""
     found = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return found
+            return found, False
         if pid == 0:
-            return found
+            return found, True
         if pid == command:
             found = status
 
@@ -195,11 +195,9 @@ def killed_all(command: int, *, alone: bool) -> tuple[int, int | None]:
     deadline = time.monotonic() + KILL_SECONDS
     found = None
     while True:
-        status = reaped(command)
+        status, more = reaped(command)
         found = status if found is None else found
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        except ChildProcessError:  # an orphan would have become our child
+        if not more:  # an orphan would have become our child
             return 0, found
         if time.monotonic() > deadline:
             return len(list(descendants())), found

@@ -220,7 +220,7 @@ def main() -> None:
     """Try those that are asked for, in order."""
     with open(sys.argv[1]) as file:
         given = json.load(file)
-    place, tried = Place(**given), {**ALLOWED, **DENIED}  # where things are: `branchline.sandbox.stage` says it
+    place, tried = Place(**given), {**ALLOWED, **DENIED}  # where things are: `branchline.sandbox.probe` says it
     print(json.dumps({name: found(place, tried[name]) for name in given["names"]}))
 
 
