@@ -4,13 +4,15 @@ git starts a filter in the work tree, with the content on its standard input. Ou
 of its own, so each command first gets the user's back: it finds its keys and settings where it finds them for the user.
 """
 
+import hashlib
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from branchline.errors import GitError
 from branchline.sandbox.mounts import Mount, own
 
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
@@ -19,6 +21,10 @@ _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
 _WORD = re.compile(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
 _CHECKOUT = "BRANCHLINE_CHECKOUT"  # the variable that holds the top of the user's checkout
 _TOP = re.compile(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
+LFS_POINTER = 1024  # of a pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_POINTER = re.compile(
+    rb"version https?://[^\n]+\n(?:ext-[^\n]+\n)*oid sha256:(?P<oid>[0-9a-f]{64})\nsize (?P<size>[0-9]+)\n?"
+)
 LFS_ASIDE = "lfs"  # where Git LFS stores what comes in, below the folder where new objects are kept meanwhile
 _NOTHING = "cat"  # the command for a direction in which the user has none
 
@@ -121,6 +127,41 @@ def of_checkout(one: Filter, root: Path) -> Filter:
         _TOP.sub(f"${_CHECKOUT}", _WORD.sub(named, command)) for command in (one.clean, one.smudge, one.process)
     )
     return Filter(clean, smudge, process, one.required)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What git stores in the place of a file: the SHA-256 of its content, and its size."""
+
+    oid: str
+    size: int
+
+
+def lfs_pointer(data: bytes) -> Pointer | None:
+    """Return what a blob names, or None: it is no pointer."""
+    match = _POINTER.fullmatch(data) if len(data) < LFS_POINTER else None
+    return Pointer(match["oid"].decode(), int(match["size"])) if match else None
+
+
+def lfs_place(store: Path, oid: str) -> Path:
+    """Return where a store keeps the content of an object."""
+    return store / "objects" / oid[:2] / oid[2:4] / oid
+
+
+def require_lfs(path: Path, oid: str) -> None:
+    """Raise GitError unless a file's content is what its name in the store says: a filter wrote it, not we."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != oid:
+        raise GitError(f"Git LFS stored content under a wrong name: {oid} is {found}")
+
+
+def lfs_missing(stores: Iterable[Path], pointers: Iterable[Pointer]) -> list[Pointer]:
+    """Return the pointers whose content is in none of the stores; an empty file needs none."""
+    there = tuple(stores)
+    return [
+        one for one in pointers if one.size and not any(os.path.isfile(lfs_place(store, one.oid)) for store in there)
+    ]
 
 
 def _as_variables(settings: Mapping[str, str], before: int = 0) -> dict[str, str]:

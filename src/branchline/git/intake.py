@@ -14,9 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from branchline.git import lfs
 from branchline.git.command import Git
-from branchline.git.filters import LFS_ASIDE
+from branchline.git.filters import LFS_ASIDE, LFS_POINTER, lfs_place, lfs_pointer, require_lfs
 from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, index_lines, raw_changes
 from branchline.git.screen import Refused
 
@@ -64,11 +63,11 @@ class Intake:
         if aside is None or not (aside / LFS_ASIDE).is_dir():
             return {}
         found = {}
-        small = [oid for oid, size in self._sizes.items() if size < lfs.MOST_BYTES]
+        small = [oid for oid, size in self._sizes.items() if size < LFS_POINTER]
         for oid, data in self.store.read_blobs(small):
-            named = lfs.pointer(data)
-            if named and (stored := lfs.place(aside / LFS_ASIDE, named.oid)).is_file():
-                lfs.require_true(stored, named.oid)
+            named = lfs_pointer(data)
+            if named and (stored := lfs_place(aside / LFS_ASIDE, named.oid)).is_file():
+                require_lfs(stored, named.oid)
                 found[oid] = stored
         return found
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 
 from branchline.core.refs import Obstacle, branch_ref
 from branchline.errors import BranchlineError, InvalidInput
-from branchline.git import lfs
 from branchline.git.command import Git, ObjectsGone, words
+from branchline.git.filters import LFS_POINTER, lfs_missing, lfs_pointer
 from branchline.git.objects import attributes, by_line, by_nul
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone, object_folders
@@ -145,11 +145,11 @@ def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
 
 def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Obstacle:
     """Files that attributes send through a filter that the user's git does not have."""
-    small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
+    small = [oid for oid, size in repo.sizes(found.values()).items() if size < LFS_POINTER]
     blobs = dict(repo.read_blobs([*small[:1], next(iter(found.values()))]))
     what = f"{_named(found)} {'is' if len(found) == 1 else 'are'} stored through the filter {name}, which your git does not have"
     root = shlex.quote(str(repo.root))
-    if any(lfs.pointer(data) for data in blobs.values()):
+    if any(lfs_pointer(data) for data in blobs.values()):
         return Obstacle(what, f"git -C {root} lfs install && git -C {root} lfs pull")
     if any(data.startswith(_ENCRYPTED) for data in blobs.values()):
         return Obstacle(what, f"cd {root} && git-crypt unlock")
@@ -162,11 +162,11 @@ def _without_content(repo: Repo, base: str, found: Mapping[str, str]) -> tuple[s
     skip = os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in ("", "0", "false")
     if skip or "--skip" in f"{programs.smudge} {programs.process}":
         return set(), set(), set(found)
-    small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
-    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))}
+    small = [oid for oid, size in repo.sizes(found.values()).items() if size < LFS_POINTER]
+    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs_pointer(data))}
     # where Git LFS looks: in the user's store, and in those beside borrowed objects
     stores = [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
-    lost = set(lfs.missing(stores, named.values()))
+    lost = set(lfs_missing(stores, named.values()))
     absent = {path for path, oid in found.items() if named.get(oid) in lost}
     wanted = _wanted(repo, base) if absent else set()
     return absent & wanted, absent - wanted, set()

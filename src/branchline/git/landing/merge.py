@@ -3,8 +3,9 @@
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from branchline.process.temporary import temporary
 
 Strategy = Literal["union", "json"]
 StrategyOf = Callable[[str], Strategy | None]
+Stages = dict[str, tuple[str, str]]  # (mode, blob): 1 base, 2 ours, 3 theirs
 
 _ABSENT = object()
 _CONTENT = "CONFLICT (contents)"
@@ -42,21 +44,6 @@ class Conflicted:
     paths: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Conflict:
-    """What git says about one path: (mode, blob) by stage - 1 base, 2 ours, 3 theirs - and the kinds of conflict."""
-
-    stages: dict[str, tuple[str, str]] = field(default_factory=dict)
-    kinds: set[str] = field(default_factory=set)
-
-    @property
-    def mode(self) -> str | None:
-        """The file's mode if all that conflicts is the content of one regular file, else None."""
-        modes = {mode for mode, _ in self.stages.values()}
-        plain = self.kinds == {_CONTENT} and {"2", "3"} <= self.stages.keys() and len(modes) == 1
-        return next((mode for mode in modes if plain and mode in _REGULAR), None)
-
-
 def merge_trees(  # noqa: PLR0913 - keyword-only data
     store: ObjectStore,
     ours: str,
@@ -83,11 +70,11 @@ def merge_trees(  # noqa: PLR0913 - keyword-only data
     tree, conflicts, by_lines = _merge(store, ours, theirs, heeded)
     strange = tuple((path, drivers[path]) for path in by_lines if drivers.get(path, "-") not in _BUILT_IN)
     settled: dict[str, tuple[str, str] | None] = {}
-    for path, conflict in conflicts.items():
+    for path, stages in conflicts.items():
         strategy = strategy_of(path)
-        data = _settle(store, conflict, strategy) if strategy is not None and conflict.mode else None
-        if data is not None and conflict.mode:
-            settled[path] = (conflict.mode, store.write_blob(data))
+        data = _settle(store, stages, strategy) if strategy is not None and stages else None
+        if data is not None:
+            settled[path] = (stages["2"][0], store.write_blob(data))
     final = store.edit_tree(tree, settled) if settled else tree
     left = tuple(path for path in conflicts if path not in settled)
     return Conflicted(final, left) if left else Merged(final, tuple(settled), strange)
@@ -132,8 +119,11 @@ def _drivers(store: ObjectStore, declared: str, ours: str, theirs: str) -> dict[
 
 def _merge(
     store: ObjectStore, ours: str, theirs: str, drivers: Mapping[str, str]
-) -> tuple[str, dict[str, _Conflict], list[str]]:
-    """Return the merged tree, what conflicts, by path, and the paths whose content git had to merge."""
+) -> tuple[str, dict[str, Stages], list[str]]:
+    """Return the merged tree, the paths in conflict, and the paths whose content git had to merge.
+
+    Of a path where all that conflicts is the content of one regular file its stages are told, of others none.
+    """
     with temporary() as folder:
         declared = folder / "attributes"
         declared.write_bytes(b"".join(_line(path, driver) for path, driver in drivers.items()))
@@ -142,18 +132,24 @@ def _merge(
     if done.code not in (0, 1):
         raise failed(f"git cannot merge {theirs} into {ours}", done)
     output = fields(done.stdout)
-    tree, found, merged = next(output), dict[str, _Conflict](), list[str]()
+    tree, merged = next(output), list[str]()
+    stages, kinds = defaultdict[str, Stages](dict), defaultdict[str, set[str]](set)
     for line in iter(lambda: next(output), ""):
         meta, path = line.split("\t", 1)
         mode, oid, stage = meta.split()
-        found.setdefault(path, _Conflict()).stages[stage] = (mode, oid)
+        stages[path][stage] = (mode, oid)
     for count in output:
         paths = [next(output) for _ in range(int(count))]
         kind, _ = next(output), next(output)
         merged += paths if kind == _BY_LINES else []
         for path in paths if kind.startswith("CONFLICT") else ():
-            found.setdefault(path, _Conflict()).kinds.add(kind)
-    return tree, dict(sorted(found.items(), key=lambda item: os.fsencode(item[0]))), merged
+            kinds[path].add(kind)
+    found = {}
+    for path in sorted({*stages, *kinds}, key=os.fsencode):
+        modes = {mode for mode, _ in stages[path].values()}
+        one_file = kinds[path] == {_CONTENT} and {"2", "3"} <= stages[path].keys() and len(modes) == 1
+        found[path] = stages[path] if one_file and modes <= {*_REGULAR} else {}
+    return tree, found, merged
 
 
 def _line(path: str, driver: str) -> bytes:
@@ -164,8 +160,8 @@ def _line(path: str, driver: str) -> bytes:
     return b'"/' + quoted + b'" ' + _BUILT_IN[driver] + b"\n"
 
 
-def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> bytes | None:
-    sides = [conflict.stages.get(stage, ("", ""))[1] for stage in ("1", "2", "3")]
+def _settle(store: ObjectStore, stages: Stages, strategy: Strategy) -> bytes | None:
+    sides = [stages.get(stage, ("", ""))[1] for stage in ("1", "2", "3")]
     base, ours, theirs = (store.read_blob(oid) if oid else b"" for oid in sides)
     if strategy == "union":
         with temporary() as folder:
