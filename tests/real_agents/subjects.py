@@ -17,7 +17,7 @@ from branchline.agents.supervise import attempt
 from branchline.core.model.agent import AgentRequest, AgentResult, ContextFile, Limits, Mode, Progress
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.sandbox import Network, SandboxSettings
-from branchline.process.confinement import PLAIN
+from branchline.process.containment import PLAIN
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
 from branchline.sandbox.mounts import own

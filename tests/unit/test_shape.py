@@ -45,7 +45,6 @@ TESTED_ELSEWHERE = {
     "gates/command.py": "contract/test_gates.py",
     "gates/run.py": "contract/test_gates.py",
     "git/user_git.py": "unit/git/test_workspace.py",
-    "process/confinement.py": "unit/process/test_containment.py",
     "process/init.py": "unit/process/test_containment.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",

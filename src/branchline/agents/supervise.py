@@ -13,7 +13,7 @@ from branchline.agents.output.answer import checked
 from branchline.agents.output.follow import Follower
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
 from branchline.core.model.limits import LIMIT_REASONS
-from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed, tool_homes
 from branchline.process.output import tail
 from branchline.process.redaction import Secrets

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import BranchlineError
-from branchline.process.confinement import PLAIN, Command, Confinement
-from branchline.process.containment import Contained, start
+from branchline.process.containment import PLAIN, Command, Confinement, Contained, start
 from branchline.process.limits import BOMBS, Watch, cause
 from branchline.process.sweep import MARKER, sweep
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact, SandboxSettings, host_and_port
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.spawn import CannotStart, capture
 from branchline.sandbox.egress import Egress
 from branchline.sandbox.masks import Hiding, above, hiding, sights

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from branchline.core.model.limits import UNLIMITED
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, capture, run
 from processes import running, token
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from branchline.core.model.limits import UNLIMITED
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.spawn import Exit, run
 from branchline.process.sweep import living, sweep
 from processes import running, token

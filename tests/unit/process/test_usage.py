@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from branchline.process.usage import Process, Processes, proportional, tree, usage
+from branchline.process.limits import Process, Processes, proportional, tree, usage
 
 PAGE, TICK = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 

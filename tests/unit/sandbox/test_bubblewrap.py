@@ -18,7 +18,7 @@ import pytest
 
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.sandbox import Network, SandboxSettings
-from branchline.process.confinement import PLAIN, Confinement, kernel
+from branchline.process.containment import PLAIN, Confinement, kernel
 from branchline.process.environment import allowed
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 from branchline.sandbox.bubblewrap import OPEN, Access, Sandbox, overlays
