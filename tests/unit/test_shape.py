@@ -48,7 +48,6 @@ TESTED_ELSEWHERE = {
     "process/init.py": "unit/process/test_containment.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
-    "ledger/link.py": "unit/ledger/test_paths.py",
     "attempt/*": "integration/test_pipeline.py",
     "steps/*": "integration/test_pipeline.py",
     "views/attempts.py": "unit/views/test_timeline.py",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from branchline.git.command import Git
 from branchline.git.filters import LFS_ASIDE, LFS_POINTER, lfs_place, lfs_pointer, require_lfs
-from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, index_lines, raw_changes
+from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, put, raw_changes
 from branchline.git.screen import Refused
 
 AT_ONCE = 32_000_000  # bytes of content in memory
@@ -92,8 +92,7 @@ def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) ->
     if refused:  # they become what they are in the base: there, or not
         tracked = {entry.path: (entry.mode, entry.oid) for entry in ObjectStore(git).entries(base_tree)}
         gone = ("0", "0" * len(base_tree))
-        back = index_lines({path: tracked.get(path, gone) for path in refused})
-        git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=back)
+        put(git, {path: tracked.get(path, gone) for path in refused})
     incoming = [*intake.incoming, *([] if inspect else intake.too_large)]
     left = sorted({one.new_oid for one in incoming if one.path not in refused})
     for oid in left:

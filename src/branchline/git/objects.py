@@ -230,6 +230,13 @@ def index_lines(entries: Mapping[str, tuple[str, str]]) -> bytes:
     return by_nul(f"{mode} {oid}\t{path}" for path, (mode, oid) in entries.items())
 
 
+def put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
+    """Set {path: (mode, blob)} in git's index; mode 0 removes a path."""
+    if entries:
+        # Without a work tree git does not look at files that are as young as the index, and runs no filter for them.
+        git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=index_lines(entries))
+
+
 def raw_changes(raw: bytes) -> Iterator[Change]:
     """Yield the changes that `--raw -z --no-renames --no-abbrev` prints."""
     listing = fields(raw)

@@ -26,7 +26,7 @@ from branchline.git.objects import (
     Entry,
     attributes,
     fields,
-    index_lines,
+    put,
     refused_by,
     staged,
 )
@@ -316,7 +316,7 @@ def outside_sparse(git: Git, files: Iterable[Entry], folder: Path) -> set[str]:
     empty = aside.at().text("hash-object", "-w", "--stdin")
     emptied = {one.path: (PLAIN, empty) for one in files if one.mode != GITLINK}
     same_paths = aside.at(index=folder / "sparse-index")
-    same_paths.call("update-index", "-z", "--index-info", stdin=index_lines(emptied))
+    put(same_paths, emptied)
     tree = same_paths.text("write-tree")
     checkout = aside.at(blank, folder / "sparse-checkout-index")
     checkout.call("read-tree", "-m", "-u", tree)

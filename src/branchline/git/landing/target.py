@@ -41,10 +41,11 @@ def checkouts(repo: Repo) -> list[Checkout]:
     one registration is damaged, so the git directory is read instead.
     """
     bare = Git(repo.common_dir).status_of("rev-parse", "--is-bare-repository").stdout == b"true\n"
-    main = [] if bare else [(repo.common_dir, _main_place(repo))]
+    main = [] if bare else [(repo.common_dir, repo.root)]
     found = []
     for git_dir, named in (*main, *further_work_trees(repo.common_dir)):
-        place, is_main = repo.root if git_dir == repo.git_dir else named, git_dir == repo.common_dir
+        is_main = git_dir == repo.common_dir
+        place = repo.root if git_dir == repo.git_dir else _main_place(repo) if is_main else named
         gone = place is not None and not (place if is_main else place / ".git").exists()
         counts = is_main or not gone or (git_dir / "locked").exists()
         found.append(Checkout(git_dir, place, Git(git_dir).stands_for("HEAD"), gone, counts))
@@ -91,8 +92,6 @@ def move(repo: Repo, branch: str, old: str, new: str, *, tag: str = "") -> None:
 
 def _main_place(repo: Repo) -> Path | None:
     """Where the main work tree is. Only the work tree itself knows, if its git directory lies elsewhere."""
-    if repo.git_dir == repo.common_dir:
-        return repo.root
     told = Git(repo.common_dir).status_of("config", "--null", "--get", "core.worktree")
     if told.code == 0:
         return Path(os.path.normpath(repo.common_dir / os.fsdecode(told.stdout.removesuffix(b"\0"))))
