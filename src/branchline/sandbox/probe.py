@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,15 +27,19 @@ from branchline.core.model.sandbox import ASKED_FOR, Network, Probed, SandboxFac
 from branchline.errors import InvalidInput
 from branchline.process.containment import held_by
 from branchline.process.environment import allowed
-from branchline.process.spawn import CannotStart, capture
+from branchline.process.spawn import CannotStart, Captured, capture
 from branchline.process.temporary import temporary
 from branchline.sandbox import probe_runner
 from branchline.sandbox.bubblewrap import PATIENCE, Access, Sandbox
 from branchline.sandbox.mounts import Mount, own
 from branchline.sandbox.probe_runner import ALLOWED, DENIED, SHUT
 
-CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
+CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
 WHO, EMPTY_TREE = b"probe <probe@localhost> 0 +0000", b"4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+FILES = (
+    *("main/.git/objects/README", "main/main.txt", "state/r/w/a/main.txt", "home/.cache/tool/file"),
+    "state/r/a/a.1/README",
+)
 SECRETS = (
     "home/.ssh/id",
     "main/secret",
@@ -116,25 +120,27 @@ def _highest(network: Network, environ: Mapping[str, str]) -> SandboxFact:
 
 
 class Stage:
-    """What a sandbox is tried out on. Everything below `base` is made for the probes alone: the user's `home` and checkout `main`, the work area `state`."""
+    """Everything below `base` is made for the probes alone: the user's `home` and checkout `main`, the work area `state`."""
 
     def __init__(self, base: Path, open_port: int, shut_port: int) -> None:
         self.base, self.home, self.main, self.state = base, base / "home", base / "main", base / "state"
         self.open_port, self.shut_port = open_port, shut_port
 
-    def access(self, **more: object) -> Access:
-        """What an attempt is given, and more."""
-        mounts = (
-            Mount(self.main / ".git/objects", self.state / "objects", "read"),
-            Mount(self.state / "r/w/a", self.main, "write"),
-            *own("write", self.state / "r/a/a.1"),
+    def run(self, program: str, network: Network, environ: Mapping[str, str], argv: list[str], **more: Any) -> Captured:
+        """Run a command with what an attempt is given, and `more`, in a sandbox by a bubblewrap that is to be tried."""
+        sandbox = Sandbox(
+            fact=SandboxFact(rung=3, program=program),
+            settings=SandboxSettings(network=network),  # with none of the user's own paths
+            root=self.main,
+            covered=(self.main, self.main / ".git", self.state),
+            environ=environ,
         )
-        return Access(mounts=mounts, **more)  # type: ignore[arg-type]
-
-    def sandbox(self, program: str, settings: SandboxSettings, environ: Mapping[str, str]) -> Sandbox:
-        """A sandbox of the stage, by a bubblewrap that is to be tried."""
-        fact, covered = SandboxFact(rung=3, program=program), (self.main, self.main / ".git", self.state)
-        return Sandbox(fact=fact, settings=settings, root=self.main, covered=covered, environ=environ)
+        borrowed = Mount(self.main / ".git/objects", self.state / "objects", "read")
+        workspace = Mount(self.state / "r/w/a", self.main, "write")
+        access = Access(mounts=(borrowed, workspace, *own("write", self.state / "r/a/a.1")), **more)
+        with sandbox.entered(access) as entered:
+            assert entered.wrap is not None
+            return capture(entered.wrap(argv, self.main), cwd=Path("/"), env=environ, timeout=PATIENCE)
 
     def places(self) -> dict[str, object]:
         """What those who try have to know."""
@@ -158,25 +164,18 @@ class Stage:
         content = b"tree %s\nauthor %s\ncommitter %s\n\nprobe\n" % (EMPTY_TREE, WHO, WHO)
         data = b"commit %d\0%s" % (len(content), content)
         commit = hashlib.sha1(data, usedforsecurity=False).hexdigest()
-        self._write(f"main/.git/objects/{commit[:2]}/{commit[2:]}", zlib.compress(data))
-        repository = {"HEAD": "ref: refs/heads/main\n", "config": CONFIG, "refs/heads/main": f"{commit}\n"}
+        files = {f"main/.git/objects/{commit[:2]}/{commit[2:]}": zlib.compress(data)}
         for folder in ("main/.git", "state/r/w/a/.git"):
-            for name, text in repository.items():
-                self._write(f"{folder}/{name}", text)
-        self._write("state/r/w/a/.git/objects/info/alternates", f"{self.state}/objects\n")
+            files[f"{folder}/HEAD"] = b"ref: refs/heads/main\n"
+            files[f"{folder}/refs/heads/main"] = commit.encode()
+            files[f"{folder}/config"] = CONFIG
+        files["state/r/w/a/.git/objects/info/alternates"] = os.fsencode(f"{self.state}/objects\n")
+        files |= dict.fromkeys((*FILES, *SECRETS), b"content\n")
+        for name, content in files.items():
+            path = self.base / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         (self.state / "objects").symlink_to(self.main / ".git/objects")
-        self._write("main/.git/objects/README", "borrowed\n")
-        self._write("main/main.txt", "the user's\n")
-        self._write("state/r/w/a/main.txt", "main\n")
-        self._write("home/.cache/tool/file", "cached\n")
-        self._write("state/r/a/a.1/README", "own\n")
-        for name in SECRETS:
-            self._write(name, "secret\n")
-
-    def _write(self, name: str, content: str | bytes) -> None:
-        path = self.base / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
 
     def outside(self) -> dict[str, bytes]:
         """All files that no attempt may change, with what is in them."""
@@ -257,13 +256,10 @@ def nests(program: str) -> bool:
     """Whether a sandbox can be made within a sandbox by this bubblewrap: an agent's own within ours."""
     inner = [program, "--ro-bind", "/", "/", "--unshare-user", "--unshare-pid", "--proc", "/proc", "--", "true"]
     with stage() as made:
-        sandbox = made.sandbox(program, SandboxSettings(), {"HOME": str(made.home)})
-        with sandbox.entered(made.access(nests=True)) as entered:
-            assert entered.wrap is not None
-            try:
-                return capture(entered.wrap(inner, made.main), cwd=Path("/"), env={}, timeout=PATIENCE).code == 0
-            except CannotStart:
-                return False
+        try:
+            return made.run(program, "host", {"HOME": str(made.home)}, inner, nests=True).code == 0
+        except CannotStart:
+            return False
 
 
 def _found(
@@ -276,12 +272,9 @@ def _found(
     order = made.state / "r/a/a.1/probe.json"
     order.write_text(json.dumps({**made.places(), "names": asked, "variables": sorted(variables)}), encoding="utf-8")
     before = made.outside()
-    sandbox = made.sandbox(program, SandboxSettings(network=network), variables)  # with none of the user's own paths
     ports = (made.open_port,) if "a port that is let through" in asked else ()
-    with sandbox.entered(made.access(caches=not names, ports=ports, needed=True)) as entered:
-        assert entered.wrap is not None
-        argv = entered.wrap([sys.executable, "-I", "-S", probe_runner.__file__, str(order)], made.main)
-        done = capture(argv, cwd=Path("/"), env=variables, timeout=PATIENCE)
+    argv = [sys.executable, "-I", "-S", probe_runner.__file__, str(order)]
+    done = made.run(program, network, variables, argv, caches=not names, ports=ports, needed=True)
     if done.code != 0:
         raise CannotStart(done.stderr.decode("utf-8", "replace").strip() or f"it ended with exit code {done.code}")
     found: dict[str, str] = json.loads(done.stdout)
