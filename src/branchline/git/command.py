@@ -127,6 +127,13 @@ class Git:
         """Like `call`, for one line of output."""
         return os.fsdecode(self.call(*args, stdin=stdin, env=env).removesuffix(b"\n"))
 
+    def says(self, *question: str) -> bool:
+        """Whether git answers a question with yes, its exit code 0, or with no, 1. Raises GitError on any other."""
+        done = self.status_of(*question)
+        if done.code not in (0, 1):
+            raise failed(f"git {question[0]} failed", done)
+        return done.code == 0
+
     def stands_for(self, ref: str) -> str:
         """Return the full name of the ref that a symbolic ref (`HEAD`) stands for; empty if it is none."""
         return os.fsdecode(self.status_of("symbolic-ref", "--quiet", ref).stdout.removesuffix(b"\n"))
@@ -151,9 +158,9 @@ class Git:
         return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 
 
-def discover(path: Path, *args: str) -> Captured:
-    """Run `git rev-parse` in a folder whose git directory is not known yet."""
-    return _run([*_CONFIGURED, "rev-parse", *args], cwd=path)
+def anywhere(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
+    """Run git in a folder whose git directory, if there is one, is not known yet; return its exit code and output."""
+    return capture([str(find_git()), *_CONFIGURED, *args], cwd=cwd, env=_environment(), stdin=stdin)
 
 
 def as_user(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
@@ -169,7 +176,7 @@ def user_environment() -> dict[str, str]:
 
 def configured(text: bytes) -> list[tuple[str, str]] | None:
     """The settings that a configuration file's text makes, in order; None if git cannot read it."""
-    done = _run(["config", "--file", "-", "--no-includes", "--null", "--list"], cwd=Path("/"), stdin=text)
+    done = anywhere("config", "--file", "-", "--no-includes", "--null", "--list", cwd=Path("/"), stdin=text)
     if done.code != 0:
         return None
     pairs = (os.fsdecode(one).partition("\n") for one in done.stdout.split(b"\0")[:-1])
@@ -193,10 +200,6 @@ def words(done: Captured) -> str:
     """Return what git said about a failure, in one line."""
     said = os.fsdecode(done.stderr).strip() or f"exit code {done.code}"
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
-
-
-def _run(args: list[str], *, cwd: Path, stdin: bytes = b"") -> Captured:
-    return capture([str(find_git()), *args], cwd=cwd, env=_environment(), stdin=stdin)
 
 
 def _environment() -> dict[str, str]:

@@ -95,19 +95,17 @@ class Filters:
             if command:
                 settings[key] = f"{started.replace('%', '%%')} %f" if named else started
         kept = {name: value for name, value in users.items() if name not in overlay}
-        return {**kept, _AS_USER: self._head(users, overlay, store), **ours, **_as_variables(settings)}
-
-    def _head(self, users: Mapping[str, str], overlay: set[str], store: Path) -> str:
-        """What each command begins with: the user's variables again, and where Git LFS keeps content."""
-        settings = {**self.settings, "lfs.storage": str(store)}
+        # what each command begins with: the user's variables again, and where Git LFS keeps content
+        of_lfs = {**self.settings, "lfs.storage": str(store)}
         variables = {name: users[name] for name in sorted(overlay & users.keys())}
         variables |= {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
-        variables |= _as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))
+        variables |= _as_variables(of_lfs, int(users.get(f"{_CONFIG}COUNT", "0")))
         if store != self.lfs_store:
             # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
             variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
         lines = (f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-        return "\n".join([f"unset {' '.join(sorted(overlay))}", *lines])
+        begin = "\n".join([f"unset {' '.join(sorted(overlay))}", *lines])
+        return {**kept, _AS_USER: begin, **ours, **_as_variables(settings)}
 
 
 def of_checkout(one: Filter, root: Path) -> Filter:

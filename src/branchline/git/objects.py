@@ -60,10 +60,7 @@ class ObjectStore:
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `descendant` holds `ancestor`; a commit holds itself."""
-        done = self.content.status_of("merge-base", "--is-ancestor", ancestor, descendant)
-        if done.code not in (0, 1):
-            raise failed(f"cannot compare {ancestor} with {descendant}", done)
-        return done.code == 0
+        return self.content.says("merge-base", "--is-ancestor", ancestor, descendant)
 
     def entries(self, tree: str) -> list[Entry]:
         """Return every file of a tree, in git's order."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, discover, version, words
+from branchline.git.command import Git, anywhere, version, words
 from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
 from branchline.git.user_git import gone, quarantine, read_user_git
@@ -64,7 +64,8 @@ class Repo(ObjectStore):
         path = path.absolute()
         if not path.is_dir():
             raise NotARepository(f"{path} is not a folder")
-        done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+        asked = ("--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+        done = anywhere("rev-parse", *asked, cwd=path)
         answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
         if answers[0] == "true":
             message = f"{path} is a bare repository: it has no files to work on"

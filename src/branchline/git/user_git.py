@@ -88,10 +88,8 @@ def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
             raise InvalidInput(f"your git does not read {root}: {words(refused)}", hint=hint)
     lfs = os.path.expanduser(settings.get("lfs.storage", ""))
     sparse = is_true(settings.get("core.sparsecheckout", ""))
-    return UserGit(
-        root,
-        git_dir,
-        common_dir,
+    return replace(
+        plain,
         storage={name: value for name, value in settings.items() if name in _STORAGE.split()},
         filters=_filters(settings),
         promisors=_promisors(settings),

@@ -16,7 +16,7 @@ from shlex import quote
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError
-from branchline.git.command import Git, as_user, failed, words
+from branchline.git.command import Git, as_user, words
 from branchline.git.folders import files_below, is_folder
 from branchline.git.objects import EXECUTABLE, Change, attributes, fields, staged
 from branchline.git.repo import RefMoved, Repo
@@ -101,7 +101,7 @@ def _claimed(repo: Repo, move: _Move) -> None:
         with suppress(FileExistsError):
             (git.git_dir / shared.name).symlink_to(shared)
     try:
-        if not _same(git, "diff-index", "--cached", "--quiet", move.new):
+        if not git.says("diff-index", "--cached", "--quiet", move.new):
             _advance(repo, git, move)
             index.replace(repo.git_dir / "index")
     finally:
@@ -194,7 +194,7 @@ def _require_clean(git: Git, move: _Move) -> list[str]:
     Return those that git takes for changed and will not write over, although they are as they were checked out: it
     would store them differently now (CRLF files that `* text` came after).
     """
-    if not _same(git, "diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
+    if not git.says("diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
         raise _dirty(git, "it has staged changes")
     git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
     moving = {change.path for change in move.changes}
@@ -292,10 +292,3 @@ def _in(git: Git, path: str) -> str:
 
 def _dirty(git: Git, why: str, *, hint: str = "commit, stash or move away what is in the way") -> CheckoutDirty:
     return CheckoutDirty(f"{git.work_tree} cannot be fast-forwarded: {why}", hint=hint)
-
-
-def _same(git: Git, *question: str) -> bool:
-    done = git.status_of(*question)
-    if done.code not in (0, 1):
-        raise failed(f"git {question[0]} failed in {git.work_tree}", done)
-    return done.code == 0

@@ -61,9 +61,8 @@ def merge_trees(  # noqa: PLR0913 - keyword-only data
     `union` only those that forbid a merge by lines. Commits without a common ancestor raise GitError.
     """
     drivers = _drivers(store, declared, ours, theirs) if declared else {}
-    heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in _BUILT_IN}
-    if not union:
-        heeded = {path: driver for path, driver in heeded.items() if driver != "union"}
+    known = _BUILT_IN.keys() if union else _BUILT_IN.keys() - {"union"}
+    heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in known}
     if base:  # three commits of ours, because only git 2.40 lets one name a merge base
         root = store.commit(store.tree_of(base), [], "merge base", 0)
         ours, theirs = (store.commit(store.tree_of(side), [root], "side", 0) for side in (ours, theirs))
