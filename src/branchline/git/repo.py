@@ -166,8 +166,7 @@ class Repo(ObjectStore):
 
     def put_ref(self, ref: str, new: str) -> None:
         """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
-        order = f"update {ref}\0{new}\0\0".encode(errors="surrogateescape")
-        self.refs.call("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
+        self.refs.call("update-ref", "--no-deref", ref, new)
 
     def keep_ref(self, ref: str, new: str) -> None:
         """Like `put_ref`, but what one of our own refs held before stays, as `<ref>-kept-1`, `-kept-2`, ..."""

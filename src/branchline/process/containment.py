@@ -158,9 +158,8 @@ def start(command: Command, strongest: Containment | None = None) -> "Contained"
 
 def held_by(strongest: Containment) -> Method:
     """What holds a command together on this machine, up to `strongest`; found out by starting one."""
-    with open(os.devnull, "r+b", buffering=0) as null:
-        streams = (null.fileno(),) * 3
-        contained = start(Command(argv=["sh", "-c", ":"], cwd=Path("/"), env={}, streams=streams), strongest)
+    nowhere = (subprocess.DEVNULL,) * 3
+    contained = start(Command(argv=["sh", "-c", ":"], cwd=Path("/"), env={}, streams=nowhere), strongest)
     contained.finish()
     return contained.method
 

@@ -182,8 +182,7 @@ def capture(
     try:
         out, err = process.communicate(stdin, timeout)
     except subprocess.TimeoutExpired as late:
-        message = f"{argv[0]} did not end within {timeout:g} s"
-        raise CannotStart(message) from late
+        raise CannotStart(f"{argv[0]} did not end within {timeout:g} s") from late
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
@@ -199,13 +198,11 @@ def _explained(program: str, cwd: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NOT_RUNNABLE and os.path.isdir(cwd):
-            message = f"cannot run {program}: {error.strerror}"
-            raise ToolMissing(message, hint=f"install {program}, or correct PATH") from error
-        message = f"cannot start {program} in {cwd}: {error.strerror}"
-        raise CannotStart(message) from error
+            hint = f"install {program}, or correct PATH"
+            raise ToolMissing(f"cannot run {program}: {error.strerror}", hint=hint) from error
+        raise CannotStart(f"cannot start {program} in {cwd}: {error.strerror}") from error
     except ValueError as error:  # a NUL byte in an argument or in the environment
-        message = f"cannot start {program!r}: {error}"
-        raise CannotStart(message) from error
+        raise CannotStart(f"cannot start {program!r}: {error}") from error
 
 
 def _limit_reached(contained: Contained, timeout: float | None, looks: Watch) -> str | None:

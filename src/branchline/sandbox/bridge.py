@@ -64,27 +64,18 @@ def stay(path: str, doors: "list[tuple[_socket.socket, bytes]]", command: int) -
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    greetings = {door.fileno(): greeting for door, greeting in doors}
     poll = select.poll()
-    for descriptor in (command, *(door.fileno() for door, _ in doors)):
+    for descriptor in (command, *greetings):
         poll.register(descriptor, select.POLLIN)
-    if command in dict(poll.poll()):  # until somebody comes: what follows would only take the command's time
-        return
-    import socket
-    import threading
+    while command not in (ready := dict(poll.poll())):
+        import socket  # now that somebody comes: before, it would only take the command's time
+        import threading
 
-    for door, greeting in doors:
-        opened = socket.socket(fileno=door.detach())
-        threading.Thread(target=accept, args=(path, opened, greeting), daemon=True).start()
-    select.select([command], (), ())
-
-
-def accept(path: str, door: "socket.socket", greeting: bytes) -> None:
-    """Serve everyone who comes to one door."""
-    import threading
-
-    while True:
-        client, _ = door.accept()
-        threading.Thread(target=serve, args=(path, client, greeting), daemon=True).start()
+        for one in ready:
+            with socket.socket(fileno=os.dup(one)) as door:
+                client, _ = door.accept()
+            threading.Thread(target=serve, args=(path, client, greetings[one]), daemon=True).start()
 
 
 def serve(path: str, client: "socket.socket", greeting: bytes) -> None:

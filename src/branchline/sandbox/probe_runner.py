@@ -52,22 +52,11 @@ def own_loopback() -> None:
         socket.create_connection(server.getsockname(), timeout=SECONDS).close()
 
 
-def abstract(name: str) -> None:
-    """Connect to a unix socket that has no path."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(f"\0{name}")
-
-
-def tcp_out() -> None:
-    """Find a way out for a packet; a time-out means that there is one."""
-    with suppress(TimeoutError):
-        socket.create_connection(ELSEWHERE, timeout=SECONDS).close()
-
-
-def udp_out() -> None:
-    """Send a datagram."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.sendto(b"probe", ELSEWHERE)
+def dial(family: int, kind: int, address: "tuple[str, int] | str") -> None:
+    """Connect, or fail; a time-out means that packets find a way out."""
+    with socket.socket(family, kind) as client, suppress(TimeoutError):
+        client.settimeout(SECONDS)
+        client.connect(address)
 
 
 def sees_coordinator(place: Place) -> bool:
@@ -196,9 +185,9 @@ DENIED: "dict[str, Callable[[Place], object]]" = {
     "signal the coordinator": kill,
     "see variables that were not given": foreign_variables,
     NETWORK: lambda place: connect(place.shut_port),
-    "TCP out": lambda _: tcp_out(),
-    "UDP out": lambda _: udp_out(),
-    "the host's abstract sockets": lambda place: abstract(place.abstract),
+    "TCP out": lambda _: dial(socket.AF_INET, socket.SOCK_STREAM, ELSEWHERE),
+    "UDP out": lambda _: dial(socket.AF_INET, socket.SOCK_DGRAM, ELSEWHERE),
+    "the host's abstract sockets": lambda place: dial(socket.AF_UNIX, socket.SOCK_STREAM, f"\0{place.abstract}"),
 }
 
 SHUT = frozenset({"a port that is let through", "TCP out", "UDP out", "the host's abstract sockets"})
