@@ -25,7 +25,7 @@ _AS_GIT_FETCHES = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=n
 
 
 def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
-    """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
+    """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch`).
 
     `target`: the branch that is shipped to, in the mode `ship`.
     """
@@ -47,10 +47,16 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
 
     What cannot be had is left to `problems` to tell.
     """
-    wanted = [*commits]
-    if repo.user.promisors:
-        with suppress(ObjectsGone):
-            fetch_missing(repo, wanted)
+    wanted, before = [*commits], list[str]()
+    with suppress(ObjectsGone):
+        for _ in range(_ROUNDS if repo.user.promisors else 0):
+            left = missing(repo, wanted)
+            fetched = (
+                repo.user.status_of(*_FETCH, one, *_AS_GIT_FETCHES, stdin=by_line(left)) for one in repo.user.promisors
+            )
+            if left in ([], before) or all(done.code != 0 for done in fetched):
+                break
+            before = left
     for commit in wanted if LFS in repo.user.filters else ():
         with suppress(BranchlineError), _blank(repo.content, commit) as git:
             found = filtered(git, repo, commit).get(LFS, {})
@@ -74,31 +80,6 @@ def require_whole(repo: Repo, commits: Iterable[str]) -> None:
     if lost := missing(repo, commits):
         text = f"objects of the run are gone: the object {lost[0]} is gone from {repo.common_dir}"
         raise InvalidInput(text, hint="git fsck --connectivity-only")
-
-
-def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:
-    """Fetch what is missing of these commits' trees, where a remote promised it; return how many objects came.
-
-    Raises ObjectsGone if they cannot be had.
-    """
-    wanted, came = [*commits], 0
-    last: list[str] = []
-    for _ in range(_ROUNDS):
-        left = missing(repo, wanted)
-        if not left:
-            return came
-        if left == last or not repo.user.promisors:
-            break
-        said = ""
-        for remote in repo.user.promisors:
-            done = repo.user.status_of(*_FETCH, remote, *_AS_GIT_FETCHES, stdin=by_line(left))
-            if done.code == 0:
-                break
-            said = words(done)
-        else:
-            raise gone(repo.user, left, said)
-        came, last = came + len(left), left
-    raise gone(repo.user, left)
 
 
 def _filters(repo: Repo, base: str) -> Iterator[Obstacle]:

@@ -228,7 +228,7 @@ def _alternates(objects: Path, depth: int) -> Iterator[Path]:
             yield from _alternates(folder, depth + 1)
 
 
-def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
+def gone(user: UserGit, oids: list[str]) -> ObjectsGone:
     """Return the error that says which objects are missing, where they were to come from, and what helps."""
     what = f"{len(oids)} objects that a run needs are missing from {user.common_dir}, such as {oids[0]}"
     again = f"git -C {shlex.quote(str(user.root))}"
@@ -240,7 +240,7 @@ def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
         return ObjectsGone(f"{what}: {why}", hint=f"put {lost[0]} back, or write where it is now into {names}")
     if user.promisors:
         remote = next(iter(user.promisors))
-        why = f"it is a partial clone, and the remote {remote} did not give them{f': {said}' if said else ''}"
+        why = f"it is a partial clone, and the remote {remote} did not give them"
         return ObjectsGone(f"{what}: {why}", hint=f"{again} fetch {shlex.quote(remote)}")
     if lenders:
         what += f": it borrows from {', '.join(map(str, lenders))}, where objects may have been removed"
