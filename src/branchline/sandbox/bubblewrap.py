@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -109,12 +109,9 @@ class Sandbox:
         given = access.ports if access.needed or listed != "none" else ()
         ports = tuple(dict.fromkeys([*given, *(port for host, port in hosts if host in LOCAL)]))
         egress = Egress(hosts, ports) if listed != "host" and (hosts or ports) else None
-        outward: tuple[Mount, ...] = ()
-        bridge: tuple[str, ...] = ()
-        if egress is not None:
-            outward = (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read"))
-            words = ("proxy" if hosts else "-", ",".join(map(str, ports)) or "-")
-            bridge = (sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), *words)
+        outward = (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read")) if egress else ()
+        words = ("proxy" if hosts else "-", ",".join(map(str, ports)) or "-")
+        bridge = (sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), *words) if egress else ()
         users = NOBODY if access.nests and os.getuid() == 0 else () if access.nests else ("--disable-userns",)
         options = (*NAMESPACES, *(() if listed == "host" else ("--unshare-net",)), *users, *HELD)
 
@@ -124,12 +121,8 @@ class Sandbox:
             inside = ("--chdir", str(place_of(cwd, access.mounts)), "--", *bridge, *argv)
             return [self.fact.program, *options, *disk, *inside]
 
-        try:
-            with mountpoints(mounts, access.mounts):
-                yield Entered(wrap, lambda: () if egress is None else egress.refused)
-        finally:
-            if egress is not None:
-                egress.close()
+        with closing(egress) if egress else nullcontext(), mountpoints(mounts, access.mounts):
+            yield Entered(wrap, lambda: egress.refused if egress else ())
 
     def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
         """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""

@@ -73,11 +73,7 @@ def programs(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def climb(
-    settings: SandboxSettings,
-    environ: Mapping[str, str],
-    *,
-    root: Path | None,
-    covered: tuple[Path, ...] = (),
+    settings: SandboxSettings, environ: Mapping[str, str], *, root: Path | None, covered: tuple[Path, ...] = ()
 ) -> Sandbox:
     """The highest rung that is asked for and holds. `root`, `covered`: as of Sandbox.
 

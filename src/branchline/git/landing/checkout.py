@@ -39,13 +39,15 @@ class Halfway(GitError):
 class _Move:
     """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}.
 
-    `halfway`: the files may be in between, so our hold on the index must outlive us if we fail; `moved`: the refs have.
+    `claim`: what our lock of the index says; `halfway`: the files may be in between, so that lock must outlive us if we fail;
+    `moved`: the refs have.
     """
 
     ref: str
     old: str
     new: str
     refs: Mapping[str, tuple[str | None, str | None]]
+    claim: bytes
     halfway: bool
     moved: bool
     changes: list[Change] = field(default_factory=list)
@@ -68,12 +70,13 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     at = repo.read_ref(ref)
-    begun = claim_of(own.git_dir) == _claim_text(old, new)
+    claim = CLAIM + f"{old} {new}\n".encode()
+    begun = claim_of(own.git_dir) == claim
     if at == new and not begun:
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    move = _Move(ref, old, new, refs, halfway=begun, moved=begun and at == new)
+    move = _Move(ref, old, new, refs, claim, halfway=begun, moved=begun and at == new)
     try:
         with _index_lock(own.git_dir, move):
             move.changes = repo.changes(old, new)
@@ -138,7 +141,7 @@ def _index_lock(git_dir: Path, move: _Move) -> Iterator[None]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
     lock = git_dir / "index.lock"
     draft = git_dir / f"branchline-lock-{move.new}"  # so that a killed call's is written again
-    draft.write_bytes(_claim_text(move.old, move.new))
+    draft.write_bytes(move.claim)
     try:
         if not move.halfway:
             _take(draft, lock)
@@ -182,10 +185,6 @@ def claim_of(git_dir: Path) -> bytes:
     lock = git_dir / "index.lock"
     said = lock.read_bytes() if lock.is_file() else b""
     return said if said.startswith(CLAIM) else b""
-
-
-def _claim_text(old: str, new: str) -> bytes:
-    return CLAIM + f"{old} {new}\n".encode()
 
 
 def _require_clean(git: Git, move: _Move) -> list[str]:
