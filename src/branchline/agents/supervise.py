@@ -13,7 +13,7 @@ from branchline.agents.output.answer import checked
 from branchline.agents.output.follow import Follower
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
 from branchline.core.model.limits import LIMIT_REASONS
-from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed, tool_homes
 from branchline.process.output import tail
 from branchline.process.redaction import Secrets
@@ -92,7 +92,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     parsed = reader.result(ended, tail(record / "stderr.log", TAIL_BYTES))
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
-    result = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
+    result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
     with suppress(OSError):
         for name in ("stdout.log", "stderr.log"):

@@ -72,7 +72,7 @@ def contained(run: Run, sandbox: Sandbox) -> Run:
 
 
 def shelter(repo: Repo, settings: Settings, work: WorkArea) -> Sandbox:
-    """What holds what a run in `repo` starts, tried out. Raises SandboxMissing if that is less than the settings ask for.
+    """What holds what a run in `repo` starts, tried out. Raises InvalidInput if that is less than the settings ask for.
 
     No command sees others' work, the git directory and, where the run began in a linked worktree, the main one. The
     checkout itself needs no cover: the workspace stands there.

@@ -52,7 +52,7 @@ def step_jobs(run: Run, say: Callable[[str, str], None]) -> Callable[[Task, int,
 
 def _performed(ctx: StepContext) -> Success | Failure:
     """What the step's attempt came to, its failure too. No text in it holds a secret."""
-    step, clean = STEPS[ctx.task.step], ctx.run.secrets.data
+    step, clean = STEPS[ctx.task.step], ctx.run.secrets.clean
     result: Success | Failure
     try:
         if isinstance(step, Travelling):

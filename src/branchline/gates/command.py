@@ -12,7 +12,7 @@ from branchline.core.model.limits import LIMIT_REASONS, ProcessLimits
 from branchline.core.model.verdict import Gate, GateResult, Outcome, applies
 from branchline.core.rules.globs import matches_any
 from branchline.gates.output import printed
-from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run

@@ -9,7 +9,7 @@ from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
 from branchline.core.refs import Refs, branch_ref
 from branchline.errors import InvalidInput
-from branchline.git.export import export
+from branchline.git.objects import export
 from branchline.git.repo import RefMoved, Repo
 from branchline.ledger.paths import pick_run, run_ids, saved_runs
 from branchline.views.format.text import table

@@ -85,7 +85,7 @@ def work_tree(root: Path) -> Tree:
 
     In a work tree of git: what is tracked or not ignored, of it only what is below `root`. Elsewhere, and in a folder
     that is ignored: all that is there, tools' caches left out. Raises NotARepository if `root` is no folder,
-    BareRepository, UnsupportedGit.
+    InvalidInput for a repository that cannot be used.
     """
     place = root.resolve()
     if not place.is_dir():
