@@ -1,13 +1,17 @@
-"""A file's content as plain data in which every value and key knows where it is written."""
+"""A file's content as plain data in which every value and key knows where it is written, and what is wrong with it."""
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
-from branchline.config.problems import Finding, Place
+from branchline.errors import InvalidInput
+from branchline.views.format.text import printable
 
+MOST_PROBLEMS = 50
+LONGEST_PROBLEM = 1_000
 MAX_NODES = 200_000
 MAX_DEPTH = 64
 INT_LIMIT = 2**63
@@ -22,6 +26,57 @@ FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.AS
 NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 Path = Sequence[str | int]
+
+
+class Place(NamedTuple):
+    """Where something is written, counted from 1; line 0 stands for the whole file."""
+
+    line: int
+    column: int
+
+
+class Finding(NamedTuple):
+    """Something wrong at a place of a file that the caller knows."""
+
+    place: Place
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something wrong in a file; line and column count from 1, line 0 is the whole file."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        # Text in one line and of bounded length: a file's words must not command a terminal.
+        text = f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+        return printable(text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "...")
+
+
+class InvalidFile(InvalidInput):
+    """A file cannot be used; `problems` has all that is wrong with it, in the order of the file."""
+
+    def __init__(self, file: str, findings: Iterable[Finding], *, hint: str = "") -> None:
+        self.problems = tuple(sorted({Problem(file, *place, message, note) for place, message, note in findings}))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        if len(self.problems) > MOST_PROBLEMS:
+            lines.append(f"and {len(self.problems) - MOST_PROBLEMS} more")
+        super().__init__("\n".join(lines), hint=hint)
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """`did you mean ...?` if a known word is close, else the known words; empty when there is none."""
+    close = get_close_matches(word, known, n=1) or [name for name in known if name.lower() == word.lower()]
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known: " + ", ".join(known[:30]) if known else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from branchline.config.document import Node, Path
-from branchline.config.problems import Finding, suggestion
-from branchline.config.removed import REMOVED
+from branchline.config.document import Finding, Node, Path, suggestion
 from branchline.config.schemas import Schema, schema
 
 if TYPE_CHECKING:
@@ -107,10 +105,6 @@ class _Explainer:
         node = self.root.at(path)
         free = [key for key in fragment["properties"] if key not in node.keys and key != "$schema"]
         for key in unexpected:
-            removed = REMOVED.get(".".join([*map(str, path), key])) if self.name == "config" else None
-            if removed:
-                yield Finding(node.keys[key], removed, f"delete `{key}`")
-                continue
             message = f"'{key}' is not a key of {self._noun(path, fragment)}"
             yield Finding(node.keys[key], message, suggestion(key, free))
 

@@ -8,8 +8,17 @@ from ruamel.yaml import events as kinds
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from branchline.config.document import MAX_NODES, Builder, Node, Unreadable, check_depth, container, plain_value
-from branchline.config.problems import Finding, Place
+from branchline.config.document import (
+    MAX_NODES,
+    Builder,
+    Finding,
+    Node,
+    Place,
+    Unreadable,
+    check_depth,
+    container,
+    plain_value,
+)
 
 CORE_TAGS = {"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"}
 START = Place(1, 1)

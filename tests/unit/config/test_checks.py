@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from branchline.config.document import InvalidFile
 from branchline.config.load import load_graph, load_settings, plan_from_data, scriptless
-from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import AgentSpec
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from branchline.config.document import InvalidFile, Problem
 from branchline.config.load import load_settings
-from branchline.config.problems import InvalidFile, Problem
 from branchline.config.settings import Settings
 
 

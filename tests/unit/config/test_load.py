@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from branchline.config.document import InvalidFile
 from branchline.config.load import load_context, load_graph, load_settings, plan_from_data, plan_of
-from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
 from branchline.core.model.manifest import Caps, ContextSettings
 from branchline.core.model.plan import Plan
