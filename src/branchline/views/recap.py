@@ -5,25 +5,32 @@ from typing import NamedTuple
 
 import msgspec
 
-from branchline.core.facts import ExecuteWsComplete, GatedFact, IntegrationComplete, ShipComplete, WorktreeSaved
+from branchline.core.events import RunResumed
+from branchline.core.facts import (
+    AgentCalled,
+    ExecuteWsComplete,
+    GatedFact,
+    IntegrationComplete,
+    ShipComplete,
+    WorktreeSaved,
+)
 from branchline.core.model.forecast import Collision
-from branchline.core.model.plan import Plan
+from branchline.core.model.limits import WEAK
+from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.model.verdict import Outcome
 from branchline.core.outcome import EXIT_UNCHECKED, workstream_outcomes
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.views.calls import calls
-from branchline.views.costs import NOBODY, brief, by_workstream, summed
+from branchline.views.costs import NOBODY, brief, by_workstream, calls, summed
 from branchline.views.format.text import count, duration, plain, table, wrapped
-from branchline.views.next_command import next_commands
 from branchline.views.record import Timed, last_at
-from branchline.views.sandbox import sandbox_sections
 from branchline.views.status import Word, status_word
-from branchline.views.waiting import Waiting, collision_lines, waiting, waiting_lines
+from branchline.views.waiting import Waiting, collision_lines, next_commands, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
 THE_PLAN = "(the plan)"
 SHORT = 12
+INSTALL = "pip install 'branchline[sandbox]'"
 
 
 class Integration(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,22 +127,25 @@ def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
     return [(gate, ", ".join(where), reason) for (gate, reason), where in found.items()]
 
 
-def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> list[str]:
-    """The recap as text; a plan adds the titles of the workstreams."""
+def titles(state: RunState) -> dict[str, str]:
+    """The title of each workstream of the accepted plan, by its id and in the plan's order."""
+    return {str(w["id"]): str(w.get("title", "")) for w in state.plan.get("workstreams", ())}
+
+
+def lines(recap: Recap, records: Sequence[Timed], state: RunState) -> list[str]:
+    """The recap as text."""
     elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
     unchecked = table(skipped_gates(state)) if recap.exit_code == EXIT_UNCHECKED else []
     first = ("NOT CHECKED: no gate has checked this change", unchecked)
-    for title, body in (first, *_waits(recap, state), *_sections(recap, records, state, plan)):
+    for title, body in (first, *_waits(recap, state), *_sections(recap, records, state)):
         out += ["", title, *(body or ())] if body != [] else []
     return out
 
 
-def _sections(
-    recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
-) -> Iterator[tuple[str, list[str] | None]]:
+def _sections(recap: Recap, records: Sequence[Timed], state: RunState) -> Iterator[tuple[str, list[str] | None]]:
     """The sections, each with its body; None: it needs none; empty: there is nothing to say."""
-    titles = {w.id: w.title for w in plan.workstreams} if plan else {}
+    named = titles(state)
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
     merged, where = recap.integration, ""
@@ -144,7 +154,7 @@ def _sections(
         where = f" on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
     elif merged:
         where = f" on {plain(merged.branch)} as {merged.commit[:SHORT]}"
-    yield f"Landed{where}", table([(w.id, titles.get(w.id, "")) for w in good])
+    yield f"Landed{where}", table([(w.id, named.get(w.id, "")) for w in good])
     yield "Warnings", _paragraphs(recap.warnings)
     yield "Not landed", table([(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad])
     if state.kind == "graph":
@@ -217,3 +227,25 @@ def _waits(recap: Recap, state: RunState) -> Iterator[tuple[str, list[str]]]:
     if collisions := collision_lines(state.proposed.collisions):
         yield collisions[1], collisions[2:]
     yield "Warnings", _paragraphs(state.proposed.warnings)
+
+
+def sandbox_of(records: Iterable[Timed], state: RunState) -> SandboxFact | None:
+    """The one that the run used last; None in an older ledger, and for a plain graph."""
+    found = msgspec.convert(state.pins["sandbox"], SandboxFact) if "sandbox" in state.pins else None
+    later = [r.event.sandbox for r in records if isinstance(r.event, RunResumed) and r.event.sandbox]
+    return later[-1] if later else found
+
+
+def sandbox_sections(records: Sequence[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
+    """What a recap has to say aloud: there was no sandbox unasked; what it did not let out; processes could get away."""
+    fact = sandbox_of(records, state)
+    if fact is not None and fact.rung < 3 and (fact.why != ASKED_FOR or fact.rung == 0):
+        told = f"Agents and gates could read and write what you can: {fact.why}. Type: {INSTALL}"
+        yield "NOT SANDBOXED", wrapped(told, indent="  ")
+    called = [r.event for r in records if isinstance(r.event, AgentCalled)]
+    refused = [(one.workstream or one.role, one.agent, host) for one in called for host in one.refused_hosts]
+    if refused:
+        yield "Not let out by the sandbox (sandbox.network)", table([*dict.fromkeys(refused)])
+    checked = state.pipeline.preflight
+    if any(one.containment == "group" for one in called) or (checked and checked.containment == "group"):
+        yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

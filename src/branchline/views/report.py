@@ -3,69 +3,45 @@
 from collections.abc import Sequence
 
 from branchline.core.facts import AgentCalled, Codegate, MergeQueue, PlanComplete
-from branchline.core.model.plan import Plan
 from branchline.core.outcome import merge_result
 from branchline.core.run_state import RunState
 from branchline.views import costs, timeline
-from branchline.views.attempts import attempts
-from branchline.views.calls import calls
 from branchline.views.format.markdown import code, escaped, section, table
 from branchline.views.format.text import duration, moment
-from branchline.views.progress import progress
-from branchline.views.recap import agent_rows, landing, skipped_gates
+from branchline.views.recap import agent_rows, landing, skipped_gates, titles
 from branchline.views.record import Timed, last_at
-from branchline.views.status import shown_state
+from branchline.views.status import progress, shown_state
 
 
-def report(run_id: str, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> str:
-    """The report of a run, ended or about to end; a plan adds its goal and the titles of the workstreams."""
+def report(run_id: str, records: Sequence[Timed], state: RunState) -> str:
+    """The report of a run, ended or about to end."""
     elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"# Run {run_id}", "", f"Started {moment(state.started_at)}, took {elapsed}. {_outcome(records, state)}", ""]
-    if plan and plan.goal:
-        out += [f"Goal: {escaped(plan.goal)}", ""]
+    if goal := state.plan.get("goal"):
+        out += [f"Goal: {escaped(goal)}", ""]
     # Who made the plan and who accepted it, where that was not the person who gave it.
     planners = [r.event.agent for r in records if isinstance(r.event, AgentCalled) and r.event.role == "planner"]
     if planners:
         accepted = [r.event.by for r in records if isinstance(r.event, PlanComplete) and r.event.by]
         by = f", accepted by {escaped(accepted[-1])}" if accepted else ""
         out += [f"Planned by {escaped(planners[-1])}{by}.", ""]
-    titles = {w.id: w.title for w in plan.workstreams} if plan else {}
-    ends = (
-        (
-            escaped(row.workstream),
-            escaped(titles.get(row.workstream, "")),
-            shown_state(row, "running"),
-            row.step,
-            str(row.round),
-            duration(row.elapsed_ms),
-            escaped(row.reason),
-        )
-        for row in progress(state, attempts(records), records[-1].at)
-        if row.workstream
-    )
+    named, ends = titles(state), []
+    for row in progress(state, timeline.attempts(records), records[-1].at):
+        at = (shown_state(row, "running"), row.step, str(row.round), duration(row.elapsed_ms))
+        ends += [(row.workstream, named.get(row.workstream, ""), *at, row.reason)] if row.workstream else []
     out += section("Workstreams", table(("workstream", "title", "state", "at", "rounds", "time", "reason"), ends))
     verdicts = [record.event for record in records if isinstance(record.event, Codegate)]
-    judged = ((escaped(v.workstream), v.verdict, code(v.batch), code(v.report), escaped(v.reason)) for v in verdicts)
+    judged = ((v.workstream, v.verdict, code(v.batch), code(v.report), v.reason) for v in verdicts)
     out += section("Gates", table(("workstream", "verdict", "batch", "report", "reason"), judged))
-    skipped = [tuple(map(escaped, row)) for row in skipped_gates(state)]
-    out += section("Not checked", table(("gate", "where", "reason"), skipped))
+    out += section("Not checked", table(("gate", "where", "reason"), skipped_gates(state)))
     out += section("Merge", _merge(records, state))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
-    used = [tuple(map(escaped, row)) for row in agent_rows(records, state)]
-    out += section("Agents", table(("workstream", "agents", "tokens", "cost"), used))
-    given = (
-        (
-            escaped(call.workstream or call.role),
-            str(call.round),
-            escaped(call.agent),
-            f"{call.context_files:,}",
-            f"{call.context_tokens:,}",
-            code(call.manifest),
-            escaped(call.context_warning),
-        )
-        for call in calls(records, state)
-        if call.manifest
-    )
+    out += section("Agents", table(("workstream", "agents", "tokens", "cost"), agent_rows(records, state)))
+    given = []
+    for call in costs.calls(records, state):
+        size = (f"{call.context_files:,}", f"{call.context_tokens:,}", code(call.manifest))
+        whose = (call.workstream or call.role, str(call.round), call.agent)
+        given += [(*whose, *size, call.context_warning)] if call.manifest else []
     header = ("workstream", "round", "agent", "files", "tokens", "manifest", "warning")
     out += section("Context", table(header, given))
     out += section("Timeline", ["```text", *timeline.lines(records, columns=100), "```"])
@@ -92,6 +68,6 @@ def _merge(records: Sequence[Timed], state: RunState) -> list[str]:
     merged, dropped = (result.merged, result.dropped) if result else ((), {})
     for number, name in enumerate(queue.order, start=1):
         word = "merged" if name in merged else "dropped" if name in dropped else "not merged"
-        rows.append((str(number), escaped(name), word, escaped(dropped.get(name, ""))))
-    rows += [("", escaped(name), "excluded", escaped(reason)) for name, reason in queue.excluded.items()]
+        rows.append((str(number), name, word, dropped.get(name, "")))
+    rows += [("", name, "excluded", reason) for name, reason in queue.excluded.items()]
     return table(("order", "workstream", "outcome", "reason"), rows)

@@ -10,8 +10,7 @@ from branchline.core.model.agent import CostSource, Usage
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.calls import calls
-from branchline.views.costs import Costs, Used, bill, brief, costs, lines, rows
+from branchline.views.costs import Costs, Used, bill, brief, calls, costs, lines, rows
 
 Drive = Callable[..., list[Record]]
 TASK = "task_007_execute_a"

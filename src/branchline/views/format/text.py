@@ -45,6 +45,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c in keep or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def shown(path: str) -> str:
+    """A file name on one line and as valid text, whatever bytes it holds."""
+    return printable(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
 def encodable(text: str) -> str:
     """The text with the bytes of file names that are not UTF-8 written out, so that every encoder takes it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -125,12 +130,12 @@ def dollars(amount: float) -> str:
     return f"${amount:,.4f}" if 0 < amount < CENT else f"${amount:,.2f}"
 
 
-def thousands(number: int) -> str:
+def thousands(number: float) -> str:
     """A number to about two digits: 950, 1.2k, 12k, 3.4M."""
     for size, sign in ((MILLION, "M"), (THOUSAND, "k")):
         if number >= size:
-            return f"{number / size:.1f}{sign}" if number < 10 * size else f"{number // size}{sign}"
-    return str(number)
+            return f"{number / size:.1f}{sign}" if number < 10 * size else f"{int(number) // size}{sign}"
+    return str(int(number))
 
 
 def progress_line(progress: Progress) -> str:

@@ -107,3 +107,11 @@ def test_progress_tells_what_is_known() -> None:
     told = Progress(doing="Edit src/x.py", files=("a", "b", "c"), tokens=12_345, cost_usd=0.02)
     assert text.progress_line(told) == "Edit src/x.py · 3 files · 12k tokens · $0.02"
     assert text.progress_line(Progress(tokens=0, cost_usd=0.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("a b/é.py", "a b/é.py"), ("a\nb", "a\\nb"), ("caf\udce9", "caf\\xe9"), ("\u202ea", "\\u202ea")],
+)
+def test_shown(path: str, expected: str) -> None:
+    assert text.shown(path) == expected
