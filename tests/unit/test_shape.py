@@ -55,9 +55,6 @@ TESTED_ELSEWHERE = {
     "ledger/link.py": "unit/ledger/test_paths.py",
     "attempt/*": "integration/test_pipeline.py",
     "steps/*": "integration/test_pipeline.py",
-    "views/attempts.py": "unit/views/test_timeline.py",
-    "views/news.py": "unit/cli/test_live.py",
-    "views/next_command.py": "unit/views/test_recap.py",
     "views/record.py": "unit/views/test_log.py",
 }
 

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from branchline.errors import InvalidInput
+
 WIDTH = 80
 
 
@@ -67,10 +69,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments begin with. Raises UsageError with the nearest name."""
+        """The command that the arguments begin with. Raises InvalidInput with the nearest name."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            raise UnknownCommand(name)
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean: branchline {near[0]}" if near else "branchline --help"
+            raise InvalidInput(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -85,17 +91,6 @@ class LazyGroup(click.Group):
         """The names that begin so, and the options."""
         own = [CompletionItem(name, help=e.help) for name, e in COMMANDS.items() if name.startswith(incomplete)]
         return own + click.Command.shell_complete(self, ctx, incomplete)
-
-
-class UnknownCommand(click.UsageError):
-    """There is no such command; `hint` names the nearest."""
-
-    def __init__(self, name: str) -> None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        super().__init__(f"there is no command {name!r}")
-        self.hint = f"did you mean: branchline {near[0]}" if near else "branchline --help"
 
 
 @click.command(

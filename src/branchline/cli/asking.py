@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
@@ -13,8 +13,7 @@ from branchline.cli.given_text import STDIN, given_text
 from branchline.cli.output import is_live, say
 from branchline.config.canonical import canonical
 from branchline.config.load import plan_of
-from branchline.config.removed import recorded_settings
-from branchline.config.settings import Settings
+from branchline.config.settings import Settings, recorded_settings
 from branchline.core.budget import Budget
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
@@ -50,8 +49,8 @@ def somebody_is_there() -> bool:
     return is_live(sys.stderr) and sys.stdin.isatty()
 
 
-def decision(paths: "RunPaths", state: RunState) -> Plan | str:
-    """Ask what becomes of a proposed plan: the plan to go on with, or `no` or `later`."""
+def decision(paths: "RunPaths", state: RunState) -> Plan | Literal["later"] | None:
+    """Ask what becomes of a proposed plan: the plan to go on with, or None where it is refused, or `later`."""
     plan, settings = proposal(state)
     while True:
         choice = click.prompt(
@@ -64,7 +63,7 @@ def decision(paths: "RunPaths", state: RunState) -> Plan | str:
         if choice == "y":
             return plan
         if choice == "n":
-            return "no"
+            return None
         if choice == "l":
             return "later"
         edited = _edited(paths, plan, settings)
@@ -111,13 +110,6 @@ def proposal(state: RunState) -> tuple[Plan, Settings]:
     shown = plan_lines(plan, settings, state.policy.budget, state.proposed.collisions, state.proposed.warnings)
     say("", *shown, "")
     return plan, settings
-
-
-def remind(paths: "RunPaths", state: RunState) -> None:
-    """Say how the plan is approved as it was edited: by itself, `approve` takes the one that was proposed."""
-    file = paths.artifacts / EDITED
-    if state.proposed is not None and file.exists():
-        say(f"  as edited: branchline approve {paths.run_id} --plan {os.path.relpath(file)}")
 
 
 def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:

@@ -63,12 +63,10 @@ def ask(paths: RunPaths, kind: str, **more: str) -> Path:
     return drop(paths, msgspec.convert({"kind": kind, "by": user(), **more}, Intent))
 
 
-def load_pipeline(repo: Path, run: str | None, lacks: str) -> History:
-    """The run of that name; InvalidInput if it is a plain graph, which `lacks` what the command is about."""
-    history = load(repo, run)
+def require_pipeline(history: History, lacks: str) -> None:
+    """Raise InvalidInput if the run is a plain graph, which `lacks` what the command is about."""
     if history.state.kind != "pipeline":
         raise InvalidInput(f"run {history.run_id} is a plain graph: it {lacks}")
-    return history
 
 
 def history_of(paths: RunPaths) -> History:

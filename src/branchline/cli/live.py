@@ -12,11 +12,10 @@ from branchline.core.events import Transition
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.attempts import attempts
 from branchline.views.format.text import MARKS, degraded, duration, encodable, plain
-from branchline.views.log import line
-from branchline.views.news import is_bad, news, warnings
-from branchline.views.progress import Row, progress
+from branchline.views.log import is_bad, line, news, warnings
+from branchline.views.status import Row, progress, row_of
+from branchline.views.timeline import attempts
 
 STYLES = {
     State.PENDING: "dim",
@@ -68,19 +67,8 @@ class Live:
         if state.kind == "pipeline":
             rows = progress(state, self._attempts, at)
         else:  # a graph may have thousands of tasks, and records come every few milliseconds: only what runs
-            tries = [self._attempts.of[name][-1] for name in sorted(state.running)]
-            rows = tuple(
-                Row(
-                    workstream="",
-                    task_id=one.task_id,
-                    step="",
-                    state=State.RUNNING,
-                    attempt=one.attempt,
-                    round=1,
-                    elapsed_ms=one.elapsed(at),
-                )
-                for one in tries
-            )
+            running = [state.records[name] for name in sorted(state.running)]
+            rows = tuple(row_of(record, [record], self._attempts, at) for record in running)
         self._done, self._total = len(state.records) - state.open, len(state.records)
         self._rows, self._heard = rows, time.monotonic()
 

@@ -1,13 +1,17 @@
 """Options and arguments that many commands share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+T = TypeVar("T")
 
 
 def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
@@ -44,6 +48,18 @@ cache_option = click.option(
     metavar="DIR",
     help="Where the index is. [default: in the git directory]",
 )
+
+
+def of_run(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command --repo and --json, and for the name of a run the run itself, as `history`."""
+
+    @wraps(command)
+    def called(*, run: str | None, repo: Path, **given: Any) -> T:
+        from branchline.cli.history import load
+
+        return command(history=load(repo, run), **given)
+
+    return repo_option(json_option(called))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

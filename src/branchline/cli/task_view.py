@@ -12,9 +12,9 @@ from branchline.core.facts import FILES
 from branchline.core.states import State
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
-from branchline.views.attempts import attempts
-from branchline.views.calls import Call, calls
+from branchline.views.costs import Call, calls
 from branchline.views.format.text import clock, count, duration, plain, table
+from branchline.views.timeline import attempts
 
 TAIL_BYTES = 4000
 TAIL_LINES = 15

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from branchline.core.facts import CiStatus, Codegate, IntegrationComplete, ShipComplete
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import STEPS
 from branchline.core.refs import DEFAULT_TAG, Refs, branch_ref, tag_ref
 from branchline.core.run_state import RunState
 from branchline.core.states import State
+from branchline.core.workstream import known
 from branchline.engine.opening import git_fault
 from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
@@ -52,14 +52,11 @@ class Ending:
 
     def commits(self) -> dict[str, str | None]:
         """The commit that each witness names; in this story it is the same for all."""
-        events = [record.event for record in self.records]
-        merged = next((e.commit for e in reversed(events) if isinstance(e, IntegrationComplete)), None)
-        checked = next((e.commit for e in reversed(events) if isinstance(e, CiStatus) and e.verdict == "passed"), None)
-        shipped = next((e.commit for e in reversed(events) if isinstance(e, ShipComplete)), None)
+        steps = self.state.pipeline
         return {
-            "the merge result": merged,
-            "the commit that CI passed": checked,
-            "the commit that shipped": shipped,
+            "the merge result": steps.integration.commit if steps.integration else None,
+            "the commit that CI passed": steps.ci.commit if steps.ci else None,
+            "the commit that shipped": steps.shipped.commit if steps.shipped else None,
             "main": self.repo.read_ref(branch_ref("main")),
             "the release tag": self.repo.read_ref(tag_ref(Refs(self.paths.run_id).tag(DEFAULT_TAG))),
             "HEAD of the checkout": self.repo.head_commit(),
@@ -94,18 +91,15 @@ def differences(ending: Ending) -> Iterator[str]:
         yield f"the quarantined work is not kept: there is no {ending.kept}"
     if fault := git_fault(repo, ending.paths, read(ending.paths)):
         yield f"the ledger does not agree with the mark in git: {fault}"
-    tidied = [r.event for r in ending.records if isinstance(r.event, Codegate) and r.event.workstream == FIXED]
-    work = ending.state.pipeline.of(FIXED).work
-    if work is None or not tidied or tidied[-1].tree == work.tree:
+    fixed = state.pipeline.of(FIXED)
+    if fixed.work is None or fixed.batch is None or fixed.batch.tree == fixed.work.tree:
         yield f"no fixer changed the batch of {FIXED}"
 
 
 def moral(ending: Ending) -> list[str]:
     """What the run has shown, with the commands to look for oneself."""
     run, commit = ending.paths.run_id, str(ending.commits()["main"])[:SHORT]
-    gates = (
-        r.task.id for r in ending.state.records.values() if r.task.step == "code_gate" and r.task.workstream == REPAIRED
-    )
+    repair = known(ending.state.find("code_gate", REPAIRED))
     told = {
         "What was tested is what landed.": (
             f"The merge result, the commit that CI passed, main, the release tag and the checkout are one: {commit}.",
@@ -113,7 +107,7 @@ def moral(ending: Ending) -> list[str]:
         ),
         "A failed gate is a report, not an end.": (
             f"{REPAIRED} failed its tests; its agent got the report and repaired it in a second round.",
-            f"branchline show {run} {next(gates)}",
+            f"branchline show {run} {repair.task.id}",
         ),
         "Nothing is lost.": (
             f"{QUARANTINED} conflicts with what was merged before it, so it was left out, whole. Its work is kept.",

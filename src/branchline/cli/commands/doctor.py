@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.doctor.checkup import examine
+from branchline.cli.doctor import examine
 from branchline.cli.options import file_type, json_option, repo_option
 from branchline.cli.output import emit, show
 from branchline.sandbox.probe import INSTALL, programs, tried

@@ -1,12 +1,10 @@
 """`branchline replay`: gates, batches and merges of a run done again from what its agents left."""
 
-from pathlib import Path
-
 import click
 import msgspec
 
-from branchline.cli.history import load
-from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.history import History
+from branchline.cli.options import of_run, run_argument
 from branchline.cli.output import emit, say, show
 from branchline.views.format.text import count, table
 
@@ -17,9 +15,8 @@ SHORT = 12
 @click.command("replay")
 @run_argument
 @click.option("--no-gates", is_flag=True, help="Leave the gates out: only batches and merges are done again.")
-@repo_option
-@json_option
-def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> int:
+@of_run
+def command(*, history: History, no_gates: bool, as_json: bool) -> int:
     """Do a run's gates and merges again, and name the first that differs.
 
     They begin with what the agents left then. No agent is called, nothing of the repository is touched. Exits 0 if
@@ -27,7 +24,6 @@ def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> in
     """
     from branchline.engine.replay import replayed
 
-    history = load(repo, run)
     rows = list(replayed(history.paths, history.records, gates=not no_gates, say=say))
     first = next((row for row in rows if row.differs), None)
     if as_json:

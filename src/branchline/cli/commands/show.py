@@ -1,23 +1,20 @@
 """`branchline show`: everything about a run, or about one of its tasks."""
 
-from pathlib import Path
-
 import click
 
-from branchline.cli.history import History, load
-from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.history import History
+from branchline.cli.options import of_run, run_argument
 from branchline.cli.output import emit, show
 from branchline.cli.task_view import task_lines, task_view
 from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline
-from branchline.views.attempts import attempts
 from branchline.views.format.text import duration, moment, plain, table, wrapped
-from branchline.views.recap import landing
+from branchline.views.recap import landing, sandbox_of, titles
 from branchline.views.record import last_at
-from branchline.views.sandbox import sandbox_of
 from branchline.views.status import status_word
+from branchline.views.timeline import attempts
 
 SHORT = 12
 
@@ -25,15 +22,13 @@ SHORT = 12
 @click.command("show")
 @run_argument
 @click.argument("task", required=False, metavar="[TASK]")
-@repo_option
-@json_option
-def command(*, run: str | None, task: str | None, repo: Path, as_json: bool) -> None:
+@of_run
+def command(*, history: History, task: str | None, as_json: bool) -> None:
     """Show everything about a run, or about one of its tasks.
 
     A run: what it pins, its workstreams, its cost, when each attempt ran. A task: its rounds and attempts, what they
     handed on, the ends of their logs, their files, and the script that runs an agent's command again by hand.
     """
-    history = load(repo, run)
     if task is not None:
         view = task_view(history, task)
         emit(view) if as_json else show(task_lines(view))
@@ -65,9 +60,9 @@ def _lines(history: History) -> list[str]:
     spent = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {history.run_id}: {word}, {spent}", *table([("started", moment(state.started_at)), *_pins(history)])]
     if state.kind == "pipeline":
-        titles = {w["id"]: w.get("title", "") for w in state.plan.get("workstreams", ())}
+        named = titles(state)
         ends = [
-            (w.id, "landed" if w.state == "COMPLETED" else w.state.lower(), titles.get(w.id, ""), w.reason)
+            (w.id, "landed" if w.state == "COMPLETED" else w.state.lower(), named.get(w.id, ""), w.reason)
             for w in workstream_outcomes(state)
         ]
         if ends:

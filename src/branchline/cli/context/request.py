@@ -118,8 +118,7 @@ def _settings(options: Options) -> ContextSettings:
     found = configured(options.root, options.config)
     if options.pin or options.ban:  # refuse what a file would be refused for, before anything is indexed
         from branchline.config.checks import check_context
-        from branchline.config.document import Builder
-        from branchline.config.problems import Place
+        from branchline.config.document import Builder, Place
 
         if "" in (*options.pin, *options.ban):
             raise InvalidInput("a glob is empty", hint="--pin 'docs/**'")

@@ -1,9 +1,10 @@
-"""What `doctor` looks at. Every finding is a fact, how bad it is, and what to type."""
+"""What `doctor` looks at, and what earlier runs left. Every finding is a fact, how bad it is, and what to type."""
 
 import os
 import platform
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ import msgspec
 
 from branchline.attempt.preflight.machine import of_environment
 from branchline.attempt.preflight.survey import Subject, remarks
-from branchline.cli.doctor.left_behind import Finding, left_behind
+from branchline.cli.history import History, history_of
 from branchline.cli.plans import has_planner
 from branchline.cli.survey import every_spec, fallbacks, survey
 from branchline.config.load import load_settings, plan_of
@@ -25,12 +26,15 @@ from branchline.engine.recover import clock, new_run_id
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
-from branchline.git.landing.checkout import is_dirty
+from branchline.git.landing.checkout import claim_of, is_dirty
 from branchline.git.repo import Repo
-from branchline.ledger.paths import RunPaths
+from branchline.ledger.paths import RunPaths, run_ids
 from branchline.process.containment import held_by
+from branchline.process.sweep import living
 from branchline.sandbox.probe import INSTALL
 from branchline.views.format.text import count
+from branchline.views.status import status_word
+from branchline.views.waiting import next_commands
 
 HELD_BY = {
     "namespace": "every attempt gets a PID namespace of its own: nothing that it starts outlives it",
@@ -38,6 +42,17 @@ HELD_BY = {
     "group": WEAK,
 }
 NEEDED_ROLES = frozenset({"editor", "required reviewer"})
+UNENDED = {"interrupted": "it was interrupted", "waiting": "it waits for a person"}
+REPAIR = "branchline doctor --repair"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """`missing`: a run cannot do without it; `warning`: it can, but say so. `next` is the command that mends it."""
+
+    name: str
+    state: Literal["ok", "repaired", "warning", "missing"]
+    detail: str
+    next: str = ""
 
 
 def examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> Iterator[Finding]:
@@ -47,25 +62,25 @@ def examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> It
     """
     try:
         found = ".".join(map(str, version()))
-        yield Finding(name="git", state="ok", detail=f"{found} (at least {'.'.join(map(str, OLDEST))})")
+        yield Finding("git", "ok", f"{found} (at least {'.'.join(map(str, OLDEST))})")
     except InvalidInput as error:
-        yield Finding(name="git", state="missing", detail=error.message, next=error.hint)
+        yield Finding("git", "missing", error.message, error.hint)
         return
-    yield Finding(name="python", state="ok", detail=platform.python_version())
+    yield Finding("python", "ok", platform.python_version())
     held = held_by("namespace")
-    yield Finding(name="containment", state="warning" if held == "group" else "ok", detail=HELD_BY[held])
+    yield Finding("containment", "warning" if held == "group" else "ok", HELD_BY[held])
     try:
         repo = Repo.open(path)
     except BranchlineError as error:
-        yield Finding(name="repository", state="missing", detail=error.message, next=error.hint)
+        yield Finding("repository", "missing", error.message, error.hint)
         return
     if branch := repo.head_branch():
-        yield Finding(name="repository", state="ok", detail=f"{repo.root} on {branch}")
+        yield Finding("repository", "ok", f"{repo.root} on {branch}")
     else:
         detail = f"{repo.root} has a detached HEAD: a run needs to be told its base"
-        yield Finding(name="repository", state="warning", detail=detail, next="branchline run --base BRANCH")
+        yield Finding("repository", "warning", detail, "branchline run --base BRANCH")
     yield from _configuration(repo, plan)
-    yield from left_behind(repo, repair=repair)
+    yield from _left_behind(repo, repair=repair)
 
 
 def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
@@ -74,13 +89,13 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
         plan = plan_of(file, settings) if file else None
         gates = (*settings.gates, *expand(settings.presets, root=repo.root))
     except BranchlineError as error:
-        yield Finding(name="configuration", state="missing", detail=error.message, next=error.hint)
+        yield Finding("configuration", "missing", error.message, error.hint)
         return
-    yield Finding(name="configuration", state="ok", detail=count(len(gates), "gate"))
+    yield Finding("configuration", "ok", count(len(gates), "gate"))
     yield from _agents(settings, plan)
     for gate in gates:
         if found := shutil.which(gate.verify[0]):
-            yield Finding(name=f"gate {gate.id}", state="ok", detail=found)
+            yield Finding(f"gate {gate.id}", "ok", found)
     yield from _preflight(repo, msgspec.structs.replace(settings, gates=gates, presets=()), plan)
 
 
@@ -93,11 +108,11 @@ def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Fi
         work = area(repo, RunPaths(repo.root, run_id), {})
         sandbox = shelter(repo, settings, work)
     except BranchlineError as error:
-        yield Finding(name="a run", state="missing", detail=error.message, next=error.hint)
+        yield Finding("a run", "missing", error.message, error.hint)
         return
     well = sandbox.on or sandbox.fact.why == ASKED_FOR
     words, mend = sandbox_words(sandbox.fact), "" if well else INSTALL
-    yield Finding(name="sandbox", state="ok" if well else "warning", detail=words, next=mend)
+    yield Finding("sandbox", "ok" if well else "warning", words, mend)
     subject = Subject(
         repo=repo,
         settings=settings,
@@ -112,7 +127,7 @@ def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Fi
     )
     for one in (*remarks(subject), *of_environment(os.environ, settings.env)):
         state: Literal["missing", "warning"] = "missing" if one.stops else "warning"
-        yield Finding(name=one.subject, state=state, detail=one.text, next=one.command)
+        yield Finding(one.subject, state, one.text, one.command)
 
 
 def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
@@ -142,12 +157,62 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
         else:
             state = "missing" if role in NEEDED_ROLES and not replaced else "warning"
             words = one.problem or "it is not installed"
-        yield Finding(name=f"agent {name}", state=state, detail=f"{role}: {words}", next=one.hint)
+        yield Finding(f"agent {name}", state, f"{role}: {words}", one.hint)
     if plan is None and not has_planner(settings):
         detail = f"nobody: {settings.planning.agent or settings.agent} does only what scripts say"
-        yield Finding(name="planner", state="warning", detail=detail, next="branchline agents")
+        yield Finding("planner", "warning", detail, "branchline agents")
     others = [found for name, found in seen.items() if name not in roles]
     there = [" ".join(filter(None, (found.name, found.version))) for found in others if found.installed]
     absent = [found.name for found in others if not found.installed]
     words = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
-    yield Finding(name="other agents", state="ok", detail=f"{words} (branchline agents says more)")
+    yield Finding("other agents", "ok", f"{words} (branchline agents says more)")
+
+
+def _left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
+    """Run by run, then checkouts that a killed ship left halfway."""
+    known, histories = run_ids(repo.root), list[History]()
+    for run_id in known:
+        try:
+            histories.append(history_of(RunPaths(repo.root, run_id)))
+        except BranchlineError as error:
+            yield Finding(f"run {run_id}", "warning", error.message, error.hint)
+    for history in histories:
+        word = status_word(history.state, live=history.live)
+        if word in UNENDED:
+            again = next_commands(history.run_id, word, history.state)[0]
+            yield Finding(f"run {history.run_id}", "warning", UNENDED[word], again)
+        if not history.live and history.state.kind == "pipeline":
+            yield from _problems(history, repair=repair)
+    # The lock of a ship that was killed while it moved a checkout: resuming finishes the move.
+    for git_dir in (repo.git_dir, *repo.common_dir.glob("worktrees/*")):
+        commit = claim_of(git_dir).split()[-1:]
+        if run_id := next(
+            (one.run_id for one in histories for name in commit if name in one.paths.ledger.read_bytes()), ""
+        ):
+            told = f"run {run_id} was killed while it moved this checkout"
+            lock = git_dir / "index.lock"
+            yield Finding(f"lock {lock}", "warning", told, f"branchline resume {run_id}")
+
+
+def _problems(history: History, *, repair: bool) -> Iterator[Finding]:
+    """What is wrong with a run. To put it right, the run is taken up for as long as that takes."""
+    from branchline.engine import healing
+    from branchline.engine.opening import open_run
+
+    name, alive = f"run {history.run_id}", ", ".join(map(str, living(history.paths.marker)))
+    orphans = [healing.Problem(f"process {alive}", "it lives on, and nobody drives the run", "end it")] if alive else []
+    found = [*orphans, *healing.problems(open_run(history.paths, history.state), history.records, history.state)]
+    done: list[healing.Problem] = []
+    if repair and any(one.cure for one in found):
+        try:
+            healed = healing.repair(history.paths)
+        except BranchlineError as error:
+            yield Finding(name, "warning", f"it was left alone: {error.message}", error.hint)
+            return
+        done, found = [*orphans, *healed.done], [replace(one, cure="") for one in healed.left]
+    for one in done:
+        yield Finding(f"{name}, {one.name}", "repaired", f"{one.text}; --repair did {one.cure}")
+    for one in found:
+        detail = f"{one.text}; --repair would {one.cure}" if one.cure else one.text
+        mend = one.command or (REPAIR if one.cure else "")
+        yield Finding(f"{name}, {one.name}", "warning", detail, mend)
