@@ -132,11 +132,6 @@ def calls(records: Iterable[Timed], state: RunState) -> tuple[Call, ...]:
     return (*found, *(silent(name, "running") for name in list(waiting)))
 
 
-def costs(records: Iterable[Timed], state: RunState) -> Costs:
-    """The sums over a ledger."""
-    return summed(calls(records, state))
-
-
 def summed(found: Sequence[Call]) -> Costs:
     """The sums over some calls."""
     sources: dict[str, list[float]] = {}

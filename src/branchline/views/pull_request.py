@@ -36,7 +36,7 @@ def body(run_id: str, records: Sequence[Timed], state: RunState, report: Quality
     seen = [result for result in report.results if result.outcome is not Outcome.NOT_APPLICABLE]
     gates = [(result.gate, LOUD.get(result.outcome, result.outcome.value), result.reason) for result in seen]
     out += section("Gates", table(("gate", "outcome", "reason"), gates))
-    out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
+    out += section("Cost", table(("what", "how much"), costs.rows(costs.summed(costs.calls(records, state)))))
     more = len(files) - LISTED
     listed = [f"- {code(name)}" for name in files[:LISTED]]
     listed += [f"- and {count(more, 'file')} more"] if more > 0 else []

@@ -25,7 +25,7 @@ def report(run_id: str, records: Sequence[Timed], state: RunState) -> str:
         accepted = [r.event.by for r in records if isinstance(r.event, PlanComplete) and r.event.by]
         by = f", accepted by {escaped(accepted[-1])}" if accepted else ""
         out += [f"Planned by {escaped(planners[-1])}{by}.", ""]
-    named, ends = titles(state), []
+    named, called, ends = titles(state), costs.calls(records, state), []
     for row in progress(state, timeline.attempts(records), records[-1].at):
         at = (shown_state(row, "running"), row.step, str(row.round), duration(row.elapsed_ms))
         ends += [(row.workstream, named.get(row.workstream, ""), *at, row.reason)] if row.workstream else []
@@ -35,10 +35,10 @@ def report(run_id: str, records: Sequence[Timed], state: RunState) -> str:
     out += section("Gates", table(("workstream", "verdict", "batch", "report", "reason"), judged))
     out += section("Not checked", table(("gate", "where", "reason"), skipped_gates(state)))
     out += section("Merge", _merge(records, state))
-    out += section("Cost", table(("what", "how much"), costs.rows(costs.costs(records, state))))
+    out += section("Cost", table(("what", "how much"), costs.rows(costs.summed(called))))
     out += section("Agents", table(("workstream", "agents", "tokens", "cost"), agent_rows(records, state)))
     given = []
-    for call in costs.calls(records, state):
+    for call in called:
         size = (f"{call.context_files:,}", f"{call.context_tokens:,}", code(call.manifest))
         whose = (call.workstream or call.role, str(call.round), call.agent)
         given += [(*whose, *size, call.context_warning)] if call.manifest else []

@@ -25,13 +25,6 @@ MARKS = {
     State.CANCELLED: "⊘",
 }
 
-_ASCII = str.maketrans({"·": ".", "▶": ">", "✓": "+", "✗": "x", "⊘": "/", "━": "=", "│": "|", "…": "~"})
-
-
-def degraded(text: str) -> str:
-    """The same text for a terminal that has only ASCII; every sign keeps its width."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
-
 
 def plain(text: str) -> str:
     """Untrusted text on one line: white space becomes one blank, all else that does not print is written out."""
@@ -95,6 +88,11 @@ def clock(milliseconds: int) -> str:
 def moment(milliseconds: int) -> str:
     """Date and time in UTC to the second, e.g. 2026-11-22 17:25:00 UTC."""
     return f"{datetime.fromtimestamp(milliseconds // SECOND, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def short(oid: str) -> str:
+    """The beginning of an object id or of a digest: as much as people compare."""
+    return oid[:12]
 
 
 def count(number: int, noun: str) -> str:

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.core.model.agent import Progress
-from branchline.core.states import State
 from branchline.views.format import text
 
 
@@ -51,12 +50,6 @@ def test_cut_fits_and_says_so() -> None:
     assert text.cut("hello", 5) == "hello"
     assert text.cut("hello world", 7) == "hello…"
     assert text.cut("漢字漢字", 5) == "漢字…"
-
-
-def test_degraded_text_is_ascii_of_the_same_width() -> None:
-    line = "".join(text.MARKS[state] for state in State) + "━│…é"
-    assert text.degraded(line).isascii()
-    assert len(text.degraded(line)) == len(line)
 
 
 def test_table_aligns_and_wraps_the_last_column() -> None:
