@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from branchline._version import __version__
 from branchline.errors import InvalidInput
 
 WIDTH = 80
@@ -100,18 +101,13 @@ class LazyGroup(click.Group):
     epilog="RUN is a run's id or the beginning of one; without it, the latest run is meant. "
     "`branchline COMMAND --help` says more.",
 )
-@click.option("-V", "--version", is_flag=True, help="Print the version.")
+@click.version_option(__version__, "-V", "--version", message="branchline %(version)s", help="Print the version.")
 @click.pass_context
-def app(ctx: click.Context, /, *, version: bool) -> Any:
+def app(ctx: click.Context, /) -> Any:
     """Many agents, one main line.
 
     Runs coding agents in parallel, each in a git repository of its own; gates what
     they produce, merges it in a fixed order and ships it.
     """
-    if version:
-        from branchline._version import __version__
-
-        click.echo(f"branchline {__version__}")
-        ctx.exit(0)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -33,12 +33,9 @@ def request_text(prompt: str | None, file: Path | None) -> str:
     """The request as given: the argument, a file, or stdin (`-` as either). Raises InvalidInput if it says nothing."""
     if file is not None and prompt is not None:
         raise click.UsageError("choose one: PROMPT or --prompt-file")
-    if STDIN in (prompt, str(file)):
-        where, text = "stdin", given_text(None, option="--prompt-file")
-    elif file is not None:
-        where, text = str(file), given_text(file, option="--prompt-file")
-    else:
-        where, text = "the prompt", prompt or ""
+    where, text = "stdin" if STDIN in (prompt, str(file)) else str(file or "the prompt"), prompt or ""
+    if file is not None or prompt == STDIN:
+        text = given_text(file, option="--prompt-file")
     if not text.strip():
         raise InvalidInput(f"{where} is empty: there is nothing to plan", hint='branchline run "what to change"')
     return text

@@ -8,15 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from branchline.config.document import Finding, Node, Place, suggestion
 from branchline.core.graph import CycleError, sort_ids
-from branchline.core.model.agent_spec import (
-    BUILT_IN,
-    ENTRY_POINTS,
-    FROM_ENV,
-    KEY,
-    PLACEHOLDERS,
-    PRESETS,
-    SCRIPTED,
-)
+from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, FROM_ENV, KEY, PLACEHOLDERS, PRESETS, SCRIPTED
 from branchline.core.model.manifest import ContextSettings
 from branchline.core.rules.json_path import json_path
 from branchline.process.redaction import SECRET

@@ -166,32 +166,32 @@ class Builder:
             self.findings.append(Finding(place, "this text has half of a surrogate pair, which is not a character"))
             return text.encode(errors="replace").decode()
 
+    def container(self, items: Mapping[Any, Node], place: Place, keys: Mapping[str, Place] | None = None) -> Node:
+        """A mapping, or without `keys` a list. Raises `Unreadable` if it is too large, its aliases written out."""
+        data: object = {key: item.data for key, item in items.items()}
+        if keys is None:
+            data = [item.data for item in items.values()]
+        size = 1 + sum(child.size for child in items.values())
+        height = 1 + max((child.height for child in items.values()), default=0)
+        if size > MAX_NODES:
+            raise Unreadable(place, f"this has more than {MAX_NODES:,} values, its aliases written out")
+        self.check_depth(height - 1, place)
+        return Node(data, place, items, keys or {}, size, height)
+
+    def check_depth(self, depth: int, place: Place) -> None:
+        """Raise `Unreadable` if a value at this depth is one too deep."""
+        if depth >= MAX_DEPTH:
+            raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
+
     def of(self, data: object, place: Place, depth: int = 0) -> Node:
         """A node of Python data (of TOML or JSON), all of it at one place. Raises `Unreadable`."""
-        check_depth(depth, place)
+        self.check_depth(depth, place)
         if isinstance(data, dict):
             items = {self.text(str(key), place): self.of(value, place, depth + 1) for key, value in data.items()}
-            return container(items, place, dict.fromkeys(items, place))
+            return self.container(items, place, dict.fromkeys(items, place))
         if isinstance(data, list | tuple):
-            return container(dict(enumerate(self.of(value, place, depth + 1) for value in data)), place)
+            return self.container(dict(enumerate(self.of(value, place, depth + 1) for value in data)), place)
         return self.scalar(data, place)
-
-
-def container(items: Mapping[Any, Node], place: Place, keys: Mapping[str, Place] | None = None) -> Node:
-    """A mapping, or without `keys` a list. Raises `Unreadable` if it is too large, its aliases written out."""
-    data = [item.data for item in items.values()] if keys is None else {key: item.data for key, item in items.items()}
-    size = 1 + sum(child.size for child in items.values())
-    height = 1 + max((child.height for child in items.values()), default=0)
-    if size > MAX_NODES:
-        raise Unreadable(place, f"this has more than {MAX_NODES:,} values, its aliases written out")
-    check_depth(height - 1, place)
-    return Node(data, place, items, keys or {}, size, height)
-
-
-def check_depth(depth: int, place: Place) -> None:
-    """Raise `Unreadable` if a value at this depth is one too deep."""
-    if depth >= MAX_DEPTH:
-        raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
 
 
 def plain_value(text: str) -> object:

@@ -15,13 +15,12 @@ from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
-from branchline.views.format.text import wrapped
+from branchline.views.format.text import short, wrapped
 
 LANDED = ("lines", "summary", "longest", "heading-plain")
 REPAIRED = "longest"
 FIXED = "lines"
 QUARANTINED = "heading-upper"
-SHORT = 12
 
 OPENING = (
     "Five workstreams, thirteen steps, agents that follow a script: no key, no network.",
@@ -44,11 +43,6 @@ class Ending:
         """Read it. Raises LedgerError if the ledger does not verify."""
         reading = read(paths)
         return cls(paths, Repo.open(paths.root), reading.records, require(reading, paths))
-
-    @property
-    def kept(self) -> str:
-        """The ref that keeps the quarantined work."""
-        return Refs(self.paths.run_id).gate(f"{QUARANTINED}-1")
 
     def commits(self) -> dict[str, str | None]:
         """The commit that each witness names; in this story it is the same for all."""
@@ -87,8 +81,9 @@ def differences(ending: Ending) -> Iterator[str]:
         yield "these are not one commit: " + ", ".join(f"{who} {commit}" for who, commit in commits.items())
     if is_dirty(repo):
         yield "the checkout is not clean"
-    if repo.read_ref(ending.kept) is None:
-        yield f"the quarantined work is not kept: there is no {ending.kept}"
+    kept = Refs(ending.paths.run_id).gate(f"{QUARANTINED}-1")
+    if repo.read_ref(kept) is None:
+        yield f"the quarantined work is not kept: there is no {kept}"
     if fault := git_fault(repo, ending.paths, read(ending.paths)):
         yield f"the ledger does not agree with the mark in git: {fault}"
     fixed = state.pipeline.of(FIXED)
@@ -98,7 +93,7 @@ def differences(ending: Ending) -> Iterator[str]:
 
 def moral(ending: Ending) -> list[str]:
     """What the run has shown, with the commands to look for oneself."""
-    run, commit = ending.paths.run_id, str(ending.commits()["main"])[:SHORT]
+    run, commit = ending.paths.run_id, short(str(ending.commits()["main"]))
     repair = known(ending.state.find("code_gate", REPAIRED))
     told = {
         "What was tested is what landed.": (

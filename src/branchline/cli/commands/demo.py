@@ -14,8 +14,6 @@ from branchline.engine.pipeline import start
 from branchline.ledger.paths import RunPaths
 from branchline.views.recap import EXIT_INTERRUPTED
 
-EXIT_OTHERWISE = 1
-
 
 @click.command("demo")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Play it in a new folder of your choice.")
@@ -35,4 +33,4 @@ def command(*, keep: Path | None, as_json: bool) -> int:
     say("", *(["The story did not come out as told:", *(f"  {one}" for one in wrong)] if wrong else moral(ending)))
     if as_json:
         emit({"ok": not wrong, "folder": str(paths.root), "run_id": paths.run_id, "differences": wrong})
-    return EXIT_OTHERWISE if wrong else 0
+    return 1 if wrong else 0

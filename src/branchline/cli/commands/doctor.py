@@ -11,7 +11,6 @@ from branchline.cli.output import emit, show
 from branchline.sandbox.probe import INSTALL, programs, tried
 from branchline.views.format.text import plain, table, wrapped
 
-EXIT_MISSING = 1
 MARGIN = 11
 
 
@@ -46,7 +45,7 @@ def command(*, plan: Path | None, repair: bool, sandbox: bool, repo: Path, as_js
                 show(["", f"{name}: {one.problem or f'holds, {held} of {len(rows)} probes'}", *table(rows)])
             if not trials:
                 show([f"There is no bubblewrap: {INSTALL}"])
-        return EXIT_MISSING if all(one.fact is None for one in trials.values()) else 0
+        return 1 if all(one.fact is None for one in trials.values()) else 0
     findings = list(examine(repo, plan, repair=repair))
     if as_json:
         emit(findings)
@@ -56,4 +55,4 @@ def command(*, plan: Path | None, repair: bool, sandbox: bool, repo: Path, as_js
             text = wrapped(f"{finding.name}: {finding.detail}", indent=" " * MARGIN)
             out = [head + text[0].lstrip(), *text[1:]]
             show([*out, f"{'':{MARGIN}}-> {plain(finding.next)}"] if finding.next else out)
-    return EXIT_MISSING if any(finding.state == "missing" for finding in findings) else 0
+    return 1 if any(finding.state == "missing" for finding in findings) else 0

@@ -6,10 +6,7 @@ import msgspec
 from branchline.cli.history import History
 from branchline.cli.options import of_run, run_argument
 from branchline.cli.output import emit, say, show
-from branchline.views.format.text import count, table
-
-EXIT_DIFFERS = 1
-SHORT = 12
+from branchline.views.format.text import count, short, table
 
 
 @click.command("replay")
@@ -29,12 +26,12 @@ def command(*, history: History, no_gates: bool, as_json: bool) -> int:
     if as_json:
         steps = [{**msgspec.to_builtins(row), "differs": row.differs} for row in rows]
         emit({"run_id": history.run_id, "same": first is None, "first": first and first.task_id, "steps": steps})
-        return EXIT_DIFFERS if first else 0
+        return 1 if first else 0
     cells = [
         (
             row.task_id,
-            row.then.object[:SHORT],
-            row.now.object[:SHORT] if row.now else "",
+            short(row.then.object),
+            short(row.now.object) if row.now else "",
             f"differs: {row.note}" if row.differs else f"not done again: {row.note}" if row.note else "same",
         )
         for row in rows
@@ -43,4 +40,4 @@ def command(*, history: History, no_gates: bool, as_json: bool) -> int:
     done = sum(row.now is not None for row in rows)
     end = f"{first.task_id} is the first that differs: {first.note}" if first else "everything came to the same"
     show(["", f"run {history.run_id}: {count(done, 'step')} done again, {end}"])
-    return EXIT_DIFFERS if first else 0
+    return 1 if first else 0

@@ -10,13 +10,11 @@ from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline
-from branchline.views.format.text import duration, moment, plain, table, wrapped
+from branchline.views.format.text import duration, moment, plain, short, table, wrapped
 from branchline.views.recap import landing, sandbox_of, titles
 from branchline.views.record import last_at
 from branchline.views.status import status_word
 from branchline.views.timeline import attempts
-
-SHORT = 12
 
 
 @click.command("show")
@@ -48,7 +46,7 @@ def command(*, history: History, task: str | None, as_json: bool) -> None:
             "policy": state.policy,
             "workstreams": workstream_outcomes(state),
             **landing(records)._asdict(),
-            "costs": costs.costs(records, state) if state.kind == "pipeline" else None,
+            "costs": costs.summed(costs.calls(records, state)) if state.kind == "pipeline" else None,
             "attempts": attempts(records).all,
         }
     )
@@ -69,7 +67,7 @@ def _lines(history: History) -> list[str]:
             out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
         if warnings := landing(records).warnings:
             out += ["", "Warnings", *(line for text in warnings for line in wrapped(text, indent="  "))]
-        out += ["", "Cost", *table(costs.rows(costs.costs(records, state)))]
+        out += ["", "Cost", *table(costs.rows(costs.summed(costs.calls(records, state))))]
     out += ["", "Attempts", *timeline.lines(records)]
     return [*out, "", f"  one task    branchline show {history.run_id} TASK", f"  files       {history.paths.run_dir}"]
 
@@ -87,9 +85,9 @@ def _pins(history: History) -> list[tuple[str, str]]:
         by = f", accepted by {plain(accepted.by)}" if accepted and accepted.by else ""
         rows = [
             ("goal", plain(state.plan.get("goal", "") or pins.get("prompt", "")) or "-"),
-            ("base", f"{pins['base'][:SHORT]} of {pins['target'] or 'a detached HEAD'}{dirty}"),
-            ("plan", f"sha256 {accepted.digest[:SHORT]}{by}" if accepted else "none yet"),
-            ("settings", f"sha256 {pins['settings_digest'][:SHORT]}"),
+            ("base", f"{short(pins['base'])} of {pins['target'] or 'a detached HEAD'}{dirty}"),
+            ("plan", f"sha256 {short(accepted.digest)}{by}" if accepted else "none yet"),
+            ("settings", f"sha256 {short(pins['settings_digest'])}"),
             *([("sandbox", plain(sandbox_words(fact)))] if (fact := sandbox_of(history.records, state)) else []),
             *rows,
         ]

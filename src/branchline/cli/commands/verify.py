@@ -17,8 +17,6 @@ from branchline.ledger.log import Fault, Reading, read, require
 from branchline.ledger.paths import RunPaths
 from branchline.views.format.text import count, plain
 
-EXIT_BAD = 1
-
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. A torn tail, the last line of a writer that was killed, is cut off by the next resume.
@@ -69,7 +67,7 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> int:
         if found.torn_bytes:
             lines.append(f"        a torn tail of {found.torn_bytes} bytes: the next resume cuts it off")
         show(lines)
-    return 0 if found.ok else EXIT_BAD
+    return 0 if found.ok else 1
 
 
 def _senseless(reading: Reading) -> Fault | None:
