@@ -29,7 +29,7 @@ def check_plan(root: Node, agents: Collection[str], default_agent: str, scripted
 
     `agents` are the ids that the settings know; `scripted` those that can do nothing without a script.
     """
-    workstreams = list(root.items("workstreams"))
+    workstreams = root.items("workstreams")
     yield from _ids(workstreams, "workstream", fold=True)
     yield from _dependencies(workstreams, "depends_on", "workstream")
     for workstream in workstreams:
@@ -43,31 +43,25 @@ def check_plan(root: Node, agents: Collection[str], default_agent: str, scripted
         if (workstream.text("agent") or default_agent) in scripted and "script" not in workstream.children:
             message = f"{workstream.called('workstream')} is for the scripted agent but has no script"
             yield Finding(workstream.place, message, "add a script, or name another agent")
-        scope = workstream.children.get("scope")
         for key in ("write", "protect"):
-            yield from _inside(scope.texts(key) if scope else (), f"the {key} glob")
+            yield from _inside(workstream.child("scope").texts(key), f"the {key} glob")
 
 
 def check_settings(root: Node) -> Iterator[Finding]:
     """Ids, folders and agents of a configuration."""
-    gates = list(root.items("gates"))
+    gates = root.items("gates")
     yield from _ids(gates, "gate")
-    yield from _ids(list(root.items("agents")), "agent")
+    yield from _ids(root.items("agents"), "agent")
     for gate in gates:
         yield from _inside(gate.one("cwd"), "the gate's cwd")
         yield from _literal_secrets(gate, "set it where you run branchline, and name it under the top-level `env:`")
     yield from _check_agents(root)
-    sandbox = root.children.get("sandbox")
-    if sandbox is not None:
-        least, asked = (sandbox.children.get(key) for key in ("min", "rung"))
-        if least and asked and least.data == 3 and asked.data == 1:
-            yield Finding(asked.place, "rung 1 is below min 3", "drop one of the two")
-    context = root.children.get("context")
-    if context is not None:
-        yield from check_context(context)
-    setup = root.children.get("setup")
-    if setup is not None:
-        yield from _inside([*setup.texts("copy"), *setup.texts("symlink")], "the set-up path")
+    least, asked = (root.child("sandbox").child(key) for key in ("min", "rung"))
+    if least.data == 3 and asked.data == 1:
+        yield Finding(asked.place, "rung 1 is below min 3", "drop one of the two")
+    yield from check_context(root.child("context"))
+    for key in ("copy", "symlink"):
+        yield from _inside(root.child("setup").texts(key), "the set-up path")
 
 
 def check_context(root: Node) -> Iterator[Finding]:
@@ -82,14 +76,13 @@ def check_context(root: Node) -> Iterator[Finding]:
 
 def check_graph(root: Node) -> Iterator[Finding]:
     """Ids, dependencies, commands and conditions of a graph file."""
-    tasks = list(root.items("tasks"))
+    tasks = root.items("tasks")
     yield from _ids(tasks, "task", fold=True)
     yield from _dependencies(tasks, "dependencies", "task")
     for task in tasks:
         if isinstance(task.data, dict) and "run" not in task.children:
             yield Finding(task.place, f"{task.called('task')} has no command", "add run: [program, argument]")
-        condition = task.children.get("when")
-        for name, place in condition.one("task") if condition else ():
+        for name, place in task.child("when").one("task"):
             if name not in {dependency for dependency, _ in task.texts("dependencies")}:
                 yield Finding(place, f"the condition reads '{name}', on which the task does not depend")
 
@@ -130,7 +123,7 @@ def _inside(paths: Iterable[tuple[str, Place]], what: str) -> Iterator[Finding]:
 
 def _check_agents(root: Node) -> Iterator[Finding]:
     """The agents of a configuration, and every place in it that names one."""
-    agents = list(root.items("agents"))
+    agents = root.items("agents")
     for agent in agents:
         yield from _called_how(agent)
         for key in ("command", "read_command"):
@@ -139,12 +132,9 @@ def _check_agents(root: Node) -> Iterator[Finding]:
         yield from _files(agent)
         yield from _literal_secrets(agent, 'write "${env:NAME}", and set NAME where you run branchline')
     known = {*BUILT_IN, *(name for agent in agents if (name := agent.text("id")))}
-    holders = [(root, "agent"), *((root.children.get(section), key) for section, key in ROLES)]
-    for holder, key in holders:
-        for name, place in holder.one(key) if holder else ():
-            if name:
-                yield from _known_agent(name, place, known)
-    for name, place in (found for agent in agents for found in agent.texts("fallback")):
+    named = [*root.one("agent"), *(one for section, key in ROLES for one in root.child(section).one(key))]
+    named = [(name, place) for name, place in named if name]  # empty: none, or the default
+    for name, place in (*named, *(one for agent in agents for one in agent.texts("fallback"))):
         yield from _known_agent(name, place, known)
     yield from _cycle(agents, "fallback", "the agents fall back to each other")
 
@@ -162,8 +152,7 @@ def _cycle(nodes: Iterable[Node], key: str, what: str) -> Iterator[Finding]:
 
 def _literal_secrets(holder: Node, hint: str) -> Iterator[Finding]:
     """Values in `env:` of names that are secret: a configuration is committed, and every run's ledger holds it."""
-    env = holder.children.get("env")
-    for name, node in env.children.items() if env is not None else ():
+    for name, node in holder.child("env").children.items():
         literal = isinstance(node.data, str) and node.data not in {"", KEY} and not FROM_ENV.search(node.data)
         if literal and SECRET.search(str(name)):
             yield Finding(node.place, f"'{name}' looks like a secret, which must not stand in a file", hint)
@@ -192,7 +181,7 @@ def _called_how(agent: Node) -> Iterator[Finding]:
         yield Finding(agent.keys["command"], message, f"drop use: {uses}, or set program: or args: instead")
     if "scripts" in agent.children and uses != SCRIPTED:
         yield Finding(agent.keys["scripts"], f"{agent.called('agent')} has scripts but does not use: {SCRIPTED}")
-    if len(list(agent.items("tested"))) not in {0, 2}:
+    if len(agent.items("tested")) not in {0, 2}:
         yield Finding(agent.keys["tested"], "'tested' is the first and the last version that are known to work")
 
 
@@ -219,12 +208,11 @@ def _argument(agent: Node, key: str, node: Node, *, each: bool, free: bool = Fal
 
 
 def _output(agent: Node) -> Iterator[Finding]:
-    output = agent.children.get("output")
-    if output is not None:
-        form = output.text("format") or "text"
-        places = [node for key, node in output.children.items() if key not in NO_PLACES]
-        texts = [(node.data, node.place) for node in places if isinstance(node.data, str) and node.data]
-        yield from (Finding(place, problem) for where, place in texts if (problem := _place_problem(where, form)))
+    output = agent.child("output")
+    form = output.text("format") or "text"
+    places = [node for key, node in output.children.items() if key not in NO_PLACES]
+    texts = [(node.data, node.place) for node in places if isinstance(node.data, str) and node.data]
+    yield from (Finding(place, problem) for where, place in texts if (problem := _place_problem(where, form)))
     for text, place in agent.texts("fail_if_stdout"):
         if not text or "\n" in text:
             yield Finding(place, "a text of 'fail_if_stdout' stands in one line and is not empty")
@@ -243,8 +231,7 @@ def _place_problem(where: str, form: str) -> str:
 
 
 def _files(agent: Node) -> Iterator[Finding]:
-    files = agent.children.get("files")
-    for key, node in files.children.items() if files is not None else ():
+    for key, node in agent.child("files").children.items():
         path, problem = str(key), ""
         parts = path.split("/")
         if path.startswith("/") or ".." in parts or "\0" in path or parts[-1] in {"", "."}:
@@ -254,6 +241,5 @@ def _files(agent: Node) -> Iterator[Finding]:
         if problem:
             yield Finding(node.place, problem, "write a path such as home/.config/tool.json")
         if isinstance(node.data, str) and (KEY in node.data or FROM_ENV.search(node.data)):
-            yield Finding(
-                node.place, f"the file '{key}' would hold a variable's value; have the program read it itself"
-            )
+            message = f"the file '{key}' would hold a variable's value; have the program read it itself"
+            yield Finding(node.place, message)

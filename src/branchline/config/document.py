@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -42,20 +42,9 @@ class Finding(NamedTuple):
     message: str
     hint: str = ""
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """Something wrong in a file; line and column count from 1, line 0 is the whole file."""
-
-    file: str
-    line: int
-    column: int
-    message: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        # Text in one line and of bounded length: a file's words must not command a terminal.
+    def told(self, file: str) -> str:
+        """The finding in one line of bounded length: a file's words must not command a terminal."""
+        where = f"{file}:{self.place.line}:{self.place.column}" if self.place.line else file
         text = f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
         return printable(text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "...")
 
@@ -64,8 +53,8 @@ class InvalidFile(InvalidInput):
     """A file cannot be used; `problems` has all that is wrong with it, in the order of the file."""
 
     def __init__(self, file: str, findings: Iterable[Finding], *, hint: str = "") -> None:
-        self.problems = tuple(sorted({Problem(file, *place, message, note) for place, message, note in findings}))
-        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        self.problems = sorted({*findings})
+        lines = [problem.told(file) for problem in self.problems[:MOST_PROBLEMS]]
         if len(self.problems) > MOST_PROBLEMS:
             lines.append(f"and {len(self.problems) - MOST_PROBLEMS} more")
         super().__init__("\n".join(lines), hint=hint)
@@ -102,16 +91,19 @@ class Node:
             node = node.children[step]
         return node
 
-    def items(self, key: str) -> Iterator["Node"]:
+    def child(self, key: str) -> "Node":
+        """The value under a key; one without anything in it if there is none."""
+        return self.children.get(key, NOTHING)
+
+    def items(self, key: str) -> list["Node"]:
         """The elements of the list under a key; none if there is no such list."""
-        member = self.children.get(key)
-        if member is not None and isinstance(member.data, list):
-            yield from member.children.values()
+        member = self.child(key)
+        return [*member.children.values()] if isinstance(member.data, list) else []
 
     def text(self, key: str) -> str | None:
         """The text under a key; None if there is no text."""
-        member = self.children.get(key)
-        return member.data if member is not None and isinstance(member.data, str) else None
+        data = self.child(key).data
+        return data if isinstance(data, str) else None
 
     def one(self, key: str) -> list[tuple[str, Place]]:
         """The text under a key with its place; nothing if there is no text."""
@@ -123,11 +115,12 @@ class Node:
         name = self.text("id")
         return f"this {noun}" if name is None else f"{noun} '{name}'"
 
-    def texts(self, key: str) -> Iterator[tuple[str, Place]]:
+    def texts(self, key: str) -> list[tuple[str, Place]]:
         """The texts of the list under a key, with their places."""
-        for item in self.items(key):
-            if isinstance(item.data, str):
-                yield item.data, item.place
+        return [(item.data, item.place) for item in self.items(key) if isinstance(item.data, str)]
+
+
+NOTHING = Node(None, Place(0, 0))
 
 
 class Unreadable(Exception):

@@ -11,7 +11,7 @@ from branchline.core.budget import Account
 from branchline.core.model.agent import Usage
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.views.format.text import count, dollars, table, thousands
+from branchline.views.format.text import count, dollars, section, table, thousands
 from branchline.views.record import Timed
 
 NOBODY = "-"
@@ -211,9 +211,8 @@ def lines(bill: Bill) -> list[str]:
         out += ["", *table(shares)] if found else []
     if any("+" in line for line in out):
         out += ["", "  + and something that nobody knows"]
-    if bill.unknown:
-        calls_ = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
-        out += ["", f"Cost unknown: {count(len(bill.unknown), 'call')}", *table(calls_)]
+    calls_ = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
+    out += section(f"Cost unknown: {count(len(bill.unknown), 'call')}", table(calls_))
     if bill.limits:
         after = "no other agent is started" if bill.on_unknown == "refuse" else "the run goes on"
         limits = []

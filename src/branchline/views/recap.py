@@ -15,7 +15,7 @@ from branchline.core.outcome import EXIT_UNCHECKED, workstream_outcomes
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.costs import NOBODY, brief, by_workstream, calls, summed
-from branchline.views.format.text import count, duration, plain, short, table, wrapped
+from branchline.views.format.text import count, duration, paragraphs, plain, short, table, wrapped
 from branchline.views.record import Timed, last_at
 from branchline.views.status import Word, status_word
 from branchline.views.waiting import Waiting, collision_lines, next_commands, waiting, waiting_lines
@@ -147,7 +147,7 @@ def _sections(recap: Recap, records: Sequence[Timed], state: RunState) -> Iterat
     elif merged:
         where = f" on {plain(merged.branch)} as {short(merged.commit)}"
     yield f"Landed{where}", table([(w.id, named.get(w.id, "")) for w in good])
-    yield "Warnings", _paragraphs(recap.warnings)
+    yield "Warnings", paragraphs(recap.warnings)
     yield "Not landed", table([(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad])
     if state.kind == "graph":
         tasks = list(state.current().values())
@@ -178,10 +178,6 @@ def _sections(recap: Recap, records: Sequence[Timed], state: RunState) -> Iterat
     if good and merged and not recap.shipped and recap.status != "waiting":
         commands.append(f"git merge {merged.branch}")
     yield "Next", [f"  {plain(command)}" for command in commands]
-
-
-def _paragraphs(texts: Iterable[str]) -> list[str]:
-    return [line for text in texts for line in wrapped(text, indent="  ")]
 
 
 def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:
@@ -218,7 +214,7 @@ def _waits(recap: Recap, state: RunState) -> Iterator[tuple[str, list[str]]]:
     yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])
     if collisions := collision_lines(state.proposed.collisions):
         yield collisions[1], collisions[2:]
-    yield "Warnings", _paragraphs(state.proposed.warnings)
+    yield "Warnings", paragraphs(state.proposed.warnings)
 
 
 def sandbox_of(records: Iterable[Timed], state: RunState) -> SandboxFact | None:

@@ -9,7 +9,7 @@ from branchline.core.model.forecast import Collision
 from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.views.format.text import table
+from branchline.views.format.text import section, table
 
 SHOWN = 12
 LEAST_RISK, SHOWN_PATHS = 0.1, 3
@@ -53,7 +53,7 @@ def collision_lines(collisions: Iterable[Collision]) -> list[str]:
         for one in collisions
         if one.risk >= LEAST_RISK
     ]
-    return ["", "Likely to change the same files", *table(rows)] if rows else []
+    return section("Likely to change the same files", table(rows))
 
 
 def decisions(run_id: str, found: Iterable[Waiting]) -> list[str]:

@@ -1,7 +1,7 @@
 """Plain text for terminals: safe to print, aligned, 80 columns, nothing hidden; colours are the caller's business."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, takewhile
 from unicodedata import combining, east_asian_width
@@ -107,6 +107,11 @@ def wrapped(text: str, *, indent: str, columns: int = COLUMNS) -> list[str]:
     return [indent + line for line in lines]
 
 
+def paragraphs(texts: Iterable[str]) -> list[str]:
+    """Some paragraphs of untrusted text, indented as a table is."""
+    return [line for text in texts for line in wrapped(text, indent="  ")]
+
+
 def table(rows: Sequence[Sequence[str]], *, indent: str = "  ", columns: int = COLUMNS) -> list[str]:
     """Rows with aligned columns; the last column is wrapped into the room that is left. Rows are of equal length."""
     if not rows:
@@ -119,6 +124,11 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "  ", columns: int = C
         last = wrapped(row[-1], indent=" " * width(head), columns=columns) or [""]
         lines += [(head + last[0].lstrip()).rstrip(), *last[1:]]
     return lines
+
+
+def section(title: str, body: Sequence[str]) -> list[str]:
+    """A heading with its body, after an empty line; nothing without a body."""
+    return ["", title, *body] if body else []
 
 
 def dollars(amount: float) -> str:
