@@ -84,36 +84,30 @@ def examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> It
 
 
 def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
+    """The configuration, its agents and gates, and what step 0 would say of a run that began now."""
+    subject = "configuration"
     try:
         settings = load_settings(None, root=repo.root)
         plan = plan_of(file, settings) if file else None
         gates = (*settings.gates, *expand(settings.presets, root=repo.root))
-    except BranchlineError as error:
-        yield Finding("configuration", "missing", error.message, error.hint)
-        return
-    yield Finding("configuration", "ok", count(len(gates), "gate"))
-    yield from _agents(settings, plan)
-    for gate in gates:
-        if found := shutil.which(gate.verify[0]):
-            yield Finding(f"gate {gate.id}", "ok", found)
-    yield from _preflight(repo, msgspec.structs.replace(settings, gates=gates, presets=()), plan)
-
-
-def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Finding]:
-    """What step 0 would say of a run that began now."""
-    run_id = new_run_id(clock())
-    try:
+        yield Finding(subject, "ok", count(len(gates), "gate"))
+        yield from _agents(settings, plan)
+        for gate in gates:
+            if found := shutil.which(gate.verify[0]):
+                yield Finding(f"gate {gate.id}", "ok", found)
+        subject, settings = "a run", msgspec.structs.replace(settings, gates=gates, presets=())
+        run_id = new_run_id(clock())
         base, target = pinned(repo, Request(repo=repo.root, settings=settings))
         scoped(repo, base, plan) if plan else None
         work = area(repo, RunPaths(repo.root, run_id), {})
         sandbox = shelter(repo, settings, work)
     except BranchlineError as error:
-        yield Finding("a run", "missing", error.message, error.hint)
+        yield Finding(subject, "missing", error.message, error.hint)
         return
     well = sandbox.on or sandbox.fact.why == ASKED_FOR
     words, mend = sandbox_words(sandbox.fact), "" if well else INSTALL
     yield Finding("sandbox", "ok" if well else "warning", words, mend)
-    subject = Subject(
+    begun = Subject(
         repo=repo,
         settings=settings,
         plan=plan,
@@ -125,7 +119,7 @@ def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Fi
         sandbox=sandbox,
         environ=os.environ,
     )
-    for one in (*remarks(subject), *of_environment(os.environ, settings.env)):
+    for one in (*remarks(begun), *of_environment(os.environ, settings.env)):
         state: Literal["missing", "warning"] = "missing" if one.stops else "warning"
         yield Finding(one.subject, state, one.text, one.command)
 

@@ -41,14 +41,9 @@ def find_root(path: Path) -> Path:
     return here
 
 
-def locate(repo: Path, run: str | None) -> RunPaths:
-    """The files of a run. Raises InvalidInput."""
-    return find_run(find_root(repo), run)
-
-
 def load(repo: Path, run: str | None) -> History:
     """The run of that name. Raises InvalidInput if there is none, LedgerError if its ledger does not verify."""
-    return history_of(locate(repo, run))
+    return history_of(find_run(find_root(repo), run))
 
 
 def user() -> str:

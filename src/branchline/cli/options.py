@@ -24,12 +24,9 @@ def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list
     return [CompletionItem(name) for name in reversed(known) if name.startswith(incomplete.upper())]
 
 
+_folder = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 repo_option = click.option(
-    "--repo",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    default=".",
-    metavar="DIR",
-    help="The repository, or any folder in it. [default: .]",
+    "--repo", type=_folder, default=".", metavar="DIR", help="The repository, or any folder in it. [default: .]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)
@@ -37,7 +34,7 @@ run_needed = click.argument("run", metavar="RUN", shell_complete=_runs)
 file_type = click.Path(dir_okay=False, path_type=Path)
 root_option = click.option(
     "--root",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    type=_folder,
     default=".",
     metavar="DIR",
     help="The folder to look at; it need not be a repository. [default: .]",

@@ -13,7 +13,7 @@ from branchline.core.states import State
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
 from branchline.views.costs import Call, calls
-from branchline.views.format.text import clock, count, duration, plain, table
+from branchline.views.format.text import clock, count, duration, plain, section, table
 from branchline.views.timeline import attempts
 
 TAIL_BYTES = 4000
@@ -127,9 +127,8 @@ def task_lines(view: TaskView) -> list[str]:
     for round_ in view.rounds:
         where = f" of workstream {round_.workstream}" if round_.workstream else ""
         step = f", step {round_.step}{where}" if round_.step else ""
-        out += [f"Task {round_.task_id}: {round_.state.lower()}{step}"]
-        if round_.dependencies:
-            out += table([("after", ", ".join(round_.dependencies))])
+        out += ["", f"Task {round_.task_id}: {round_.state.lower()}{step}"]
+        out += table([("after", ", ".join(round_.dependencies))] if round_.dependencies else [])
         rows: list[tuple[str, ...]] = []
         for one in round_.attempts:
             spent = duration(one.ended_at - one.started_at) if one.ended_at else ""
@@ -137,21 +136,20 @@ def task_lines(view: TaskView) -> list[str]:
         for call in (call for call in round_.calls if call.manifest):
             size = f"{count(call.context_files, 'file')} of {call.context_tokens:,} tokens"
             rows.append(("given to", call.agent, "", "", f"{size}: artifacts/manifests/{call.manifest}.json"))
-        out += [*table(rows), *([] if rows else table([("", plain(round_.reason))] if round_.reason else [])), ""]
+        out += table(rows or ([("", round_.reason)] if round_.reason else []))
     last = view.rounds[-1]
-    if told := {k: v for k, v in last.outputs.items() if not last.step or v not in ("", [], {}, None)}:
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}
-        out += ["Handed on", *table([(key, text) for key, text in texts.items() if "\n" not in text])]
-        for key, text in texts.items():
-            if "\n" in text:
-                out += [f"  {plain(key)}", *(f"    {plain(line)}" for line in text.splitlines()[-TAIL_LINES:])]
-        out.append("")
+    told = {k: v for k, v in last.outputs.items() if not last.step or v not in ("", [], {}, None)}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}
+    if texts:
+        out += ["", "Handed on", *table([(key, text) for key, text in texts.items() if "\n" not in text])]
+    for key, text in texts.items():
+        if "\n" in text:
+            out += [f"  {plain(key)}", *(f"    {plain(line)}" for line in text.splitlines()[-TAIL_LINES:])]
     for one in last.attempts[-1:]:
-        if one.files:
-            sizes = [(name, f"{size} bytes") for name, size in one.files.items()]
-            out += [f"Files in {plain(one.folder)}", *table(sizes), ""]
+        sizes = [(name, f"{size} bytes") for name, size in one.files.items()]
+        out += section(f"Files in {plain(one.folder)}", table(sizes))
         for log in one.logs:
             ends = log.tail.rstrip("\n").split("\n")[-TAIL_LINES:]
-            out += [f"The end of {plain(log.path)}", *(f"  {plain(text)}" for text in ends), ""]
-    out.append(f"  again    branchline retry {view.run_id} {last.task_id}")
-    return [*out, *(f"  by hand  {quoted(script)}" for one in last.attempts[-1:] for script in one.commands)]
+            out += section(f"The end of {plain(log.path)}", [f"  {plain(text)}" for text in ends])
+    out += ["", f"  again    branchline retry {view.run_id} {last.task_id}"]
+    return [*out[1:], *(f"  by hand  {quoted(script)}" for one in last.attempts[-1:] for script in one.commands)]

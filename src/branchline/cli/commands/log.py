@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import locate
+from branchline.cli.history import find_root
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import say, show
 from branchline.core.events import RunEnded
 from branchline.ledger.codec import GENESIS, BadRecord, decode
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
+from branchline.ledger.paths import find_run
 from branchline.views.log import line
 
 POLL_SECONDS = 0.2
@@ -28,7 +29,7 @@ def command(*, run: str | None, follow: bool, repo: Path, as_json: bool) -> None
 
     With --json the lines are the ledger's own records. Times are in UTC.
     """
-    paths = locate(repo, run)
+    paths = find_run(find_root(repo), run)
     seq, offset, prev, ended = 0, 0, GENESIS, False
     while True:
         live = is_held(paths)  # asked first: what a driver wrote before it went is still printed

@@ -10,7 +10,7 @@ from branchline.core.facts import PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.views import costs, timeline
-from branchline.views.format.text import duration, moment, plain, short, table, wrapped
+from branchline.views.format.text import duration, moment, paragraphs, plain, section, short, table
 from branchline.views.recap import landing, sandbox_of, titles
 from branchline.views.record import last_at
 from branchline.views.status import status_word
@@ -63,10 +63,8 @@ def _lines(history: History) -> list[str]:
             (w.id, "landed" if w.state == "COMPLETED" else w.state.lower(), named.get(w.id, ""), w.reason)
             for w in workstream_outcomes(state)
         ]
-        if ends:
-            out += ["", "Workstreams", *table([("workstream", "state", "title", ""), *ends])]
-        if warnings := landing(records).warnings:
-            out += ["", "Warnings", *(line for text in warnings for line in wrapped(text, indent="  "))]
+        out += section("Workstreams", table([("workstream", "state", "title", ""), *ends] if ends else []))
+        out += section("Warnings", paragraphs(landing(records).warnings))
         out += ["", "Cost", *table(costs.rows(costs.summed(costs.calls(records, state))))]
     out += ["", "Attempts", *timeline.lines(records)]
     return [*out, "", f"  one task    branchline show {history.run_id} TASK", f"  files       {history.paths.run_dir}"]
