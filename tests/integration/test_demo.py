@@ -12,8 +12,7 @@ import pytest
 from branchline.core.refs import Refs
 from branchline.core.states import State
 from branchline.core.work import Work, decode, encode
-from branchline.demo.stage import stage
-from branchline.demo.story import QUARANTINED, Ending, differences
+from branchline.demo.story import QUARANTINED, Ending, differences, stage
 from branchline.engine.pipeline import Session, start
 from branchline.errors import InvalidInput
 from branchline.ledger.paths import find_run

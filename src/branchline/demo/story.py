@@ -1,8 +1,14 @@
-"""The demo's story: how it must end, whether it did, and what that shows."""
+"""The demo: the repository that it plays in, how its story must end, whether it did, and what that shows."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from msgspec.structs import replace
+
+from branchline.config.load import load_settings, plan_of
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import STEPS
 from branchline.core.refs import DEFAULT_TAG, Refs, branch_ref, tag_ref
@@ -10,6 +16,10 @@ from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.core.workstream import known
 from branchline.engine.opening import git_fault
+from branchline.engine.pipeline import Request
+from branchline.engine.recover import clock, new_run_id
+from branchline.errors import InvalidInput
+from branchline.git.command import Git
 from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
@@ -17,6 +27,8 @@ from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from branchline.views.format.text import short, wrapped
 
+PROJECT = Path(__file__).with_name("project")
+OTHER = "branchline demo --keep NEW_FOLDER"
 LANDED = ("lines", "summary", "longest", "heading-plain")
 REPAIRED = "longest"
 FIXED = "lines"
@@ -27,6 +39,36 @@ OPENING = (
     "One builds on another. One fails its tests and repairs its work. Two want the",
     "same line, and one of these is left out; nothing it made is lost.",
 )
+
+
+def stage(folder: Path) -> Request:
+    """Make the repository in the new or empty folder `folder`; what the demo will ask of a run, its id fixed.
+
+    Raises InvalidInput if something is in the folder, or if it cannot be written.
+    """
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInput(f"{folder} is not empty", hint=OTHER)
+        shutil.copytree(PROJECT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise InvalidInput(f"cannot write {folder}: {error.strerror}", hint=OTHER) from error
+    git = Git(folder / ".git", folder)
+    git.call("init", "--quiet", "--initial-branch=main")
+    git.call("add", "--all", "--", ".")
+    git.call("commit", "--quiet", "--message", "Count words")
+    settings = load_settings(None, root=folder)
+
+    def ours(argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The Python that runs us: there may be no other, or one behind a shim slower than the gate."""
+        return argv and tuple(sys.executable if word == "python3" else word for word in argv)
+
+    gates = tuple(replace(gate, fix=ours(gate.fix), verify=ours(gate.verify)) for gate in settings.gates)
+    settings = replace(settings, gates=gates)
+    plan = plan_of(folder / "plan.yaml", settings)
+    now = clock()
+    return Request(repo=folder, plan=plan, settings=settings, run_id=new_run_id(now), started_at=now)
 
 
 @dataclass(frozen=True, slots=True)

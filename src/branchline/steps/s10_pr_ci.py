@@ -11,7 +11,7 @@ from branchline.core.work import Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.forge.base import ChangeRequest
 from branchline.forge.local import LocalForge
-from branchline.views.pull_request import body, title
+from branchline.views.report import body, title
 
 
 def prepare(ctx: StepContext) -> Work:

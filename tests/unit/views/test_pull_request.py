@@ -5,7 +5,7 @@ import pytest
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.core.run_state import RunState, replay
 from branchline.ledger.codec import Record
-from branchline.views.pull_request import body, title
+from branchline.views.report import body, title
 
 
 def checked(*results: tuple[str, Outcome, str]) -> QualityReport:

@@ -8,8 +8,7 @@ import click
 from branchline.cli.driving import driven
 from branchline.cli.options import json_option
 from branchline.cli.output import emit, say
-from branchline.demo.stage import stage
-from branchline.demo.story import OPENING, Ending, differences, moral
+from branchline.demo.story import OPENING, Ending, differences, moral, stage
 from branchline.engine.pipeline import start
 from branchline.ledger.paths import RunPaths
 from branchline.views.recap import EXIT_INTERRUPTED
