@@ -71,7 +71,10 @@ class _Explainer:
         node = self.root.at(path)
         match error.kind.name:
             case "additionalProperties":
-                yield from self._unknown_keys(path, fragment, error.kind.as_dict()["unexpected"])
+                free = [key for key in fragment["properties"] if key not in node.keys and key != "$schema"]
+                for key in error.kind.as_dict()["unexpected"]:
+                    message = f"'{key}' is not a key of {self._noun(path, fragment)}"
+                    yield Finding(node.keys[key], message, suggestion(key, free))
             case "required":
                 yield Finding(node.place, f"{label([*path, error.kind.as_dict()['property']])} is missing")
             case "minProperties" | "maxProperties":
@@ -88,7 +91,7 @@ class _Explainer:
                 subject = label(path) if path else f"a {self.name} file"
                 message = f"{subject} must be {self.expected(fragment)}, not {shown(error.instance)}"
                 hint = suggestion(error.instance, _options(fragment)) if isinstance(error.instance, str) else ""
-                yield Finding(self.root.at(path).place, message, hint if hint.startswith("did") else "")
+                yield Finding(node.place, message, hint if hint.startswith("did") else "")
 
     def _fitting(self, error: "ValidationError", fragment: Schema) -> "list[ValidationError]":
         """The errors of the one branch whose type the value has; none if the branches are described as a whole."""
@@ -100,13 +103,6 @@ class _Explainer:
             if not any(c.kind.name in MISFIT and c.instance_path == error.instance_path for c in branch)
         ]
         return branches[0] if len(branches) == 1 else []
-
-    def _unknown_keys(self, path: Path, fragment: Schema, unexpected: list[str]) -> Iterator[Finding]:
-        node = self.root.at(path)
-        free = [key for key in fragment["properties"] if key not in node.keys and key != "$schema"]
-        for key in unexpected:
-            message = f"'{key}' is not a key of {self._noun(path, fragment)}"
-            yield Finding(node.keys[key], message, suggestion(key, free))
 
     def _noun(self, path: Path, fragment: Schema) -> str:
         if not path:

@@ -48,11 +48,10 @@ class Claims:
         for oid in _objects(event):
             self.objects.setdefault(oid, seq)
         match event:
-            case e.RunStarted(tasks=tasks):
-                self._add(tasks)
-                self._last[""] = str(event.pins.get("base", ""))
-            case e.TasksAdded(tasks=tasks):
-                self._add(tasks)
+            case e.RunStarted(tasks=tasks) | e.TasksAdded(tasks=tasks):
+                self._tasks.update((task.id, task) for task in tasks)
+                if isinstance(event, e.RunStarted):
+                    self._last[""] = str(event.pins.get("base", ""))
             case e.Transition(new_state=State.RUNNING):
                 task = self._tasks[event.task_id]
                 self._attempts[task.id] = event.attempt
@@ -69,9 +68,6 @@ class Claims:
                 self.refs = {name: claim for name, claim in self.refs.items() if name not in refs}
             case _:
                 self.refs.update(self._said(event, seq))
-
-    def _add(self, tasks: Iterable[Task]) -> None:
-        self._tasks.update((task.id, task) for task in tasks)
 
     def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
         match event:

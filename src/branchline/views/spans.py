@@ -114,8 +114,9 @@ def finished(spans: Sequence[Span]) -> tuple[Span, ...]:
     )
 
 
-def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
+def _attributes(told: Mapping[str, Value | None]) -> dict[str, Value]:
+    """What is known, in a form that every encoder takes."""
+    return {k: encodable(v) if isinstance(v, str) else v for k, v in told.items() if v is not None and v != ""}
 
 
 Key = tuple[str, str]
@@ -167,15 +168,15 @@ class _Tracer:
             parent_id=span_id(self.run_id, *parent) if parent else None,
             name=name,
             start_ns=self.at_ns,
-            attributes=_encodable({"trace.id": self.run_id, "branchline.kind": key[0], **attributes}),
+            attributes=_attributes({"trace.id": self.run_id, "branchline.kind": key[0], **attributes}),
         )
         return self.spans[key]
 
     def note(self, key: Key, event: e.AnyEvent) -> None:
         fields = TOLD.get(type(event), {"task.id": "task_id"})
-        told = {key: value for key, name in fields.items() if (value := attrgetter(name)(event)) not in {None, ""}}
+        told = {key: attrgetter(name)(event) for key, name in fields.items()}
         told |= {"gen_ai.operation.name": "invoke_agent"} if isinstance(event, f.AgentCalled) else {}
-        self.spans[key].events.append(SpanEvent(str(event.__struct_config__.tag), self.at_ns, _encodable(told)))
+        self.spans[key].events.append(SpanEvent(str(event.__struct_config__.tag), self.at_ns, _attributes(told)))
 
     def task(self, task_id: str) -> Key:
         """The task's span, begun with its step's where need be."""
@@ -193,7 +194,7 @@ class _Tracer:
 
     def about(self, task: Task) -> dict[str, Value]:
         told = {"task.id": task.id, "branchline.step": task.step, "branchline.workstream": task.workstream}
-        return {**{k: v for k, v in told.items() if v}, "branchline.round": task.round}
+        return {**told, "branchline.round": task.round}
 
     def move(self, event: e.Transition, seq: int) -> None:
         parent = self.task(event.task_id)
@@ -205,8 +206,7 @@ class _Tracer:
         if State.RUNNING in {event.old_state, event.new_state}:
             parent = self.attempt[event.task_id]
         told = {"transition.from": str(event.old_state), "transition.to": str(event.new_state), **numbered}
-        if event.reason:
-            told["branchline.reason"] = event.reason
+        told["branchline.reason"] = event.reason
         point = self.begin(("transition", str(seq)), parent, f"{event.old_state} -> {event.new_state}", told)
         code = CODES.get(event.new_state, "unset")
         point.close(self.at_ns, code, event.reason)
@@ -229,9 +229,8 @@ class _Tracer:
 
     def end_run(self, event: e.RunEnded) -> None:
         for (kind, name), span in self.spans.items():
-            if (
-                kind == "step"
-            ):  # it ends with the last of its tasks, and failed if one did that no later round made good
+            if kind == "step":
+                # It ends with the last of its tasks, and failed if one did that no later round made good.
                 own = [self.spans[key] for key in self.spans if key[0] == "task" and self.tasks[key[1]].step == name]
                 bad = [task for task in own if task.status == "error" and SUPERSEDED not in task.attributes]
                 last = max(self.at_ns if task.end_ns is None else task.end_ns for task in own)
