@@ -42,19 +42,10 @@ def label(path: Path) -> str:
 
 def shown(value: object) -> str:
     """A value as it may stand in a sentence, cut to `SHOWN_TEXT` characters."""
-    match value:
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case str():
-            return repr(value if len(value) <= SHOWN_TEXT else value[:SHOWN_TEXT] + "...")
-        case _:
-            return str(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN_TEXT else value[:SHOWN_TEXT] + "...")
+    words: dict[object, str] = {dict: "a mapping", list: "a list", type(None): "nothing", bool: str(value).lower()}
+    return words.get(type(value), str(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,6 @@ def calls(records: Iterable[Timed], state: RunState) -> tuple[Call, ...]:
                 found += [call] if event.error_class != "AgentMissing" else []  # it failed before any agent began
             case e.AttemptInterrupted() as event if event.task_id in waiting:
                 found.append(silent(event.task_id, "interrupted"))
-            case _:
-                pass
     return (*found, *(silent(name, "running") for name in list(waiting)))
 
 

@@ -102,8 +102,6 @@ def landing(records: Iterable[Timed]) -> Landing:
             case f.ShipComplete() as event:
                 ship = event
                 shipped = Shipped(target=event.target, commit=event.commit, tag=event.tag) if event.target else shipped
-            case _:
-                pass
     found = Integration(branch=merged.branch, commit=(ship or merged).commit) if merged else None
     told = dict.fromkeys(text for event in (merged, ship) if event for text in event.warnings)
     return Landing(found, shipped, tuple(told))

@@ -15,7 +15,7 @@ SHOWN = 12
 LEAST_RISK, SHOWN_PATHS = 0.1, 3
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+class Waiting(msgspec.Struct, frozen=True):
     """A task that only a person's word keeps from starting, the tree that it is about, and the one to compare it with."""
 
     task_id: str
@@ -28,11 +28,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 def waiting(state: RunState) -> tuple[Waiting, ...]:
     """All that waits, by task id."""
-    needs = state.waiting.items()
-    return tuple(
-        Waiting(task_id=name, **{key: getattr(need, key) for key in Waiting.__struct_fields__[1:]})
-        for name, need in needs
-    )
+    fields = Waiting.__struct_fields__[1:]
+    return tuple(Waiting(name, *(getattr(need, key) for key in fields)) for name, need in state.waiting.items())
 
 
 def waiting_lines(found: Iterable[Waiting]) -> list[str]:

@@ -18,12 +18,10 @@ from branchline.core.states import State
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
 from branchline.views import costs, timeline
-from branchline.views.costs import Call, calls
 from branchline.views.format.text import clock, count, duration, moment, paragraphs, plain, section, short, table
 from branchline.views.recap import landing, sandbox_of, titles
 from branchline.views.record import last_at
 from branchline.views.status import status_word
-from branchline.views.timeline import attempts
 
 TAIL_BYTES = 4000
 TAIL_LINES = 15
@@ -65,7 +63,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     dependencies: tuple[str, ...]
     attempts: tuple[Try, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[costs.Call, ...]
     outputs: dict[str, Any]
 
 
@@ -107,7 +105,7 @@ def command(*, history: History, task: str | None, as_json: bool) -> None:
             "workstreams": workstream_outcomes(state),
             **landing(records)._asdict(),
             "costs": costs.summed(costs.calls(records, state)) if state.kind == "pipeline" else None,
-            "attempts": attempts(records).all,
+            "attempts": timeline.attempts(records).all,
         }
     )
 
@@ -163,7 +161,7 @@ def task_view(history: History, name: str) -> TaskView:
         raise InvalidInput(f"run {history.run_id} has no task {name!r}", hint=hint)
     origin = records[name].task.origin or name
     family = [r for r in records.values() if (r.task.origin or r.task.id) == origin]
-    tries, called = attempts(history.records), calls(history.records, history.state)
+    tries, called = timeline.attempts(history.records), costs.calls(history.records, history.state)
     rounds = []
     for record in family:
         task = record.task
@@ -184,7 +182,7 @@ def task_view(history: History, name: str) -> TaskView:
     return TaskView(run_id=history.run_id, task_id=origin, rounds=tuple(rounds))
 
 
-def _try(history: History, attempt: Any, called: Iterable[Call]) -> Try:
+def _try(history: History, attempt: Any, called: Iterable[costs.Call]) -> Try:
     folder = history.paths.attempt(attempt.task_id, attempt.attempt)
     # The regular files of its folder with their sizes in bytes, the agent's private home apart.
     found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()) if folder.is_dir() else []

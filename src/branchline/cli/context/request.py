@@ -65,10 +65,8 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, str | None]:
             return None, None
         case ("explain",):
             raise click.UsageError(f"{EXPLAIN} needs FILE: branchline context {EXPLAIN} FILE [TEXT]")
-        case ("explain", file):
-            return file, None
-        case ("explain", file, text):
-            return file, text
+        case ("explain", file, *text) if len(text) <= 1:
+            return file, text[0] if text else None
         case (text,):
             return None, text
     raise click.UsageError("TEXT is one argument; put the task in quotes")
