@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from branchline.cli.asking import EDITED, decision, proposal, somebody_is_there
 from branchline.cli.history import History, ask
@@ -29,9 +29,6 @@ from branchline.process.sweep import MARKER
 from branchline.views.format.text import plain
 from branchline.views.log import line, news, warnings
 from branchline.views.recap import EXIT_INTERRUPTED, lines, recap
-
-if TYPE_CHECKING:
-    from branchline.cli.live import Live
 
 POLL_SECONDS = 0.1
 PAST = {"approve": "approved", "reject": "rejected"}
@@ -68,8 +65,8 @@ def settled(paths: RunPaths, plan: Plan | None, *, as_json: bool) -> int:
 def watched(paths: RunPaths, drive: Callable[[Session], object]) -> RunState | None:
     """Have `drive` drive a run, showing its progress; the state in which it left it, None if it was interrupted."""
     try:
-        with _told_to_stop(), watching(paths) as watch:
-            drive(Session(observers=(watch.observe,), say=watch.say))
+        with _told_to_stop(), watching(paths) as session:
+            drive(session)
     except Interrupted:
         if not paths.ledger.exists():
             raise
@@ -78,31 +75,22 @@ def watched(paths: RunPaths, drive: Callable[[Session], object]) -> RunState | N
 
 
 @contextmanager
-def watching(paths: RunPaths) -> "Iterator[Lines | Live]":
-    """A watch that fits stderr, for as long as the block runs. The table goes on from what the run's ledger holds."""
-    if not is_live(sys.stderr):
-        yield Lines(paths.run_id)
+def watching(paths: RunPaths) -> Iterator[Session]:
+    """A session that is watched as fits stderr: by lines, or by a table, which goes on from what the ledger holds."""
+    if is_live(sys.stderr):
+        from branchline.cli.live import Live
+
+        live = Live(paths.run_id, read(paths).records if paths.ledger.exists() else ())
+        with live.screen:
+            yield Session(observers=(live.observe,), say=live.say)
         return
-    from branchline.cli.live import Live
+    head = [f"run {paths.run_id}"]  # said before the first record: a run that cannot begin is none
 
-    live = Live(paths.run_id, read(paths).records if paths.ledger.exists() else ())
-    with live.screen:
-        yield live
-
-
-class Lines:
-    """A line for whatever a reader of a log wants to find there."""
-
-    def __init__(self, run_id: str) -> None:
-        self._head = [f"run {run_id}"]
-
-    def observe(self, state: RunState, records: Sequence[Record]) -> None:
-        """Print the records that matter; before the first, which run it is: one that cannot begin is none."""
-        head, self._head = self._head, []
+    def observe(state: RunState, records: Sequence[Record]) -> None:
         say(*head, *map(line, news(state, records)), *warnings(records))
+        head.clear()
 
-    def say(self, task_id: str, text: str) -> None:
-        """What a step is about is for the live table only."""
+    yield Session(observers=(observe,))
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from branchline.errors import BranchlineError
 from branchline.views.spans import Span, Value, finished
 
 BATCH = 500
-TRACES_PATH = "/v1/traces"
 ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
 STATUS_CODES = {"unset": 0, "ok": 1, "error": 2}
 KINDS: dict[type, str] = {bool: "boolValue", int: "intValue", float: "doubleValue", str: "stringValue"}
@@ -77,7 +76,7 @@ def traces_url(endpoint: str) -> str:
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise BranchlineError(f"{endpoint!r} is not an HTTP URL", hint="for example: --otlp http://localhost:4318")
-    return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else TRACES_PATH))
+    return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else "/v1/traces"))
 
 
 class _Complaints(logging.Handler):

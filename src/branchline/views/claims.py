@@ -29,18 +29,13 @@ class Claim:
 class Claims:
     """`refs` by full name, `objects` with the record that names each, `held`: (branch, commit, record) of what landed."""
 
-    run_id: str
+    ours: Refs
     refs: dict[str, Claim] = field(default_factory=dict)
     objects: dict[str, int] = field(default_factory=dict)
     held: list[tuple[str, str, int]] = field(default_factory=list)
     _tasks: dict[str, Task] = field(default_factory=dict)
     _attempts: dict[str, int] = field(default_factory=dict)
     _last: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ours(self) -> Refs:
-        """The names of the run's refs."""
-        return Refs(self.run_id)
 
     def take(self, record: Timed) -> None:
         """Take one record in; what an earlier one said of a ref counts until a task that may move it starts."""
@@ -104,7 +99,7 @@ class Claims:
 
 def claims(run_id: str, records: Iterable[Timed]) -> Claims:
     """All that the records of a run, from its first on, say of git."""
-    found = Claims(run_id)
+    found = Claims(Refs(run_id))
     for record in records:
         found.take(record)
     return found

@@ -1,4 +1,4 @@
-"""The ledger for people: one line a record, and which of them are worth a line to somebody who watches a run."""
+"""The ledger for people: one line a record, and which of them are worth a line to a person who watches a run."""
 
 from collections.abc import Iterator, Sequence
 

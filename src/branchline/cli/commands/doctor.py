@@ -26,7 +26,7 @@ from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
 from branchline.engine.opening import area, shelter
 from branchline.engine.pipeline import Request, pinned, scoped
 from branchline.engine.recover import clock, new_run_id
-from branchline.errors import BranchlineError, InvalidInput
+from branchline.errors import BranchlineError
 from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
 from branchline.git.landing.checkout import claim_of, is_dirty
@@ -108,19 +108,17 @@ def _examine(path: Path, plan: Path | None = None, *, repair: bool = False) -> I
 
     With `repair`, what earlier runs left wrong is put right, as far as their ledgers name it.
     """
+    subject = "git"
     try:
         found = ".".join(map(str, version()))
-        yield Finding("git", "ok", f"{found} (at least {'.'.join(map(str, OLDEST))})")
-    except InvalidInput as error:
-        yield Finding("git", "missing", error.message, error.hint)
-        return
-    yield Finding("python", "ok", platform.python_version())
-    held = held_by("namespace")
-    yield Finding("containment", "warning" if held == "group" else "ok", HELD_BY[held])
-    try:
+        yield Finding(subject, "ok", f"{found} (at least {'.'.join(map(str, OLDEST))})")
+        yield Finding("python", "ok", platform.python_version())
+        held = held_by("namespace")
+        yield Finding("containment", "warning" if held == "group" else "ok", HELD_BY[held])
+        subject = "repository"
         repo = Repo.open(path)
     except BranchlineError as error:
-        yield Finding("repository", "missing", error.message, error.hint)
+        yield Finding(subject, "missing", error.message, error.hint)
         return
     if branch := repo.head_branch():
         yield Finding("repository", "ok", f"{repo.root} on {branch}")

@@ -14,8 +14,6 @@ from branchline.core.model.manifest import ContextRequest, ContextSettings, Task
 from branchline.errors import InvalidInput
 
 FILES = ("branchline.yaml", "pyproject.toml")
-EXPLAIN = "explain"
-NOTHING = "there is no task: give TEXT, --input FILE, --keywords or --target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ def asked(words: tuple[str, ...], options: Options) -> tuple[ContextRequest, str
     if file is not None:
         return request, in_root(options.root, file)
     if not (request.text.strip() or request.keywords or request.targets or options.pin):
-        raise click.UsageError(NOTHING)
+        raise click.UsageError("there is no task: give TEXT, --input FILE, --keywords or --target")
     return request, None
 
 
@@ -64,7 +62,7 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, str | None]:
         case ():
             return None, None
         case ("explain",):
-            raise click.UsageError(f"{EXPLAIN} needs FILE: branchline context {EXPLAIN} FILE [TEXT]")
+            raise click.UsageError("explain needs FILE: branchline context explain FILE [TEXT]")
         case ("explain", file, *text) if len(text) <= 1:
             return file, text[0] if text else None
         case (text,):
@@ -80,7 +78,7 @@ def _task(text: str | None, file: Path | None) -> str:
         return given_text(file, option="--input")
     if text is not None:
         return _clean(text)
-    return "" if sys.stdin is None or sys.stdin.isatty() else given_text(None, option="--input")
+    return "" if sys.stdin.isatty() else given_text(None, option="--input")
 
 
 def _clean(text: str) -> str:
