@@ -33,10 +33,10 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
     `path` None: `branchline.yaml` in `root`, else `[tool.branchline]` of its `pyproject.toml`, else the defaults.
     Raises InvalidFile.
     """
+    if path is None and os.path.lexists(root / SETTINGS_FILE):  # a dangling link is a mistake, not an absence
+        path = root / SETTINGS_FILE
     if path is not None:
         return _load(path, Settings, check_settings)
-    if os.path.lexists(root / SETTINGS_FILE):  # a dangling link is a mistake, not an absence
-        return _load(root / SETTINGS_FILE, Settings, check_settings)
     if (root / "pyproject.toml").is_file():
         return _from_pyproject(root / "pyproject.toml")
     return Settings(version=1)

@@ -21,11 +21,8 @@ STATUS_CODES = {"unset": 0, "ok": 1, "error": 2}
 KINDS: dict[type, str] = {bool: "boolValue", int: "intValue", float: "doubleValue", str: "stringValue"}
 
 
-def write(spans: Sequence[Span], path: Path) -> int:
-    """Write the spans to a file; open ones end at the last moment known. Returns their number.
-
-    Raises BranchlineError when the file cannot be written.
-    """
+def write(spans: Sequence[Span], path: Path) -> None:
+    """Write the spans to a file; open ones end at the last moment known. Raises BranchlineError."""
     resource = {"attributes": _attributes({"service.name": "branchline"})}
     scope = {
         "scope": {"name": "branchline", "version": __version__},
@@ -36,11 +33,10 @@ def write(spans: Sequence[Span], path: Path) -> int:
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise BranchlineError(f"cannot write {path}: {error.strerror}", hint="choose another --file") from error
-    return len(spans)
 
 
-def send(spans: Sequence[Span], endpoint: str = "") -> int:
-    """Send the spans; open ones end at the last moment known. Returns their number. Raises BranchlineError.
+def send(spans: Sequence[Span], endpoint: str = "") -> None:
+    """Send the spans; open ones end at the last moment known. Raises BranchlineError.
 
     `endpoint`: a collector's URL, such as http://localhost:4318, with or without the path; empty: that of the environment.
     """
@@ -65,7 +61,6 @@ def send(spans: Sequence[Span], endpoint: str = "") -> int:
                 f"cannot send the trace to {url or 'the collector'}: {complaints.first or 'it was not accepted'}",
                 hint="start a collector there, or write the trace with --file",
             )
-    return len(readable)
 
 
 def traces_url(endpoint: str) -> str:

@@ -32,8 +32,8 @@ TOLD: dict[type, dict[str, str]] = {
     e.RunResumed: {"branchline.by": "by"},
     e.TasksAdded: {"branchline.reason": "reason"},
     e.IntentReceived: {"branchline.intent": "kind", "branchline.by": "by", "task.id": "task_id"},
-    e.Healed: {"branchline.by": "by"},
-    e.SavedReleased: {"branchline.by": "by"},
+    e.Healed: {"branchline.by": "by", "branchline.healed": "done"},
+    e.SavedReleased: {"branchline.by": "by", "branchline.released": "refs"},
     e.RolledBack: {"branchline.by": "by", "branchline.commit": "commit"},
     f.AgentCalled: {  # OpenTelemetry's conventions for generative models name what they can
         "task.id": "task_id",
@@ -175,6 +175,7 @@ class _Tracer:
     def note(self, key: Key, event: e.AnyEvent) -> None:
         fields = TOLD.get(type(event), {"task.id": "task_id"})
         told = {key: attrgetter(name)(event) for key, name in fields.items()}
+        told = {key: len(value) if isinstance(value, tuple) else value for key, value in told.items()}
         told |= {"gen_ai.operation.name": "invoke_agent"} if isinstance(event, f.AgentCalled) else {}
         self.spans[key].events.append(SpanEvent(str(event.__struct_config__.tag), self.at_ns, _attributes(told)))
 

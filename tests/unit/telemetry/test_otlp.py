@@ -113,7 +113,7 @@ def collector(status: int = 200) -> Iterator[Collector]:
 
 def test_a_collector_gets_the_spans_as_they_are() -> None:
     with collector() as server:
-        assert send((span(2), span(3, parent=2)), server.url) == 2
+        send((span(2), span(3, parent=2)), server.url)
     assert server.paths == ["/v1/traces"]
     (resource,) = server.requests[0].resource_spans
     assert resource.resource.attributes[0].value.string_value == "branchline"
@@ -134,7 +134,7 @@ def test_a_collector_gets_the_spans_as_they_are() -> None:
 
 def test_many_spans_go_in_batches() -> None:
     with collector() as server:
-        assert send([span(number) for number in range(1, BATCH + 2)], f"{server.url}/v1/traces") == BATCH + 1
+        send([span(number) for number in range(1, BATCH + 2)], f"{server.url}/v1/traces")
     sizes = [len(request.resource_spans[0].scope_spans[0].spans) for request in server.requests]
     assert sizes == [BATCH, 1]
 
@@ -177,7 +177,7 @@ def test_the_environment_says_where_and_with_what_headers_and_attributes(monkeyp
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{server.url}/base")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=seven")
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci,service.name=theirs")
-        assert send((span(2),)) == 1
+        send((span(2),))
     assert (server.paths, server.headers) == (["/base/v1/traces"], ["seven"])
     attributes = server.requests[0].resource_spans[0].resource.attributes
     found = {one.key: one.value.string_value for one in attributes}
@@ -246,7 +246,7 @@ def sdk_log() -> Iterator[None]:
 
 
 def written(folder: Path) -> dict[str, Any]:
-    assert write((ROOT, CHILD), folder / "trace.json") == 2
+    write((ROOT, CHILD), folder / "trace.json")
     document: dict[str, Any] = json.loads((folder / "trace.json").read_text("utf-8"))
     return document
 

@@ -35,9 +35,10 @@ def command(*, history: History, otlp: str | None, file: Path | None, as_json: b
         raise click.UsageError("choose one: --otlp URL or --file FILE")
     made = spans(history.run_id, history.records)
     if file is not None:
-        number, where = write(made, file), str(file)
+        write(made, file)
     else:
-        number, where = send(made, otlp or ""), otlp or named
-    say(f"{count(number, 'span')} of trace {trace_id(history.run_id)} -> {where}")
+        send(made, otlp or "")
+    where, trace = str(file or otlp or named), trace_id(history.run_id)
+    say(f"{count(len(made), 'span')} of trace {trace} -> {where}")
     if as_json:
-        emit({"run_id": history.run_id, "trace_id": trace_id(history.run_id), "spans": number, "to": where})
+        emit({"run_id": history.run_id, "trace_id": trace, "spans": len(made), "to": where})
