@@ -21,7 +21,7 @@ from branchline.core.pipeline import merge_order
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.views.format.text import count, plain, table, wrapped
-from branchline.views.waiting import collision_lines
+from branchline.views.status import collision_lines
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths

@@ -17,8 +17,7 @@ from branchline.core.states import State
 from branchline.views.costs import NOBODY, brief, by_workstream, calls, summed
 from branchline.views.format.text import count, duration, paragraphs, plain, short, table, wrapped
 from branchline.views.record import Timed, last_at
-from branchline.views.status import Word, status_word
-from branchline.views.waiting import Waiting, collision_lines, next_commands, waiting, waiting_lines
+from branchline.views.status import Waiting, Word, collision_lines, next_commands, status_word, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
 THE_PLAN = "(the plan)"

@@ -11,9 +11,8 @@ from branchline.core.run_state import replay
 from branchline.ledger.codec import Record
 from branchline.views.recap import lines, recap
 from branchline.views.record import last_at
+from branchline.views.status import SHOWN, next_commands, progress, status, waiting, waiting_lines
 from branchline.views.status import lines as status_lines
-from branchline.views.status import progress, status
-from branchline.views.waiting import SHOWN, next_commands, waiting, waiting_lines
 
 Drive = Callable[..., list[Record]]
 Append = Callable[[list[Record], int, e.AnyEvent], list[Record]]

@@ -36,8 +36,7 @@ from branchline.process.containment import held_by
 from branchline.process.sweep import living
 from branchline.sandbox.probe import INSTALL, programs, tried
 from branchline.views.format.text import count, plain, table, wrapped
-from branchline.views.status import status_word
-from branchline.views.waiting import next_commands
+from branchline.views.status import next_commands, status_word
 
 HELD_BY = {
     "namespace": "every attempt gets a PID namespace of its own: nothing that it starts outlives it",
