@@ -51,9 +51,6 @@ TESTED_ELSEWHERE = {
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
     "attempt/*": "integration/test_pipeline.py",
     "steps/*": "integration/test_pipeline.py",
-    "views/attempts.py": "unit/views/test_timeline.py",
-    "views/news.py": "unit/cli/test_live.py",
-    "views/next_command.py": "unit/views/test_recap.py",
     "views/record.py": "unit/views/test_log.py",
 }
 

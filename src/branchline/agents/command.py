@@ -15,7 +15,7 @@ from branchline.core.model.agent_spec import AgentSpec, Group
 
 @dataclass(frozen=True, slots=True)
 class CommandAgent:
-    """An agent that is a command. `config.agent_checks` has seen to it that its specification makes sense."""
+    """An agent that is a command. `config.checks` has seen to it that its specification makes sense."""
 
     spec: AgentSpec
 

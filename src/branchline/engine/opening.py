@@ -12,8 +12,7 @@ from branchline.agents.registry import Agents
 from branchline.attempt.run import Run
 from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
-from branchline.config.removed import recorded_settings
-from branchline.config.settings import Settings
+from branchline.config.settings import Settings, recorded_settings
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs

@@ -1,3 +1,5 @@
+import importlib
+import json
 import logging
 import os
 import socket
@@ -8,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from branchline.errors import BranchlineError
-from branchline.telemetry.otlp_http import BATCH, send, traces_url
+from branchline.telemetry.otlp import BATCH, send, traces_url, write
 from branchline.views.spans import Span, SpanEvent
 
 SPAN = """
@@ -23,6 +28,30 @@ span = Span(trace_id="a" * 32, span_id="b" * 16, parent_id=None, name="run", sta
             status="ok")
 """
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+ROOT = Span(
+    trace_id=TRACE,
+    span_id="b7ad6b7169203331",
+    parent_id=None,
+    name="run",
+    start_ns=1_795_000_000_123_000_000,
+    end_ns=None,
+    attributes={"task.id": "é", "yes": True, "number": 2**53 + 1, "half": 0.5},
+    status="unset",
+    message="",
+    events=[SpanEvent("ship_complete", 1_795_000_000_456_000_000, {"target": "main"})],
+)
+CHILD = Span(
+    trace_id=TRACE,
+    span_id="00f067aa0ba902b7",
+    parent_id=ROOT.span_id,
+    name="execute",
+    start_ns=ROOT.start_ns,
+    end_ns=ROOT.start_ns,
+    attributes={},
+    status="error",
+    message="boom",
+    events=[],
+)
 
 
 def span(number: int, parent: int | None = None) -> Span:
@@ -84,7 +113,7 @@ def collector(status: int = 200) -> Iterator[Collector]:
 
 def test_a_collector_gets_the_spans_as_they_are() -> None:
     with collector() as server:
-        assert send((span(2), span(3, parent=2)), server.url) == 2
+        send((span(2), span(3, parent=2)), server.url)
     assert server.paths == ["/v1/traces"]
     (resource,) = server.requests[0].resource_spans
     assert resource.resource.attributes[0].value.string_value == "branchline"
@@ -105,7 +134,7 @@ def test_a_collector_gets_the_spans_as_they_are() -> None:
 
 def test_many_spans_go_in_batches() -> None:
     with collector() as server:
-        assert send([span(number) for number in range(1, BATCH + 2)], f"{server.url}/v1/traces") == BATCH + 1
+        send([span(number) for number in range(1, BATCH + 2)], f"{server.url}/v1/traces")
     sizes = [len(request.resource_spans[0].scope_spans[0].spans) for request in server.requests]
     assert sizes == [BATCH, 1]
 
@@ -148,7 +177,7 @@ def test_the_environment_says_where_and_with_what_headers_and_attributes(monkeyp
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{server.url}/base")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=seven")
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci,service.name=theirs")
-        assert send((span(2),)) == 1
+        send((span(2),))
     assert (server.paths, server.headers) == (["/base/v1/traces"], ["seven"])
     attributes = server.requests[0].resource_spans[0].resource.attributes
     found = {one.key: one.value.string_value for one in attributes}
@@ -175,7 +204,7 @@ def test_the_path_is_added_where_there_is_none(endpoint: str, url: str) -> None:
 
 def test_what_the_sdk_thinks_of_the_environment_stays_off_the_terminal() -> None:
     program = f"""
-from branchline.telemetry.otlp_http import send
+from branchline.telemetry.otlp import send
 {SPAN}
 send([span], sys.argv[1])
 """
@@ -191,7 +220,7 @@ def test_without_opentelemetry_the_error_says_what_to_install() -> None:
 import sys
 sys.modules["opentelemetry"] = None
 from branchline.errors import BranchlineError
-from branchline.telemetry.otlp_http import send
+from branchline.telemetry.otlp import send
 try:
     send([], "http://127.0.0.1:9")
 except BranchlineError as error:
@@ -202,7 +231,7 @@ except BranchlineError as error:
 
 
 def test_importing_the_module_imports_no_opentelemetry() -> None:
-    program = "import sys, branchline.telemetry.otlp_http; print('opentelemetry' in sys.modules)"
+    program = "import sys, branchline.telemetry.otlp; print('opentelemetry' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
     assert done.stdout == "False\n"
 
@@ -214,3 +243,42 @@ def sdk_log() -> Iterator[None]:
     before = logger.handlers, logger.propagate
     yield
     logger.handlers, logger.propagate = before
+
+
+def written(folder: Path) -> dict[str, Any]:
+    write((ROOT, CHILD), folder / "trace.json")
+    document: dict[str, Any] = json.loads((folder / "trace.json").read_text("utf-8"))
+    return document
+
+
+def test_ids_are_hexadecimal_and_large_numbers_strings(tmp_path: Path) -> None:
+    root, child = written(tmp_path)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert (root["traceId"], root["spanId"], "parentSpanId" in root) == (TRACE, ROOT.span_id, False)
+    assert child["parentSpanId"] == ROOT.span_id
+    assert root["startTimeUnixNano"] == "1795000000123000000"
+    assert root["endTimeUnixNano"] == "1795000000456000000"  # open: ended at the last moment known
+    assert root["attributes"] == [
+        {"key": "task.id", "value": {"stringValue": "é"}},
+        {"key": "yes", "value": {"boolValue": True}},
+        {"key": "number", "value": {"intValue": "9007199254740993"}},
+        {"key": "half", "value": {"doubleValue": 0.5}},
+        {"key": "branchline.unfinished", "value": {"boolValue": True}},
+    ]
+    assert child["status"] == {"code": 2, "message": "boom"}
+    assert root["status"] == {"code": 0}
+
+
+def test_the_document_is_one_that_opentelemetry_reads(tmp_path: Path) -> None:
+    json_format = importlib.import_module("google.protobuf.json_format")  # it has no types
+    read = json_format.ParseDict(written(tmp_path), TracesData())  # refuses unknown members and wrong types
+    (resource,) = read.resource_spans
+    assert resource.resource.attributes[0].value.string_value == "branchline"
+    (scope,) = resource.scope_spans
+    assert [span.name for span in scope.spans] == ["run", "execute"]
+    assert scope.spans[0].events[0].time_unix_nano == 1_795_000_000_456_000_000
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(BranchlineError, match=r"cannot write .*No such file") as caught:
+        write((ROOT,), tmp_path / "missing" / "trace.json")
+    assert caught.value.hint

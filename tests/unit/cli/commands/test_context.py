@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from branchline.cli.context.indexing import ERASE, PATIENCE, Indexing
+from branchline.cli.commands.context import PATIENCE, Indexing
+from branchline.cli.output import ERASE
 
 
 class Terminal(io.StringIO):

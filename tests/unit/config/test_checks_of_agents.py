@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from branchline.config.document import Finding, InvalidFile
 from branchline.config.load import load_settings
-from branchline.config.problems import InvalidFile, Problem
 from branchline.config.settings import Settings
 
 
@@ -15,7 +15,7 @@ def load(tmp_path: Path, text: str) -> Settings:
     return load_settings(path, root=tmp_path)
 
 
-def problems(tmp_path: Path, text: str) -> tuple[Problem, ...]:
+def problems(tmp_path: Path, text: str) -> list[Finding]:
     with pytest.raises(InvalidFile) as caught:
         load(tmp_path, text)
     return caught.value.problems
@@ -34,7 +34,7 @@ agents:
   - {id: codex, command: [codex, "{model}"], home: usr, stdin: "{worktree}"}
 """
     found = problems(tmp_path, text)
-    assert [(problem.line, problem.column, problem.message) for problem in found] == [
+    assert [(*problem.place, problem.message) for problem in found] == [
         (2, 8, "there is no agent 'codx'"),
         (4, 34, "{promt} is not a placeholder"),
         (5, 10, "the agent id 'codex' is used twice"),

@@ -1,25 +1,42 @@
-"""Spans sent by OTLP over HTTP, with the OpenTelemetry SDK's own exporter, which is imported only here.
+"""Spans as OTLP: as JSON in a file, or sent over HTTP by the OpenTelemetry SDK's own exporter, which only `send` imports.
 
 The exporter reads the `OTEL_*` variables: endpoint, headers, certificates, compression, time limit, resource attributes.
 """
 
+import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from branchline._version import __version__
 from branchline.errors import BranchlineError
-from branchline.views.spans import Span, finished
+from branchline.views.spans import Span, Value, finished
 
 BATCH = 500
-TRACES_PATH = "/v1/traces"
 ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
+STATUS_CODES = {"unset": 0, "ok": 1, "error": 2}
+KINDS: dict[type, str] = {bool: "boolValue", int: "intValue", float: "doubleValue", str: "stringValue"}
 
 
-def send(spans: Sequence[Span], endpoint: str = "") -> int:
-    """Send the spans; open ones end at the last moment known. Returns their number. Raises BranchlineError.
+def write(spans: Sequence[Span], path: Path) -> None:
+    """Write the spans to a file; open ones end at the last moment known. Raises BranchlineError."""
+    resource = {"attributes": _attributes({"service.name": "branchline"})}
+    scope = {
+        "scope": {"name": "branchline", "version": __version__},
+        "spans": [_as_json(one) for one in finished(spans)],
+    }
+    document = {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}
+    try:
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BranchlineError(f"cannot write {path}: {error.strerror}", hint="choose another --file") from error
+
+
+def send(spans: Sequence[Span], endpoint: str = "") -> None:
+    """Send the spans; open ones end at the last moment known. Raises BranchlineError.
 
     `endpoint`: a collector's URL, such as http://localhost:4318, with or without the path; empty: that of the environment.
     """
@@ -44,7 +61,6 @@ def send(spans: Sequence[Span], endpoint: str = "") -> int:
                 f"cannot send the trace to {url or 'the collector'}: {complaints.first or 'it was not accepted'}",
                 hint="start a collector there, or write the trace with --file",
             )
-    return len(readable)
 
 
 def traces_url(endpoint: str) -> str:
@@ -55,7 +71,7 @@ def traces_url(endpoint: str) -> str:
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise BranchlineError(f"{endpoint!r} is not an HTTP URL", hint="for example: --otlp http://localhost:4318")
-    return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else TRACES_PATH))
+    return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else "/v1/traces"))
 
 
 class _Complaints(logging.Handler):
@@ -96,3 +112,29 @@ def _readable(span: Span, resource: Any) -> Any:
         end_time=span.end_ns,
         instrumentation_scope=InstrumentationScope("branchline", __version__),
     )
+
+
+def _as_json(span: Span) -> dict[str, Any]:
+    """The span in the protobuf JSON mapping of OTLP: ids in hexadecimal, 64-bit numbers as strings."""
+    return {
+        "traceId": span.trace_id,
+        "spanId": span.span_id,
+        **({"parentSpanId": span.parent_id} if span.parent_id else {}),
+        "name": span.name,
+        "kind": 1,  # internal
+        "startTimeUnixNano": str(span.start_ns),
+        "endTimeUnixNano": str(span.end_ns),
+        "attributes": _attributes(span.attributes),
+        "events": [
+            {"timeUnixNano": str(event.at_ns), "name": event.name, "attributes": _attributes(event.attributes)}
+            for event in span.events
+        ],
+        "status": {"code": STATUS_CODES[span.status], **({"message": span.message} if span.message else {})},
+    }
+
+
+def _attributes(attributes: Mapping[str, Value]) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": {KINDS[type(value)]: str(value) if type(value) is int else value}}
+        for key, value in attributes.items()
+    ]
