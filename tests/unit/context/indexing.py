@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from branchline.context.code.analysis import Analysis, Chunk, Definition, Import, Pieces
+from branchline.context.code.analysis import Analysis, Chunk, Definition, Import, pieces_of
 from branchline.context.code.words import WORD
 from branchline.context.index.cache import Index
-from branchline.context.index.content import File, blob_id
 from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.index.postings import Segment
-from branchline.context.index.scan import Tree
+from branchline.context.index.scan import File, Tree, blob_id
 
 
 class Texts:
@@ -72,6 +71,6 @@ def surely(index: Index, tree: Tree, use: Callable[[IndexedCorpus], None]) -> No
             return
 
 
-def pieces_of(analysis: Analysis) -> Pieces:
-    """The chunks of an analysis as they are indexed."""
-    return Pieces.of(analysis.chunks, Segment().terms)
+def places_in(analysis: Analysis) -> dict[str, list[int]]:
+    """The terms of an analysis as they are indexed."""
+    return pieces_of(analysis.chunks, Segment().terms)[1]

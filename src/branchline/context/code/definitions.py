@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from branchline.context.code.analysis import Definition
-from branchline.context.code.naming import Named
-from branchline.context.code.rules import LEAD, RULES, THROUGH, WRAP, Rule
+from branchline.context.code.rules import LEAD, RULES, THROUGH, WRAP, Named, Rule
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -64,7 +63,7 @@ def definitions(root: "Node", data: bytes, language: str) -> list[Found]:
             continue
         kind = node.type
         rule = rules.get(kind, THROUGH if kind == "ERROR" else None)
-        if rule is LEAD:
+        if rule == LEAD:
             # Let a comment begin what leads the next definition, or go on with it, unless it ends a line of something else.
             row = node.start_point[0]
             if level.lead is None or row > level.last + 1:
@@ -79,12 +78,12 @@ def definitions(root: "Node", data: bytes, language: str) -> list[Found]:
 
 def _visited(level: _Level, node: "Node", rule: Rule, data: bytes, found: list[Found]) -> "Iterator[_Level]":
     """Note what a node defines; yield where to go on inside of it."""
-    if rule is THROUGH:
+    if rule == THROUGH:
         yield _Level(iter(node.named_children), level.parent, level.kind, last=level.last, lead=level.lead)
         return
     is_led = level.lead is not None and node.start_point[0] <= level.last + 1
     whole = level.whole or _Whole(node, level.lead or node if is_led else node)
-    if rule is WRAP:
+    if rule == WRAP:
         yield _Level(iter(node.named_children), level.parent, level.kind, whole)
         return
     assert not isinstance(rule, str)

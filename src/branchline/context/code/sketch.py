@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from branchline.context.code.analysis import Definition
 from branchline.context.code.definitions import MOST, Found
+from branchline.context.code.languages import by_word
 
 _DEEP = 4  # owners that are told
 _LONGEST = 100  # characters of a name
@@ -28,17 +29,11 @@ _PATTERNS = {
     **dict.fromkeys(("r", "lua", "coffeescript"), (_GENERAL, _ASSIGNED)),
 }
 _FLAGS = (re.MULTILINE | re.VERBOSE | re.IGNORECASE, re.MULTILINE)
-_KINDS = {
-    "class": "class object extension actor contract service",
-    "interface": "interface protocol defprotocol",
-    "module": "module namespace library defmodule",
-    "type": "type typealias message table view",
-    "struct": "struct",
-    "enum": "enum",
-    "trait": "trait",
-    "record": "record",
-}
-_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+_KINDS = by_word(
+    """class: class object extension actor contract service; interface: interface protocol defprotocol
+    module: module namespace library defmodule; type: type typealias message table view
+    struct: struct; enum: enum; trait: trait; record: record"""
+)
 
 
 class _Start(NamedTuple):
@@ -80,7 +75,7 @@ def _starts(data: bytes, language: str) -> Iterator[_Start]:
             word = match[2].decode().strip().lower()
             name = match[3].decode("utf-8", "replace").strip(".:-")
             named = line + match[0].count(b"\n")
-            yield _Start(line, match.start(), named, indent, name[-_LONGEST:], _KIND_OF.get(word, "function"))
+            yield _Start(line, match.start(), named, indent, name[-_LONGEST:], _KINDS.get(word, "function"))
 
 
 def _found(one: _Start, parent: str, end: int, stop: int) -> Found:

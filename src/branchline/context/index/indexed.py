@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, StoredPieces
+from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, Pieces
 from branchline.context.graph import ImportGraph
 from branchline.context.index.cache import Index
 from branchline.context.index.database import Damaged, unsealed
@@ -18,7 +18,8 @@ from branchline.context.paths import VERSION, Paths
 _T = TypeVar("_T")
 _KEPT = 1000  # files whose chunks are kept at hand
 _ANALYSIS = msgspec.msgpack.Decoder(Analysis)
-_PIECES = msgspec.msgpack.Decoder(StoredPieces)
+_PIECES = msgspec.msgpack.Decoder(Pieces)
+_PATHS = msgspec.msgpack.Decoder(Paths)
 
 
 class IndexedCorpus:
@@ -58,9 +59,9 @@ class IndexedCorpus:
         """What the paths say, kept by the tree's fingerprint."""
         key = f"paths/{VERSION}/{ANALYSIS_VERSION}/{self._tree.fingerprint}/{len(self.paths)}"
         if packed := self._index.get(key):
-            return Paths.from_bytes(packed)
+            return _PATHS.decode(packed)
         known = Paths.of(self.paths)
-        self._index.put(key, known.to_bytes())
+        self._index.put(key, msgspec.msgpack.encode(known))
         return known
 
     def postings(self, term: str) -> Mapping[int, int]:
@@ -80,7 +81,7 @@ class IndexedCorpus:
         """What is known of a file, but for its chunks."""
         return self._unpacked("outline", file, _ANALYSIS)
 
-    def _pieces_of(self, file: int) -> StoredPieces:
+    def _pieces_of(self, file: int) -> Pieces:
         """The chunks of a file."""
         return self._unpacked("chunks", file, _PIECES)
 

@@ -1,6 +1,7 @@
 """A tree as the index knows it."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -108,7 +109,7 @@ def test_an_index_that_another_process_has_emptied(tmp_path: Path) -> None:
     index, tree = Index(tmp_path), tree_with(FILES)
     index.add(tree, analyse)
     corpus = IndexedCorpus(index, tree)
-    with Index(tmp_path) as other:
+    with closing(Index(tmp_path)) as other:
         other.add(tree_with({f"{number}.py": str(number) for number in range(20)}), analyse)
         index.confirm()
         other.bound(0, tree)

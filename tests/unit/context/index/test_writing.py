@@ -3,9 +3,9 @@
 from contextlib import closing
 
 from branchline.context.code.analysis import Analysis
-from branchline.context.index.content import File, blob_id
+from branchline.context.index.cache import batches, rows_of, write
 from branchline.context.index.database import connect
-from branchline.context.index.writing import batches, rows_of, write
+from branchline.context.index.scan import File, blob_id
 from unit.context.indexing import Texts, analyse, tree_with
 
 

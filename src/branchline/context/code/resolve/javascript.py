@@ -4,15 +4,19 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Any
+
+import msgspec
 
 from branchline.context.code.analysis import Import
 from branchline.context.code.resolve.places import Places, ancestors, below, folder_of, joined
-from branchline.context.code.resolve.relaxed_json import members, read_json
 
 CONFIG = re.compile(r"(?:.*/)?(?:(?:tsconfig|jsconfig)[^/]*\.json|package\.json)")
 _ENDINGS = (".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte", ".json")
 _COMPILED = re.compile(r"\.[cm]?jsx?$")
 _MOST = 500  # aliases of one file
+_STRINGS_AND_COMMENTS = re.compile(rb'"(?:\\.|[^"\\])*"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_STRINGS_AND_LAST_COMMAS = re.compile(rb'"(?:\\.|[^"\\])*"?|,(?=\s*[}\]])', re.DOTALL)
 
 
 class JavaScript:
@@ -89,3 +93,20 @@ def _aliases(folder: str, options: dict[str, object]) -> Iterator[tuple[str, str
                 yield pattern, full
     if base_url is not None:
         yield "*", below(base, "*")
+
+
+def read_json(data: bytes) -> dict[str, Any]:
+    """The members of a JSON object that may have comments and last commas; none for anything else."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = _STRINGS_AND_COMMENTS.sub(lambda found: found[0] if found[0][:1] == b'"' else b" ", data)
+    data = _STRINGS_AND_LAST_COMMAS.sub(lambda found: found[0] if found[0][:1] == b'"' else b"", data)
+    try:
+        read = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def members(value: Any) -> dict[str, Any]:
+    """A JSON object as it is; none of anything else."""
+    return value if isinstance(value, dict) else {}
