@@ -31,8 +31,6 @@ TESTED_ELSEWHERE = {
     "context/code/analysis.py": "unit/context/index/test_indexed.py",
     "context/broker.py": "integration/test_context_broker.py",
     "context/rank.py": "unit/context/test_scores.py",
-    "context/explain.py": "integration/test_context_broker.py",
-    "context/features.py": "unit/context/test_scores.py",
     "core/model/manifest.py": "unit/context/test_selection.py",
     "core/commands.py": "unit/core/test_scheduler.py",
     "core/events.py": "unit/ledger/test_codec.py",
