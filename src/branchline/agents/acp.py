@@ -8,8 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from branchline.agents.acp_runner.events import INSTALL
-from branchline.agents.acp_runner.order import Order
+from branchline.agents.acp_runner.order import INSTALL, Order
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid, plain
 from branchline.agents.installed import Program, look

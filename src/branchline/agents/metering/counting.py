@@ -60,19 +60,14 @@ LAST_EVENTS = {"message_stop", "response.completed", "response.incomplete", "res
 EVENTS = msgspec.json.Decoder(_Event | tuple[_Event, ...])
 
 
-def is_stream(content_type: str) -> bool:
-    """Whether the header's value is that of a stream of events."""
-    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
-
-
 class Counter:
     """Fed with an answer's body, in pieces of any size; holds at most one event of it."""
 
     def __init__(self, content_type: str) -> None:
         """`content_type` as in the header; what is neither a stream of events nor JSON counts as unknown."""
         kind = content_type.partition(";")[0].strip().lower()
-        self._stream = is_stream(content_type)
-        self._skip = not (self._stream or not kind or "json" in kind)
+        self.is_stream = kind == "text/event-stream"
+        self._skip = not (self.is_stream or not kind or "json" in kind)
         self._rest = bytearray()  # of a line, or a whole answer that is no stream
         self._data = bytearray()  # of an event
         self._usage = _Usage()
@@ -86,7 +81,7 @@ class Counter:
         """Take the next piece in."""
         if self._skip or self._lost:
             return
-        *lines, rest = data.split(b"\n") if self._stream else (data,)
+        *lines, rest = data.split(b"\n") if self.is_stream else (data,)
         for line in lines:
             self._keep(self._rest, line)
             self._line(bytes(self._rest))
@@ -95,7 +90,7 @@ class Counter:
 
     def counted(self, *, whole: bool) -> Usage:
         """What was used. `whole`: the body came to its end; a broken off one is known only if it was `complete`."""
-        if self._stream:
+        if self.is_stream:
             self._line(bytes(self._rest))
             self._line(b"")
         elif whole and not self._skip:
@@ -120,7 +115,7 @@ class Counter:
             self._data.clear()
 
     def _event(self, data: bytes) -> None:
-        if self._stream and data.strip() == b"[DONE]":
+        if self.is_stream and data.strip() == b"[DONE]":
             self.complete = True
             return
         try:

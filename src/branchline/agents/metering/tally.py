@@ -2,12 +2,13 @@
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
-from branchline.agents.metering.api import Question
+from branchline.agents.metering.api import Question, Unasked
 from branchline.agents.metering.counting import Counter
 from branchline.core.model.agent import Usage
 from branchline.core.model.pricing import Price, price_of, priced
@@ -87,14 +88,14 @@ class Tally:
         with self._changed:
             settled = self._changed.wait_for(lambda: not self._under_way, ENDS_SOON)
             used = [*self._used, *([] if settled and self._seen else [Usage()])]
-        cost = _sum([usage.cost_usd for usage in used])
-        return Usage(
-            input_tokens=_whole(_sum([usage.input_tokens for usage in used])),
-            output_tokens=_whole(_sum([usage.output_tokens for usage in used])),
-            cached_tokens=_whole(_sum([usage.cached_tokens for usage in used])),
-            cost_usd=cost,
-            cost_source="unknown" if cost is None else "metered",
-        )
+        counts = {name: _total(used, name) for name in ("input_tokens", "output_tokens", "cached_tokens")}
+        cost = _total(used, "cost_usd", math.fsum)  # exact, so that the order in which answers ended does not matter
+        return Usage(**counts, cost_usd=cost, cost_source="unknown" if cost is None else "metered")
+
+
+def _total(used: Sequence[Usage], name: str, add: Callable[[list[Any]], Any] = sum) -> Any:
+    values = [getattr(usage, name) for usage in used]
+    return None if None in values else add(values)
 
 
 class Account:
@@ -107,12 +108,16 @@ class Account:
         self._counter = Counter("")
         self._open = asked.paid
 
-    def head(self, status: int, length: int | None, content_type: str) -> None:
-        """The answer begins; `length`: its bytes, if they are known. Errors and redirections cost nothing."""
+    def head(self, status: int, length: int | None, content_type: str) -> Unasked | None:
+        """The answer begins; `length`: its bytes, if they are known. Errors and redirections cost nothing.
+
+        Returns what keeps from the agent what only we have asked for.
+        """
         self._line.status = status
         self._length = length
         self._counter = Counter(content_type)
         self._open = self._open and 200 <= status < 300
+        return Unasked() if self._asked.usage_added and self._counter.is_stream else None
 
     def take(self, piece: bytes) -> None:
         """The next piece of the body."""
@@ -134,13 +139,3 @@ class Account:
         line.model = self._counter.model or line.model
         line.input_tokens, line.output_tokens = usage.input_tokens, usage.output_tokens
         line.cached_tokens, line.cost_usd = usage.cached_tokens, usage.cost_usd
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    """Exact, so that the order in which answers ended does not matter."""
-    known = [value for value in values if value is not None]
-    return math.fsum(known) if len(known) == len(values) else None
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)

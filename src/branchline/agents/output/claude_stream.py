@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from branchline.agents.output.faults import error_class
-from branchline.agents.output.stream import StreamReader, decoded
+from branchline.agents.output.stream import StreamReader, decoded, members
 from branchline.core.model.agent import AgentResult, AgentStatus, Usage
 from branchline.process.output import readable
 from branchline.process.spawn import Exit
@@ -185,5 +185,4 @@ def _input(part: _Tokens | _ModelTokens) -> int:
 
 def _target(given: Any) -> str:
     """What a tool is used on, from its input."""
-    members = given if isinstance(given, dict) else {}
-    return next((str(members[name]) for name in TARGETS if members.get(name)), "")
+    return next((str(found) for name in TARGETS if (found := members(given).get(name))), "")

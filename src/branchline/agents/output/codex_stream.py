@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from branchline.agents.output.faults import error_class
-from branchline.agents.output.stream import MOST, StreamReader, decoded
+from branchline.agents.output.stream import MOST, StreamReader, decoded, members
 from branchline.core.model.agent import AgentResult, AgentStatus, Usage
 from branchline.process.output import last_line, readable
 from branchline.process.spawn import Exit
@@ -36,13 +36,13 @@ class CodexReader(StreamReader):
         if kind == "thread.started":
             self._session = _text(event.get("thread_id"))
         elif kind in {"item.started", "item.updated", "item.completed"}:
-            self._item(_members(event.get("item")))
+            self._item(members(event.get("item")))
         elif kind == "error":
             self._error = _message(event)
         elif kind == "turn.failed":
-            self._ended, self._error = kind, _message(_members(event.get("error"))) or self._error
+            self._ended, self._error = kind, _message(members(event.get("error"))) or self._error
         elif kind == "turn.completed":
-            self._ended, self._usage = kind, _usage(_members(event.get("usage")))
+            self._ended, self._usage = kind, _usage(members(event.get("usage")))
 
     def result(self, ended: Exit, stderr: bytes) -> AgentResult:
         """What the turn's end says; without one, the last error of the stream or of stderr."""
@@ -68,7 +68,7 @@ class CodexReader(StreamReader):
             self._tool(f"run {_text(item.get('command'))}", declined=declined)
         elif kind == "file_change":
             changes = item.get("changes")
-            given = [_text(_members(one).get("path")) for one in changes] if isinstance(changes, list) else []
+            given = [_text(members(one).get("path")) for one in changes] if isinstance(changes, list) else []
             paths = [self._relative(path)[:LONGEST_PATH] for path in given[:MOST]]
             self._changed(*paths)
             self._tool(f"edit {' '.join(paths)}", declined=declined)
@@ -81,10 +81,6 @@ class CodexReader(StreamReader):
             self._denied(words)
 
 
-def _members(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
@@ -92,7 +88,7 @@ def _text(value: object) -> str:
 def _message(error: dict[str, Any]) -> str:
     """An error's message, which may itself be the provider's answer in JSON."""
     text = _text(error.get("message"))
-    told = _members((decoded(text, OBJECTS) or {}).get("error"))
+    told = members((decoded(text, OBJECTS) or {}).get("error"))
     return ": ".join(filter(None, (_text(told.get("code")), _text(told.get("message"))))) or text
 
 

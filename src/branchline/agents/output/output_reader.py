@@ -41,7 +41,7 @@ class OutputReader(StreamReader):
         self._numbers: dict[str, float] = {}
         self._error = self._failed = ""
         self._status: int | None = None
-        self._whole: bytearray | None = bytearray()  # None: too large
+        self._whole = bytearray()
         self._empty = True  # nothing in its format has come yet
         self._done = not self._output.done
         self._worked = False
@@ -49,10 +49,8 @@ class OutputReader(StreamReader):
     def line(self, data: bytes) -> None:
         """Take a line in."""
         if self._output.format == "json":
-            if self._whole is not None:
+            if len(self._whole) <= LARGEST_JSON:
                 self._whole += data + b"\n"
-            if self._whole is not None and len(self._whole) > LARGEST_JSON:
-                self._whole = None
             return
         record = decoded(data, ANY) if self._output.format == "jsonl" else None
         if isinstance(record, dict):
@@ -134,7 +132,7 @@ class OutputReader(StreamReader):
 
     def _take_whole(self) -> None:
         """Read the one value that the output is, after whatever stands before it."""
-        whole, self._whole = bytes(self._whole or b""), None
+        whole = bytes(self._whole) if len(self._whole) <= LARGEST_JSON else b""
         starts = [0, *(match.start() for match in re.finditer(rb"^[\[{]", whole, re.MULTILINE))][:10]
         for start in starts:
             value = decoded(whole[start:], ANY)

@@ -24,6 +24,11 @@ def decoded(data: bytes | str, decoder: msgspec.json.Decoder[Decoded]) -> Decode
         return None
 
 
+def members(value: object) -> dict[str, Any]:
+    """A JSON object as it is; none of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 class StreamReader:
     """A reader's memory. Each agent adds its own `line` and `result`, and fills in what is declared here.
 
