@@ -21,8 +21,6 @@ TESTED_ELSEWHERE = {
     "*__.py": "unit/cli/test_app.py",
     "_version.py": "unit/cli/test_app.py",
     "errors.py": "unit/cli/test_boundary.py",
-    "agents/output/aider_output.py": "unit/agents/test_aider.py",
-    "agents/output/codex_stream.py": "unit/agents/test_codex.py",
     "agents/expand.py": "unit/agents/test_command.py",
     "agents/supervise.py": "contract/test_agents.py",
     "cli/commands/*": "integration/test_cli_run.py",

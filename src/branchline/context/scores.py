@@ -234,10 +234,11 @@ def changed_with(seen: Sighting, seeds: Points) -> Points:
 def referenced(seen: Sighting, seeds: Points, pieces: Found) -> Points:
     """Files that define what the best pieces of the likeliest files use: where the cause of a symptom may be."""
     points = defaultdict[int, float](float)
-    texts = seen.corpus.texts(list(seeds))
+    paths = seen.corpus.paths
+    texts = seen.corpus.read([paths[file] for file in seeds])
     used: list[tuple[int, str]] = []
     for file in seeds:
-        lines, heads = texts[file].split("\n"), seen.corpus.pieces(file).heads
+        lines, heads = (texts.get(paths[file]) or "").split("\n"), seen.corpus.pieces(file).heads
         for _, place in pieces.get(file, [])[:2]:
             shown = "\n".join(lines[heads[place].start - 1 : heads[place].end])
             words = (word for word in WORD.findall(shown) if len(word) > 3 and word.lower() not in STOP)

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from branchline.context.forms import distinct, grown
 from branchline.context.index.scan import CACHES, METADATA
-from branchline.core.model.manifest import Candidate, ContextRequest, ExcludedFile, Form, ManifestFile
+from branchline.core.model.manifest import Candidate, ContextRequest, ExcludedFile, Form, ManifestFile, Mode
 from branchline.core.rules.globs import fold, matches_any
 
+GROWTH: dict[Mode, tuple[int, int]] = {"outline": (1, 0), "excerpt": (2, 1), "full": (6, 5)}
+"""File i of the queue, from 0, grows to a mode when file a * i + b comes in, in its smallest form."""
+NEARLY = 1.3
+"""A form is passed over if the next larger one costs at most so many times as much."""
+SMALL, SHARE = 1500, 0.25
+"""A form of more than SMALL tokens waits until it is at most this share of all that stands before it."""
 PLACES = 4
 """Decimal places of a score: files are ranked by what the manifest says, not by noise behind it."""
 
@@ -225,3 +230,75 @@ def ban_of(path: str, globs: Iterable[str] = (), *, is_target: bool = False) -> 
     if not is_target and (not (CACHES | METADATA).isdisjoint(folders) or matches_any(globs, path)):
         return "banned"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A file of the queue grows to a form; `cost` is what that adds, `size` what decides whether it waits."""
+
+    file: int
+    form: Form
+    cost: int
+    size: int
+
+
+def distinct(forms: Sequence[Form], max_full: int) -> tuple[Form, ...]:
+    """The forms to choose between, each clearly larger than the one before; `max_full`: tokens of a whole file, at most.
+
+    None are left of a file that has no other form than a whole that is too large.
+    """
+    kept: list[Form] = []
+    for form in reversed(forms):
+        fits = form.mode != "full" or form.tokens <= max_full
+        if fits and (not kept or kept[-1].tokens > NEARLY * form.tokens):
+            kept.append(form)
+    return tuple(reversed(kept))
+
+
+def grown(queue: Sequence[tuple[Form, ...]], *, pinned: int, spent: int, limit: int) -> dict[int, Form]:
+    """The files of a queue that are shown, by their place in it, and how. Best files come first.
+
+    Each has its forms as `distinct` leaves them. `pinned`: so many files in front all come in before any of them grows.
+    `spent`: tokens that are in use already, of the `limit`.
+
+    A larger budget never shows less of any of them. That holds exactly if what is shown under every budget is the
+    beginning of one sequence of steps; so there is one, made without looking at the budget and cut where the budget ends.
+    What remains unused is less than what the next step costs. Therefore small forms come first, and a large one waits
+    until enough stands before it: as long as anything else is left to show, what remains unused is less than SMALL, or
+    than SHARE of what is used.
+    """
+    shown: dict[int, Form] = {}
+    for step in _sequence(queue, pinned, spent):
+        spent += step.cost
+        if spent > limit:
+            break
+        shown[step.file] = step.form
+    return shown
+
+
+def _sequence(queue: Sequence[tuple[Form, ...]], pinned: int, spent: int) -> Iterator[_Step]:
+    """All steps by their keys, but for those that wait.
+
+    A file's forms stay in order: where one need not wait, neither need the smaller ones, which stand before it.
+    """
+    waiting: list[_Step] = []
+    for step in _by_key(queue, pinned):
+        waiting.append(step)
+        while ready := next((s for s in waiting if s.size <= max(SMALL, SHARE * spent)), None):
+            waiting.remove(ready)
+            spent += ready.cost
+            yield ready
+    yield from waiting
+
+
+def _by_key(queue: Sequence[tuple[Form, ...]], pinned: int) -> list[_Step]:
+    keyed: list[tuple[int, _Step]] = []
+    for file, forms in enumerate(queue):
+        before = 0
+        for number, form in enumerate(forms):
+            factor, offset = GROWTH[form.mode] if number else (1, 0)
+            is_first = file < pinned and not number
+            key, size = (-1, 0) if is_first else (factor * file + offset, form.tokens)
+            keyed.append((key, _Step(file, form, form.tokens - before, size)))
+            before = form.tokens
+    return [step for _, step in sorted(keyed, key=lambda pair: pair[0])]

@@ -30,7 +30,7 @@ from branchline.agents.access import LOOPBACK
 from branchline.agents.base import Agent
 from branchline.agents.expand import plain
 from branchline.agents.metering.api import Question, error_body, question
-from branchline.agents.metering.tally import Account, Exchange, Tally
+from branchline.agents.metering.counting import Account, Exchange, Tally
 from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.pricing import Price
 from branchline.errors import BranchlineError, InvalidInput

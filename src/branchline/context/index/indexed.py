@@ -85,11 +85,6 @@ class IndexedCorpus:
         """The chunks of a file."""
         return self._unpacked("chunks", file, _PIECES)
 
-    def texts(self, files: Sequence[int]) -> Mapping[int, str]:
-        """The texts of files; empty for one that cannot be read."""
-        read = self.read([self.paths[file] for file in files])
-        return {file: read.get(self.paths[file]) or "" for file in files}
-
     def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
         """Yield (file, language, definitions, imports) of every file, its chunks unread."""
         for file in range(len(self.paths)):

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.claude_code import ClaudeCode
+from branchline.agents.claude_code import ClaudeCode, ClaudeReader
 from branchline.agents.output.answer import checked
-from branchline.agents.output.claude_stream import ClaudeReader
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.spawn import Exit

@@ -72,7 +72,7 @@ def test_without_graph_history_and_texts(corpus: IndexedCorpus) -> None:
     assert [list(corpus.graph.imports(file)) for file in range(5)] == [[]] * 5
     assert list(corpus.history.churn) == [0.0] * 5
     assert corpus.history.changed_with(0) == {}
-    assert corpus.texts([0, 1]) == {0: "", 1: ""}
+    assert corpus.read(["a.py", "b.py"]) == {"a.py": None, "b.py": None}
 
 
 def test_an_analysis_comes_back(corpus: IndexedCorpus) -> None:
