@@ -10,7 +10,7 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid, plain
 from branchline.agents.installed import Program, look_with_key
-from branchline.agents.output.stream import LAST_WORDS, StreamReader, error_class
+from branchline.agents.stream import LAST_WORDS, StreamReader, error_class
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, whole_files
 from branchline.core.model.agent_spec import WINDOWS, AgentSpec
 from branchline.process.output import last_line, readable

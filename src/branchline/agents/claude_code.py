@@ -12,7 +12,7 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion
 from branchline.agents.installed import Program, look_with_key
-from branchline.agents.output.stream import StreamReader, decoded, error_class, members
+from branchline.agents.stream import StreamReader, decoded, error_class, members
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.output import readable

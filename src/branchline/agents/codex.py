@@ -11,7 +11,7 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, plain
 from branchline.agents.installed import Program, look_with_key
-from branchline.agents.output.stream import MOST, StreamReader, decoded, error_class, members
+from branchline.agents.stream import MOST, StreamReader, decoded, error_class, members
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.output import last_line, readable

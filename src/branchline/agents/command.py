@@ -13,7 +13,7 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid
 from branchline.agents.installed import Program, look
-from branchline.agents.output.stream import LAST_WORDS, StreamReader, decoded, error_class
+from branchline.agents.stream import LAST_WORDS, StreamReader, decoded, error_class
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec, Group
 from branchline.core.rules.json_path import json_path

@@ -124,16 +124,11 @@ class Expansion:
 
     def _text(self, template: str, *, quoting: bool = False) -> str | None:
         """A text with its placeholders filled in; None if one of them has no value."""
-        missing = False
-
-        def fill(match: re.Match[str]) -> str:
-            nonlocal missing
-            value = self.values.get(match[0], match[0])
-            missing = missing or value is None
-            return json.dumps(value)[1:-1] if quoting else str(value)
-
-        text = PLACEHOLDER.sub(fill, template)
-        return None if missing else text
+        found = {name: self.values.get(name, name) for name in PLACEHOLDER.findall(template)}
+        if None in found.values():
+            return None
+        shown = {name: json.dumps(value)[1:-1] if quoting else str(value) for name, value in found.items()}
+        return PLACEHOLDER.sub(lambda match: shown[match[0]], template)
 
 
 def plain(text: str) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 
 from branchline.context import scores as signals
-from branchline.context.index.indexed import IndexedCorpus
-from branchline.context.paths import terms_in
+from branchline.context.index.indexed import IndexedCorpus, terms_in
 from branchline.context.query import Query
 from branchline.context.scores import Points, Sighting
 

@@ -27,12 +27,12 @@ class Texts:
             yield file, self.texts[file.path]
 
 
-def tree_with(texts: Mapping[str, str | bytes | None]) -> Tree:
-    """A tree of these files."""
+def tree_with(texts: Mapping[str, str | bytes | None], reader: Texts | None = None) -> Tree:
+    """A tree of these files, read by another reader if one is given."""
     data = {path: text.encode() if isinstance(text, str) else text for path, text in texts.items()}
     files = tuple(File(path, blob_id(data[path] or b"?")) for path in sorted(data))
     fingerprint = hashlib.sha256(repr(files).encode()).hexdigest()
-    return Tree(files, (), "", 0, "/", fingerprint, Texts(data))
+    return Tree(files, (), "", 0, "/", fingerprint, (reader or Texts(data)).read)
 
 
 def analyse(data: bytes, path: str) -> Analysis:

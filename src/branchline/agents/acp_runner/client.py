@@ -10,7 +10,7 @@ from acp import schema
 from pydantic import ValidationError
 
 from branchline.agents.acp_runner.order import Order, emit, refusal, write_refusal
-from branchline.agents.output.stream import members
+from branchline.agents.stream import members
 from branchline.core.model.agent import Usage
 
 LONGEST_TEXT = 4 << 20  # characters of the last message

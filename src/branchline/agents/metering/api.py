@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from branchline.agents.output.stream import decoded
+from branchline.agents.stream import decoded
 
 SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|cred|cookie", re.IGNORECASE)
 FREE = ("/count_tokens", ":countTokens")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from branchline.agents.metering.api import LONGEST, Question, Unasked
-from branchline.agents.output.stream import NO_JSON
+from branchline.agents.stream import NO_JSON
 from branchline.core.model.agent import Usage
 from branchline.core.model.pricing import Price, price_of, priced
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from branchline.errors import GitError
 from branchline.git.folders import open_plain
@@ -49,11 +49,8 @@ class File:
         return bytes.fromhex(self.oid) + os.fsencode(self.path.rpartition("/")[2])
 
 
-class Reader(Protocol):
-    """Where the bytes of a tree's files come from."""
-
-    def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
-        """Yield each file, in any order, with its bytes; None for one that cannot be read or is not what it was."""
+Read = Callable[[Iterable[File]], Iterator[tuple[File, bytes | None]]]
+"""Yields each of some files of a tree, in any order, with its bytes; None for one that is unreadable or gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +68,8 @@ class Tree:
     time: int
     root: str
     fingerprint: str
-    reader: Reader
+    read: Read
     repo: Repo | None = None
-
-    def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
-        """Yield files of this tree, in any order, with their bytes; None for one that is unreadable or gone."""
-        return self.reader.read(files)
 
 
 def tree_of(repo: Repo, commit: str, tree: str | None = None) -> Tree:
@@ -84,7 +77,7 @@ def tree_of(repo: Repo, commit: str, tree: str | None = None) -> Tree:
     when = repo.content.text("rev-list", "--max-count=1", "--timestamp", "--end-of-options", commit).split()[0]
     entries = repo.entries(tree or repo.tree_of(commit))
     found = ((entry.path, _NO_FILES.get(entry.mode) or File(entry.path, entry.oid)) for entry in entries)
-    return _tree(found, str(repo.root), Objects(repo), commit, int(when), repo)
+    return _tree(found, str(repo.root), from_objects(repo), commit, int(when), repo)
 
 
 def work_tree(root: Path) -> Tree:
@@ -102,13 +95,13 @@ def work_tree(root: Path) -> Tree:
         listed = _listed_by_git(repo, place)
         if place == repo.root or listed.files or listed.skipped:
             return listed
-    return _tree(_walked(str(place)), str(place), Disk(str(place)))
+    return _tree(_walked(str(place)), str(place), from_disk(str(place)))
 
 
 def _tree(
     found: Iterable[tuple[str, File | str]],
     root: str,
-    reader: Reader,
+    read: Read,
     commit: str = "",
     time: int = 0,
     repo: Repo | None = None,
@@ -123,7 +116,7 @@ def _tree(
     files.sort(key=lambda file: file.path)
     lines = "\0".join([commit, *(f"{file.oid} {file.path}" for file in files)])
     fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
-    return Tree(tuple(files), tuple(sorted(skipped)), commit, time, root, fingerprint, reader, repo)
+    return Tree(tuple(files), tuple(sorted(skipped)), commit, time, root, fingerprint, read, repo)
 
 
 def _listed_by_git(repo: Repo, place: Path) -> Tree:
@@ -162,7 +155,7 @@ def _listed_by_git(repo: Repo, place: Path) -> Tree:
         for path in on_disk - tracked.keys():
             yield path, "submodule" if path.endswith("/") else file_at(root, path, len(some_id))
 
-    return _tree(found(), root, Disk(root, Objects(repo)), commit, int(when or 0), repo if commit else None)
+    return _tree(found(), root, from_disk(root, from_objects(repo)), commit, int(when or 0), repo if commit else None)
 
 
 def _real_folders(root: str) -> Callable[[str], bool]:
@@ -229,43 +222,38 @@ def read_plain(path: str) -> bytes | None:
     return None
 
 
-class Disk:
-    """Files below a folder. What is not on disk as it was is looked up in `objects`, if there are any.
+def from_disk(root: str, objects: Read | None = None) -> Read:
+    """Reads files below a folder. What is not on disk as it was is looked up in `objects`, if there are any.
 
     So a file that changed since it was listed, or that a filter made (line ends, LFS), is read as what its id says.
     """
 
-    def __init__(self, root: str, objects: "Objects | None" = None) -> None:
-        self._root = root
-        self._objects = objects
-
-    def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
-        """See `Reader`."""
+    def read(files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
         elsewhere = []
         for file in files:
-            data = read_plain(os.path.join(self._root, file.path))
+            data = read_plain(os.path.join(root, file.path))
             if data is not None and blob_id(data, len(file.oid)) == file.oid:
                 yield file, data
             else:
                 elsewhere.append(file)
-        yield from self._objects.read(elsewhere) if self._objects is not None else ((file, None) for file in elsewhere)
+        yield from objects(elsewhere) if objects is not None else ((file, None) for file in elsewhere)
+
+    return read
 
 
-class Objects:
-    """Blobs of a repository's object store."""
+def from_objects(store: ObjectStore) -> Read:
+    """Reads blobs of a repository's object store."""
 
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-
-    def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
-        """See `Reader`."""
+    def read(files: Iterable[File]) -> Iterator[tuple[File, bytes | None]]:
         wanted = list(files)
-        known = self._store.sizes(dict.fromkeys(file.oid for file in wanted)) if wanted else {}
+        known = store.sizes(dict.fromkeys(file.oid for file in wanted)) if wanted else {}
         sizes = {oid: size for oid, size in known.items() if size <= MOST_BYTES}
         yield from ((file, None) for file in wanted if file.oid not in sizes)
         for some in grouped((file for file in wanted if file.oid in sizes), lambda file: sizes[file.oid], _BATCH):
-            found = dict(self._store.read_blobs(dict.fromkeys(file.oid for file in some)))
+            found = dict(store.read_blobs(dict.fromkeys(file.oid for file in some)))
             yield from ((file, found[file.oid]) for file in some)
+
+    return read
 
 
 def grouped(things: Iterable[_T], size: Callable[[_T], int], most: int) -> Iterator[list[_T]]:

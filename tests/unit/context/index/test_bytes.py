@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.context.index.scan import MOST_BYTES, Disk, File, Objects, blob_id, file_at, read_plain
+from branchline.context.index.scan import MOST_BYTES, File, blob_id, file_at, from_disk, from_objects, read_plain
 from branchline.git.repo import Repo
 from unit.git.sandbox import Sandbox
 
@@ -43,7 +43,7 @@ def test_a_file_on_disk_is_what_its_id_says_or_nothing(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"changed\n")
     files = [File("a", blob_id(b"a\n")), File("b", blob_id(b"b\n")), File("c", blob_id(b"c\n"))]
     odd = File("nul\0", blob_id(b""))
-    assert list(Disk(str(tmp_path)).read([*files, odd])) == [
+    assert list(from_disk(str(tmp_path))([*files, odd])) == [
         *((files[0], b"a\n"), (files[1], None), (files[2], None)),
         (odd, None),
     ]
@@ -55,9 +55,9 @@ def test_objects_are_read_in_batches_and_the_missing_are_nothing(box: Sandbox) -
     repo = Repo.open(box.root)
     files = [File(path, blob_id(data)) for path, data in texts.items()]
     files += [File("copy", files[0].oid), File("missing", "1" * 40)]
-    found = {file.path: data for file, data in Objects(repo).read(files)}
+    found = {file.path: data for file, data in from_objects(repo)(files)}
     assert found == {**texts, "copy": texts["f0"], "missing": None}
-    assert list(Objects(repo).read([])) == []
+    assert list(from_objects(repo)([])) == []
 
 
 def test_a_large_object_is_not_read(box: Sandbox) -> None:
@@ -65,4 +65,4 @@ def test_a_large_object_is_not_read(box: Sandbox) -> None:
         file.truncate(MOST_BYTES + 1)
     box.git("-c", "core.bigFileThreshold=1", "add", "large")
     oid = box.git("rev-parse", ":large").strip()
-    assert list(Objects(Repo.open(box.root)).read([File("large", oid)])) == [(File("large", oid), None)]
+    assert list(from_objects(Repo.open(box.root))([File("large", oid)])) == [(File("large", oid), None)]

@@ -111,15 +111,15 @@ def test_progress_is_told() -> None:
 
 def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     texts: dict[str, bytes | None] = {"a.py": b"one", "b.py": None}
-    tree = tree_with(texts)
-    assert isinstance(tree.reader, Texts)
+    reader = Texts(texts)
+    tree = tree_with(texts, reader)
     with closing(Index(tmp_path)) as index:
         assert index.add(tree, analyse) == 1
         assert IndexedCorpus(index, tree).left_out == {"b.py": "unreadable"}
-        tree.reader.texts = {"b.py": b"?"}
+        reader.texts = {"b.py": b"?"}
         assert index.add(tree, analyse) == 1
         assert IndexedCorpus(index, tree).left_out == {}
-    assert tree.reader.asked == ["a.py", "b.py", "b.py"]
+    assert reader.asked == ["a.py", "b.py", "b.py"]
 
 
 def test_a_tree_that_was_never_added_is_empty() -> None:

@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.context.paths import Paths, terms_in
+from branchline.context.index.indexed import Paths, terms_in
 
 TREE = ["docs/retry.md", "pkg.json", "src/app/retryPolicy.py", "tests/test_retry.py", "vendor/retry.py"]
 
