@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.context.index.content import blob_id
-from branchline.context.index.scan import CACHES, Tree, tree_of, work_tree
+from branchline.context.index.scan import CACHES, Tree, blob_id, tree_of, work_tree
 from branchline.errors import GitError, InvalidInput
 from branchline.git.repo import NotARepository, Repo
 from unit.git.sandbox import Sandbox

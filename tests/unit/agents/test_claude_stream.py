@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.claude_code import ClaudeCode
-from branchline.agents.output.answer import checked
-from branchline.agents.output.claude_stream import ClaudeReader
+from branchline.agents.claude_code import ClaudeCode, ClaudeReader
+from branchline.agents.supervise import checked
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.spawn import Exit
 from recordings import lines, parse
 
-RECORDED = Path(__file__).parents[3] / "fixtures" / "agents" / "claude_code"
+RECORDED = Path(__file__).parents[2] / "fixtures" / "agents" / "claude_code"
 AGENT = ClaudeCode(AgentSpec(id="claude_code", use="claude_code"))
 DONE, FAILED = Exit(0, None, None, 1.0), Exit(1, None, None, 1.0)
 NUMBER: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.output.answer import answer_in, checked, schema_errors
+from branchline.agents.supervise import answer_in, checked, schema_errors
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 
 SCHEMA = {

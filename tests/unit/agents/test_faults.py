@@ -2,7 +2,7 @@
 
 import pytest
 
-from branchline.agents.output.faults import error_class
+from branchline.agents.stream import error_class
 
 
 @pytest.mark.parametrize(

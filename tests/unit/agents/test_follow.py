@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from branchline.agents.output.follow import A_LOOK, A_MOMENT, AT_LAST, CHUNK, LONGEST_LINE, Follower
+from branchline.agents.supervise import A_LOOK, A_MOMENT, AT_LAST, CHUNK, LONGEST_LINE, Follower
 from branchline.core.model.agent import AgentResult, AgentStatus, Progress
 from branchline.process.spawn import Exit
 from recordings import lines

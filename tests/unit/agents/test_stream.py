@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from branchline.agents.output.stream import LAST_WORDS, MOST, ON_A_LINE, StreamReader, decoded, one_line
+from branchline.agents.stream import LAST_WORDS, MOST, ON_A_LINE, StreamReader, decoded, one_line
 from branchline.core.model.agent import AgentResult, AgentStatus, Usage
 from branchline.process.spawn import Exit
 
