@@ -34,7 +34,6 @@ TESTED_ELSEWHERE = {
     "context/explain.py": "integration/test_context_broker.py",
     "context/features.py": "unit/context/test_scores.py",
     "core/model/manifest.py": "unit/context/test_selection.py",
-    "core/commands.py": "unit/core/test_scheduler.py",
     "core/events.py": "unit/ledger/test_codec.py",
     "core/facts.py": "unit/ledger/test_codec.py",
     "demo/*": "integration/test_demo.py",

@@ -9,25 +9,16 @@ from branchline.errors import BranchlineError
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
-    """A task of a plain graph did what it should. `outputs` must be JSON values."""
-
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    facts: tuple[Fact, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Success:
-    """A step did what it should. `asks`: the next step waits for a person; `told`: facts from on the way."""
+    """An attempt did what it should. `asks`: the next step waits for a person; `told`: facts from on the way.
 
-    fact: StepFact
+    A step has a `fact`; a task of a plain graph has none, and may have `outputs`, which must be JSON values.
+    """
+
+    fact: StepFact | None = None
     asks: ApprovalNeeded | None = None
     told: tuple[Fact, ...] = ()
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        """All of them, in the order of the ledger."""
-        return (*self.told, self.fact, *((self.asks,) if self.asks else ()))
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +38,13 @@ class Failure:
     told: tuple[Fact, ...] = ()
     traceback: str = ""
 
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        """All of them, in the order of the ledger."""
-        return (*self.told, *((self.fact,) if self.fact else ()), *((self.asks,) if self.asks else ()))
+
+Result = Success | Failure
 
 
-Result = Success | Returned | Failure
+def facts_of(result: Result) -> tuple[Fact, ...]:
+    """All facts of an attempt, in the order of the ledger."""
+    return (*result.told, *(one for one in (result.fact, result.asks) if one is not None))
 
 
 class StepFailed(BranchlineError):

@@ -136,6 +136,12 @@ class RunState:
             return False
         return len(self.waiting) == len(self.ready)
 
+    def moved(self, name: str, new: State, **fields: Any) -> Transition:
+        """The event that a task moves from where it stands; `fields`: its others. Nothing is applied."""
+        record = self.records[name]
+        fields.setdefault("attempt", record.attempt)
+        return Transition(task_id=name, old_state=record.state, new_state=new, **fields)
+
     def apply(self, event: AnyEvent) -> None:
         """Take one event in. Raises IllegalTransition on a move that is not in the table."""
         match event:

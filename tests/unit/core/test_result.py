@@ -1,5 +1,5 @@
 from branchline.core.facts import ApprovalNeeded, Archived, Codegate
-from branchline.core.result import Failure, Returned, StepFailed, Success
+from branchline.core.result import Failure, StepFailed, Success, facts_of
 from branchline.errors import BranchlineError
 
 FACT = Archived(task_id="t", report="r", archive="a")
@@ -15,7 +15,7 @@ def test_a_step_that_fails_carries_its_failure() -> None:
 
 
 def test_facts_stand_in_the_order_in_which_they_are_told_and_what_waits_comes_last() -> None:
-    assert Success(FACT).facts == (FACT,)
-    assert Success(FACT, ASKS, told=(BATCH,)).facts == (BATCH, FACT, ASKS)
-    assert Failure("no").facts == Returned().facts == ()
-    assert Failure("no", fact=BATCH, asks=ASKS, told=(FACT,)).facts == (FACT, BATCH, ASKS)
+    assert facts_of(Success(FACT)) == (FACT,)
+    assert facts_of(Success(FACT, ASKS, told=(BATCH,))) == (BATCH, FACT, ASKS)
+    assert facts_of(Failure("no")) == facts_of(Success()) == ()
+    assert facts_of(Failure("no", fact=BATCH, asks=ASKS, told=(FACT,))) == (FACT, BATCH, ASKS)
