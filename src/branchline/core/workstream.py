@@ -8,7 +8,7 @@ another, because its repair begins with it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from branchline.core.facts import (
     CiStatus,
@@ -36,8 +36,25 @@ def known(value: T | None) -> T:
     return value
 
 
-def _only(kind: type[T], fact: StepFact | None) -> T | None:
-    return fact if isinstance(fact, kind) else None
+KEPT: dict[str, tuple[str, type[StepFact]]] = {
+    "preflight": ("preflight", Preflight),
+    "worktrees": ("worktree", WorktreesReady),
+    "execute": ("work", ExecuteWsComplete),
+    "code_gate": ("batch", Codegate),
+    "consume": ("consumed", WsCheckpoint),
+    "validate": ("validated", ValidateWsPass),
+    "merge_prep": ("merge_queue", MergeQueue),
+    "merge": ("integration", IntegrationComplete),
+    "pr_ci": ("ci", CiStatus),
+    "ship": ("shipped", ShipComplete),
+}
+"""What a step that has completed hands on: the name by which it is known here, and the fact's type."""
+
+
+def _handed_on(task: Task, state: State, fact: StepFact | None) -> dict[str, StepFact | None]:
+    """What is known of a step by its name, once one of its tasks has ended so."""
+    name, kind = KEPT[task.step]
+    return {name: fact if state == State.COMPLETED and isinstance(fact, kind) else None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +99,16 @@ class WorkstreamState:
 
     def after(self, task: Task, state: State, fact: StepFact | None, reason: str) -> "WorkstreamState":
         """The workstream after one of its tasks has ended so."""
-        completed = state == State.COMPLETED
         unfinished = {step: why for step, why in self.unfinished.items() if step != task.step}
-        if not completed:
+        if state != State.COMPLETED:
             unfinished[task.step] = reason
-        now, made = replace(self, unfinished=unfinished), fact if completed else None
-        match task.step:
-            case "worktrees":
-                return replace(now, worktree=_only(WorktreesReady, made))
-            case "execute":
-                return replace(now, round=task.round, work=_only(ExecuteWsComplete, made))
-            case "code_gate":
-                stands = None if completed else self.rejected
-                return replace(now, batch=_only(Codegate, fact) or stands)
-            case "consume":
-                return replace(now, consumed=_only(WsCheckpoint, made))
-        return replace(now, validated=_only(ValidateWsPass, made))
+        changes: dict[str, Any] = {"unfinished": unfinished, **_handed_on(task, state, fact)}
+        if task.step == "execute":
+            changes["round"] = task.round
+        elif task.step == "code_gate":
+            stands = None if state == State.COMPLETED else self.rejected
+            changes["batch"] = fact if isinstance(fact, Codegate) else stands
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,29 +128,16 @@ class PipelineState:
         """One workstream; of one that has not begun nothing is known."""
         return self.workstreams.get(workstream) or WorkstreamState()
 
-    def after(  # noqa: PLR0911 - one line a step
-        self, task: Task, state: State, fact: StepFact | None, reason: str
-    ) -> "PipelineState":
+    def after(self, task: Task, state: State, fact: StepFact | None, reason: str) -> "PipelineState":
         """The run after one of its tasks has ended so."""
         if task.workstream:
             one = self.of(task.workstream).after(task, state, fact, reason)
             return replace(self, workstreams={**self.workstreams, task.workstream: one})
-        made = fact if state == State.COMPLETED else None
-        match task.step:
-            case "preflight":
-                return replace(self, preflight=_only(Preflight, made))
-            case "merge_prep":
-                return replace(self, merge_queue=_only(MergeQueue, made))
-            case "merge":
-                return replace(
-                    self,
-                    conflict=_only(MergeConflict, fact) if state == State.FAILED else None,
-                    integration=_only(IntegrationComplete, made),
-                )
-            case "pr_ci":
-                return replace(self, ci=_only(CiStatus, made))
-            case "ship":
-                shipped = _only(ShipComplete, made)
-                landed = dict.fromkeys(shipped.merged, shipped.commit) if shipped else {}
-                return replace(self, shipped=shipped, landed={**self.landed, **landed})
-        return self
+        if task.step not in KEPT:
+            return self
+        changes: dict[str, Any] = {**_handed_on(task, state, fact)}
+        if task.step == "merge":
+            changes["conflict"] = fact if state == State.FAILED and isinstance(fact, MergeConflict) else None
+        elif task.step == "ship" and (shipped := changes["shipped"]):
+            changes["landed"] = {**self.landed, **dict.fromkeys(shipped.merged, shipped.commit)}
+        return replace(self, **changes)
