@@ -13,7 +13,7 @@ import msgspec
 
 from branchline.agents.base import Agent
 from branchline.agents.supervise import attempt, over_budget
-from branchline.attempt.run import Attempt
+from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
 from branchline.core.facts import AgentCalled, OwnSandbox
@@ -38,6 +38,18 @@ FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatu
 
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
+
+
+IN_SETTINGS = {
+    "unknown_model": "`model:` of {agent} is corrected",
+    "bad_request": "`args:` and `model:` of {agent} are corrected; branchline doctor tells tested versions",
+    "context_too_large": "the prompt is shorter, or {agent} has a model with a larger window",
+    "turns": "`max_turns:` of {agent} is raised",
+}
+"""What has to be corrected in the configuration. A run keeps the one that it began with: a new run takes its plan over."""
+
+AROUND = {"auth": "{agent} has a valid key or login", "billing": "the account of {agent} can pay"}
+"""What has to be corrected around the run, which can go on then."""
 
 
 def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
@@ -87,14 +99,14 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         folder=str(room),
         mode=ask.mode,
         output_schema=ask.schema,
-        context=ask.context,
+        context=ask.given.files,
         manifest=ask.given.manifest,
         limits=Limits(usd=min(usd, default=None), turns=agent.spec.max_turns),
         script=ask.script,
         write=ask.write,
         protect=ask.protect,
     )
-    ctx.say(f"{name} is working with {count(ask.given.files, 'file')}, {ask.given.tokens:,} tokens")
+    ctx.say(f"{name} is working with {count(len(ask.given.files), 'file')}, {ask.given.tokens:,} tokens")
     seen: list[str] = []
 
     def listen(progress: Progress) -> None:
@@ -187,7 +199,7 @@ class _Telling:
             workstream=ctx.task.workstream,
             round=ctx.task.round,
             manifest=self.ask.given.manifest,
-            context_files=self.ask.given.files,
+            context_files=len(self.ask.given.files),
             context_tokens=self.ask.given.tokens,
             context_warning=self.ask.given.warning,
             containment=result.containment,
@@ -232,3 +244,21 @@ def _metered(
     folder.mkdir(parents=True, exist_ok=True)
     prices, limit = ctx.run.settings.prices, request.limits.usd
     return metered(agent, request, prices=prices, limit_usd=limit, folder=folder)
+
+
+def way_out(ctx: StepContext, agent: str, result: AgentResult) -> str:
+    """The hint of a failure that trying again does not mend: what to type, once what is corrected."""
+    run, kind = ctx.run, result.kind
+    if kind == "budget":
+        return f"branchline resume {run.run_id} --budget USD"
+    once = (AROUND.get(kind) or IN_SETTINGS.get(kind, "")).format(agent=agent)
+    if not once:
+        return ""
+    if kind in AROUND:
+        again = f"branchline retry {run.run_id} {ctx.task.id}"
+    elif run.accepted is None:
+        again = f"branchline run --prompt-file {os.path.relpath(run.paths.prompt, run.paths.root)}"
+    else:
+        plan = run.paths.artifacts / "execution_plan.yaml"
+        again = f"branchline run --plan {os.path.relpath(plan, run.paths.root)}"
+    return f"{again}  # once {once}"

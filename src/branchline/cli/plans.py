@@ -91,7 +91,7 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
 
 def agreed(request: "Request", plan: Plan) -> bool:
     """Show the plan and ask; without a terminal nobody is asked. False if somebody refused."""
-    from branchline.attempt.asking.forecast import foreseen
+    from branchline.attempt.asking.context import foreseen
     from branchline.engine.pipeline import pinned, scoped
     from branchline.git.repo import Repo
 

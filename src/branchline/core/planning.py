@@ -138,10 +138,7 @@ def _folders(paths: Sequence[str]) -> set[str]:
 
 
 def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
-    """The JSON Schema of a planner's answer. `agents`: those it may choose from; with fewer than two it has no choice.
-
-    All members are required and none may be added, because providers' strict modes take nothing else.
-    """
+    """The JSON Schema of a planner's answer. `agents`: those it may choose from; with fewer than two it has no choice."""
     text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
     globs = {**texts, "description": "globs of files relative to the repository, such as src/app/*.py or docs/**"}
     workstream: dict[str, Any] = {
@@ -157,9 +154,9 @@ def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
     }
     if len(agents) > 1:
         workstream["agent"] = {"type": "string", "enum": list(agents)}
-    workstreams = {"type": "array", "minItems": 1, "items": _object(workstream)}
+    workstreams = {"type": "array", "minItems": 1, "items": strict_object(workstream)}
     plan = {"goal": {**text, "description": "the request in one line"}, "workstreams": workstreams}
-    return _object(plan)
+    return strict_object(plan)
 
 
 def from_answer(answer: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +169,8 @@ def from_answer(answer: dict[str, Any]) -> dict[str, Any]:
     return {"version": 1, "goal": answer["goal"], "workstreams": workstreams}
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of an object with exactly these members: providers' strict modes take nothing else."""
     return {
         "type": "object",
         "properties": properties,

@@ -25,25 +25,21 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an agent is given to read: `files` of the manifest with that digest, `tokens` (an estimate) in all."""
+    """What an agent is given to read: the `files` of the manifest with that digest, `tokens` (an estimate) in all."""
 
     manifest: str
-    files: int
+    files: tuple[ContextFile, ...]
     tokens: int
     warning: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an agent is asked. `number`: which asking this is.
-
-    `context`: the files that it is given, as it gets them. `write` and `protect`: globs of what may and may not be changed.
-    """
+    """What an agent is asked. `number`: which asking this is; `write` and `protect`: what may and may not be changed."""
 
     role: Role
     agent: str
     prompt: str
     given: Given
-    context: tuple[ContextFile, ...]
     mode: Mode
     timeout: float
     number: int = 1

@@ -6,14 +6,10 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from branchline.attempt.agent_call import call
-from branchline.attempt.asking.context_requests import plan_request
-from branchline.attempt.asking.conventions import given, unabridged
-from branchline.attempt.asking.forecast import foreseen
-from branchline.attempt.asking.manifest import choose
+from branchline.attempt.agent_call import call, way_out
+from branchline.attempt.asking.context import choose, foreseen, plan_request
 from branchline.attempt.asking.prompts import plan_prompt
 from branchline.attempt.asking.templates import base_files
-from branchline.attempt.hints import way_out
 from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, StepContext
 from branchline.config.canonical import canonical, digest
@@ -54,18 +50,15 @@ def run(ctx: StepContext) -> Success | Failure:
     name = planning.agent or run.settings.agent
     answer, errors = "", tuple[str, ...]()
     tree = run.repo.tree_of(run.base)
-    request = plan_request(run.settings, run.pins["prompt"], pins=unabridged(run, base_files(run)))
-    chosen = choose(run, request, run.base, tree)
-    context = given(chosen.manifest)
+    given = choose(run, plan_request(run.settings, run.pins["prompt"]), run.base, tree)
     for number in range(1, planning.attempts + 1):
         if number > 1:
             ctx.say(f"asking {name} again: {errors[0]}")
         asked = Asked(
             role="planner",
             agent=name,
-            prompt=plan_prompt(run, context, request=run.pins["prompt"], answer=answer, errors=errors),
-            given=chosen.given,
-            context=context,
+            prompt=plan_prompt(run, given.files, request=run.pins["prompt"], answer=answer, errors=errors),
+            given=given,
             mode="read",
             timeout=seconds(planning.timeout),
             number=number,

@@ -4,14 +4,11 @@ from contextlib import suppress
 
 import msgspec
 
-from branchline.attempt.agent_call import call
-from branchline.attempt.asking.context_requests import edit_request
-from branchline.attempt.asking.conventions import given, regular, unabridged
-from branchline.attempt.asking.manifest import choose
+from branchline.attempt.agent_call import call, way_out
+from branchline.attempt.asking.context import choose, edit_request
+from branchline.attempt.asking.conventions import regular
 from branchline.attempt.asking.prompts import edit_prompt
-from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import without_setup
-from branchline.attempt.hints import way_out
 from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
 from branchline.attempt.scope import conflict_of, guarded_if, rejected, starting_tree, torn, violation
@@ -45,16 +42,13 @@ def prepare(ctx: StepContext) -> Work:
         agent=_agent(ctx),
         failure=batch.feedback if batch else "",
         targets=(*torn(ctx), *(batch.files if batch else ())),
-        pins=unabridged(run, base_files(run)),
     )
-    chosen = choose(run, request, _head(ctx), tree)
-    context = given(chosen.manifest, lambda path: violation(ctx.run, scope, torn(ctx), path) is None)
+    given = choose(run, request, _head(ctx), tree, lambda path: violation(run, scope, torn(ctx), path) is None)
     asked = Asked(
         role="editor",
         agent=_agent(ctx),
-        prompt=edit_prompt(ctx, context),
-        given=chosen.given,
-        context=context,
+        prompt=edit_prompt(ctx, given.files),
+        given=given,
         mode="edit",
         timeout=seconds(ctx.workstream.timeout or ctx.run.settings.agent_timeout),
         number=ctx.task.round,

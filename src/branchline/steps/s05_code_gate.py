@@ -44,8 +44,8 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     """Have what passed reviewed, if it is to be; route the batch."""
     report, retryable = known(outcome.report), True
     if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
-        seen = review(ctx, report.tree)
-        report, retryable = msgspec.structs.replace(report, results=(*report.results, seen.result)), seen.retryable
+        seen, retryable = review(ctx, report.tree)
+        report = msgspec.structs.replace(report, results=(*report.results, seen))
     return _route(ctx, report, retryable=retryable)
 
 
