@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.result import Failure, Result, Success
+from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Done, Driver, Job, LocalDriver
 from branchline.engine.inline_driver import InlineDriver
 from branchline.process.spawn import KillSwitch, run

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from branchline.core.result import Failure, Result, Success
+from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Done, Job
 from branchline.process.spawn import KillSwitch
 from simulated.fate import Fate, require

@@ -30,8 +30,8 @@ from branchline.core.facts import (
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order
-from branchline.core.result import Failure, Result, StepFailed, Success
 from branchline.core.run_state import RunState
+from branchline.core.work import Failure, Result, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.engine.driver import Job
 from branchline.process.spawn import KillSwitch

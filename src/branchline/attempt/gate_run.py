@@ -25,8 +25,7 @@ from branchline.core.model.verdict import (
     asks_base,
     beside_base,
 )
-from branchline.core.result import StepFailed
-from branchline.core.work import Gating, Work, WorkOutcome
+from branchline.core.work import Gating, StepFailed, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.command import Site
 from branchline.gates.report import write_report

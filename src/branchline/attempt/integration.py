@@ -7,8 +7,8 @@ from branchline.attempt.gate_run import check_commit
 from branchline.attempt.run import Run, StepContext
 from branchline.core.facts import MergeConflict, WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
-from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
+from branchline.core.work import Failure, StepFailed
 from branchline.core.workstream import known
 from branchline.git.landing.merge import Conflicted, Merged, Strategy, merge_trees
 
@@ -17,13 +17,18 @@ _STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes do
 
 @dataclass(slots=True)
 class Integration:
-    """A merge result: its commit, the workstreams in it, those left out with the reason, and what is worth a word."""
+    """A merge result: its commit, the workstreams in it, those left out with the reason, and what is worth a word.
+
+    Once it has landed on the target: the `tag` that it bears, and `onto`, where the target was before.
+    """
 
     commit: str
     merged: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     conflict: MergeConflict | None = None
     warnings: list[str] = field(default_factory=list)
+    tag: str = ""
+    onto: str = ""
 
 
 def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") -> Merged | Conflicted:

@@ -10,8 +10,7 @@ import msgspec
 
 from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.core.budget import Purse
-from branchline.core.result import Failure, StepFailed
-from branchline.core.work import Work, WorkOutcome, decode, encode
+from branchline.core.work import Failure, StepFailed, Work, WorkOutcome, decode, encode
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.process.spawn import KillSwitch
 

@@ -13,8 +13,7 @@ from branchline.core.durations import seconds
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.verdict import REVIEW, GateResult, Outcome
 from branchline.core.planning import strict_object
-from branchline.core.result import StepFailed
-from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.work import Asked, StepFailed, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.views.format.excerpt import legible
 from branchline.views.format.text import count

@@ -4,12 +4,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from branchline.attempt.run import Attempt, Place
+from branchline.attempt.run import Attempt
 from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
 from branchline.core.durations import seconds
 from branchline.core.model.limits import LIMIT_REASONS
-from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
+from branchline.core.work import Failure, StepFailed
 from branchline.git.commit import snapshot
 from branchline.git.folders import files_below
 from branchline.process import spawn
@@ -37,7 +37,7 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
                 (path / name).symlink_to(root / name)
         elif (root / name).is_file():  # folders are mounted
             shutil.copy2(root / name, path / name)
-    for name in copied(ctx.run):
+    for name in files_to_copy(root, setup.copy):
         if not (path / name).is_symlink():  # one of the repository's own stays
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, path / name, follow_symlinks=False)
@@ -55,11 +55,6 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made
-
-
-def copied(run: Place) -> list[str]:
-    """Files of the user's checkout that `setup.copy` names."""
-    return files_to_copy(run.repo.root, run.settings.setup.copy)
 
 
 def files_to_copy(root: Path, entries: Iterable[str]) -> list[str]:

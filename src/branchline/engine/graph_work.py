@@ -13,8 +13,8 @@ import msgspec
 
 from branchline.core.graph import Task, TaskResources
 from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED
-from branchline.core.result import Failure, Result, Success
 from branchline.core.run_state import RunState
+from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Job
 from branchline.ledger.paths import RunPaths
 from branchline.process.confinement import Confinement

@@ -21,11 +21,11 @@ from branchline.core.events import (
 )
 from branchline.core.graph import Task
 from branchline.core.pipeline import OUTWARD
-from branchline.core.result import Failure, Result, Success, facts_of
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState
 from branchline.core.scheduler import KillAttempt, decide, wake_at
 from branchline.core.states import State
+from branchline.core.work import Failure, Result, Success, facts_of
 from branchline.engine.driver import Done, Driver, Job
 from branchline.engine.inbox import Inbox
 from branchline.errors import Interrupted, InvalidInput

@@ -8,9 +8,8 @@ from branchline.attempt.performing import failure_of, have_done
 from branchline.attempt.run import Run, StepContext
 from branchline.core.budget import Purse
 from branchline.core.graph import Task
-from branchline.core.result import Failure, Result, Success
 from branchline.core.run_state import RunState
-from branchline.core.work import Work
+from branchline.core.work import Failure, Result, Success, Work
 from branchline.engine.driver import Job
 from branchline.engine.opening import accepted_plan
 from branchline.errors import BranchlineError

@@ -23,9 +23,9 @@ from branchline.core.facts import (
     WsCheckpoint,
 )
 from branchline.core.model.verdict import REVIEW, Outcome
-from branchline.core.result import facts_of
 from branchline.core.run_state import RunState
 from branchline.core.states import State
+from branchline.core.work import facts_of
 from branchline.engine.driver import Doing
 from branchline.engine.opening import open_run
 from branchline.engine.performing import step_jobs

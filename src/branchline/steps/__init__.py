@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from branchline.attempt.gate_run import run_gates
 from branchline.attempt.performing import Perform
 from branchline.attempt.run import StepContext
-from branchline.core.result import Failure, Success
-from branchline.core.work import Work, WorkOutcome
+from branchline.core.work import Failure, Success, Work, WorkOutcome
 from branchline.steps import (
     s00_preflight,
     s01_run_init,

@@ -29,8 +29,7 @@ from branchline.core.planning import (
     unmatched,
     with_folders,
 )
-from branchline.core.result import Failure, Success
-from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput
 

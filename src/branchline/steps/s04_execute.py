@@ -17,8 +17,7 @@ from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.refs import branch_ref
-from branchline.core.result import Failure, Success
-from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.gates.output import shown

@@ -13,9 +13,8 @@ from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, reference, torn, violation
 from branchline.core.facts import Codegate, ExecuteWsComplete
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
-from branchline.core.result import Failure, Success
 from branchline.core.rules.globs import matches_any
-from branchline.core.work import Gating, Work, WorkOutcome
+from branchline.core.work import Failure, Gating, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.report import write_report
 from branchline.git.objects import Change

@@ -46,10 +46,8 @@ class Protection:
             names |= dict.fromkeys(more)
 
 
-@lru_cache(maxsize=64)
-def protection(globs: tuple[str, ...], links: tuple[tuple[str, str], ...] = ()) -> Protection:
-    """A `Protection`, made once for the same globs and links."""
-    return Protection(globs, links)
+protection = lru_cache(maxsize=64)(Protection)
+"""A `Protection`, made once for the same globs and links."""
 
 
 def _plain(path: str) -> str:
