@@ -97,7 +97,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         prompt=ask.prompt + _schema_in_words(agent, ask),
         worktree=str(run.seen_at(tree)),
         folder=str(room),
-        mode=ask.mode,
+        mode="edit" if ask.role == "editor" else "read",
         output_schema=ask.schema,
         context=ask.given.files,
         manifest=ask.given.manifest,
@@ -119,11 +119,11 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         with (
             settled(room, folder),
             _metered(ctx, agent, request, folder) as (asked, meter),
-            agent_in_sandbox(run, agent, asked, tree, metered=meter is not None) as shut,
+            agent_in_sandbox(run, agent, asked, tree, metered=meter is not None) as (shut_in, entered, own),
         ):
             result = attempt(
                 agent,
-                shut.request,
+                shut_in,
                 environ=run.environ,
                 kill=ctx.kill,
                 timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
@@ -133,9 +133,9 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
                 cwd=tree,
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
-                confinement=shut.entered.around(ctx.confinement(agent.spec.limits, tree, room)),
+                confinement=entered.around(ctx.confinement(agent.spec.limits, tree, room)),
             )
-            told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
+            told = replace(told, own_sandbox=own, refused=entered.refused())
             result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
     except InvalidInput:  # it was not run
         raise

@@ -55,7 +55,6 @@ def review(ctx: StepContext, tree: str) -> tuple[GateResult, bool]:
         agent=settings.agent,
         prompt=review_prompt(ctx, given.files, run.repo.tree_of(before), tree),
         given=given,
-        mode="read",
         timeout=seconds(settings.timeout),
         number=ctx.task.round,
         schema=REVIEW_SCHEMA,

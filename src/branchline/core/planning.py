@@ -40,7 +40,7 @@ def overlaps(plan: Plan, paths: Sequence[str]) -> list[Overlap]:
 
     In the order in which they would merge. A forecast: what the agents really change is only known afterwards.
     """
-    owned = {w.id: {p: None for p in paths if _may_write(w, p)} for w in plan.workstreams}
+    owned = {w.id: {p: None for p in paths if w.scope.holds(p)} for w in plan.workstreams}
     found = []
     for first, second in at_once(plan):
         both = dict.fromkeys(path for path in owned[second] if path in owned[first])
@@ -179,10 +179,6 @@ def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _may_write(workstream: Workstream, path: str) -> bool:
-    return matches_any(workstream.scope.globs, path) and not matches_any(workstream.scope.protect, path)
-
-
 def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
     """Globs of one that the other has too, or whose plain name the other matches: files that are yet to be made."""
     pairs = [(first, second), (second, first)]
@@ -190,7 +186,7 @@ def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
         glob
         for one, other in pairs
         for glob in one.scope.globs
-        if glob in other.scope.globs or (not WILD & set(glob) and _may_write(other, glob))
+        if glob in other.scope.globs or (not WILD & set(glob) and other.scope.holds(glob))
     ]
     return [
         glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from branchline.core import facts
 from branchline.core.budget import Spending
 from branchline.core.events import (
     AnyEvent,
@@ -21,16 +22,6 @@ from branchline.core.events import (
     RunStarted,
     TasksAdded,
     Transition,
-)
-from branchline.core.facts import (
-    AgentCalled,
-    ApprovalNeeded,
-    Codegate,
-    IntegrationComplete,
-    PlanComplete,
-    PlanProposed,
-    StepFact,
-    plain,
 )
 from branchline.core.graph import Task, order_ids
 from branchline.core.states import TERMINAL, State, check_transition
@@ -60,7 +51,7 @@ class TaskRecord:
     error_class: str = ""
     retryable: bool = True
     retry_at: int | None = None
-    fact: StepFact | None = None
+    fact: facts.StepFact | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     hint: str = ""
     traceback: str = ""
@@ -71,7 +62,7 @@ class TaskRecord:
 
     def handed_on(self) -> dict[str, Any]:
         """What the task has handed on, as JSON: its outputs, or its step's fact."""
-        made = self.outputs if self.fact is None else plain(self.fact)
+        made = self.outputs if self.fact is None else facts.plain(self.fact)
         told = {"hint": self.hint, "traceback": self.traceback}
         return {**made, **{name: text for name, text in told.items() if text}}
 
@@ -99,11 +90,11 @@ class RunState:
     cancel_requested: str = ""
     stopped_by: str = ""
     plan: dict[str, Any] = field(default_factory=dict)
-    proposed: PlanProposed | None = None
+    proposed: facts.PlanProposed | None = None
     spending: Spending = field(default_factory=Spending)
     pipeline: PipelineState = field(default_factory=PipelineState)
     rejected_at: dict[str, int] = field(default_factory=dict)
-    needs: dict[tuple[str, str], ApprovalNeeded] = field(default_factory=dict)
+    needs: dict[tuple[str, str], facts.ApprovalNeeded] = field(default_factory=dict)
     decided: dict[str, ApprovalDecided] = field(default_factory=dict)
     fanned_out: bool = False
     end: RunEnded | None = None
@@ -116,14 +107,14 @@ class RunState:
             return False
         return self.records[self.proposed.task_id].state == State.COMPLETED  # else it will be proposed again
 
-    def held(self, name: str) -> ApprovalNeeded | None:
+    def held(self, name: str) -> facts.ApprovalNeeded | None:
         """What a person has to say yes or no to before this task starts, if there is anything."""
         task = self.records[name].task
         need, said = self.needs.get((task.step, task.workstream)), self.decided.get(name)
         return None if need is None or (said is not None and said.tree == need.tree) else need
 
     @property
-    def waiting(self) -> dict[str, ApprovalNeeded]:
+    def waiting(self) -> dict[str, facts.ApprovalNeeded]:
         """The tasks that only a person's word keeps from starting, by id."""
         return {name: need for name in sorted(self.ready) if (need := self.held(name)) is not None}
 
@@ -182,27 +173,27 @@ class RunState:
 
     def _learn(self, event: AnyEvent) -> None:
         """Take in a fact of a step, or a person's word."""
-        if isinstance(event, StepFact) and (record := self.records[event.task_id]).state == State.RUNNING:
+        if isinstance(event, facts.StepFact) and (record := self.records[event.task_id]).state == State.RUNNING:
             record.fact = event  # what is told later, such as that the plan was accepted, is no attempt's
         match event:
-            case PlanProposed():
+            case facts.PlanProposed():
                 self.proposed = event
-            case PlanComplete() if event.plan:
+            case facts.PlanComplete() if event.plan:
                 self.plan = event.plan
             case RolledBack():
                 self.rolled_back = event
-            case Codegate():
+            case facts.Codegate():
                 if event.verdict == "rejected" and event.at:
                     self.rejected_at.setdefault(event.workstream, event.at)
                 if event.given:  # by the gates, not by a person: what waited was another batch
                     self.needs.pop(("consume", event.workstream), None)
-            case IntegrationComplete():
+            case facts.IntegrationComplete():
                 self.needs.pop(("ship", ""), None)
-            case ApprovalNeeded():
+            case facts.ApprovalNeeded():
                 self.needs[event.step, event.workstream] = event
             case ApprovalDecided():
                 self.decided[event.task_id] = event
-            case AgentCalled():
+            case facts.AgentCalled():
                 self.spending.pay(event.task_id, event.workstream, event.usage.cost_usd, repair=event.round > 1)
 
     def current(self) -> dict[str, TaskRecord]:

@@ -5,7 +5,7 @@ A step that calls agents or gates is `prepare(ctx) -> Work`, on the coordinator,
 `Work` holds a path of this machine: paths are relative to the repository or to the run's folder. An example, shortened:
 
     {"attempt":1,"base":"5f1c...","commit":"5f1c...","format":1,"run_id":"01K...","task":{"id":"task_005_execute_a",...},
-     "asked":{"agent":"claude","mode":"edit","prompt":"Change src/x.py.","role":"editor","timeout":1800.0,...},...}
+     "asked":{"agent":"claude","prompt":"Change src/x.py.","role":"editor","timeout":1800.0,...},...}
 """
 
 import json
@@ -17,7 +17,7 @@ import msgspec
 
 from branchline.core.facts import AgentCalled, ApprovalNeeded, Fact, StepFact
 from branchline.core.graph import Task
-from branchline.core.model.agent import AgentResult, ContextFile, Mode
+from branchline.core.model.agent import AgentResult, ContextFile
 from branchline.core.model.plan import Scope, Script
 from branchline.core.model.verdict import Phase, QualityReport
 from branchline.errors import BranchlineError
@@ -42,7 +42,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent: str
     prompt: str
     given: Given
-    mode: Mode
     timeout: float
     number: int = 1
     schema: dict[str, Any] | None = None

@@ -10,20 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from branchline.core.facts import (
-    CiStatus,
-    Codegate,
-    ExecuteWsComplete,
-    IntegrationComplete,
-    MergeConflict,
-    MergeQueue,
-    Preflight,
-    ShipComplete,
-    StepFact,
-    ValidateWsPass,
-    WorktreesReady,
-    WsCheckpoint,
-)
+from branchline.core import facts
 from branchline.core.graph import Task
 from branchline.core.states import State
 
@@ -36,22 +23,22 @@ def known(value: T | None) -> T:
     return value
 
 
-KEPT: dict[str, tuple[str, type[StepFact]]] = {
-    "preflight": ("preflight", Preflight),
-    "worktrees": ("worktree", WorktreesReady),
-    "execute": ("work", ExecuteWsComplete),
-    "code_gate": ("batch", Codegate),
-    "consume": ("consumed", WsCheckpoint),
-    "validate": ("validated", ValidateWsPass),
-    "merge_prep": ("merge_queue", MergeQueue),
-    "merge": ("integration", IntegrationComplete),
-    "pr_ci": ("ci", CiStatus),
-    "ship": ("shipped", ShipComplete),
+KEPT: dict[str, tuple[str, type[facts.StepFact]]] = {
+    "preflight": ("preflight", facts.Preflight),
+    "worktrees": ("worktree", facts.WorktreesReady),
+    "execute": ("work", facts.ExecuteWsComplete),
+    "code_gate": ("batch", facts.Codegate),
+    "consume": ("consumed", facts.WsCheckpoint),
+    "validate": ("validated", facts.ValidateWsPass),
+    "merge_prep": ("merge_queue", facts.MergeQueue),
+    "merge": ("integration", facts.IntegrationComplete),
+    "pr_ci": ("ci", facts.CiStatus),
+    "ship": ("shipped", facts.ShipComplete),
 }
 """What a step that has completed hands on: the name by which it is known here, and the fact's type."""
 
 
-def _handed_on(task: Task, state: State, fact: StepFact | None) -> dict[str, StepFact | None]:
+def _handed_on(task: Task, state: State, fact: facts.StepFact | None) -> dict[str, facts.StepFact | None]:
     """What is known of a step by its name, once one of its tasks has ended so."""
     name, kind = KEPT[task.step]
     return {name: fact if state == State.COMPLETED and isinstance(fact, kind) else None}
@@ -65,11 +52,11 @@ class WorkstreamState:
     """
 
     round: int = 1
-    worktree: WorktreesReady | None = None
-    work: ExecuteWsComplete | None = None
-    batch: Codegate | None = None
-    consumed: WsCheckpoint | None = None
-    validated: ValidateWsPass | None = None
+    worktree: facts.WorktreesReady | None = None
+    work: facts.ExecuteWsComplete | None = None
+    batch: facts.Codegate | None = None
+    consumed: facts.WsCheckpoint | None = None
+    validated: facts.ValidateWsPass | None = None
     unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -93,11 +80,11 @@ class WorkstreamState:
         return known(self.consumed).tree
 
     @property
-    def rejected(self) -> Codegate | None:
+    def rejected(self) -> facts.Codegate | None:
         """The batch that was not approved, rejected or beyond checking, if there is no other since."""
         return None if self.batch is None or self.batch.verdict == "approved" else self.batch
 
-    def after(self, task: Task, state: State, fact: StepFact | None, reason: str) -> "WorkstreamState":
+    def after(self, task: Task, state: State, fact: facts.StepFact | None, reason: str) -> "WorkstreamState":
         """The workstream after one of its tasks has ended so."""
         unfinished = {step: why for step, why in self.unfinished.items() if step != task.step}
         if state != State.COMPLETED:
@@ -107,7 +94,7 @@ class WorkstreamState:
             changes["round"] = task.round
         elif task.step == "code_gate":
             stands = None if state == State.COMPLETED else self.rejected
-            changes["batch"] = fact if isinstance(fact, Codegate) else stands
+            changes["batch"] = fact if isinstance(fact, facts.Codegate) else stands
         return replace(self, **changes)
 
 
@@ -116,19 +103,19 @@ class PipelineState:
     """A run's steps. `landed`: the commit in which each workstream landed last, in any round."""
 
     workstreams: Mapping[str, WorkstreamState] = field(default_factory=dict)
-    preflight: Preflight | None = None
-    merge_queue: MergeQueue | None = None
-    conflict: MergeConflict | None = None
-    integration: IntegrationComplete | None = None
-    ci: CiStatus | None = None
-    shipped: ShipComplete | None = None
+    preflight: facts.Preflight | None = None
+    merge_queue: facts.MergeQueue | None = None
+    conflict: facts.MergeConflict | None = None
+    integration: facts.IntegrationComplete | None = None
+    ci: facts.CiStatus | None = None
+    shipped: facts.ShipComplete | None = None
     landed: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, workstream: str) -> WorkstreamState:
         """One workstream; of one that has not begun nothing is known."""
         return self.workstreams.get(workstream) or WorkstreamState()
 
-    def after(self, task: Task, state: State, fact: StepFact | None, reason: str) -> "PipelineState":
+    def after(self, task: Task, state: State, fact: facts.StepFact | None, reason: str) -> "PipelineState":
         """The run after one of its tasks has ended so."""
         if task.workstream:
             one = self.of(task.workstream).after(task, state, fact, reason)
@@ -137,7 +124,7 @@ class PipelineState:
             return self
         changes: dict[str, Any] = {**_handed_on(task, state, fact)}
         if task.step == "merge":
-            changes["conflict"] = fact if state == State.FAILED and isinstance(fact, MergeConflict) else None
+            changes["conflict"] = fact if state == State.FAILED and isinstance(fact, facts.MergeConflict) else None
         elif task.step == "ship" and (shipped := changes["shipped"]):
             changes["landed"] = {**self.landed, **dict.fromkeys(shipped.merged, shipped.commit)}
         return replace(self, **changes)

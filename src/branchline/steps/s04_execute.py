@@ -48,7 +48,6 @@ def prepare(ctx: StepContext) -> Work:
         agent=_agent(ctx),
         prompt=edit_prompt(ctx, given.files),
         given=given,
-        mode="edit",
         timeout=seconds(ctx.workstream.timeout or ctx.run.settings.agent_timeout),
         number=ctx.task.round,
         script=ctx.workstream.script_of_round(ctx.task.round),

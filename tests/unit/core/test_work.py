@@ -32,7 +32,6 @@ ASKED = Asked(
     agent="x",
     prompt=ODD,
     given=Given(manifest="m", files=(ContextFile(path=ODD, spans=(Span(start=1, end=2),)),), tokens=2),
-    mode="edit",
     timeout=0.1,
     schema={"type": "object", "properties": {"a": {"type": ["string", "null"]}}},
     script=(Action(write=WriteFile(path="a", content=ODD)), "hang"),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from branchline.core.durations import Duration
+from branchline.core.rules.globs import matches_any
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
 Glob = Annotated[str, msgspec.Meta(min_length=1)]
@@ -25,6 +26,10 @@ class Scope(Model, frozen=True, kw_only=True):
     def globs(self) -> tuple[Glob, ...]:
         """What may be written, `protect` and the settings' protected paths aside."""
         return self.write or ("**",)
+
+    def holds(self, path: str) -> bool:
+        """Whether a workstream may write a path, the settings' protected paths aside."""
+        return matches_any(self.globs, path) and not matches_any(self.protect, path)
 
 
 class WriteFile(Model, frozen=True, kw_only=True):
