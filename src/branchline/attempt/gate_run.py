@@ -13,7 +13,7 @@ from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
 from branchline.attempt.scope import is_guarded, violation
-from branchline.attempt.setup import Setup, set_up
+from branchline.attempt.setup import Setup, seen, set_up
 from branchline.attempt.ways_back import ways_back
 from branchline.core.model.verdict import (
     NOT_PROVEN,
@@ -30,7 +30,7 @@ from branchline.core.workstream import known
 from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
-from branchline.git.commit import kept_from_gc, snapshot
+from branchline.git.commit import kept_from_gc
 from branchline.process.environment import allowed
 
 PORT_TAKEN = re.compile(
@@ -59,9 +59,7 @@ class Checkout:
 
     def fingerprint(self) -> str:
         """The tree id of what is there now, without what set-up made."""
-        run = self.ctx.run
-        git = run.workspaces.content(self.path)
-        found = snapshot(git, self.path, self.tree, scratch=run.paths.scratch, inspect=run.inspect).tree
+        found = seen(self.ctx.run, self.path, self.tree).tree
         return without_setup(self.ctx, self.tree, found, self.setup)
 
     @kept_from_gc

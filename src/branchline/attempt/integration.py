@@ -182,8 +182,7 @@ def _checked(ctx: StepContext, base: str, commit: str) -> QualityReport:
     """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
     report = check_commit(ctx, commit, base=base, phase="validation", name=f"validation/merge-{commit[:12]}")
     if report.outcome == Outcome.ERROR:
-        why = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.ERROR))
-        reason = f"the merge result could not be checked: {why}"
+        reason = f"the merge result could not be checked: {report.why}"
         raise StepFailed(Failure(reason, report.error_class, report.retryable))
     return report
 

@@ -1,16 +1,16 @@
 """Set-up of a fresh checkout: files from the user's checkout, then commands. None of it ever enters a batch."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from branchline.attempt.run import Attempt
+from branchline.attempt.run import Attempt, Place
 from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
 from branchline.core.durations import seconds
 from branchline.core.model.limits import LIMIT_REASONS
 from branchline.core.rules.globs import matches_any
 from branchline.core.work import Failure, StepFailed
-from branchline.git.commit import snapshot
+from branchline.git.commit import Snapshot, snapshot
 from branchline.git.folders import files_below
 from branchline.process import spawn
 from branchline.process.environment import allowed
@@ -48,13 +48,17 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
             _command(ctx, argv, path, log, seconds(setup.timeout))
         finally:
             ctx.run.secrets.clean_file(log)
-    git = ctx.run.workspaces.content(path)
-    scratch = ctx.run.paths.scratch
-    taken = snapshot(git, path, base_tree, scratch=scratch, inspect=ctx.run.inspect, wanted=lambda _: True)
+    taken = seen(ctx.run, path, base_tree, wanted=lambda _: True)
     made: Setup = dict.fromkeys([*(one.path for one in taken.refused), *taken.ignored])
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made
+
+
+def seen(run: Place, path: Path, tree: str, wanted: Callable[[str], bool] | None = None) -> Snapshot:
+    """What is in a workspace that began as `tree`. `wanted`: whether to name a file that is ignored."""
+    git, scratch = run.workspaces.content(path), run.paths.scratch
+    return snapshot(git, path, tree, scratch=scratch, inspect=run.inspect, wanted=wanted)
 
 
 def files_to_copy(root: Path, entries: Iterable[str]) -> list[str]:

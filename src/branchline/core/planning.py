@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.pipeline import merge_order
 from branchline.core.rules.globs import matches, matches_any
+from branchline.errors import InvalidInput
 
 WILD = frozenset("*?[")
 SHOWN = 3
@@ -94,8 +95,19 @@ def unmatched(plan: Plan, paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def with_folders(plan: Plan, paths: Sequence[str]) -> Plan:
-    """The plan in which an entry of a scope that names a folder of the tree means all that is in it: `src` is `src/**`."""
-    folders = _folders(paths)
+    """The plan in which an entry of a scope that names a folder of the tree means all that is in it: `src` is `src/**`.
+
+    Raises InvalidInput for entries that can match no file: an agent that obeys them could change nothing.
+    """
+    files, folders = set(paths), _folders(paths)
+    wrong = [
+        f"workstream {w.id}: the write glob {glob!r} can match no file: {why}"
+        for w in plan.workstreams
+        for glob in w.scope.write
+        if (why := _why_nothing(glob, files))
+    ]
+    if wrong:
+        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
 
     def meant(globs: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{glob}/**" if glob in folders else glob for glob in globs)
@@ -105,17 +117,6 @@ def with_folders(plan: Plan, paths: Sequence[str]) -> Plan:
         for w in plan.workstreams
     ]
     return plan if made == list(plan.workstreams) else replace(plan, workstreams=tuple(made))
-
-
-def hopeless(plan: Plan, paths: Sequence[str]) -> list[str]:
-    """The entries of scopes that can match no file, each with the reason: an agent that obeys them could change nothing."""
-    files = set(paths)
-    return [
-        f"workstream {w.id}: the write glob {glob!r} can match no file: {why}"
-        for w in plan.workstreams
-        for glob in w.scope.write
-        if (why := _why_nothing(glob, files))
-    ]
 
 
 def _why_nothing(glob: str, files: Collection[str]) -> str:

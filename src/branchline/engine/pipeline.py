@@ -16,7 +16,7 @@ from branchline.core.events import RunPolicy, RunStarted, TasksAdded
 from branchline.core.facts import PlanComplete
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import hopeless, with_folders
+from branchline.core.planning import with_folders
 from branchline.core.refs import branch_ref
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
@@ -168,10 +168,7 @@ def resume(  # noqa: PLR0913 - keyword-only data
 
 def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
     """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
-    paths = [entry.path for entry in repo.entries(repo.tree_of(base))]
-    if wrong := hopeless(plan, paths):
-        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
-    return with_folders(plan, paths)
+    return with_folders(plan, [entry.path for entry in repo.entries(repo.tree_of(base))])
 
 
 def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:

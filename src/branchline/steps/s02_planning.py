@@ -18,7 +18,6 @@ from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.model.plan import Plan
 from branchline.core.planning import (
     from_answer,
-    hopeless,
     overlaps,
     plan_schema,
     scopeless,
@@ -117,11 +116,8 @@ def _proposed(ctx: StepContext, result: AgentResult) -> PlanProposed | tuple[str
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
     try:
-        plan = plan_from_data(data, settings, agents=_choice(ctx))
         paths = list(base_files(ctx.run))
-        if wrong := hopeless(plan, paths):
-            return tuple(wrong)
-        plan = with_folders(plan, paths)
+        plan = with_folders(plan_from_data(data, settings, agents=_choice(ctx)), paths)
     except InvalidInput as error:
         return tuple(error.message.splitlines())
     overlapping, policy, made = overlaps(plan, paths), settings.planning.overlap, plan

@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,11 @@ from branchline.gates.report import write_report
 from branchline.git.objects import Change
 
 FOLDER = "gate"  # of the attempt's own
+VERDICTS: dict[Outcome, Literal["approved", "rejected", "error"]] = {
+    Outcome.PASSED: "approved",
+    Outcome.FAILED: "rejected",
+    Outcome.ERROR: "error",
+}
 
 
 def prepare(ctx: StepContext) -> Work | Success | Failure:
@@ -115,11 +121,11 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
     run, workstream, base, left = ctx.run, ctx.task.workstream, ctx.ws.base, known(ctx.ws.work)
     again = re.search(r"_r(\d+)$", ctx.task.id) if ctx.task.origin else None
     batch = f"{workstream}-{again[1] if again else 1}"  # one name for every gate task of a workstream
-    verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
+    verdict = VERDICTS[report.outcome]
     more = ("\n## Not in the batch\n", *(f"- {text}" for text in left.left_out), "") if left.left_out else ()
     not_in_it = "\n".join(more)
     write_report(report, ctx.folder / FOLDER, not_in_it)
-    kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
+    kept = run.paths.run_dir / "gate" / verdict / batch
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ctx.folder / FOLDER, kept)
@@ -129,7 +135,7 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
     fact = Codegate(
         task_id=ctx.task.id,
         workstream=workstream,
-        verdict="approved" if verdict == "approved" else "rejected" if verdict else "error",
+        verdict=verdict,
         batch=batch,
         tree=report.tree,
         report=run.inside(kept / "report.md"),

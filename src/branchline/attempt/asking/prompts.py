@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Sequence
 
-from branchline.attempt.asking.conventions import NAMED, conventions
+from branchline.attempt.asking.context import TARGET, conventions
 from branchline.attempt.asking.templates import base_files, filled
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import conflict_of, guarded_if, rejected
@@ -81,7 +81,7 @@ def review_prompt(ctx: StepContext, context: Sequence[ContextFile], old: str, ne
         "gates": _gates(gate for gate in run.gates if "batch" in gate.phases),
         "conventions": conventions(run, files),
         "files": _bullets(changed),
-        "read_files": _context([file for file in context if file.why != NAMED], "read"),
+        "read_files": _context([file for file in context if file.why != TARGET], "read"),
         "diff": excerpt.fenced(excerpt.diff(run.repo.patch(old, new), REVIEW_DIFF), "diff"),
     }
     return filled(run, files, "review", values)
@@ -95,9 +95,8 @@ def feedback(report: QualityReport) -> str:
         if result.argv:
             parts[-1] += f"\n\nCommand: {_command(result.argv)}"
         if result.output.strip():
-            trimmed = (
-                excerpt.end if result.argv else excerpt.beginning
-            )  # a list is read from its top, a log from its end
+            # A list is read from its top, a log from its end.
+            trimmed = excerpt.end if result.argv else excerpt.beginning
             parts[-1] += "\n\n" + excerpt.fenced(trimmed(excerpt.legible(result.output), FEEDBACK // len(bad)))
     return "\n\n".join(parts)
 

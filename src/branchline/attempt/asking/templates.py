@@ -9,20 +9,15 @@ from branchline.views.format.template import TemplateError, faults, render
 
 OVERRIDES = ".branchline/prompts/"
 ENDING = ".md"
-_RULES = {"scope", "protect", "guarded", "gates", "conventions", "edit_files", "read_files"}
 _WORK = {"goal", "workstream", "title", "task", "round", "rules", "feedback", "diff", "conflict", "others"}
-NAMES: dict[str, frozenset[str]] = {
-    "edit": frozenset(_WORK),
-    "repair": frozenset(_WORK),
-    "conflict": frozenset(_WORK),
-    "rules": frozenset(_RULES),
-    "plan": frozenset(
-        {*("request", "tree", "read_files", "max_workstreams", "overlap", "protect", "guarded", "gates", "conventions")}
-        | {"answer", "errors"}
-    ),
-    "review": frozenset(
-        {"goal", "workstream", "title", "task", "scope", "gates", "conventions", "files", "read_files", "diff"}
-    ),
+_KNOWN = {"read_files", "gates", "conventions"}
+NAMES = {
+    "edit": _WORK,
+    "repair": _WORK,
+    "conflict": _WORK,
+    "rules": _KNOWN | {"scope", "protect", "guarded", "edit_files"},
+    "plan": _KNOWN | {"request", "tree", "max_workstreams", "overlap", "protect", "guarded", "answer", "errors"},
+    "review": _KNOWN | {"goal", "workstream", "title", "task", "scope", "files", "diff"},
 }
 """The templates, and the values that each may name."""
 

@@ -148,10 +148,10 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
 def in_order(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     """Gates in the order in which they verify: those that fix (lint before format), then the rest by kind."""
 
-    def rank(gate: Gate) -> tuple[int, int]:
-        if gate.fix is not None or gate.kind in FIX_ORDER:
-            return 0, FIX_ORDER.index(gate.kind) if gate.kind in FIX_ORDER else len(FIX_ORDER)
-        return 1, REST_ORDER.index(gate.kind)
+    def rank(gate: Gate) -> tuple[bool, int]:
+        fixes = gate.fix is not None or gate.kind in FIX_ORDER
+        order = FIX_ORDER if fixes else REST_ORDER
+        return not fixes, order.index(gate.kind) if gate.kind in order else len(order)
 
     return tuple(sorted(gates, key=rank))
 

@@ -25,9 +25,8 @@ class Protection:
         self._links: dict[tuple[str, str], None] = {}
         for link, said in links:
             target = _plain(posixpath.normpath(posixpath.join(posixpath.dirname(link), said)))
-            if target not in {"", "."} and not target.startswith(
-                ("/", "..")
-            ):  # it leaves the tree, or leads to all of it
+            # One that leaves the tree, or leads to all of it, names nothing in it.
+            if target not in {"", "."} and not target.startswith(("/", "..")):
                 self._links[_plain(link), target] = None
 
     def name_of(self, path: str, *, link: bool = False) -> str:
