@@ -17,16 +17,7 @@ from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
 from branchline.core.facts import AgentCalled, OwnSandbox
-from branchline.core.model.agent import (
-    PERMANENT,
-    TRANSIENT,
-    AgentRequest,
-    AgentResult,
-    AgentStatus,
-    Limits,
-    Progress,
-    Usage,
-)
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Limits, Progress, Usage
 from branchline.core.model.agent_spec import chain
 from branchline.core.model.pricing import priced
 from branchline.core.work import Asked
@@ -143,8 +134,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         told.tell(AgentResult(status=AgentStatus.CRASHED, message=str(error), model=agent.spec.model))
         raise
     usage, model = result.usage, result.model or agent.spec.model
-    idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
-    usage = NOTHING if idle and usage.cost_usd is None and not seen else usage
+    usage = NOTHING if result.turned_away and usage.cost_usd is None and not seen else usage
     return told.tell(msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model))
 
 

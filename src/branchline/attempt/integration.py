@@ -40,21 +40,31 @@ def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") ->
     return merge_trees(run.repo, ours, theirs, strategy_of, base=base, declared=declared)
 
 
-def combine(
-    run: Run, ours: str, theirs: str, message: str, *, declared: str = "", told: list[str] | None = None
+def combine(  # noqa: PLR0913 - keyword-only data
+    run: Run,
+    ours: str,
+    theirs: str,
+    message: str,
+    *,
+    declared: str = "",
+    since: str = "",
+    told: list[str] | None = None,
 ) -> str | Conflicted:
     """A merge commit of two commits (or the one that holds the other); no side is ever picked silently.
 
-    `declared`: the commit whose attributes count (the run's base). What is worth a word is added to `told`.
+    `declared`: the commit whose attributes count (the run's base). `since`: a commit; only what `theirs` changes since then
+    is taken over, and nothing of its history. What is worth a word is added to `told`.
     """
-    if run.repo.is_ancestor(theirs, ours):
+    if not since and run.repo.is_ancestor(theirs, ours):
         return ours
-    merged = merge(run, ours, theirs, declared or run.base)
+    merged = merge(run, ours, theirs, declared or run.base, base=since)
     if isinstance(merged, Conflicted):
         return merged
     if told is not None:
         told += [_STRANGE.format(path=path, driver=driver) for path, driver in merged.strange]
-    return run.repo.commit(merged.tree, [ours, theirs], message + "\n", run.commit_time)
+    if since and merged.tree == run.repo.tree_of(ours):
+        return ours
+    return run.repo.commit(merged.tree, [ours] if since else [ours, theirs], message + "\n", run.commit_time)
 
 
 @dataclass(slots=True)
@@ -77,21 +87,14 @@ class _Line:
         own = combine(self.run, self.own, commit, message, declared=self.onto, told=self.told)
         if isinstance(own, Conflicted):
             return own
-        tip = own if self.own == self.tip else self._taken_over(own, message)
+        if self.own == self.tip:
+            tip: str | Conflicted = own
+        else:
+            tip = combine(self.run, self.tip, own, message, declared=self.onto, since=self.own)
         if isinstance(tip, Conflicted):
             return tip
         self.own, self.tip = own, tip
         return None
-
-    def _taken_over(self, own: str, message: str) -> str | Conflicted:
-        """What is new in `own`, on the tip, as a commit that has nothing but the tip in its history."""
-        repo = self.run.repo
-        merged = merge(self.run, self.tip, own, self.onto, base=self.own)
-        if isinstance(merged, Conflicted):
-            return merged
-        if merged.tree == repo.tree_of(self.tip):
-            return self.tip
-        return repo.commit(merged.tree, [self.tip], message + "\n", self.run.commit_time)
 
 
 def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:

@@ -206,5 +206,5 @@ def execution_plan(tasks: Iterable[Task | Mapping[str, Any]]) -> ExecutionPlan:
         total_waves=len(waves),
         max_parallelism=max(map(len, waves), default=0),
         order=order,
-        waves=tuple(tuple(wave) for wave in waves),
+        waves=tuple(map(tuple, waves)),
     )

@@ -71,11 +71,9 @@ def scopeless(plan: Plan) -> tuple[str, ...]:
 
 def serialised(plan: Plan, found: Iterable[Overlap]) -> Plan:
     """The plan with the later of each overlapping pair waiting for the earlier one."""
-    waits: dict[str, list[str]] = {}
-    for overlap in found:
-        waits.setdefault(overlap.second, []).append(overlap.first)
+    pairs = [(one.first, one.second) for one in found]
     made = [
-        replace(w, depends_on=(*w.depends_on, *(n for n in waits.get(w.id, ()) if n not in w.depends_on)))
+        replace(w, depends_on=tuple(dict.fromkeys([*w.depends_on, *(a for a, b in pairs if b == w.id)])))
         for w in plan.workstreams
     ]
     return replace(plan, workstreams=tuple(made))

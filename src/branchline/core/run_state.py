@@ -6,23 +6,9 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from branchline.core import facts
+from branchline.core import events, facts
 from branchline.core.budget import Spending
-from branchline.core.events import (
-    AnyEvent,
-    ApprovalDecided,
-    AttemptInterrupted,
-    AttemptResumed,
-    GaveUp,
-    IntentReceived,
-    RolledBack,
-    RunEnded,
-    RunPolicy,
-    RunResumed,
-    RunStarted,
-    TasksAdded,
-    Transition,
-)
+from branchline.core.events import AnyEvent
 from branchline.core.graph import Task, order_ids
 from branchline.core.states import TERMINAL, State, check_transition
 from branchline.core.workstream import PipelineState
@@ -77,7 +63,7 @@ class RunState:
 
     kind: Literal["pipeline", "graph"] = "graph"
     started_at: int = 0
-    policy: RunPolicy = field(default_factory=RunPolicy)
+    policy: events.RunPolicy = field(default_factory=events.RunPolicy)
     pins: dict[str, Any] = field(default_factory=dict)
     records: dict[str, TaskRecord] = field(default_factory=dict)
     dependants: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -95,10 +81,10 @@ class RunState:
     pipeline: PipelineState = field(default_factory=PipelineState)
     rejected_at: dict[str, int] = field(default_factory=dict)
     needs: dict[tuple[str, str], facts.ApprovalNeeded] = field(default_factory=dict)
-    decided: dict[str, ApprovalDecided] = field(default_factory=dict)
+    decided: dict[str, events.ApprovalDecided] = field(default_factory=dict)
     fanned_out: bool = False
-    end: RunEnded | None = None
-    rolled_back: RolledBack | None = None
+    end: events.RunEnded | None = None
+    rolled_back: events.RolledBack | None = None
 
     @property
     def plan_waits(self) -> bool:
@@ -127,46 +113,46 @@ class RunState:
             return False
         return len(self.waiting) == len(self.ready)
 
-    def moved(self, name: str, new: State, **fields: Any) -> Transition:
+    def moved(self, name: str, new: State, **fields: Any) -> events.Transition:
         """The event that a task moves from where it stands; `fields`: its others. Nothing is applied."""
         record = self.records[name]
         fields.setdefault("attempt", record.attempt)
-        return Transition(task_id=name, old_state=record.state, new_state=new, **fields)
+        return events.Transition(task_id=name, old_state=record.state, new_state=new, **fields)
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in. Raises IllegalTransition on a move that is not in the table."""
         match event:
-            case Transition():
+            case events.Transition():
                 self._move(event)
-            case RunStarted():
+            case events.RunStarted():
                 self.kind, self.started_at, self.policy = event.kind, event.started_at, event.policy
                 self.pins, self.plan = event.pins, event.pins.get("plan") or {}
                 order_ids(event.tasks)  # raises where they cannot be put in order
                 self._enter(event.tasks)
-            case TasksAdded():
+            case events.TasksAdded():
                 self._add(event)
-            case GaveUp():
+            case events.GaveUp():
                 record = self.records[event.task_id]
                 self.failed.discard(event.task_id)
                 if record.task.on_failure == "stop":
                     self.stopped_by = self.stopped_by or event.task_id
                 self._end(record)
-            case AttemptInterrupted():
+            case events.AttemptInterrupted():
                 record = self.records[event.task_id]
                 record.lost, record.fact = True, None
                 self.spending.lose(event.task_id, record.task.workstream)
-            case AttemptResumed():
+            case events.AttemptResumed():
                 record = self.records[event.task_id]
                 record.lost = False
                 self.spending.begin(event.task_id, record.task.workstream, event.reserved_usd)
-            case IntentReceived(kind="cancel", refused=""):
+            case events.IntentReceived(kind="cancel", refused=""):
                 self.cancel_requested = event.by
-            case RunResumed():
+            case events.RunResumed():
                 self._reopen()
                 if event.budget is not None:  # somebody has looked at the money, what is unknown of it included
                     self.policy = replace(self.policy, budget=event.budget)
                     self.spending.unknown.clear()
-            case RunEnded():
+            case events.RunEnded():
                 self.end = event
             case _:
                 self._learn(event)
@@ -180,7 +166,7 @@ class RunState:
                 self.proposed = event
             case facts.PlanComplete() if event.plan:
                 self.plan = event.plan
-            case RolledBack():
+            case events.RolledBack():
                 self.rolled_back = event
             case facts.Codegate():
                 if event.verdict == "rejected" and event.at:
@@ -191,7 +177,7 @@ class RunState:
                 self.needs.pop(("ship", ""), None)
             case facts.ApprovalNeeded():
                 self.needs[event.step, event.workstream] = event
-            case ApprovalDecided():
+            case events.ApprovalDecided():
                 self.decided[event.task_id] = event
             case facts.AgentCalled():
                 self.spending.pay(event.task_id, event.workstream, event.usage.cost_usd, repair=event.round > 1)
@@ -254,7 +240,7 @@ class RunState:
         record.doomed = f"upstream {cause.task.id} {verb}"
         self.doomed.add(record.task.id)
 
-    def _move(self, event: Transition) -> None:
+    def _move(self, event: events.Transition) -> None:
         record = self.records[event.task_id]
         if event.old_state != record.state:
             raise InvalidInput(f"task {event.task_id} is {record.state}, but an event moves it from {event.old_state}")
@@ -296,7 +282,7 @@ class RunState:
         if self.kind == "pipeline":
             self.pipeline = self.pipeline.after(record.task, record.state, record.fact, record.reason)
 
-    def _add(self, event: TasksAdded) -> None:
+    def _add(self, event: events.TasksAdded) -> None:
         for old in event.replaces.values():
             if self.proposed is not None and old == self.proposed.task_id:  # it is made again: nobody is to accept it
                 self.proposed = None
@@ -314,9 +300,9 @@ class RunState:
             self._recount(record)
 
 
-def replay(events: Iterable[AnyEvent]) -> RunState:
+def replay(happened: Iterable[AnyEvent]) -> RunState:
     """The state after all events."""
     state = RunState()
-    for event in events:
+    for event in happened:
         state.apply(event)
     return state

@@ -101,7 +101,7 @@ def _starts(state: RunState, now: int) -> Iterator[AnyEvent]:
             room.reserve(record, money)
             yield AttemptResumed(task_id=name, attempt=record.attempt, reserved_usd=money.dollars)
     for _, name in sorted((-state.records[name].task.priority, name) for name in state.ready):
-        if room.full:
+        if room.slots <= 0:
             return
         record = state.records[name]
         if (record.retry_at is not None and record.retry_at > now) or state.held(name) is not None:
@@ -141,10 +141,6 @@ class _Room:
         self.spending = state.spending
         for name in state.running:
             self._hold(state.records[name])
-
-    @property
-    def full(self) -> bool:
-        return self.slots <= 0
 
     def take(self, record: TaskRecord) -> bool:
         """Hold what the task needs, if there is room for it."""

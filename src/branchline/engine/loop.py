@@ -11,14 +11,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from branchline.core.approvals import objection
-from branchline.core.events import (
-    AnyEvent,
-    ApprovalDecided,
-    AttemptResumed,
-    IntentReceived,
-    TasksAdded,
-    Transition,
-)
+from branchline.core.events import AnyEvent, ApprovalDecided, AttemptResumed, IntentReceived, TasksAdded, Transition
 from branchline.core.graph import Task
 from branchline.core.pipeline import OUTWARD
 from branchline.core.rounds import reopen_round, retry_round

@@ -4,7 +4,7 @@ import shutil
 
 import msgspec
 
-from branchline.attempt.asking.templates import problems
+from branchline.attempt.asking.prompts import problems
 from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.remark import Remark, commands
 from branchline.attempt.preflight.survey import Subject, remarks

@@ -5,9 +5,8 @@ import os
 import msgspec
 
 from branchline.attempt.agent_call import call, way_out
-from branchline.attempt.asking.context import choose, foreseen, plan_request
+from branchline.attempt.asking.context import base_files, choose, foreseen, plan_request
 from branchline.attempt.asking.prompts import plan_prompt
-from branchline.attempt.asking.templates import base_files
 from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, StepContext
 from branchline.config.canonical import canonical, digest
@@ -16,15 +15,7 @@ from branchline.core.durations import seconds
 from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.model.plan import Plan
-from branchline.core.planning import (
-    from_answer,
-    overlaps,
-    plan_schema,
-    scopeless,
-    serialised,
-    unmatched,
-    with_folders,
-)
+from branchline.core.planning import from_answer, overlaps, plan_schema, scopeless, serialised, unmatched, with_folders
 from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput

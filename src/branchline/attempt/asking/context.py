@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from branchline.attempt.asking.templates import base_files
 from branchline.attempt.run import Run
 from branchline.config.settings import Settings
 from branchline.core.model.agent import ContextFile
@@ -200,6 +199,11 @@ def _guidance(run: Run, files: Mapping[str, Entry]) -> dict[str, str]:
         return {}
     texts = {found[oid]: excerpt.legible(excerpt.decoded(data)) for oid, data in run.repo.read_blobs(found)}
     return {path: texts[path] for path in CONVENTIONS if texts.get(path, "").strip()}
+
+
+def base_files(run: Run) -> dict[str, Entry]:
+    """Every file of the run's base by its path."""
+    return {entry.path: entry for entry in run.repo.entries(run.repo.tree_of(run.base))}
 
 
 def regular(entry: Entry) -> bool:
