@@ -34,11 +34,6 @@ def branch_ref(name: str) -> str:
     return HEADS + name
 
 
-def is_branch(ref: str) -> bool:
-    """Whether a full name is a branch's."""
-    return ref.startswith(HEADS)
-
-
 def tag_ref(name: str) -> str:
     """`refs/tags/v1` of `v1`."""
     return TAGS + name

@@ -188,11 +188,8 @@ class RunState:
 
     def find(self, step: str, workstream: str = "") -> TaskRecord | None:
         """The latest round's task of a pipeline step."""
-        for name in reversed(self.latest.values()):
-            record = self.records[name]
-            if record.task.step == step and record.task.workstream == workstream:
-                return record
-        return None
+        latest = (self.records[name] for name in reversed(self.latest.values()))
+        return next((one for one in latest if (one.task.step, one.task.workstream) == (step, workstream)), None)
 
     def _reopen(self) -> None:
         if self.end is not None:  # what ended the run is over; a crash in the middle of it is not

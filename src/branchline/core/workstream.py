@@ -65,11 +65,6 @@ class WorkstreamState:
         return known(self.worktree).base
 
     @property
-    def setup(self) -> dict[str, str | None]:
-        """What set-up left in its worktree."""
-        return known(self.worktree).setup
-
-    @property
     def commit(self) -> str:
         """The commit of its approved batch."""
         return known(self.consumed).commit

@@ -61,7 +61,7 @@ def prepare(ctx: StepContext) -> Work:
         asked=asked,
         scope=scope,
         torn=torn(ctx),
-        setup=ctx.ws.setup,
+        setup=known(ctx.ws.worktree).setup,
         refused=ctx.ws.work.refused if batch and ctx.ws.work else (),
     )
 

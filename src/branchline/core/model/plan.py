@@ -94,9 +94,8 @@ class Workstream(Model, frozen=True, kw_only=True):
 
     def script_of_round(self, number: int) -> Script:
         """The scripted agent's actions in a round, counted from 1; past the last repair script there are none."""
-        if number == 1:
-            return self.script
-        return self.repair_scripts[number - 2] if number - 2 < len(self.repair_scripts) else ()
+        scripts = (self.script, *self.repair_scripts)
+        return scripts[number - 1] if number <= len(scripts) else ()
 
 
 class Plan(Model, frozen=True, kw_only=True):
@@ -113,7 +112,4 @@ class Plan(Model, frozen=True, kw_only=True):
 
     def workstream(self, name: str) -> Workstream:
         """The workstream of that id. Raises KeyError."""
-        for workstream in self.workstreams:
-            if workstream.id == name:
-                return workstream
-        raise KeyError(name)
+        return {workstream.id: workstream for workstream in self.workstreams}[name]
