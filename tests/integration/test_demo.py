@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from branchline.core.model.plan import Plan
 from branchline.core.states import State
 from branchline.core.work import Work, decode, encode
 from branchline.demo.stage import stage
 from branchline.demo.story import QUARANTINED, Ending, differences
 from branchline.engine.pipeline import Session, start
+from branchline.engine.request import pin
 from branchline.errors import InvalidInput
 from branchline.ledger.paths import find_run
 
@@ -77,16 +79,11 @@ def test_the_commands_that_it_names_work(played: tuple[Path, "subprocess.Complet
 
 
 def test_it_says_what_differs_from_the_story(tmp_path: Path) -> None:
-    request = stage(tmp_path / "demo")
-    assert request.plan is not None
-    one = request.plan.workstreams[-1]
+    run = stage(tmp_path / "demo").run
+    one = run.plan.workstreams[-1]
     assert one.id == QUARANTINED
-    paths, state = start(
-        type(request)(
-            repo=request.repo, plan=type(request.plan)(version=1, workstreams=(one,)), settings=request.settings
-        ),
-        Session(),
-    )
+    request = pin(run.repo, run.settings, plan=Plan(version=1, workstreams=(one,)))
+    paths, state = request.run.paths, start(request, Session())
     assert state.end is not None
     assert state.end.status == "succeeded"
     (tmp_path / "demo" / "README.md").write_text("changed\n")

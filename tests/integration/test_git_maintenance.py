@@ -8,7 +8,9 @@ import pytest
 from branchline.config.load import load_settings, plan_of
 from branchline.core.run_state import RunState
 from branchline.engine.inline_driver import InlineDriver
-from branchline.engine.pipeline import Request, Session, start
+from branchline.engine.pipeline import Session, start
+from branchline.engine.request import pin
+from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from support import SEAM, Json, Project, edit, gate, sh, workstream, write
 from wounds import MAINTENANCE
@@ -65,14 +67,14 @@ def test_between_any_two_steps(tmp_path: Path, undisturbed: str) -> None:
             project.git(*command.split())
 
     settings = load_settings(config, root=project.root)
-    request = Request(
-        repo=project.root,
-        settings=settings,
+    request = pin(
+        Repo.open(project.root),
+        settings,
         plan=plan_of(plan, settings),
         run_id=SEAM["BRANCHLINE_RUN_ID"],
         started_at=int(SEAM["BRANCHLINE_START_TIME"]),
     )
-    _, state = start(request, Session(driver=InlineDriver(), observers=(maintain,)))
+    state = start(request, Session(driver=InlineDriver(), observers=(maintain,)))
     assert state.end is not None
     assert state.end.status == "succeeded", state.end.reason
     assert times > 20

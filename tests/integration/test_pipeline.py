@@ -6,7 +6,9 @@ from pathlib import Path
 from branchline.config.load import load_settings, plan_of
 from branchline.core.run_state import replay
 from branchline.engine.inline_driver import InlineDriver
-from branchline.engine.pipeline import Request, Session, start
+from branchline.engine.pipeline import Session, start
+from branchline.engine.request import pin
+from branchline.git.repo import Repo
 from branchline.ledger.log import read
 from support import Project, edit, fate, gate, sh, workstream, write
 
@@ -120,8 +122,8 @@ def test_what_a_live_run_knows_of_its_steps_is_what_its_ledger_replays_to(tmp_pa
     rules = {"gates": [gate("clean", "! grep -rn BAD *.txt")], "merge": {"on_conflict": "repair"}}
     plan_file, config = project.request(plan, rules)
     settings = load_settings(config, root=project.root)
-    request = Request(repo=project.root, settings=settings, plan=plan_of(plan_file, settings))
-    paths, state = start(request, Session(driver=InlineDriver()))
+    request = pin(Repo.open(project.root), settings, plan=plan_of(plan_file, settings))
+    paths, state = request.run.paths, start(request, Session(driver=InlineDriver()))
     assert state.end is not None
     assert state.end.status == "succeeded", state.end.reason
     assert state.pipeline.integration is not None

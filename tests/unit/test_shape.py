@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "demo/*": "integration/test_demo.py",
     "engine/*": "integration/test_library.py",
     "engine/pipeline.py": "integration/test_pipeline.py",
+    "engine/request.py": "integration/test_pipeline.py",
     "engine/replay.py": "integration/test_replay.py",
     "forge/base.py": "contract/test_forges.py",
     "gates/command.py": "contract/test_gates.py",

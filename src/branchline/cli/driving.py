@@ -6,7 +6,7 @@ A run's progress is lines, or a live table on a terminal.
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -68,16 +68,35 @@ def watched(paths: "RunPaths", drive: Callable[[Session], object]) -> RunState |
 
 
 @contextmanager
-def watching(paths: "RunPaths") -> "Iterator[Lines | Live]":
+def watching(paths: "RunPaths") -> "Iterator[Lines | LiveTable]":
     """A watch that fits stderr, for as long as the block runs. The table goes on from what the run's ledger holds."""
     if not is_live(sys.stderr):
         yield Lines(paths.run_id)
         return
-    from branchline.cli.live import Live
+    with ExitStack() as screen:
+        yield LiveTable(paths.run_id, read(paths).records if paths.ledger.exists() else (), screen)
 
-    live = Live(paths.run_id, read(paths).records if paths.ledger.exists() else ())
-    with live.screen:
-        yield live
+
+class LiveTable:
+    """A live table, from the first records on: a run's beginning does not wait for the import of what draws it."""
+
+    def __init__(self, run_id: str, before: Sequence[Record], screen: ExitStack) -> None:
+        self._run_id, self._before, self._screen = run_id, before, screen
+        self._live: Live | None = None
+
+    def observe(self, state: RunState, records: Sequence[Record]) -> None:
+        """Show what has become durable."""
+        if self._live is None:
+            from branchline.cli.live import Live
+
+            self._live = Live(self._run_id, self._before)
+            self._screen.enter_context(self._live.screen)
+        self._live.observe(state, records)
+
+    def say(self, task_id: str, text: str) -> None:
+        """Show what a step is about."""
+        if self._live is not None:
+            self._live.say(task_id, text)
 
 
 class Lines:

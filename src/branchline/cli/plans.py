@@ -13,24 +13,18 @@ from branchline.cli.output import say
 from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
-from branchline.core.model.plan import Plan
 from branchline.core.planning import scopeless
 from branchline.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from branchline.engine.pipeline import Request
-    from branchline.ledger.paths import RunPaths
+    from branchline.attempt.run import Run
+    from branchline.engine.request import Request
 
 
-def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tuple["RunPaths", "Request"]:
-    """Where a run will live and what it is asked; nothing is written yet. `file`: its plan, if there is one already.
-
-    Raises InvalidInput.
-    """
-    from branchline.engine.pipeline import Request
-    from branchline.engine.recover import clock, new_run_id
+def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> "Request":
+    """What a run is asked; nothing is written yet. `file`: its plan, if there is one already. Raises InvalidInput."""
+    from branchline.engine.request import pin
     from branchline.git.repo import Repo
-    from branchline.ledger.paths import RunPaths
 
     repo = Repo.open(given.repo)
     settings = settings_for(repo.root, given)
@@ -43,18 +37,16 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> tup
     began = os.environ.get("BRANCHLINE_START_TIME")  # the seam for tests that BRANCHLINE_RUN_ID is too
     if began and not began.isdecimal():
         raise InvalidInput(f"BRANCHLINE_START_TIME is {began!r}, not a time in Unix milliseconds")
-    now = int(began or clock())
-    request = Request(
-        repo=repo.root,
-        settings=settings,
+    return pin(
+        repo,
+        settings,
         plan=None if file is None else plan_of(file, settings),
         prompt=prompt,
         approve_plan=approve,
         base=given.base,
-        run_id=os.environ.get("BRANCHLINE_RUN_ID") or new_run_id(now),
-        started_at=now,
+        run_id=os.environ.get("BRANCHLINE_RUN_ID"),
+        started_at=int(began or 0) or None,
     )
-    return RunPaths(repo.root, request.run_id or ""), request
 
 
 def has_planner(settings: Settings) -> bool:
@@ -89,21 +81,16 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
     return name
 
 
-def agreed(request: "Request", plan: Plan) -> bool:
-    """Show the plan and ask; without a terminal nobody is asked. False if somebody refused."""
+def agreed(run: "Run") -> bool:
+    """Show the plan of a run and ask; without a terminal nobody is asked. False if somebody refused."""
     from branchline.attempt.asking.context import foreseen
-    from branchline.engine.pipeline import pinned, scoped
-    from branchline.git.repo import Repo
 
-    repo, settings = Repo.open(request.repo), request.settings
-    commit = pinned(repo, request)[0]
-    plan = scoped(repo, commit, plan)
-    collisions = foreseen(repo, commit, settings, plan)
+    settings, plan = run.settings, run.plan
+    collisions = foreseen(run.repo, run.base, settings, plan)
     say(*plan_lines(plan, settings, settings.budget, collisions, scopeless(plan)), "")
     if not somebody_is_there():
         return True
-    base = request.base or settings.base or "the branch that is checked out"
-    where = f"and ships to {base}" if settings.ship.mode == "merge" else "and leaves an integration branch"
-    answer = click.confirm(f"It starts from {base} {where}. Go on?", default=True, err=True)
+    where = f"and ships to {run.target}" if settings.ship.mode == "merge" else "and leaves an integration branch"
+    answer = click.confirm(f"It starts from {run.target or run.base} {where}. Go on?", default=True, err=True)
     say("")
     return answer

@@ -7,17 +7,17 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from branchline.config.load import load_settings, plan_of
-from branchline.engine.pipeline import Request
-from branchline.engine.recover import clock, new_run_id
+from branchline.engine.request import Request, pin
 from branchline.errors import InvalidInput
 from branchline.git.command import Git
+from branchline.git.repo import Repo
 
 PROJECT = Path(__file__).with_name("project")
 OTHER = "branchline demo --keep NEW_FOLDER"
 
 
 def stage(folder: Path) -> Request:
-    """Make the repository in the new or empty folder `folder`; what the demo will ask of a run, its id fixed.
+    """Make the repository in the new or empty folder `folder`; what the demo will ask of a run.
 
     Raises InvalidInput if something is in the folder, or if it cannot be written.
     """
@@ -42,5 +42,4 @@ def stage(folder: Path) -> Request:
     gates = tuple(replace(gate, fix=ours(gate.fix), verify=ours(gate.verify)) for gate in settings.gates)
     settings = replace(settings, gates=gates)
     plan = plan_of(folder / "plan.yaml", settings)
-    now = clock()
-    return Request(repo=folder, plan=plan, settings=settings, run_id=new_run_id(now), started_at=now)
+    return pin(Repo.open(folder), settings, plan=plan)

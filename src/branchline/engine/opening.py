@@ -31,10 +31,16 @@ from branchline.sandbox.probe import climb
 
 
 def open_run(paths: RunPaths, state: RunState) -> Run:
-    """The fixed parts of a run, from its record 0 alone. For the sandbox of this machine see `contained`."""
+    """A run, opened from its ledger alone. For the sandbox of this machine see `contained`."""
+    repo = Repo.open(paths.root)
+    return opened(repo, paths, area(repo, paths, state.pins), state)
+
+
+def opened(repo: Repo, paths: RunPaths, work: WorkArea, state: RunState) -> Run:
+    """The fixed parts of a run, from its record 0; what git starts bears the run's name from now on."""
     settings = recorded_settings(state.pins)
-    repo = Repo.open(paths.root, marker=paths.marker)
-    work = area(repo, paths, state.pins)
+    base, target = str(state.pins["base"]), str(state.pins["target"])
+    repo.mark(paths.marker)
     # msgspec (0.22) builds its view of a type at its first use; two threads at once crash the process. The settings'
     # types have been used, a module's own are used when it is imported: this one is shared by the agents' readers.
     msgspec.json.Decoder(Usage)
@@ -42,13 +48,13 @@ def open_run(paths: RunPaths, state: RunState) -> Run:
         paths=paths,
         repo=repo,
         work=work,
-        workspaces=Workspaces(repo, work.home, base=str(state.pins["base"]), target=str(state.pins["target"])),
+        workspaces=Workspaces(repo, work.home, base=base, target=target),
         settings=settings,
         gates=settings.gates,
         accepted=accepted_plan(state),
         agents=Agents(settings.agents),
-        base=str(state.pins["base"]),
-        target=str(state.pins["target"]),
+        base=base,
+        target=target,
         started_at=state.started_at,
         pins=state.pins,
         environ=dict(os.environ),

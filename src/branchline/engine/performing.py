@@ -16,10 +16,8 @@ from branchline.errors import BranchlineError
 from branchline.process.spawn import KillSwitch
 from branchline.steps import STEPS
 
-Say = Callable[[str, str], None]
 
-
-def step_jobs(run: Run, say: Say) -> Callable[[Task, int, RunState], Job]:
+def step_jobs(run: Run, say: Callable[[str, str], None]) -> Callable[[Task, int, RunState], Job]:
     """The `job` function of a coordinator for a pipeline."""
     latest = run
 

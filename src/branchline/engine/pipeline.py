@@ -1,59 +1,31 @@
-"""A pipeline run from its request: pinned, begun, driven, taken up again."""
+"""A pipeline run: begun from its request, driven, taken up again."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
 from branchline.attempt.run import Run
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
-from branchline.config.settings import Settings
-from branchline.core.budget import Budget
-from branchline.core.durations import seconds
-from branchline.core.events import RunPolicy, RunStarted, TasksAdded
+from branchline.core.events import TasksAdded
 from branchline.core.facts import PlanComplete
 from branchline.core.model.plan import Plan
-from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import with_folders
-from branchline.core.refs import branch_ref
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.engine.day import day_limited
 from branchline.engine.driver import Driver, LocalDriver
-from branchline.engine.healing import heal
 from branchline.engine.inbox import Inbox
 from branchline.engine.loop import Coordinator, Observer
-from branchline.engine.opening import area, contained, mark, open_run, shelter, take_over
-from branchline.engine.performing import Say, step_jobs
-from branchline.engine.recover import Held, begin, clock, new_run_id, taken_by, versions
+from branchline.engine.opening import contained, mark, open_run, shelter, take_over
+from branchline.engine.recover import Held, begin, taken_by
+from branchline.engine.request import Request, scoped
 from branchline.errors import InvalidInput
-from branchline.gates.presets import expand
-from branchline.git.landing.checkout import is_dirty
-from branchline.git.repo import Repo
-from branchline.git.storage import fetch
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import claim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a pipeline run is asked to do. `base`: branch to start from and ship to; None: the one checked out.
-
-    Without a `plan`, a planner makes one of the `prompt`; `approve_plan`: it waits for a person then.
-    """
-
-    repo: Path
-    settings: Settings
-    plan: Plan | None = None
-    prompt: str = ""
-    approve_plan: bool = False
-    base: str | None = None
-    run_id: str | None = None
-    started_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -62,48 +34,18 @@ class Session:
 
     driver: Driver = field(default_factory=LocalDriver)
     observers: tuple[Observer, ...] = ()
-    say: Say = lambda _task, _text: None
+    say: Callable[[str, str], None] = lambda _task, _text: None
 
 
-def start(request: Request, session: Session) -> tuple[RunPaths, RunState]:
-    """Begin a run and drive it to its end. Raises InvalidInput before anything is written if it cannot begin."""
-    repo = Repo.open(request.repo)
-    base, target = pinned(repo, request)
-    if repo.user.promisors or repo.user.filters:
-        fetch(repo, [base])  # what could not be had stops the run at preflight
-    gates = (*request.settings.gates, *expand(request.settings.presets, root=repo.root))
-    settings = msgspec.structs.replace(request.settings, gates=gates, presets=())
-    plan, now = request.plan and scoped(repo, base, request.plan), request.started_at or clock()
-    paths = RunPaths(repo.root, request.run_id or new_run_id(now))
-    require_none(settings, os.environ, {"the prompt": request.prompt, "the plan": msgspec.json.encode(plan).decode()})
-    work = area(repo, paths, {})
-    sandbox = shelter(repo, settings, work)
-    given = {} if plan is None else {"plan": msgspec.to_builtins(plan), "plan_digest": digest(plan)}
-    with day_limited(paths, settings.budget, now) as budget:
-        started = RunStarted(
-            kind="pipeline",
-            started_at=now,
-            tasks=planning_graph() if plan is None else task_graph(plan),
-            policy=_policy(request, settings, budget),
-            pins={
-                "versions": versions(),
-                "base": base,
-                "target": target,
-                "head": repo.head_commit(),
-                "dirty": is_dirty(repo),
-                "prompt": request.prompt or (plan.goal if plan else ""),
-                **given,
-                "settings": msgspec.to_builtins(settings),
-                "settings_digest": digest(settings),
-                "work": str(work.folder),
-                "sandbox": msgspec.to_builtins(sandbox.fact),
-            },
-        )
-        claim(work, paths.run_dir)
-        held = begin(paths, started)
+def start(request: Request, session: Session) -> RunState:
+    """Begin a run and drive it to its end. Raises InvalidInput, with nothing written, if nothing is left of the day's budget."""
+    run, first = request.run, request.first
+    with day_limited(run.paths, first.policy.budget, run.started_at) as budget:
+        claim(run.work, run.paths.run_dir)
+        policy = msgspec.structs.replace(first.policy, budget=budget)
+        held = begin(run.paths, msgspec.structs.replace(first, policy=policy))
     with held:
-        run = contained(open_run(paths, held.state), sandbox)
-        return paths, _coordinator(held, run, session).run()
+        return _coordinator(held, run, session).run()
 
 
 def resume(  # noqa: PLR0913 - keyword-only data
@@ -162,13 +104,10 @@ def resume(  # noqa: PLR0913 - keyword-only data
                 hint=f"branchline retry {paths.run_id} TASK",
             )
         if not state.plan_waits:
+            from branchline.engine.healing import heal
+
             coordinator.note(*heal(run, read(paths).records, state, by=taken_by()).facts)
         return coordinator.run()
-
-
-def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
-    """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
-    return with_folders(plan, [entry.path for entry in repo.entries(repo.tree_of(base))])
 
 
 def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:
@@ -189,40 +128,9 @@ def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:
     )
 
 
-def pinned(repo: Repo, request: Request) -> tuple[str, str]:
-    """The base commit, and the branch to ship to: empty when the base is not a branch."""
-    name = request.base or request.settings.base or repo.head_branch()
-    if name is None:
-        raise InvalidInput(f"HEAD of {repo.root} is detached: there is no branch to build on", hint="--base BRANCH")
-    if commit := repo.resolve(branch_ref(name)):
-        return commit, name
-    commit = repo.resolve(name)
-    if commit is None:
-        raise InvalidInput(f"there is no branch or commit {name!r} in {repo.root}", hint="--base BRANCH")
-    if request.settings.ship.mode == "merge":
-        raise InvalidInput(f"{name!r} is not a branch, so nothing can be merged to it", hint="--ship branch")
-    return commit, ""
-
-
-def _policy(request: Request, settings: Settings, budget: Budget) -> RunPolicy:
-    repair = settings.repair
-    planning = ("planning",) if request.plan is None else ()
-    review = ("code_gate",) if settings.review.agent else ()
-    return RunPolicy(
-        max_parallel=settings.max_parallel,
-        cpu=settings.resources.cpu,
-        mem_mb=settings.resources.mem_mb,
-        retry=settings.retry,
-        repair_rounds=repair.rounds,
-        repair_ms=None if repair.time is None else round(seconds(repair.time) * 1000),
-        repair_usd=repair.usd,
-        budget=budget,
-        paid_steps=(*planning, "execute", *review),
-        approve_plan=request.approve_plan,
-    )
-
-
 def _coordinator(held: Held, run: Run, session: Session) -> Coordinator:
+    from branchline.engine.performing import step_jobs  # all the steps: record 0 does not wait for their import
+
     return Coordinator(
         ledger=held.ledger,
         state=held.state,

@@ -66,7 +66,7 @@ class ObjectStore:
         return done.code == 0
 
     def entries(self, tree: str) -> list[Entry]:
-        """Return every file of a tree, in git's order."""
+        """Return every file of a tree, or of a commit's, in git's order."""
         found = []
         for line in fields(self.content.call("ls-tree", "-r", "-z", "--full-tree", tree)):
             meta, path = line.split("\t", 1)

@@ -41,22 +41,22 @@ class Repo(ObjectStore):
     user's git there, as it was when the repository was opened.
     """
 
-    def __init__(self, root: Path, git_dir: Path, common_dir: Path, *, marker: str = "") -> None:
-        """Use `open`. `marker` is put into the environment of every git (see process.spawn.sweep)."""
+    def __init__(self, root: Path, git_dir: Path, common_dir: Path) -> None:
+        """Use `open`."""
         self.root = root
         self.git_dir = git_dir
         self.common_dir = common_dir
-        self.refs = Git(git_dir, marker=marker)
+        self.refs = Git(git_dir)
         home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
         self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
-        super().__init__(replace(quarantine(home, self.user), marker=marker))
+        super().__init__(quarantine(home, self.user))
 
     @classmethod
-    def open(cls, path: Path, *, marker: str = "") -> "Repo":
+    def open(cls, path: Path) -> "Repo":
         """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
-        repo = cls.find(path, marker=marker)
+        repo = cls.find(path)
         if repo.resolve("HEAD") is None:
             named = repo.refs.status_of("rev-parse", "--verify", "--quiet", "HEAD")
             if named.code == 0:
@@ -66,7 +66,7 @@ class Repo(ObjectStore):
         return repo
 
     @classmethod
-    def find(cls, path: Path, *, marker: str = "") -> "Repo":
+    def find(cls, path: Path) -> "Repo":
         """Like `open`, but a repository without a commit will do."""
         version()
         path = path.absolute()
@@ -87,7 +87,11 @@ class Repo(ObjectStore):
         root, git_dir = (path / answers[2]).resolve(), Path(answers[3].removesuffix("\n"))
         common = git_dir / "commondir"
         shared = (git_dir / common.read_text().strip()).resolve() if common.exists() else git_dir
-        return cls(root, git_dir, shared, marker=marker)
+        return cls(root, git_dir, shared)
+
+    def mark(self, marker: str) -> None:
+        """Put a marker into the environment of every git, from now on (see process.spawn.sweep)."""
+        self.refs, self.content = replace(self.refs, marker=marker), replace(self.content, marker=marker)
 
     def contain(self, wrap: Wrap) -> None:
         """Run the user's filters in what `wrap` makes of their commands, from now on."""
@@ -99,7 +103,8 @@ class Repo(ObjectStore):
         if checkout == self.root:
             return self.content.at(checkout)
         if checkout not in self._others:
-            self._others[checkout] = Repo.find(checkout, marker=self.refs.marker)
+            self._others[checkout] = Repo.find(checkout)
+            self._others[checkout].mark(self.refs.marker)
         other = self._others[checkout].content
         if other.filters and self.content.filters:
             other = replace(other, filters=replace(other.filters, wrap=self.content.filters.wrap))

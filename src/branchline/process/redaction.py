@@ -5,14 +5,14 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
-from branchline.core.rules.secret_rules import LONGEST, formats
+from branchline.core.rules.secret_rules import LONGEST, Match, formats
 from branchline.process.output import open_regular
 
 SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
@@ -46,10 +46,9 @@ class Secrets:
         """A text without them, and without whatever has the form of a key."""
         for value in self._values:
             text = text.replace(value, HIDDEN)
-        data = text.encode("utf-8", "surrogatepass")
-        for match in sorted(formats(data), key=lambda one: -one.start):
-            data = data[: match.start] + HIDDEN.encode() + data[match.end :]
-        return data.decode("utf-8", "surrogatepass")
+        return _replaced(text.encode("utf-8", "surrogatepass"), lambda _: HIDDEN.encode()).decode(
+            "utf-8", "surrogatepass"
+        )
 
     def data(self, value: Any) -> Any:
         """Data, such as JSON holds or a struct, without them; keys too."""
@@ -121,10 +120,18 @@ class Secrets:
         """A piece without them; what has a key's form and touches the end may go on: the next piece has all of it."""
         for value in self._written:
             data = data.replace(value, b"*" * len(value))
-        for match in formats(data):
-            if whole or match.end < len(data):
-                data = data[: match.start] + b"*" * (match.end - match.start) + data[match.end :]
-        return data
+        open_end = None if whole else len(data)
+        return _replaced(data, lambda one: None if one.end == open_end else b"*" * (one.end - one.start))
+
+
+def _replaced(data: bytes, by: Callable[[Match], bytes | None]) -> bytes:
+    """The data with something else, of any length, in the place of what has a key's form; None leaves it there."""
+    pieces, at = list[bytes](), 0
+    for match in formats(data):
+        if (instead := by(match)) is not None:
+            pieces += data[at : match.start], instead
+            at = match.end
+    return b"".join((*pieces, data[at:])) if pieces else data
 
 
 def _longest_first(value: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ import msgspec
 from branchline.attempt.asking.prompts import problems
 from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.remark import Remark, commands
-from branchline.attempt.preflight.survey import Subject, remarks
+from branchline.attempt.preflight.survey import remarks
 from branchline.attempt.run import StepContext
 from branchline.core.facts import Preflight
 from branchline.core.model.limits import WEAK
@@ -23,25 +23,13 @@ def run(ctx: StepContext) -> Success | Failure:
     run, repo = ctx.run, ctx.run.repo
     tip = repo.read_ref(branch_ref(run.target)) if run.target else None
     fetch(repo, [run.base, *([tip] if tip else [])])
-    subject = Subject(
-        repo=repo,
-        settings=run.settings,
-        plan=run.accepted,
-        run_id=run.run_id,
-        base=run.base,
-        target=run.target,
-        dirty=bool(run.pins["dirty"]),
-        work=run.work,
-        sandbox=run.sandbox,
-        environ=run.environ,
-    )
     probes = probed(run)
     held = "sandbox" if run.sandbox.on else held_by(run.settings.limits.containment)
     found = [
         *([Remark("containment", WEAK)] if held == "group" else []),
         *of_agents(run, probes),
         *(Remark("prompts", text, stops=True) for text in problems(run)),
-        *remarks(subject),
+        *remarks(run),
     ]
     missing, warnings = (tuple(str(one) for one in found if one.stops is stops) for stops in (True, False))
     absent = tuple(sorted(name for name, probe in probes.items() if not probe.available))

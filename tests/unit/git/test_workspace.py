@@ -235,7 +235,8 @@ from pathlib import Path
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 root, home, runs = map(Path, sys.argv[1:])
-repo = Repo.open(root, marker="kill-test")
+repo = Repo.open(root)
+repo.mark("kill-test")
 head = repo.head_commit()
 workspaces = Workspaces(repo, home, base=head, target="main")
 print("ready", flush=True)

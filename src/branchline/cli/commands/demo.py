@@ -11,7 +11,6 @@ from branchline.cli.output import emit, say
 from branchline.demo.stage import stage
 from branchline.demo.story import OPENING, Ending, differences, moral
 from branchline.engine.pipeline import start
-from branchline.ledger.paths import RunPaths
 from branchline.views.recap import EXIT_INTERRUPTED
 
 EXIT_OTHERWISE = 1
@@ -26,7 +25,7 @@ def command(*, keep: Path | None, as_json: bool) -> int:
     It needs no key and no network. Exits 0 if the story came out as told, the workstream that is left out included.
     """
     request = stage(keep or Path(tempfile.mkdtemp(prefix="branchline-demo-")))
-    paths = RunPaths(request.repo.resolve(), request.run_id or "")
+    paths = request.run.paths
     say(*OPENING, "")
     if driven(paths, lambda session: start(request, session), as_json=False) == EXIT_INTERRUPTED:
         return EXIT_INTERRUPTED

@@ -37,7 +37,8 @@ def command(*, prompt: str | None, prompt_file: Path | None, out: Path | None, *
     if out is not None and out.exists():
         raise InvalidInput(f"{out} exists already; nothing was begun", hint="--out FILE")
     as_json = bool(options["as_json"])
-    paths, request = begun(Given(**options), request_text(prompt, prompt_file), None, approve=True)
+    request = begun(Given(**options), request_text(prompt, prompt_file), None, approve=True)
+    paths = request.run.paths
     state = watched(paths, lambda session: start(request, session))
     if state is None or state.proposed is None or not state.plan_waits:
         return finish(paths, as_json=as_json)

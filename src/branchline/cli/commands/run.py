@@ -60,10 +60,10 @@ def command(
         from branchline.engine.pipeline import start
 
         asked = request_text(prompt, prompt_file) if (prompt, prompt_file) != (None, None) else ""
-        paths, request = begun(given, asked, plan, approve=not given.yes)
-    if request.plan is not None and not given.yes and not agreed(request, request.plan):
+        request = begun(given, asked, plan, approve=not given.yes)
+    if plan is not None and not given.yes and not agreed(request.run):
         raise Interrupted("nothing was begun and nothing was changed")
-    return driven(paths, lambda session: start(request, session), as_json=given.as_json)
+    return driven(request.run.paths, lambda session: start(request, session), as_json=given.as_json)
 
 
 def _graph(given: Given, file: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from branchline.attempt.preflight.machine import of_environment
-from branchline.attempt.preflight.survey import Subject, remarks
+from branchline.attempt.preflight.survey import remarks
 from branchline.cli.doctor.left_behind import Finding, left_behind
 from branchline.cli.plans import has_planner
 from branchline.cli.survey import every_spec, fallbacks, survey
@@ -19,15 +19,11 @@ from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
 from branchline.core.model.plan import Plan
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
-from branchline.engine.opening import area, shelter
-from branchline.engine.pipeline import Request, pinned, scoped
-from branchline.engine.recover import clock, new_run_id
+from branchline.engine.request import pin
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
-from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
-from branchline.ledger.paths import RunPaths
 from branchline.process.containment import held_by
 from branchline.sandbox.probe import INSTALL
 from branchline.views.format.text import count
@@ -86,31 +82,16 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
 
 def _preflight(repo: Repo, settings: Settings, plan: Plan | None) -> Iterator[Finding]:
     """What step 0 would say of a run that began now."""
-    run_id = new_run_id(clock())
     try:
-        base, target = pinned(repo, Request(repo=repo.root, settings=settings))
-        scoped(repo, base, plan) if plan else None
-        work = area(repo, RunPaths(repo.root, run_id), {})
-        sandbox = shelter(repo, settings, work)
+        run = pin(repo, settings, plan=plan).run
     except BranchlineError as error:
         yield Finding(name="a run", state="missing", detail=error.message, next=error.hint)
         return
-    well = sandbox.on or sandbox.fact.why == ASKED_FOR
-    words, mend = sandbox_words(sandbox.fact), "" if well else INSTALL
+    fact = run.sandbox.fact
+    well = run.sandbox.on or fact.why == ASKED_FOR
+    words, mend = sandbox_words(fact), "" if well else INSTALL
     yield Finding(name="sandbox", state="ok" if well else "warning", detail=words, next=mend)
-    subject = Subject(
-        repo=repo,
-        settings=settings,
-        plan=plan,
-        run_id=run_id,
-        base=base,
-        target=target,
-        dirty=is_dirty(repo),
-        work=work,
-        sandbox=sandbox,
-        environ=os.environ,
-    )
-    for one in (*remarks(subject), *of_environment(os.environ, settings.env)):
+    for one in (*remarks(run), *of_environment(os.environ, settings.env)):
         state: Literal["missing", "warning"] = "missing" if one.stops else "warning"
         yield Finding(name=one.subject, state=state, detail=one.text, next=one.command)
 

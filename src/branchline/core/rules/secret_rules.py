@@ -8,71 +8,75 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log2
 
+from branchline.core.rules.linear import linear
+
 LONGEST = 8192  # bytes of a match, at most
 KNOWN = "value of a secret variable"
 GUESSED = "value of a secret's name"
 PRAGMAS = (b"pragma: allowlist secret", b"gitleaks:allow")
+_LONGEST_VALUE = 500  # bytes of a password
 _LONGEST_LINE = 4096  # bytes; a longer one is no source that people write
 
 _B64, _WORD = rb"[A-Za-z0-9+/]", rb"[A-Za-z0-9_-]"
-_END = rb"(?![A-Za-z0-9_-])"
-_BODY = rb"(?:\\r|\\n|[\s\"',+])++(?:[A-Z][A-Za-z-]+:[^\n\\]{0,200}(?:\\r|\\n|[\s\"',+])+){0,4}"
+_END = rb"(?:[^A-Za-z0-9_-]|\z)"
+_GAP = rb"(?:\\r|\\n|[\s\"',+])+"
 
-# kind, the words of which one begins every match, and the pattern
-_FORMATS: tuple[tuple[str, tuple[bytes, ...], bytes], ...] = (
-    ("AWS access key", (b"AKIA", b"ASIA", b"ABIA", b"ACCA"), rb"A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}" + _END),
-    ("GitHub token", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"), rb"gh[pousr]_[A-Za-z0-9]{36,255}" + _END),
-    ("GitHub token", (b"github_pat_",), rb"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}" + _END),
-    ("GitLab token", (b"glpat-",), rb"glpat-[A-Za-z0-9_.-]{20,300}"),
-    ("GitLab token", (b"gldt-", b"glrt-", b"glptt-", b"glsoat-"), rb"gl(?:dt|rt|ptt|soat)-[A-Za-z0-9_-]{20,60}" + _END),
-    ("Slack token", (b"xox",), rb"xox[abeoprs]-(?:\d-)?[A-Za-z0-9-]{20,250}" + _END),
-    ("Slack token", (b"xapp-",), rb"xapp-\d-[A-Z0-9]{8,20}-\d{8,20}-[a-z0-9]{32,80}" + _END),
-    ("Slack web hook", (b"hooks.slack.com/",), rb"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{40,60}"),
-    ("Google API key", (b"AIza",), rb"AIza" + _WORD + rb"{35}" + _END),
-    ("Google OAuth secret", (b"GOCSPX-",), rb"GOCSPX-" + _WORD + rb"{28}" + _END),
-    ("Google OAuth token", (b"ya29.",), rb"ya29\.[A-Za-z0-9_.-]{40,400}"),
-    ("Stripe key", (b"sk_live_", b"sk_test_", b"rk_live_", b"rk_test_"), rb"[sr]k_(?:live|test)_[A-Za-z0-9]{16,200}" + _END),
-    ("Stripe web hook secret", (b"whsec_",), rb"whsec_[A-Za-z0-9+/]{32,80}={0,2}" + _END),
-    ("Anthropic key", (b"sk-ant-",), rb"sk-ant-" + _WORD + rb"{20,200}"),
-    ("OpenAI key", (b"sk-proj-", b"sk-svcacct-", b"sk-admin-"), rb"sk-(?:proj|svcacct|admin)-" + _WORD + rb"{20,300}"),
-    ("API key", (b"sk-",), rb"sk-(?:or-v1-)?[A-Za-z0-9]{32,100}" + _END),
-    ("Groq key", (b"gsk_",), rb"gsk_[A-Za-z0-9]{40,80}" + _END),
-    ("xAI key", (b"xai-",), rb"xai-[A-Za-z0-9]{70,100}" + _END),
-    ("Hugging Face token", (b"hf_",), rb"hf_[A-Za-z0-9]{34,40}" + _END),
-    ("npm token", (b"npm_",), rb"npm_[A-Za-z0-9]{36}" + _END),
-    ("PyPI token", (b"pypi-AgE",), rb"pypi-AgE" + _WORD + rb"{50,400}"),
-    ("RubyGems key", (b"rubygems_",), rb"rubygems_[0-9a-f]{48}" + _END),
-    ("Docker token", (b"dckr_",), rb"dckr_[po]at_" + _WORD + rb"{27,80}"),
-    ("SendGrid key", (b"SG.",), rb"SG\." + _WORD + rb"{22}\." + _WORD + rb"{43}" + _END),
-    ("Shopify token", (b"shpat_", b"shpca_", b"shppa_", b"shpss_"), rb"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}" + _END),
-    ("DigitalOcean token", (b"dop_v1_", b"doo_v1_", b"dor_v1_"), rb"do[opr]_v1_[0-9a-f]{64}" + _END),
-    ("Databricks token", (b"dapi",), rb"dapi[0-9a-f]{32}" + _END),
-    ("Linear key", (b"lin_api_",), rb"lin_api_[A-Za-z0-9]{40}" + _END),
-    ("Vault token", (b"hvs.", b"hvb."), rb"hv[sb]\." + _WORD + rb"{24,300}"),
-    ("Atlassian token", (b"ATATT3",), rb"ATATT3[A-Za-z0-9_=-]{50,300}"),
-    ("Grafana token", (b"glsa_",), rb"glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}" + _END),
-    ("Azure storage key", (b"AccountKey=",), rb"AccountKey=" + _B64 + rb"{86}=="),
-    ("age key", (b"AGE-SECRET-KEY-1",), rb"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
-    ("Telegram token", (b":AA",), rb"(?<=\d{8}):AA" + _WORD + rb"{33}" + _END),
-    ("JSON web token", (b"eyJ",), rb"eyJ" + _WORD + rb"{15,2000}+\.eyJ" + _WORD + rb"{15,4000}+\." + _WORD + rb"{20,1000}"),
+# kind, and the pattern of a key; where `_END` follows, more of the like may not. RE2 unrolls what is counted.
+_FORMATS: tuple[tuple[str, bytes], ...] = (
+    ("AWS access key", rb"(A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16})" + _END),
+    ("GitHub token", rb"(gh[pousr]_[A-Za-z0-9]{36,})" + _END),
+    ("GitHub token", rb"(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})" + _END),
+    ("GitLab token", rb"(glpat-[A-Za-z0-9_.-]{20,})"),
+    ("GitLab token", rb"(gl(?:dt|rt|ptt|soat)-[A-Za-z0-9_-]{20,})" + _END),
+    ("Slack token", rb"(xox[abeoprs]-(?:\d-)?[A-Za-z0-9-]{20,})" + _END),
+    ("Slack token", rb"(xapp-\d-[A-Z0-9]{8,20}-\d{8,20}-[a-z0-9]{32,})" + _END),
+    ("Slack web hook", rb"(hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{40,})"),
+    ("Google API key", rb"(AIza" + _WORD + rb"{35})" + _END),
+    ("Google OAuth secret", rb"(GOCSPX-" + _WORD + rb"{28})" + _END),
+    ("Google OAuth token", rb"(ya29\.[A-Za-z0-9_.-]{40,})"),
+    ("Stripe key", rb"([sr]k_(?:live|test)_[A-Za-z0-9]{16,})" + _END),
+    ("Stripe web hook secret", rb"(whsec_[A-Za-z0-9+/]{32,}={0,2})" + _END),
+    ("Anthropic key", rb"(sk-ant-" + _WORD + rb"{20,})"),
+    ("OpenAI key", rb"(sk-(?:proj|svcacct|admin)-" + _WORD + rb"{20,})"),
+    ("API key", rb"(sk-(?:or-v1-)?[A-Za-z0-9]{32,})" + _END),
+    ("Groq key", rb"(gsk_[A-Za-z0-9]{40,})" + _END),
+    ("xAI key", rb"(xai-[A-Za-z0-9]{70,})" + _END),
+    ("Hugging Face token", rb"(hf_[A-Za-z0-9]{34,40})" + _END),
+    ("npm token", rb"(npm_[A-Za-z0-9]{36})" + _END),
+    ("PyPI token", rb"(pypi-AgE" + _WORD + rb"{50,})"),
+    ("RubyGems key", rb"(rubygems_[0-9a-f]{48})" + _END),
+    ("Docker token", rb"(dckr_[po]at_" + _WORD + rb"{27,})"),
+    ("SendGrid key", rb"(SG\." + _WORD + rb"{22}\." + _WORD + rb"{43})" + _END),
+    ("Shopify token", rb"(shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32})" + _END),
+    ("DigitalOcean token", rb"(do[opr]_v1_[0-9a-f]{64})" + _END),
+    ("Databricks token", rb"(dapi[0-9a-f]{32})" + _END),
+    ("Linear key", rb"(lin_api_[A-Za-z0-9]{40})" + _END),
+    ("Vault token", rb"(hv[sb]\." + _WORD + rb"{24,})"),
+    ("Atlassian token", rb"(ATATT3[A-Za-z0-9_=-]{50,})"),
+    ("Grafana token", rb"(glsa_[A-Za-z0-9]{32}_[0-9a-f]{8})" + _END),
+    ("Azure storage key", rb"(AccountKey=" + _B64 + rb"{86}==)"),
+    ("age key", rb"(AGE-SECRET-KEY-1[0-9A-Z]{58})"),
+    ("Telegram token", rb"(\d{8,12}:AA" + _WORD + rb"{33})" + _END),
+    ("JSON web token", rb"(eyJ" + _WORD + rb"{15,}\.eyJ" + _WORD + rb"{15,}\." + _WORD + rb"{20,})"),
     (
         "private key",
-        (b"-----BEGIN ",),
-        rb"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-        + _BODY + _B64 + rb"{40}(?:[A-Za-z0-9+/=\s\"',]|\\n|\\r){0,7000}",
+        rb"(-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+        + _GAP + rb"(?:[A-Z][A-Za-z-]+:[^\n\\]*" + _GAP + rb"){0,4}"
+        + _B64 + rb"{40}(?:[A-Za-z0-9+/=\s\"',]|\\n|\\r)*)",
     ),
 )  # fmt: skip
-FORMATS = tuple((kind, words, re.compile(pattern)) for kind, words, pattern in _FORMATS)
+# the character before it is no letter; each kind is a group of its own
+_KIND = rb"(?:\A|[^A-Za-z])(?:" + b"|".join(pattern for _, pattern in _FORMATS) + b")"
+_ANY = _KIND.replace(b"(?:", b"(").replace(b"(", b"(?:")  # without a group, it is found several times as fast
 
-_NAMES = (b"secret", b"token", b"passw", b"passphrase", b"credential", b"key")
-_KEY_OF = re.compile(rb"(?i)(?:api|access|auth|private|signing|encryption)[_-]?$")
-_ASSIGNED = re.compile(
+_VALUE = rb"[A-Za-z0-9+/=_.~!@#$%^&*-]{16,}"
+_ASSIGNED = (
+    rb"(?im)(?:secret|token|passw|passphrase|credential|(?:api|access|auth|private|signing|encryption)[_-]?key)"
     rb"[\w-]{0,40}[\"'\]]{0,2}[ \t]{0,8}(?:=>|:=|=|:)[ \t]{0,8}"
-    rb"(?:(?P<quote>[\"'`])(?P<quoted>[A-Za-z0-9+/=_.~!@#$%^&*-]{16,500})(?P=quote)"
-    rb"|(?P<plain>[A-Za-z0-9+/=_~-]{20,500})[ \t]*(?:[;,]?[ \t]*(?:#.*|//.*)?)(?:\r?$|\\n))",
-    re.MULTILINE,
+    rb"(?:\"(" + _VALUE + rb")\"|'(" + _VALUE + rb")'|`(" + _VALUE + rb")`"
+    rb"|([A-Za-z0-9+/=_~-]{20,})[ \t]*[;,]?[ \t]*(?:(?:#|//)[^\n]*)?(?:\r?$|\\n))"
 )
-_URL = re.compile(rb"://[^\s:/@\"'<>]{1,100}:([^\s:/@\"'<>{}]{12,200})@")
+_URL = rb"://[^\s:/@\"'<>]{1,100}:([^\s:/@\"'<>{}]{12,200})@"
 _PLACEHOLDER = re.compile(
     rb"(?i)example|placeholder|change.?me|your[_-]|dummy|redacted|insert|x{5}|0123456789|1234567890|abcdefgh|<|\$\{|\{\{"
 )
@@ -98,33 +102,29 @@ class Finding:
 
 
 def formats(data: bytes) -> Iterator[Match]:
-    """Everything that has the form of a well-known key, by kind."""
-    for kind, words, pattern in FORMATS:
-        for word in words:
-            end = 0
-            for at in _places(data, word):
-                match = pattern.match(data, at) if at >= end else None
-                # no mere picture of a key, such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE
-                varied = match and len(set(match[0])) > 12 and not match[0].endswith(b"EXAMPLE")
-                if match and varied and not data[at - 1 : at].isalpha():
-                    end = match.end()
-                    yield Match(at, end, kind)
+    """Everything that has the form of a well-known key, in order; no more than the first LONGEST bytes of it."""
+    at = 0
+    while somewhere := linear(_ANY).search(data, at):
+        start = somewhere.start()
+        at = min(somewhere.end(), start + LONGEST)
+        if found := linear(_KIND).match(data, start, at):
+            start, at = found.span(found.lastindex)
+            key = data[start:at]
+            # no mere picture of a key, such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE
+            if len(set(key)) > 12 and not key.endswith(b"EXAMPLE"):
+                yield Match(start, at, _FORMATS[found.lastindex - 1][0])
 
 
 def assignments(text: bytes) -> Iterator[Match]:
     """Random text that is assigned to the name of a secret, and passwords in URLs."""
-    lower = text.lower()
-    for name in _NAMES:
-        for at in _places(lower, name):
-            match = _ASSIGNED.match(text, at + len(name))
-            if match and (name != b"key" or _KEY_OF.search(text, max(0, at - 11), at)):
-                group = "quoted" if match["quoted"] else "plain"
-                if looks_random(match[group]):
-                    yield Match(*match.span(group), GUESSED)
-    for at in _places(text, b"://"):
-        match = _URL.match(text, at)
-        if match and looks_random(match[1]):
-            yield Match(*match.span(1), "password in a URL")
+    for pattern, kind in ((_ASSIGNED, GUESSED), (_URL, "password in a URL")):
+        at = 0
+        while found := linear(pattern).search(text, at):
+            start, end = found.span(found.lastindex)
+            at = start
+            if end - start <= _LONGEST_VALUE and looks_random(text[start:end]):
+                at = end
+                yield Match(start, end, kind)
 
 
 def looks_random(value: bytes) -> bool:
@@ -178,7 +178,9 @@ def _places(data: bytes, value: bytes) -> Iterator[int]:
 
 
 def _is_allowed(data: bytes, at: int) -> bool:
-    """Whether the line at an offset says that it holds no secret."""
-    end = data.find(b"\n", at)
-    line = data[data.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(data)]
+    """Whether the line at an offset says that it holds no secret; a line of a person's is not longer."""
+    near = data[max(0, at - _LONGEST_LINE) : at + _LONGEST_LINE]
+    here = min(at, _LONGEST_LINE)
+    end = near.find(b"\n", here)
+    line = near[near.rfind(b"\n", 0, here) + 1 : end if end >= 0 else len(near)]
     return any(pragma in line for pragma in PRAGMAS)
