@@ -1,14 +1,14 @@
 """What is made from the program itself: `python -m pages reference`, `python -m pages states`, `python -m pages schemas`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from branchline.cli.app import COMMANDS, WIDTH, app
 from branchline.config.schemas import MODELS, as_text, schema
-from branchline.core.states import PHASES, STATES, TERMINAL, State
+from branchline.core.states import STATES, TERMINAL, State, StateSpec
 
 CONTRACTS = {"execution_plan": "plan", "task_graph": "graph", "context_manifest": "manifest"}
 REFERENCE = """\
@@ -26,6 +26,23 @@ HIDDEN = """
 What lies inside a state is derived from the ledger (`core/run_state.py`); it moves no task by itself, but it says what
 happens next:
 """
+
+PHASES: Mapping[str, Mapping[str, StateSpec]] = {
+    "PENDING": {
+        "waiting": {"description": "a dependency has not ended", "allowed_transitions": ("ready", "doomed")},
+        "ready": {"description": "starts when a worker, its resources and money are free", "allowed_transitions": ()},
+        "doomed": {"description": "a dependency ended badly: cancelled or skipped next", "allowed_transitions": ()},
+    },
+    "RUNNING": {
+        "driven": {"description": "a coordinator waits for the attempt", "allowed_transitions": ("lost",)},
+        "lost": {"description": "the coordinator died; a resume drives it again", "allowed_transitions": ("driven",)},
+    },
+    "FAILED": {
+        "undecided": {"description": "a retry may follow", "allowed_transitions": ("ended",)},
+        "ended": {"description": "no retry is left, or a later round replaces it", "allowed_transitions": ()},
+    },
+}
+"""What lies inside a state, as `core.states` describes it."""
 
 
 def reference() -> str:

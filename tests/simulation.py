@@ -7,24 +7,11 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from branchline.core.commands import (
-    CancelTask,
-    Command,
-    EndRun,
-    GiveUp,
-    KillAttempt,
-    OpenRound,
-    RetryLater,
-    SkipTask,
-    StartAttempt,
-)
 from branchline.core.events import (
     AnyEvent,
     AttemptInterrupted,
     AttemptResumed,
-    GaveUp,
     IntentReceived,
-    RunEnded,
     RunResumed,
     RunStarted,
     Transition,
@@ -34,7 +21,7 @@ from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.retry import effective
 from branchline.core.run_state import GOOD_ENDS, RunState, TaskRecord
-from branchline.core.scheduler import decide, wake_at
+from branchline.core.scheduler import KillAttempt, Wanted, decide, wake_at
 from branchline.core.states import State
 
 CLASSES = ("error", "flaky", "timeout")
@@ -67,7 +54,7 @@ def by_chance(seed: int, success: float = 0.6) -> Outcome:
 
 
 class Simulation:
-    """An engine without effects: performs commands one event at a time and checks every state on its way.
+    """An engine without effects: does what is decided, one event at a time, and checks every state on its way.
 
     `plan` is what the planner of a run without one proposes, `answer` what a person says to it: the plan to go on with,
     or `no`. Agents keep to what is reserved for them; `burnt` is what they have really spent, `told` what they say.
@@ -102,8 +89,8 @@ class Simulation:
             if turn == cancel_at:
                 self.note(IntentReceived(kind="cancel", by="tester"))
             known = len(self.events)
-            for command in decide(self.state, self.now):
-                self.perform(command)
+            for wanted in decide(self.state, self.now):
+                self.perform(wanted)
             if self.state.end is not None:
                 return self.state
             if self.chance.random() < crash:
@@ -112,40 +99,25 @@ class Simulation:
                 self.wait(crash)
         pytest.fail("the run does not end")
 
-    def perform(self, command: Command) -> None:
-        match command:
-            case StartAttempt():
-                self.start(command)
-            case RetryLater(name, retry_at, reason):
-                check_retry(self.state, self.state.records[name])
-                self.note(moved(self.state.records[name], State.PENDING, retry_at=retry_at, reason=reason))
-            case GiveUp(name, reason):
-                self.note(GaveUp(task_id=name, reason=reason))
-            case OpenRound(added):
-                self.note(added)
-            case SkipTask(name, reason):
-                self.note(moved(self.state.records[name], State.SKIPPED, reason=reason))
-            case CancelTask(name, reason, error_class):
-                self.note(moved(self.state.records[name], State.CANCELLED, reason=reason, error_class=error_class))
-            case KillAttempt(name, reason):
-                if self.chance.random() < 0.5:  # a kill takes its time
-                    calls = self.calls(self.state.records[name])
-                    self.note(*calls, moved(self.state.records[name], State.CANCELLED, reason=reason))
-            case EndRun():
-                self.note(RunEnded(status="succeeded", exit_code=0))
-
-    def start(self, command: StartAttempt) -> None:
-        record = self.state.records[command.task_id]
-        check_start(self.state, record, command)
-        if command.again:
-            assert record.lost
-            assert record.attempt == command.attempt
-            self.note(
-                AttemptResumed(task_id=command.task_id, attempt=command.attempt, reserved_usd=command.reserved_usd)
-            )
-        else:
-            check_first_start(self.state, record, command.attempt, self.now)
-            self.note(moved(record, State.RUNNING, attempt=command.attempt, reserved_usd=command.reserved_usd))
+    def perform(self, wanted: Wanted) -> None:
+        if isinstance(wanted, KillAttempt):
+            if self.chance.random() < 0.5:  # a kill takes its time
+                record = self.state.records[wanted.task_id]
+                self.note(*self.calls(record), moved(record, State.CANCELLED, reason=wanted.reason))
+            return
+        match wanted:
+            case AttemptResumed():
+                record = self.state.records[wanted.task_id]
+                check_start(self.state, record, wanted)
+                assert record.lost
+                assert record.attempt == wanted.attempt
+            case Transition(new_state=State.RUNNING):
+                record = self.state.records[wanted.task_id]
+                check_start(self.state, record, wanted)
+                check_first_start(self.state, record, wanted.attempt, self.now)
+            case Transition(new_state=State.PENDING):
+                check_retry(self.state, self.state.records[wanted.task_id])
+        self.note(wanted)
 
     def wait(self, crash: float) -> None:
         """Somebody finishes, or the next retry falls due, or a person has to say what becomes of the plan."""
@@ -289,18 +261,18 @@ def check_money(state: RunState) -> None:
     assert sum(one.spent for one in spending.workstreams.values()) <= spending.total.spent + ROUNDING
 
 
-def check_start(state: RunState, record: TaskRecord, command: StartAttempt) -> None:
+def check_start(state: RunState, record: TaskRecord, start: Transition | AttemptResumed) -> None:
     """Nothing starts while a plan waits, nothing in a run that is to end but what always runs, no agent unpaid."""
     assert not state.awaiting
-    looks = command.again and record.task.step == "ship"
+    looks = isinstance(start, AttemptResumed) and record.task.step == "ship"
     assert record.task.trigger == "always" or looks or not (state.cancel_requested or state.stopped_by)
     budget, paid = state.policy.budget, record.task.step in state.policy.paid_steps
     if paid and (budget.attempt or budget.run or budget.workstream):
-        assert command.reserved_usd is not None
-        assert command.reserved_usd > 0
+        assert start.reserved_usd is not None
+        assert start.reserved_usd > 0
         assert not (state.spending.unknown and budget.unknown == "refuse")
     else:
-        assert command.reserved_usd is None
+        assert start.reserved_usd is None
 
 
 def check_first_start(state: RunState, record: TaskRecord, attempt: int, now: int) -> None:

@@ -1,7 +1,7 @@
 """Hypothesis strategies that tests share: any value of a msgspec type, graphs of tasks, plans."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Literal, cast, get_args
 
@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from branchline.core.budget import Budget
-from branchline.core.events import AnyEvent, RunPolicy, RunStarted
+from branchline.core.events import AnyEvent, RunPolicy, RunStarted, Transition
 from branchline.core.graph import Task, TaskResources, Trigger
 from branchline.core.model.manifest import Form, Mode
 from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.retry import RetryOverride, RetryPolicy
-from branchline.core.run_state import RunState
+from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.scheduler import Wanted
+from branchline.core.states import State
 
 IDS = st.text("abcXYZ019_.-", min_size=1, max_size=8)
 
@@ -151,6 +153,23 @@ def plans(draw: st.DrawFn, max_size: int = 4) -> Plan:
 def started(*tasks: Task, policy: RunPolicy | None = None, kind: Literal["pipeline", "graph"] = "graph") -> RunStarted:
     """Record 0 of a run of these tasks."""
     return RunStarted(kind=kind, started_at=1_700_000_000_000, tasks=tasks, policy=policy or RunPolicy())
+
+
+def begins(name: str, attempt: int = 1, reserved_usd: float | None = None) -> Transition:
+    """The event that a waiting task's attempt begins."""
+    fields: dict[str, Any] = {"attempt": attempt, "reserved_usd": reserved_usd}
+    return Transition(task_id=name, old_state=State.PENDING, new_state=State.RUNNING, **fields)
+
+
+def cancelled(record: TaskRecord, reason: str, error_class: str = "") -> Transition:
+    """The event that a task is cancelled where it stands."""
+    fields: dict[str, Any] = {"attempt": record.attempt, "reason": reason, "error_class": error_class}
+    return Transition(task_id=record.task.id, old_state=record.state, new_state=State.CANCELLED, **fields)
+
+
+def beginning(wanted: Iterable[Wanted]) -> list[str]:
+    """The tasks whose attempts begin, by id."""
+    return [one.task_id for one in wanted if isinstance(one, Transition) and one.new_state == State.RUNNING]
 
 
 def changed(task: Task, **fields: Any) -> Task:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.result import Failure, Result, Returned
+from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Done, Driver, Job, LocalDriver
 from branchline.engine.inline_driver import InlineDriver
 from branchline.process.spawn import KillSwitch, run
@@ -33,16 +33,16 @@ def program(folder: Path, *argv: str) -> Callable[[KillSwitch], Result]:
     def work(kill: KillSwitch) -> Result:
         log = folder / "log"
         ended = run(argv, cwd=folder, env={"PATH": "/usr/bin:/bin"}, stdout=log, stderr=log, kill=kill)
-        return Returned() if ended.ok else Failure("it was ended", error_class=ended.reason or "exit_code")
+        return Success() if ended.ok else Failure("it was ended", error_class=ended.reason or "exit_code")
 
     return work
 
 
 def test_every_job_is_answered_once_under_its_own_name(driver: Driver) -> None:
     for number in range(8):
-        driver.start(Job(f"t{number}", 1, lambda _kill, n=number: Returned({"n": n})))  # type: ignore[misc] # mypy cannot infer a lambda with a default
+        driver.start(Job(f"t{number}", 1, lambda _kill, n=number: Success(outputs={"n": n})))  # type: ignore[misc] # mypy cannot infer a lambda with a default
     found = all_of(driver, 8)
-    assert {done.task_id: done.result for done in found} == {f"t{n}": Returned({"n": n}) for n in range(8)}
+    assert {done.task_id: done.result for done in found} == {f"t{n}": Success(outputs={"n": n}) for n in range(8)}
     assert driver.wait(0.01) == []
 
 
@@ -64,7 +64,7 @@ def test_a_callable_that_overruns_its_time_is_left_behind(driver: Driver) -> Non
 
     def late(_kill: KillSwitch) -> Result:
         release.wait(20)
-        return Returned({"late": True})
+        return Success(outputs={"late": True})
 
     started = time.monotonic()
     driver.start(Job("late", 1, late, timeout=0.1, killable=False))
@@ -85,13 +85,13 @@ def test_work_past_the_point_of_no_return_is_waited_for(driver: Driver, monkeypa
         kill.must_finish = True
         begun.set()
         time.sleep(0.6)
-        return Returned({"cancelled": kill.reason})
+        return Success(outputs={"cancelled": kill.reason})
 
     driver.start(Job("ship", 1, landing, timeout=0.2))
     assert begun.wait(5)
     driver.kill("ship", "cancelled")
     (done,) = all_of(driver, 1)
-    assert isinstance(done.result, Returned)
+    assert isinstance(done.result, Success)
 
 
 def test_work_that_raises_is_a_failure_with_its_traceback(driver: Driver) -> None:
@@ -108,9 +108,9 @@ def test_work_that_raises_is_a_failure_with_its_traceback(driver: Driver) -> Non
 def test_a_second_attempt_is_not_taken_for_the_first(driver: Driver) -> None:
     driver.start(Job("t", 1, lambda _kill: Failure("first")))
     (first,) = all_of(driver, 1)
-    driver.start(Job("t", 2, lambda _kill: Returned()))
+    driver.start(Job("t", 2, lambda _kill: Success()))
     (second,) = all_of(driver, 1)
-    assert [(d.attempt, type(d.result)) for d in (first, second)] == [(1, Failure), (2, Returned)]
+    assert [(d.attempt, type(d.result)) for d in (first, second)] == [(1, Failure), (2, Success)]
 
 
 def test_closing_ends_what_runs(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_only_the_local_driver_works_on_several_jobs_at_once() -> None:
 
     def meet(_kill: KillSwitch) -> Result:
         together.wait()
-        return Returned()
+        return Success()
 
     driver = LocalDriver()
     for name in "abc":

@@ -5,12 +5,11 @@ import json
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
+from branchline.core.events import AttemptResumed, GaveUp, RunEnded, TasksAdded, Transition
 from branchline.core.run_state import RunState
-from branchline.core.scheduler import decide, wake_at
+from branchline.core.scheduler import KillAttempt, Wanted, decide, wake_at
+from branchline.core.states import State
 from branchline.ledger.log import verified
 
 HERE = Path(__file__).parent
@@ -32,7 +31,7 @@ def decisions(ledger: Path) -> Iterator[str]:
         state.apply(record.event)
         if after is not None and after.seq == record.seq:  # a fact that an old ledger has in its move alone
             continue
-        wanted = [_words(command) for command in decide(state, record.at)]
+        wanted = [_words(one) for one in decide(state, record.at)]
         due = wake_at(state, record.at)
         yield " ".join([str(record.seq), digest(state, old=old), *wanted, *([] if due is None else [f"wake({due})"])])
 
@@ -58,12 +57,30 @@ def digest(state: RunState, *, old: bool) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
-def _words(command: Any) -> str:
+def _words(wanted: Wanted) -> str:
     """`StartAttempt(task_001_preflight,1)`; a round by its new tasks."""
-    if hasattr(command, "round"):
-        return f"OpenRound({','.join(task.id for task in command.round.tasks)})"
-    fields = [_plain(value) for value in msgspec.structs.astuple(command) if value not in (None, False, "")]
-    return f"{type(command).__name__}({','.join(fields)})"
+    match wanted:
+        case TasksAdded():
+            return f"OpenRound({','.join(task.id for task in wanted.tasks)})"
+        case AttemptResumed():
+            name, fields = "StartAttempt", [wanted.task_id, wanted.attempt, True, wanted.reserved_usd]
+        case GaveUp():
+            name, fields = "GiveUp", [wanted.task_id, wanted.reason]
+        case RunEnded():
+            name, fields = "EndRun", []
+        case KillAttempt():
+            name, fields = "KillAttempt", [wanted.task_id, wanted.reason]
+        case Transition(new_state=State.RUNNING):
+            name, fields = "StartAttempt", [wanted.task_id, wanted.attempt, wanted.reserved_usd]
+        case Transition(new_state=State.PENDING):
+            name, fields = "RetryLater", [wanted.task_id, wanted.retry_at, wanted.reason]
+        case Transition(new_state=State.SKIPPED):
+            name, fields = "SkipTask", [wanted.task_id, wanted.reason]
+        case Transition():
+            name, fields = "CancelTask", [wanted.task_id, wanted.reason, wanted.error_class]
+        case _:
+            raise AssertionError(wanted)
+    return f"{name}({','.join(_plain(value) for value in fields if value not in (None, False, ''))})"
 
 
 def _plain(value: object) -> str:

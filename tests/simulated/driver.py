@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from branchline.core.result import Failure, Result, Returned
+from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Done, Job
 from branchline.process.spawn import KillSwitch
 from simulated.fate import Fate, require
@@ -88,7 +88,7 @@ class SimDriver:
         del self.active[name]
         done = Done(name, active.job.attempt, result)
         if self.fate.happens(0.05):  # an answer that comes again, when its attempt is over
-            self._late.append(replace(done, result=Returned({"eligible": 1, "late": True})))
+            self._late.append(replace(done, result=Success(outputs={"eligible": 1, "late": True})))
         return done
 
     def kill(self, task_id: str, reason: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from branchline.attempt.approval import refuse_rejected, require_approved
 from branchline.core.facts import ApprovalNeeded, CiStatus, IntegrationComplete, MergeConflict, ShipComplete
-from branchline.core.result import Failure, Success
+from branchline.core.work import Failure, Success
 from branchline.core.workstream import known
 from simulated.fate import require
 from simulated.story import TARGET

@@ -30,8 +30,8 @@ from branchline.core.facts import (
 from branchline.core.graph import Task
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import merge_order
-from branchline.core.result import Failure, Result, Returned, StepFailed, Success
 from branchline.core.run_state import RunState
+from branchline.core.work import Failure, Result, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.engine.driver import Job
 from branchline.process.spawn import KillSwitch
@@ -73,7 +73,7 @@ def _by_chance(world: World, kill: KillSwitch) -> Result:
     if kill.reason is not None:
         return Failure("it was ended", error_class=kill.reason)
     if chance.random() >= world.story.failing:
-        return Returned({"eligible": chance.choice((0, 1, 1))})
+        return Success(outputs={"eligible": chance.choice((0, 1, 1))})
     return Failure("by chance", error_class=chance.choice(CLASSES), retryable=chance.random() < 0.7)
 
 

@@ -107,7 +107,7 @@ class OutputReader(StreamReader):
         self._spec, self._output = spec, spec.output
         in_text = self._output.format == "text"
         self._find: dict[str, Find] = {
-            name: partial(_in_text, re.compile(where)) if in_text else json_path(where).find
+            name: partial(_in_text, re.compile(where)) if in_text else json_path(where)
             for name, where in self._output.places.items()
         }
         self._numbers: dict[str, float] = {}

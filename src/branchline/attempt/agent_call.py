@@ -13,20 +13,11 @@ import msgspec
 
 from branchline.agents.base import Agent
 from branchline.agents.supervise import attempt, over_budget
-from branchline.attempt.run import Attempt
+from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.sandboxed import agent_in_sandbox, with_refused
 from branchline.core.durations import seconds
 from branchline.core.facts import AgentCalled, OwnSandbox
-from branchline.core.model.agent import (
-    PERMANENT,
-    TRANSIENT,
-    AgentRequest,
-    AgentResult,
-    AgentStatus,
-    Limits,
-    Progress,
-    Usage,
-)
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Limits, Progress, Usage
 from branchline.core.model.agent_spec import chain
 from branchline.core.model.pricing import priced
 from branchline.core.work import Asked
@@ -38,6 +29,18 @@ FALLS_BACK = frozenset({AgentStatus.MODEL_ERROR, AgentStatus.REFUSED, AgentStatu
 
 NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0, cost_source="computed")
 """What is used by a call that the provider has turned away at the door: the one cost that nobody has to tell us."""
+
+
+IN_SETTINGS = {
+    "unknown_model": "`model:` of {agent} is corrected",
+    "bad_request": "`args:` and `model:` of {agent} are corrected; branchline doctor tells tested versions",
+    "context_too_large": "the prompt is shorter, or {agent} has a model with a larger window",
+    "turns": "`max_turns:` of {agent} is raised",
+}
+"""What has to be corrected in the configuration. A run keeps the one that it began with: a new run takes its plan over."""
+
+AROUND = {"auth": "{agent} has a valid key or login", "billing": "the account of {agent} can pay"}
+"""What has to be corrected around the run, which can go on then."""
 
 
 def chosen(agents: Mapping[str, Agent], name: str) -> tuple[str, ...]:
@@ -85,16 +88,16 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         prompt=ask.prompt + _schema_in_words(agent, ask),
         worktree=str(run.seen_at(tree)),
         folder=str(room),
-        mode=ask.mode,
+        mode="edit" if ask.role == "editor" else "read",
         output_schema=ask.schema,
-        context=ask.context,
+        context=ask.given.files,
         manifest=ask.given.manifest,
         limits=Limits(usd=min(usd, default=None), turns=agent.spec.max_turns),
         script=ask.script,
         write=ask.write,
         protect=ask.protect,
     )
-    ctx.say(f"{name} is working with {count(ask.given.files, 'file')}, {ask.given.tokens:,} tokens")
+    ctx.say(f"{name} is working with {count(len(ask.given.files), 'file')}, {ask.given.tokens:,} tokens")
     seen: list[str] = []
 
     def listen(progress: Progress) -> None:
@@ -107,11 +110,11 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         with (
             settled(room, folder),
             _metered(ctx, agent, request, folder) as (asked, meter),
-            agent_in_sandbox(run, agent, asked, tree, metered=meter is not None) as shut,
+            agent_in_sandbox(run, agent, asked, tree, metered=meter is not None) as (shut_in, entered, own),
         ):
             result = attempt(
                 agent,
-                shut.request,
+                shut_in,
                 environ=run.environ,
                 kill=ctx.kill,
                 timeout=ask.timeout if agent.spec.timeout is None else seconds(agent.spec.timeout),
@@ -121,9 +124,9 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
                 cwd=tree,
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
-                confinement=shut.entered.around(ctx.confinement(agent.spec.limits, tree, room)),
+                confinement=entered.around(ctx.confinement(agent.spec.limits, tree, room)),
             )
-            told = replace(told, own_sandbox=shut.own, refused=shut.entered.refused())
+            told = replace(told, own_sandbox=own, refused=entered.refused())
             result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)
     except InvalidInput:  # it was not run
         raise
@@ -131,8 +134,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
         told.tell(AgentResult(status=AgentStatus.CRASHED, message=str(error), model=agent.spec.model))
         raise
     usage, model = result.usage, result.model or agent.spec.model
-    idle = result.error_class in TRANSIENT | PERMANENT and not usage.input_tokens and not usage.output_tokens
-    usage = NOTHING if idle and usage.cost_usd is None and not seen else usage
+    usage = NOTHING if result.turned_away and usage.cost_usd is None and not seen else usage
     return told.tell(msgspec.structs.replace(result, usage=priced(usage, model, run.settings.prices), model=model))
 
 
@@ -187,7 +189,7 @@ class _Telling:
             workstream=ctx.task.workstream,
             round=ctx.task.round,
             manifest=self.ask.given.manifest,
-            context_files=self.ask.given.files,
+            context_files=len(self.ask.given.files),
             context_tokens=self.ask.given.tokens,
             context_warning=self.ask.given.warning,
             containment=result.containment,
@@ -232,3 +234,21 @@ def _metered(
     folder.mkdir(parents=True, exist_ok=True)
     prices, limit = ctx.run.settings.prices, request.limits.usd
     return metered(agent, request, prices=prices, limit_usd=limit, folder=folder)
+
+
+def way_out(ctx: StepContext, agent: str, result: AgentResult) -> str:
+    """The hint of a failure that trying again does not mend: what to type, once what is corrected."""
+    run, kind = ctx.run, result.kind
+    if kind == "budget":
+        return f"branchline resume {run.run_id} --budget USD"
+    once = (AROUND.get(kind) or IN_SETTINGS.get(kind, "")).format(agent=agent)
+    if not once:
+        return ""
+    if kind in AROUND:
+        again = f"branchline retry {run.run_id} {ctx.task.id}"
+    elif run.accepted is None:
+        again = f"branchline run --prompt-file {os.path.relpath(run.paths.prompt, run.paths.root)}"
+    else:
+        plan = run.paths.artifacts / "execution_plan.yaml"
+        again = f"branchline run --plan {os.path.relpath(plan, run.paths.root)}"
+    return f"{again}  # once {once}"

@@ -7,9 +7,9 @@ from branchline.attempt.integration import Integration
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import reference
 from branchline.core.facts import ApprovalNeeded, Concern
-from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection
+from branchline.core.work import Failure, StepFailed
 from branchline.git.objects import Change
 
 MOST_TOLD = 100

@@ -13,25 +13,15 @@ from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.attempt.sandboxed import commands_in_sandbox, report_with_refused
 from branchline.attempt.scope import is_guarded, violation
-from branchline.attempt.setup import Setup, set_up
+from branchline.attempt.setup import Setup, seen, set_up
 from branchline.attempt.ways_back import ways_back
-from branchline.core.model.verdict import (
-    NOT_PROVEN,
-    Gate,
-    GateResult,
-    Outcome,
-    Phase,
-    QualityReport,
-    asks_base,
-    beside_base,
-)
-from branchline.core.result import StepFailed
-from branchline.core.work import Gating, Work, WorkOutcome
+from branchline.core.model.verdict import NOT_PROVEN, Gate, GateResult, Outcome, Phase, QualityReport
+from branchline.core.work import Gating, StepFailed, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
-from branchline.git.commit import kept_from_gc, snapshot
+from branchline.git.commit import kept_from_gc
 from branchline.process.environment import allowed
 
 PORT_TAKEN = re.compile(
@@ -60,9 +50,7 @@ class Checkout:
 
     def fingerprint(self) -> str:
         """The tree id of what is there now, without what set-up made."""
-        run = self.ctx.run
-        git = run.workspaces.content(self.path)
-        found = snapshot(git, self.path, self.tree, scratch=run.paths.scratch, inspect=run.inspect).tree
+        found = seen(self.ctx.run, self.path, self.tree).tree
         return without_setup(self.ctx, self.tree, found, self.setup)
 
     @kept_from_gc
@@ -136,7 +124,7 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
     results = [replace(one, output=named.sub(lambda m: "" if m[1] else ".", one.output)) for one in report.results]
     if gating.beside_others:
         results = list(map(_port_taken, results))
-    results = [_beside_base(ctx, work, one) if asks_base(one, gating.phase) else one for one in results]
+    results = [_beside_base(ctx, work, one) if one.asks_base(gating.phase) else one for one in results]
     report = replace(report, results=tuple(results))
     write_report(report, folder)
     return WorkOutcome(report=report)
@@ -168,7 +156,7 @@ def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
     folder = run.paths.run_dir / "artifacts" / "base" / tree[:12] / gate.id
     with suppress(OSError, msgspec.DecodeError):  # a kill may have left half of it
         there = msgspec.json.decode((folder / "report.json").read_bytes(), type=QualityReport)
-        return beside_base(result, there.results[0])
+        return result.beside(there.results[0])
     ctx.say(f"{gate.id} on the base")
     gating, logs = known(work.gating), run.paths.run_dir / known(work.gating).folder / "logs" / "base"
     try:
@@ -179,7 +167,7 @@ def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:
         return result
     if report.outcome is not Outcome.ERROR:
         write_report(report, folder)
-    return beside_base(result, report.results[0])
+    return result.beside(report.results[0])
 
 
 def _proven(run: Place, report: QualityReport, tree: Path) -> QualityReport:

@@ -7,8 +7,8 @@ from branchline.attempt.gate_run import check_commit
 from branchline.attempt.run import Run, StepContext
 from branchline.core.facts import MergeConflict, WsCheckpoint
 from branchline.core.model.verdict import Outcome, QualityReport
-from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches
+from branchline.core.work import Failure, StepFailed
 from branchline.core.workstream import known
 from branchline.git.landing.merge import Conflicted, Merged, Strategy, merge_trees
 
@@ -17,13 +17,18 @@ _STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes do
 
 @dataclass(slots=True)
 class Integration:
-    """A merge result: its commit, the workstreams in it, those left out with the reason, and what is worth a word."""
+    """A merge result: its commit, the workstreams in it, those left out with the reason, and what is worth a word.
+
+    Once it has landed on the target: the `tag` that it bears, and `onto`, where the target was before.
+    """
 
     commit: str
     merged: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     conflict: MergeConflict | None = None
     warnings: list[str] = field(default_factory=list)
+    tag: str = ""
+    onto: str = ""
 
 
 def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") -> Merged | Conflicted:
@@ -35,21 +40,31 @@ def merge(run: Run, ours: str, theirs: str, declared: str, *, base: str = "") ->
     return merge_trees(run.repo, ours, theirs, strategy_of, base=base, declared=declared)
 
 
-def combine(
-    run: Run, ours: str, theirs: str, message: str, *, declared: str = "", told: list[str] | None = None
+def combine(  # noqa: PLR0913 - keyword-only data
+    run: Run,
+    ours: str,
+    theirs: str,
+    message: str,
+    *,
+    declared: str = "",
+    since: str = "",
+    told: list[str] | None = None,
 ) -> str | Conflicted:
     """A merge commit of two commits (or the one that holds the other); no side is ever picked silently.
 
-    `declared`: the commit whose attributes count (the run's base). What is worth a word is added to `told`.
+    `declared`: the commit whose attributes count (the run's base). `since`: a commit; only what `theirs` changes since then
+    is taken over, and nothing of its history. What is worth a word is added to `told`.
     """
-    if run.repo.is_ancestor(theirs, ours):
+    if not since and run.repo.is_ancestor(theirs, ours):
         return ours
-    merged = merge(run, ours, theirs, declared or run.base)
+    merged = merge(run, ours, theirs, declared or run.base, base=since)
     if isinstance(merged, Conflicted):
         return merged
     if told is not None:
         told += [_STRANGE.format(path=path, driver=driver) for path, driver in merged.strange]
-    return run.repo.commit(merged.tree, [ours, theirs], message + "\n", run.commit_time)
+    if since and merged.tree == run.repo.tree_of(ours):
+        return ours
+    return run.repo.commit(merged.tree, [ours] if since else [ours, theirs], message + "\n", run.commit_time)
 
 
 @dataclass(slots=True)
@@ -72,21 +87,14 @@ class _Line:
         own = combine(self.run, self.own, commit, message, declared=self.onto, told=self.told)
         if isinstance(own, Conflicted):
             return own
-        tip = own if self.own == self.tip else self._taken_over(own, message)
+        if self.own == self.tip:
+            tip: str | Conflicted = own
+        else:
+            tip = combine(self.run, self.tip, own, message, declared=self.onto, since=self.own)
         if isinstance(tip, Conflicted):
             return tip
         self.own, self.tip = own, tip
         return None
-
-    def _taken_over(self, own: str, message: str) -> str | Conflicted:
-        """What is new in `own`, on the tip, as a commit that has nothing but the tip in its history."""
-        repo = self.run.repo
-        merged = merge(self.run, self.tip, own, self.onto, base=self.own)
-        if isinstance(merged, Conflicted):
-            return merged
-        if merged.tree == repo.tree_of(self.tip):
-            return self.tip
-        return repo.commit(merged.tree, [self.tip], message + "\n", self.run.commit_time)
 
 
 def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bool) -> Integration:
@@ -177,8 +185,7 @@ def _checked(ctx: StepContext, base: str, commit: str) -> QualityReport:
     """The gates' verdict on a merge. "Could not check" is none: nobody is blamed for it."""
     report = check_commit(ctx, commit, base=base, phase="validation", name=f"validation/merge-{commit[:12]}")
     if report.outcome == Outcome.ERROR:
-        why = "; ".join(f"{r.gate}: {r.reason}" for r in report.of(Outcome.ERROR))
-        reason = f"the merge result could not be checked: {why}"
+        reason = f"the merge result could not be checked: {report.why}"
         raise StepFailed(Failure(reason, report.error_class, report.retryable))
     return report
 

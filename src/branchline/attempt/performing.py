@@ -10,13 +10,27 @@ import msgspec
 
 from branchline.attempt.run import Attempt, Place, StepContext
 from branchline.core.budget import Purse
-from branchline.core.result import Failure, StepFailed
-from branchline.core.work import Work, WorkOutcome, decode, encode
+from branchline.core.work import Failure, Result, StepFailed, Work, WorkOutcome, decode, encode
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.process.spawn import KillSwitch
 
 Perform = Callable[[Work, Attempt], WorkOutcome]
+Step = Callable[[StepContext], Result]
 FILE = "work.json"
+
+
+def in_three_parts(
+    prepare: Callable[[StepContext], Work | Result],
+    how: Perform,
+    conclude: Callable[[StepContext, WorkOutcome], Result],
+) -> Step:
+    """A step whose work could be done on another machine. Where `prepare` comes to a result, there is none to do."""
+
+    def step(ctx: StepContext) -> Result:
+        work = prepare(ctx)
+        return conclude(ctx, have_done(ctx, how, work)) if isinstance(work, Work) else work
+
+    return step
 
 
 def have_done(ctx: StepContext, how: Perform, work: Work) -> WorkOutcome:

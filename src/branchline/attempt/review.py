@@ -1,16 +1,10 @@
 """The review gate: a second agent reads an approved batch; what it calls blocking rejects the batch."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from branchline.attempt.agent_call import call
-from branchline.attempt.asking.context_requests import review_request
-from branchline.attempt.asking.conventions import given, unabridged
-from branchline.attempt.asking.manifest import choose
+from branchline.attempt.asking.context import choose, review_request
 from branchline.attempt.asking.prompts import review_prompt
-from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import clean_checkout
 from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, StepContext
@@ -18,91 +12,49 @@ from branchline.attempt.scope import conflict_of
 from branchline.core.durations import seconds
 from branchline.core.model.agent import AgentStatus
 from branchline.core.model.verdict import REVIEW, GateResult, Outcome
-from branchline.core.result import StepFailed
-from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.planning import strict_object
+from branchline.core.work import Asked, StepFailed, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.views.format.excerpt import legible
 from branchline.views.format.text import count
 
-REVIEW_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["summary", "findings"],
-    "properties": {
+REVIEW_SCHEMA = strict_object(
+    {
         "summary": {"type": "string", "description": "what the change does, and whether it does the task"},
         "findings": {
             "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["severity", "file", "line", "problem", "suggestion"],
-                "properties": {
+            "items": strict_object(
+                {
                     "severity": {"type": "string", "enum": ["blocking", "advice"]},
                     "file": {"type": "string"},
                     "line": {"type": ["integer", "null"]},
                     "problem": {"type": "string", "description": "what happens, and when"},
                     "suggestion": {"type": ["string", "null"]},
-                },
-            },
+                }
+            ),
         },
-    },
-}
-"""What a reviewer answers by. All members are required, because providers' strict modes take nothing else."""
+    }
+)
+"""What a reviewer answers by; an answer that breaks it never comes as far as here."""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault that a reviewer found; `line` is counted in the changed file."""
-
-    severity: Literal["blocking", "advice"]
-    file: str
-    problem: str
-    line: int | None = None
-    suggestion: str | None = None
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        more = f"\n  Suggestion: {self.suggestion}" if self.suggestion else ""
-        return f"- {self.severity}: {place}: {self.problem}{more}"
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A reviewer's whole answer, as `REVIEW_SCHEMA` has it."""
-
-    summary: str
-    findings: tuple[Finding, ...]
-
-
-ANSWERS = msgspec.json.Decoder(Answer)
-
-
-@dataclass(frozen=True, slots=True)
-class Reviewed:
-    """The review as a gate's result. `retryable`: whether asking again may end better, where there is no answer."""
-
-    result: GateResult
-    retryable: bool = True
-
-
-def review(ctx: StepContext, tree: str) -> Reviewed:
+def review(ctx: StepContext, tree: str) -> tuple[GateResult, bool]:
     """Have the configured reviewer read what a batch changes. It gets no say in what the batch is.
 
-    A review that did not come about is an ERROR if it is required, else SKIPPED.
+    The review as a gate's result, and whether asking again may end better where there is no answer. One that did not come
+    about is an ERROR if it is required, else SKIPPED.
     """
     run, settings, conflict = ctx.run, ctx.run.settings.review, conflict_of(ctx)
     before = conflict.tip if conflict else ctx.ws.base  # the commit that the change is read against
     ctx.say(f"review by {settings.agent}")
     changes = run.repo.changes(run.repo.tree_of(before), tree)
     changed = [change.path for change in changes if change.new_mode.startswith("100")]
-    request = review_request(run.settings, run.plan, ctx.workstream, changed, pins=unabridged(run, base_files(run)))
-    chosen = choose(run, request, before, tree)
-    context = given(chosen.manifest)
+    given = choose(run, review_request(run.settings, run.plan, ctx.workstream, changed), before, tree)
     asked = Asked(
         role="reviewer",
         agent=settings.agent,
-        prompt=review_prompt(ctx, context, run.repo.tree_of(before), tree),
-        given=chosen.given,
-        context=context,
-        mode="read",
+        prompt=review_prompt(ctx, given.files, run.repo.tree_of(before), tree),
+        given=given,
         timeout=seconds(settings.timeout),
         number=ctx.task.round,
         schema=REVIEW_SCHEMA,
@@ -113,12 +65,12 @@ def review(ctx: StepContext, tree: str) -> Reviewed:
         if error.failure.retryable:
             raise
         # It is not installed, or cannot be held to reading.
-        return Reviewed(_without(ctx, error.message), retryable=False)
+        return _without(ctx, error.message), False
     result = known(outcome.result)
     if result.status is AgentStatus.OK:
-        return Reviewed(_judged(outcome))
+        return _judged(outcome), True
     why = f"reviewer {outcome.called[-1].agent}: {result.message or result.status}"
-    return Reviewed(_without(ctx, why), result.retryable)
+    return _without(ctx, why), result.retryable
 
 
 def read(work: Work, ctx: Attempt) -> WorkOutcome:
@@ -128,9 +80,9 @@ def read(work: Work, ctx: Attempt) -> WorkOutcome:
 
 
 def _judged(outcome: WorkOutcome) -> GateResult:
-    answer = ANSWERS.decode(msgspec.json.encode(known(outcome.result).structured))
-    blocking = [finding for finding in answer.findings if finding.severity == "blocking"]
-    advice = [finding for finding in answer.findings if finding.severity == "advice"]
+    answer = known(outcome.result).structured
+    blocking = [_words(finding) for finding in answer["findings"] if finding["severity"] == "blocking"]
+    advice = [_words(finding) for finding in answer["findings"] if finding["severity"] == "advice"]
     told = [count(len(blocking), "blocking finding")] if blocking else []
     told += [f"{len(advice)} of advice" if blocking else count(len(advice), "piece") + " of advice"] if advice else []
     return GateResult(
@@ -138,8 +90,14 @@ def _judged(outcome: WorkOutcome) -> GateResult:
         outcome=Outcome.FAILED if blocking else Outcome.PASSED,
         reason=f"{outcome.called[-1].agent}: {', '.join(told) or 'nothing found'}",
         milliseconds=sum(fact.milliseconds for fact in outcome.called),
-        output=legible("\n".join([answer.summary, "", *map(str, (*blocking, *advice))])),
+        output=legible("\n".join([answer["summary"], "", *blocking, *advice])),
     )
+
+
+def _words(finding: dict[str, Any]) -> str:
+    place = finding["file"] if finding["line"] is None else f"{finding['file']}:{finding['line']}"
+    more = f"\n  Suggestion: {finding['suggestion']}" if finding["suggestion"] else ""
+    return f"- {finding['severity']}: {place}: {finding['problem']}{more}"
 
 
 def _without(ctx: StepContext, why: str) -> GateResult:

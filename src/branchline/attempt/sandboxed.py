@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,18 +23,14 @@ from branchline.sandbox.probe import nests
 NAMED = 3  # refused hosts in a sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Shut:
-    """An agent in the sandbox: the request that fits it, and what became of a sandbox of the agent's own."""
-
-    request: AgentRequest
-    entered: Entered
-    own: OwnSandbox = ""
-
-
 @contextmanager
-def agent_in_sandbox(run: Place, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool) -> Iterator[Shut]:
-    """The sandbox for one attempt. An agent's own is kept within ours where that can be, or else switched off."""
+def agent_in_sandbox(
+    run: Place, agent: Agent, request: AgentRequest, tree: Path, *, metered: bool
+) -> Iterator[tuple[AgentRequest, Entered, OwnSandbox]]:
+    """The sandbox for one attempt: the request that fits it, how it is entered, what became of a sandbox of the agent's own.
+
+    That one is kept within ours where that can be, or else switched off.
+    """
     own: OwnSandbox = ""
     needs = access(agent, request, run.environ, metered=metered)
     if needs.nests and run.sandbox.on:
@@ -43,7 +39,7 @@ def agent_in_sandbox(run: Place, agent: Agent, request: AgentRequest, tree: Path
         request = msgspec.structs.replace(request, own_sandbox=own == "nested")
     mode: Mode = "read" if request.mode == "read" else "write"
     with run.sandbox.entered(replace(needs, mounts=(*_workspace(run, tree, mode), *needs.mounts))) as entered:
-        yield Shut(request, entered, own)
+        yield request, entered, own
 
 
 def commands_in_sandbox(run: Place, tree: Path) -> AbstractContextManager[Entered]:

@@ -12,7 +12,7 @@ import msgspec
 
 from branchline.attempt.run import Place
 from branchline.attempt.secret_scan import longest_line
-from branchline.attempt.setup import copied
+from branchline.attempt.setup import files_to_copy
 from branchline.core.facts import WorktreeSaved
 from branchline.errors import BranchlineError
 from branchline.git.commit import Saved, save
@@ -34,6 +34,7 @@ def save_workspace(run: Place, workstream: str, *, clear: bool = True, stays: Co
     path = run.workspace(workstream)
     base = run.repo.read_ref(run.refs.base(workstream)) or run.base
     commits = keep_commits(run, workstream, base)
+    copied = files_to_copy(run.repo.root, run.settings.setup.copy)
     saved = save(
         run.repo,
         path,
@@ -42,7 +43,7 @@ def save_workspace(run: Place, workstream: str, *, clear: bool = True, stays: Co
         when=run.commit_time,
         scratch=run.paths.scratch,
         inspect=run.inspect,
-        skip=[name for name in copied(run) if same_content(path / name, run.repo.root / name)],
+        skip=[name for name in copied if same_content(path / name, run.repo.root / name)],
     )
     problem = commits.problem
     if clear:

@@ -107,13 +107,13 @@ def longest_line(value: bytes) -> bytes:
 
 def require_none(settings: Settings, environ: Mapping[str, str], texts: Mapping[str, str]) -> None:
     """Raise InvalidInput if a text that the ledger would hold for ever has a secret in it; `texts` by what they are."""
-    if not settings.secrets.scan:
+    screen = screening(settings, environ)
+    if screen is None:
         return
-    known = _written(secret_values(settings, environ))
     for what, text in texts.items():
-        for found in findings(text.encode("utf-8", "surrogatepass"), known):
-            name = fingerprint(found.value)
-            if found.kind != GUESSED and (found.kind == KNOWN or name not in settings.secrets.allow):
+        for found in screen.secrets_of(text.encode("utf-8", "surrogatepass")):
+            if found.kind != GUESSED:
+                name = fingerprint(found.value)
                 again = "" if found.kind == KNOWN else f", or allow it: secrets: {{allow: [{name}]}}"
                 message = f"{what} holds a secret ({found.kind}), which would stand in the run's ledger for ever"
                 raise InvalidInput(message, hint=f"name an environment variable in its place{again}")

@@ -1,16 +1,16 @@
 """Set-up of a fresh checkout: files from the user's checkout, then commands. None of it ever enters a batch."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from branchline.attempt.run import Attempt, Place
 from branchline.attempt.sandboxed import commands_in_sandbox, refused_words
 from branchline.core.durations import seconds
 from branchline.core.model.limits import LIMIT_REASONS
-from branchline.core.result import Failure, StepFailed
 from branchline.core.rules.globs import matches_any
-from branchline.git.commit import snapshot
+from branchline.core.work import Failure, StepFailed
+from branchline.git.commit import Snapshot, snapshot
 from branchline.git.folders import files_below
 from branchline.process import spawn
 from branchline.process.environment import allowed
@@ -37,7 +37,7 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
                 (path / name).symlink_to(root / name)
         elif (root / name).is_file():  # folders are mounted
             shutil.copy2(root / name, path / name)
-    for name in copied(ctx.run):
+    for name in files_to_copy(root, setup.copy):
         if not (path / name).is_symlink():  # one of the repository's own stays
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, path / name, follow_symlinks=False)
@@ -48,18 +48,17 @@ def set_up(ctx: Attempt, path: Path, base_tree: str) -> Setup:
             _command(ctx, argv, path, log, seconds(setup.timeout))
         finally:
             ctx.run.secrets.clean_file(log)
-    git = ctx.run.workspaces.content(path)
-    scratch = ctx.run.paths.scratch
-    taken = snapshot(git, path, base_tree, scratch=scratch, inspect=ctx.run.inspect, wanted=lambda _: True)
+    taken = seen(ctx.run, path, base_tree, wanted=lambda _: True)
     made: Setup = dict.fromkeys([*(one.path for one in taken.refused), *taken.ignored])
     for change in ctx.run.repo.changes(base_tree, taken.tree):
         made[change.path] = None if change.status == "D" else change.new_oid
     return made
 
 
-def copied(run: Place) -> list[str]:
-    """Files of the user's checkout that `setup.copy` names."""
-    return files_to_copy(run.repo.root, run.settings.setup.copy)
+def seen(run: Place, path: Path, tree: str, wanted: Callable[[str], bool] | None = None) -> Snapshot:
+    """What is in a workspace that began as `tree`. `wanted`: whether to name a file that is ignored."""
+    git, scratch = run.workspaces.content(path), run.paths.scratch
+    return snapshot(git, path, tree, scratch=scratch, inspect=run.inspect, wanted=wanted)
 
 
 def files_to_copy(root: Path, entries: Iterable[str]) -> list[str]:

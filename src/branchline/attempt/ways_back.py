@@ -55,10 +55,14 @@ def ways_back(
         outside = [
             prefix for prefix in prefixes if prefix not in own and (tree is None or not prefix.is_relative_to(tree))
         ]
-        return list(dict.fromkeys(way for prefix in outside for way in checkout.by_copies(prefix)))
+        return list(dict.fromkeys(way for prefix in outside for way in checkout.by_origin(prefix, editable=False)))
     found = [
         *(way for folder in paths for way in checkout.by_programs(folder)),
-        *(way for prefix in prefixes for way in (*checkout.by_python(prefix), *checkout.by_copies(prefix))),
+        *(
+            way
+            for prefix in prefixes
+            for way in (*checkout.by_python(prefix), *checkout.by_origin(prefix, editable=False))
+        ),
         *(way for folder in (*linked, *inside) for way in checkout.by_links(folder)),
         *(way for name, value in variables if name not in HARMLESS for way in checkout.by_variable(name, value)),
         *(way for gate in given for way in checkout.by_command(gate)),
@@ -82,13 +86,11 @@ class _Checkout:
         """What a Python environment has installed by reference."""
         for pth in _in_sites(prefix, "*.pth"):
             yield from (f"{pth} leads to {path}" for path in self._led_to(pth, prefix))
-        yield from self._by_origin(prefix, "is installed from", editable=True)
+        yield from self.by_origin(prefix, editable=True)
 
-    def by_copies(self, prefix: Path) -> Iterator[str]:
-        """What a Python environment has copied from the checkout."""
-        yield from self._by_origin(prefix, "is a copy of what was in", editable=False)
-
-    def _by_origin(self, prefix: Path, what: str, *, editable: bool) -> Iterator[str]:
+    def by_origin(self, prefix: Path, *, editable: bool) -> Iterator[str]:
+        """What a Python environment has installed from the checkout, by reference or as a copy."""
+        what = "is installed from" if editable else "is a copy of what was in"
         for file in _in_sites(prefix, "*.dist-info/direct_url.json"):
             url, by_reference = _origin(file)
             if url and by_reference is editable and self.holds(url, prefix):

@@ -83,7 +83,7 @@ def _known_agent(name: str, settings: Settings, option: str) -> str:
 
 def agreed(run: "Run") -> bool:
     """Show the plan of a run and ask; without a terminal nobody is asked. False if somebody refused."""
-    from branchline.attempt.asking.forecast import foreseen
+    from branchline.attempt.asking.context import foreseen
 
     settings, plan = run.settings, run.plan
     collisions = foreseen(run.repo, run.base, settings, plan)

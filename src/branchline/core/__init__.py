@@ -1,5 +1,5 @@
 """The pure core: no clock, disk, process, randomness or logging.
 
-`decide(state, now) -> commands` has Temporal's arrow: the core returns what it wants done; the engine does it and
-appends what happened as events; `RunState.apply(event)` takes them in.
+`decide(state, now) -> events` says what is to be written down now; the engine writes it, then does what it says: it starts
+attempts and ends them. What comes of those are events too, and `RunState.apply(event)` takes all of them in.
 """

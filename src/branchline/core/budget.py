@@ -78,16 +78,6 @@ class Spending:
     unknown: list[str] = field(default_factory=list)
     _attempts: dict[str, Purse] = field(default_factory=dict)
 
-    def copy(self) -> "Spending":
-        """An independent copy."""
-        return Spending(
-            Account(self.total.spent, dict(self.total.reserved)),
-            {name: Account(one.spent, dict(one.reserved)) for name, one in self.workstreams.items()},
-            dict(self.repairs),
-            list(self.unknown),
-            {name: Purse(one.reserved, one.spent, one.unknown) for name, one in self._attempts.items()},
-        )
-
     def reserved_for(self, task_id: str) -> float | None:
         """What the running attempt of a task may spend; None is without limit."""
         return self.total.reserved.get(task_id)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from branchline.core.budget import Budget
-from branchline.core.facts import Event, Fact
+from branchline.core.facts import Event, Fact, OfTask
 from branchline.core.graph import Task
 from branchline.core.model.sandbox import SandboxFact
 from branchline.core.retry import RetryPolicy
@@ -45,14 +45,13 @@ class RunStarted(Event, frozen=True, tag="run_start", kw_only=True):
     pins: dict[str, Any] = {}
 
 
-class Transition(Event, frozen=True, tag="state_transition", kw_only=True):
+class Transition(OfTask, frozen=True, tag="state_transition", kw_only=True):
     """A task moved. `retry_at` is in Unix milliseconds; `retryable` says whether the failure's cause may pass.
 
     `reserved_usd`: what a started attempt may spend, where there is a budget. `hint`: what to type after a failure.
     `outputs`: what a plain graph's task handed on (in ledgers of version 1, what a step did beside its fact).
     """
 
-    task_id: str
     old_state: State
     new_state: State
     attempt: int
@@ -66,10 +65,9 @@ class Transition(Event, frozen=True, tag="state_transition", kw_only=True):
     outputs: dict[str, Any] = {}
 
 
-class GaveUp(Event, frozen=True, tag="gave_up", kw_only=True):
+class GaveUp(OfTask, frozen=True, tag="gave_up", kw_only=True):
     """A failed task gets no further attempt and no round: its failure is final."""
 
-    task_id: str
     reason: str
 
 
@@ -82,20 +80,18 @@ class TasksAdded(Event, frozen=True, tag="tasks_added", kw_only=True):
     rewired: dict[str, tuple[str, ...]] = {}
 
 
-class AttemptInterrupted(Event, frozen=True, tag="attempt_interrupted", kw_only=True):
+class AttemptInterrupted(OfTask, frozen=True, tag="attempt_interrupted", kw_only=True):
     """The process that drove the attempt is gone; the same attempt is taken up again."""
 
-    task_id: str
     attempt: int
 
 
-class AttemptResumed(Event, frozen=True, tag="attempt_resumed", kw_only=True):
+class AttemptResumed(OfTask, frozen=True, tag="attempt_resumed", kw_only=True):
     """An interrupted attempt is under way again, under the same number: a coordinator's death is not its failure.
 
     `reserved_usd`: what it may spend from now on, where there is a budget.
     """
 
-    task_id: str
     attempt: int
     reserved_usd: float | None = None
 
@@ -135,10 +131,9 @@ class SavedReleased(Event, frozen=True, tag="saved_released", kw_only=True):
     by: str
 
 
-class ApprovalDecided(Event, frozen=True, tag="approval", kw_only=True):
+class ApprovalDecided(OfTask, frozen=True, tag="approval", kw_only=True):
     """A person's word on what waits: it holds for this task and this tree, and for no other."""
 
-    task_id: str
     tree: str
     verdict: Literal["approved", "rejected"]
     by: str

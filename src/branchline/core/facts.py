@@ -23,32 +23,41 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_d
     """Base of all events: a fact is an event that a step tells."""
 
 
-class Preflight(Event, frozen=True, tag="preflight", kw_only=True):
-    """Step 0: nothing is missing. `absent`: agents that are not installed; `containment`: what will hold processes together."""
+class OfTask(Event, frozen=True, kw_only=True):
+    """Base of what is said of one task."""
 
     task_id: str
+
+
+class OfWorkstream(OfTask, frozen=True, kw_only=True):
+    """Base of what is said of one workstream, by its task."""
+
+    workstream: str
+
+
+class Preflight(OfTask, frozen=True, tag="preflight", kw_only=True):
+    """Step 0: nothing is missing. `absent`: agents that are not installed; `containment`: what will hold processes together."""
+
     report: str = ""
     warnings: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     containment: str = ""
 
 
-class RunPrepared(Event, frozen=True, tag="run_prepared", kw_only=True):
+class RunPrepared(OfTask, frozen=True, tag="run_prepared", kw_only=True):
     """Step 1: the request is stored in the file `prompt`; the run builds on the commit `base` and ships to `target`."""
 
-    task_id: str
     base: str
     target: str = ""
     prompt: str = ""
 
 
-class PlanProposed(Event, frozen=True, tag="plan_proposed", kw_only=True):
+class PlanProposed(OfTask, frozen=True, tag="plan_proposed", kw_only=True):
     """Step 2: a planner made a plan that passed our checks; it is in `file`, and a person has to accept it.
 
     `collisions`: the workstreams that are likely to change the same files, as the planner would have had them run.
     """
 
-    task_id: str
     plan: dict[str, Any]
     digest: str
     warnings: tuple[str, ...] = ()
@@ -56,10 +65,9 @@ class PlanProposed(Event, frozen=True, tag="plan_proposed", kw_only=True):
     file: str = ""
 
 
-class PlanComplete(Event, frozen=True, tag="plan_complete", kw_only=True):
+class PlanComplete(OfTask, frozen=True, tag="plan_complete", kw_only=True):
     """Step 2: the plan was accepted, `by` whom, and stored in `file`. `plan` is there when it is not the one of record 0."""
 
-    task_id: str
     workstreams: tuple[str, ...]
     digest: str
     by: str = ""
@@ -67,21 +75,19 @@ class PlanComplete(Event, frozen=True, tag="plan_complete", kw_only=True):
     file: str = ""
 
 
-class WorktreesReady(Event, frozen=True, tag="worktrees_ready", kw_only=True):
+class WorktreesReady(OfWorkstream, frozen=True, tag="worktrees_ready", kw_only=True):
     """Step 3: a workstream's worktree stands and is set up. `path` is within the run's work area.
 
     `setup`: what set-up left there, path -> blob id (None: it deleted the path, or no tree can hold it).
     """
 
-    task_id: str
-    workstream: str
     path: str
     branch: str
     base: str
     setup: dict[str, str | None] = {}
 
 
-class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
+class AgentCalled(OfTask, frozen=True, tag="agent_called", kw_only=True):
     """One agent was run once, for any purpose; `folder` is within the run's own.
 
     `manifest`: the digest of the manifest that it was given, a file of `artifacts/manifests`, with `context_files` files
@@ -90,7 +96,6 @@ class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
     `own_sandbox`: what became of a sandbox of the agent's own within ours; `refused_hosts`: where it was not let through.
     """
 
-    task_id: str
     attempt: int
     role: Literal["planner", "editor", "reviewer"]
     agent: str
@@ -114,7 +119,7 @@ class AgentCalled(Event, frozen=True, tag="agent_called", kw_only=True):
     refused_hosts: tuple[str, ...] = ()
 
 
-class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=True):
+class ExecuteWsComplete(OfWorkstream, frozen=True, tag="execute_ws_complete", kw_only=True):
     """Step 4: an agent ended. `tree` is what it left, kept by `commit`; `files` is what differs from the base.
 
     `refused`: what of it must not come into a tree, and why; `notes`: what the agent says. For the rest see AgentCalled.
@@ -122,8 +127,6 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     scope names them, and what programs made on the side; neither is in the tree, and neither rejects it.
     """
 
-    task_id: str
-    workstream: str
     agent: str
     status: str
     tree: str
@@ -138,15 +141,13 @@ class ExecuteWsComplete(Event, frozen=True, tag="execute_ws_complete", kw_only=T
     left_out: tuple[str, ...] = ()
 
 
-class Codegate(Event, frozen=True, tag="codegate", kw_only=True):
+class Codegate(OfWorkstream, frozen=True, tag="codegate", kw_only=True):
     """Step 5: a batch was approved or rejected, `at` Unix milliseconds; `tree` is the batch, `given` what the agent had left.
 
     `files` is what differs from the base; `feedback` is what a rejected batch is sent back with; `approval`: a person has
     to say yes before it is taken in. Step 6 tells it too, of a batch that a person has said no to.
     """
 
-    task_id: str
-    workstream: str
     verdict: Literal["approved", "rejected", "error"]
     batch: str
     tree: str
@@ -168,13 +169,12 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str = ""
 
 
-class ApprovalNeeded(Event, frozen=True, tag="approval_needed", kw_only=True):
+class ApprovalNeeded(OfTask, frozen=True, tag="approval_needed", kw_only=True):
     """The task of `step` for this workstream waits until a person has said yes or no to `tree`.
 
     `base` is the tree that it is to be compared with; `more` concerns are not listed.
     """
 
-    task_id: str
     step: str
     tree: str
     base: str
@@ -183,14 +183,12 @@ class ApprovalNeeded(Event, frozen=True, tag="approval_needed", kw_only=True):
     more: int = 0
 
 
-class WorktreeSaved(Event, frozen=True, tag="worktree_saved", kw_only=True):
+class WorktreeSaved(OfWorkstream, frozen=True, tag="worktree_saved", kw_only=True):
     """Everything in a worktree is a commit at `ref`, but what is `left_out`: path and reason, each kept as a file.
 
     `removed`: the worktree has gone since; `kept` says why it has not.
     """
 
-    task_id: str
-    workstream: str
     ref: str
     commit: str
     left_out: tuple[str, ...] = ()
@@ -198,31 +196,25 @@ class WorktreeSaved(Event, frozen=True, tag="worktree_saved", kw_only=True):
     kept: str = ""
 
 
-class WsCheckpoint(Event, frozen=True, tag="ws_checkpoint", kw_only=True):
+class WsCheckpoint(OfWorkstream, frozen=True, tag="ws_checkpoint", kw_only=True):
     """Step 6: an approved batch became one commit on its workstream's branch."""
 
-    task_id: str
-    workstream: str
     commit: str
     tree: str
     branch: str = ""
 
 
-class ValidateWsPass(Event, frozen=True, tag="validate_ws_pass", kw_only=True):
+class ValidateWsPass(OfWorkstream, frozen=True, tag="validate_ws_pass", kw_only=True):
     """Step 7: a workstream's commit passed in a clean checkout."""
 
-    task_id: str
-    workstream: str
     commit: str
     report: str
     gates: tuple[GateOutcome, ...] = ()
 
 
-class ValidateWsFail(Event, frozen=True, tag="validate_ws_fail", kw_only=True):
+class ValidateWsFail(OfWorkstream, frozen=True, tag="validate_ws_fail", kw_only=True):
     """Step 7: a workstream's commit failed in a clean checkout, or could not be checked."""
 
-    task_id: str
-    workstream: str
     commit: str
     report: str
     reason: str
@@ -236,24 +228,21 @@ class Clash(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
 
 
-class MergeQueue(Event, frozen=True, tag="merge_queue", kw_only=True):
+class MergeQueue(OfTask, frozen=True, tag="merge_queue", kw_only=True):
     """Step 8: what will be merged, in this order, and the pairs that are expected to conflict; all in the file `queue`."""
 
-    task_id: str
     order: tuple[str, ...]
     excluded: dict[str, str]
     conflicts: tuple[Clash, ...] = ()
     queue: str = ""
 
 
-class MergeConflict(Event, frozen=True, tag="merge_conflict", kw_only=True):
+class MergeConflict(OfWorkstream, frozen=True, tag="merge_conflict", kw_only=True):
     """Step 9: the workstream's `commit` conflicts with `tip`, what is merged so far, and goes back to its agent.
 
     `tree` is the merge with conflict markers, in these `paths`; the repair begins with it.
     """
 
-    task_id: str
-    workstream: str
     tree: str
     tip: str
     commit: str
@@ -261,13 +250,12 @@ class MergeConflict(Event, frozen=True, tag="merge_conflict", kw_only=True):
     reason: str = ""
 
 
-class IntegrationComplete(Event, frozen=True, tag="integration_complete", kw_only=True):
+class IntegrationComplete(OfTask, frozen=True, tag="integration_complete", kw_only=True):
     """Step 9: the integration branch holds the merge result, which passed. `approval`: a person has to say yes first.
 
     `warnings`: what is worth a word of how it was merged.
     """
 
-    task_id: str
     branch: str
     commit: str
     merged: tuple[str, ...]
@@ -276,18 +264,16 @@ class IntegrationComplete(Event, frozen=True, tag="integration_complete", kw_onl
     warnings: tuple[str, ...] = ()
 
 
-class PrOpened(Event, frozen=True, tag="pr_opened", kw_only=True):
+class PrOpened(OfTask, frozen=True, tag="pr_opened", kw_only=True):
     """A request to take the integration branch in was written."""
 
-    task_id: str
     forge: str
     location: str
 
 
-class CiStatus(Event, frozen=True, tag="ci_status", kw_only=True):
+class CiStatus(OfTask, frozen=True, tag="ci_status", kw_only=True):
     """Step 10: what CI said of the integration commit, and where the `request` to take it in is."""
 
-    task_id: str
     commit: str
     verdict: str
     report: str
@@ -295,7 +281,7 @@ class CiStatus(Event, frozen=True, tag="ci_status", kw_only=True):
     gates: tuple[GateOutcome, ...] = ()
 
 
-class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
+class ShipComplete(OfTask, frozen=True, tag="ship_complete", kw_only=True):
     """Step 11: the change is where it should be; `target` is empty where only the integration branch was asked for.
 
     `merged` and `dropped` are those of the merge that landed, which is another than that of step 9 where the target had
@@ -303,7 +289,6 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     in ledgers of version 1 the ref of each worktree's last state, by workstream.
     """
 
-    task_id: str
     target: str
     commit: str
     tag: str = ""
@@ -315,10 +300,9 @@ class ShipComplete(Event, frozen=True, tag="ship_complete", kw_only=True):
     saved: dict[str, str] = {}
 
 
-class Archived(Event, frozen=True, tag="archived", kw_only=True):
+class Archived(OfTask, frozen=True, tag="archived", kw_only=True):
     """Step 12: the `report` for people, and the `archive`: the hash of every file of the run, and its refs."""
 
-    task_id: str
     report: str
     archive: str
 

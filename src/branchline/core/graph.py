@@ -1,5 +1,6 @@
 """Tasks, their order and their waves."""
 
+import graphlib
 import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,17 +29,9 @@ class CycleError(InvalidInput, ValueError):
 class UnknownDependency(InvalidInput, KeyError):
     """A task names a dependency that does not exist."""
 
-    def __init__(self, task_id: str, dependency: str) -> None:
-        super().__init__(f"task {task_id} depends on {dependency!r}, which does not exist")
-        self.task_id, self.dependency = task_id, dependency
-
 
 class DuplicateTask(InvalidInput, ValueError):
     """Two tasks share an id."""
-
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"task id {task_id!r} is used twice")
-        self.task_id = task_id
 
 
 class TaskResources(Model, frozen=True, kw_only=True):
@@ -145,40 +138,24 @@ def as_tasks(tasks: Iterable[Task | Mapping[str, Any]]) -> tuple[Task, ...]:
 def sort_ids(dependencies: Mapping[str, Sequence[str]], priority: Mapping[str, int]) -> tuple[str, ...]:
     """Ids in the one order: dependencies first; among the ready, higher priority first, then id ascending.
 
-    Kahn's algorithm over a heap. Raises UnknownDependency, CycleError.
-    Example: {"c": ["a"], "b": [], "a": []} -> a, b, c.
+    Raises UnknownDependency, CycleError. Example: {"c": ["a"], "b": [], "a": []} -> a, b, c.
     """
-    dependants: dict[str, list[str]] = {name: [] for name in dependencies}
     for name, wanted in dependencies.items():
         for dependency in wanted:
-            if dependency not in dependants:
-                raise UnknownDependency(name, dependency)
-            dependants[dependency].append(name)
-    missing = {name: len(wanted) for name, wanted in dependencies.items()}
-    ready = [(-priority[name], name) for name, count in missing.items() if count == 0]
-    heapq.heapify(ready)
-    order = []
-    while ready:
-        _, name = heapq.heappop(ready)
-        order.append(name)
-        for dependant in dependants[name]:
-            missing[dependant] -= 1
-            if missing[dependant] == 0:
-                heapq.heappush(ready, (-priority[dependant], dependant))
-    if len(order) < len(dependencies):
-        raise CycleError(_cycle({n: [d for d in dependencies[n] if missing[d]] for n in dependencies if missing[n]}))
+            if dependency not in dependencies:
+                raise UnknownDependency(f"task {name} depends on {dependency!r}, which does not exist")
+    sorter = graphlib.TopologicalSorter(dependencies)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        raise CycleError(error.args[1][::-1]) from None
+    ready, order = list[tuple[int, str]](), list[str]()
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, (-priority[name], name))
+        order.append(heapq.heappop(ready)[1])
+        sorter.done(order[-1])
     return tuple(order)
-
-
-def _cycle(blocked: Mapping[str, Sequence[str]]) -> list[str]:
-    """One cycle in a graph whose every node depends on a node of it."""
-    path: list[str] = []
-    name = min(blocked)
-    while name not in path:
-        path.append(name)
-        name = min(blocked[name])
-    cycle = path[path.index(name) :]
-    return [*cycle, name]
 
 
 def order_ids(tasks: Iterable[Task]) -> tuple[str, ...]:
@@ -208,7 +185,7 @@ def index(tasks: Iterable[Task]) -> dict[str, Task]:
         if task.when is not None and task.when.task not in task.dependencies:
             raise InvalidInput(f"task {task.id} has a condition on {task.when.task!r}, which is not its dependency")
         if task.id in by_id:
-            raise DuplicateTask(task.id)
+            raise DuplicateTask(f"task id {task.id!r} is used twice")
         by_id[task.id] = task
     return by_id
 
@@ -229,5 +206,5 @@ def execution_plan(tasks: Iterable[Task | Mapping[str, Any]]) -> ExecutionPlan:
         total_waves=len(waves),
         max_parallelism=max(map(len, waves), default=0),
         order=order,
-        waves=tuple(tuple(wave) for wave in waves),
+        waves=tuple(map(tuple, waves)),
     )

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.pipeline import merge_order
 from branchline.core.rules.globs import matches, matches_any
+from branchline.errors import InvalidInput
 
 WILD = frozenset("*?[")
 SHOWN = 3
@@ -40,7 +41,7 @@ def overlaps(plan: Plan, paths: Sequence[str]) -> list[Overlap]:
 
     In the order in which they would merge. A forecast: what the agents really change is only known afterwards.
     """
-    owned = {w.id: {p: None for p in paths if _may_write(w, p)} for w in plan.workstreams}
+    owned = {w.id: {p: None for p in paths if w.scope.holds(p)} for w in plan.workstreams}
     found = []
     for first, second in at_once(plan):
         both = dict.fromkeys(path for path in owned[second] if path in owned[first])
@@ -70,11 +71,9 @@ def scopeless(plan: Plan) -> tuple[str, ...]:
 
 def serialised(plan: Plan, found: Iterable[Overlap]) -> Plan:
     """The plan with the later of each overlapping pair waiting for the earlier one."""
-    waits: dict[str, list[str]] = {}
-    for overlap in found:
-        waits.setdefault(overlap.second, []).append(overlap.first)
+    pairs = [(one.first, one.second) for one in found]
     made = [
-        replace(w, depends_on=(*w.depends_on, *(n for n in waits.get(w.id, ()) if n not in w.depends_on)))
+        replace(w, depends_on=tuple(dict.fromkeys([*w.depends_on, *(a for a, b in pairs if b == w.id)])))
         for w in plan.workstreams
     ]
     return replace(plan, workstreams=tuple(made))
@@ -94,8 +93,19 @@ def unmatched(plan: Plan, paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def with_folders(plan: Plan, paths: Sequence[str]) -> Plan:
-    """The plan in which an entry of a scope that names a folder of the tree means all that is in it: `src` is `src/**`."""
-    folders = _folders(paths)
+    """The plan in which an entry of a scope that names a folder of the tree means all that is in it: `src` is `src/**`.
+
+    Raises InvalidInput for entries that can match no file: an agent that obeys them could change nothing.
+    """
+    files, folders = set(paths), _folders(paths)
+    wrong = [
+        f"workstream {w.id}: the write glob {glob!r} can match no file: {why}"
+        for w in plan.workstreams
+        for glob in w.scope.write
+        if (why := _why_nothing(glob, files))
+    ]
+    if wrong:
+        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
 
     def meant(globs: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{glob}/**" if glob in folders else glob for glob in globs)
@@ -105,17 +115,6 @@ def with_folders(plan: Plan, paths: Sequence[str]) -> Plan:
         for w in plan.workstreams
     ]
     return plan if made == list(plan.workstreams) else replace(plan, workstreams=tuple(made))
-
-
-def hopeless(plan: Plan, paths: Sequence[str]) -> list[str]:
-    """The entries of scopes that can match no file, each with the reason: an agent that obeys them could change nothing."""
-    files = set(paths)
-    return [
-        f"workstream {w.id}: the write glob {glob!r} can match no file: {why}"
-        for w in plan.workstreams
-        for glob in w.scope.write
-        if (why := _why_nothing(glob, files))
-    ]
 
 
 def _why_nothing(glob: str, files: Collection[str]) -> str:
@@ -138,10 +137,7 @@ def _folders(paths: Sequence[str]) -> set[str]:
 
 
 def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
-    """The JSON Schema of a planner's answer. `agents`: those it may choose from; with fewer than two it has no choice.
-
-    All members are required and none may be added, because providers' strict modes take nothing else.
-    """
+    """The JSON Schema of a planner's answer. `agents`: those it may choose from; with fewer than two it has no choice."""
     text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
     globs = {**texts, "description": "globs of files relative to the repository, such as src/app/*.py or docs/**"}
     workstream: dict[str, Any] = {
@@ -157,9 +153,9 @@ def plan_schema(agents: Sequence[str]) -> dict[str, Any]:
     }
     if len(agents) > 1:
         workstream["agent"] = {"type": "string", "enum": list(agents)}
-    workstreams = {"type": "array", "minItems": 1, "items": _object(workstream)}
+    workstreams = {"type": "array", "minItems": 1, "items": strict_object(workstream)}
     plan = {"goal": {**text, "description": "the request in one line"}, "workstreams": workstreams}
-    return _object(plan)
+    return strict_object(plan)
 
 
 def from_answer(answer: dict[str, Any]) -> dict[str, Any]:
@@ -172,17 +168,14 @@ def from_answer(answer: dict[str, Any]) -> dict[str, Any]:
     return {"version": 1, "goal": answer["goal"], "workstreams": workstreams}
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of an object with exactly these members: providers' strict modes take nothing else."""
     return {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
-
-
-def _may_write(workstream: Workstream, path: str) -> bool:
-    return matches_any(workstream.scope.globs, path) and not matches_any(workstream.scope.protect, path)
 
 
 def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
@@ -192,7 +185,7 @@ def _named_by_both(first: Workstream, second: Workstream) -> list[str]:
         glob
         for one, other in pairs
         for glob in one.scope.globs
-        if glob in other.scope.globs or (not WILD & set(glob) and _may_write(other, glob))
+        if glob in other.scope.globs or (not WILD & set(glob) and other.scope.holds(glob))
     ]
     return [
         glob for glob in dict.fromkeys(found) if not matches_any((*first.scope.protect, *second.scope.protect), glob)

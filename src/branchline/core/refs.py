@@ -4,7 +4,7 @@ A run's own refs lie below `refs/branchline/<run id>/`, where no clone and no pu
 that people see are `feature/<workstream>-<run id>` and `integration/<run id>`; the tag's name is a setting.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -34,11 +34,6 @@ def branch_ref(name: str) -> str:
     return HEADS + name
 
 
-def is_branch(ref: str) -> bool:
-    """Whether a full name is a branch's."""
-    return ref.startswith(HEADS)
-
-
 def tag_ref(name: str) -> str:
     """`refs/tags/v1` of `v1`."""
     return TAGS + name
@@ -59,6 +54,10 @@ def usual_fetch(remote: str) -> str:
     return f"+{HEADS}*:refs/remotes/{remote}/*"
 
 
+def _full(kind: str) -> Callable[["Refs", str], str]:
+    return lambda refs, name: f"{refs.folder}{kind}/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Refs:
     """The names of one run. What returns a full name says so; a branch or a tag is named as people name it.
@@ -68,6 +67,12 @@ class Refs:
     """
 
     run_id: str
+
+    base = _full("base")  # the commit that a workstream starts from
+    gate = _full("gate")  # a batch as the gates judged it
+    sealed = _full("sealed")  # the tree that a task's fixers made, while it is judged
+    conflict = _full("conflict")  # a merge in conflict, with which a workstream's repair begins
+    saved = _full("saved")  # everything that was in a workstream's worktree; what is saved later adds `-2`, `-3`, ...
 
     @property
     def folder(self) -> str:
@@ -107,10 +112,6 @@ class Refs:
         """Full name: the commit that undoes what the run shipped."""
         return f"{self.folder}rollback"
 
-    def base(self, workstream: str) -> str:
-        """Full name: the commit that a workstream starts from."""
-        return f"{self.folder}base/{workstream}"
-
     def attempt(self, task_id: str, number: int) -> str:
         """Full name: what one attempt left, also if it failed."""
         return f"{self.folder}attempts/{task_id}/{number}"
@@ -123,25 +124,9 @@ class Refs:
         """Full name: what was there of an attempt when its coordinator died, `which` time."""
         return f"{self.attempt(task_id, number)}-lost-{which}"
 
-    def gate(self, batch: str) -> str:
-        """Full name: a batch as the gates judged it."""
-        return f"{self.folder}gate/{batch}"
-
-    def sealed(self, task_id: str) -> str:
-        """Full name: the tree that the fixers made, while it is judged."""
-        return f"{self.folder}sealed/{task_id}"
-
     def checkpoint(self, name: str, workstream: str = "") -> str:
         """Full name: a checkpoint of the run, or of one workstream."""
         return f"{self.folder}checkpoint/{name}" + (f"/{workstream}" if workstream else "")
-
-    def conflict(self, workstream: str) -> str:
-        """Full name: a merge in conflict, with which a workstream's repair begins."""
-        return f"{self.folder}conflict/{workstream}"
-
-    def saved(self, workstream: str) -> str:
-        """Full name: everything that was in a workstream's worktree; what is saved later adds `-2`, `-3`, ..."""
-        return f"{self.folder}saved/{workstream}"
 
     def moved(self, ref: str) -> str:
         """Full name: what another ref held before it was put back."""

@@ -1,7 +1,7 @@
 """New rounds: tasks that redo others. Terminal states stay terminal; what is done again gets a new id (`..._r2`)."""
 
-import re
 from collections.abc import Iterable
+from itertools import count
 
 from msgspec.structs import replace
 
@@ -14,11 +14,7 @@ from branchline.core.states import State
 def next_id(state: RunState, task: Task) -> str:
     """The id of a task's next round: `task_006_execute_a` -> `task_006_execute_a_r2` -> `task_006_execute_a_r3`."""
     origin = task.origin or task.id
-    match = re.fullmatch(re.escape(origin) + r"_r(\d+)", task.id)
-    number = int(match.group(1)) + 1 if match else 2
-    while f"{origin}_r{number}" in state.records:
-        number += 1
-    return f"{origin}_r{number}"
+    return next(name for name in (f"{origin}_r{number}" for number in count(2)) if name not in state.records)
 
 
 def new_round(state: RunState, redo: Iterable[str], reason: str, *, repair: bool = False) -> TasksAdded:

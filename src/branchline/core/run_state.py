@@ -6,32 +6,9 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from branchline.core import events, facts
 from branchline.core.budget import Spending
-from branchline.core.events import (
-    AnyEvent,
-    ApprovalDecided,
-    AttemptInterrupted,
-    AttemptResumed,
-    GaveUp,
-    IntentReceived,
-    RolledBack,
-    RunEnded,
-    RunPolicy,
-    RunResumed,
-    RunStarted,
-    TasksAdded,
-    Transition,
-)
-from branchline.core.facts import (
-    AgentCalled,
-    ApprovalNeeded,
-    Codegate,
-    IntegrationComplete,
-    PlanComplete,
-    PlanProposed,
-    StepFact,
-    plain,
-)
+from branchline.core.events import AnyEvent
 from branchline.core.graph import Task, order_ids
 from branchline.core.states import TERMINAL, State, check_transition
 from branchline.core.workstream import PipelineState
@@ -60,7 +37,7 @@ class TaskRecord:
     error_class: str = ""
     retryable: bool = True
     retry_at: int | None = None
-    fact: StepFact | None = None
+    fact: facts.StepFact | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     hint: str = ""
     traceback: str = ""
@@ -71,7 +48,7 @@ class TaskRecord:
 
     def handed_on(self) -> dict[str, Any]:
         """What the task has handed on, as JSON: its outputs, or its step's fact."""
-        made = self.outputs if self.fact is None else plain(self.fact)
+        made = self.outputs if self.fact is None else facts.plain(self.fact)
         told = {"hint": self.hint, "traceback": self.traceback}
         return {**made, **{name: text for name, text in told.items() if text}}
 
@@ -86,7 +63,7 @@ class RunState:
 
     kind: Literal["pipeline", "graph"] = "graph"
     started_at: int = 0
-    policy: RunPolicy = field(default_factory=RunPolicy)
+    policy: events.RunPolicy = field(default_factory=events.RunPolicy)
     pins: dict[str, Any] = field(default_factory=dict)
     records: dict[str, TaskRecord] = field(default_factory=dict)
     dependants: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -99,15 +76,15 @@ class RunState:
     cancel_requested: str = ""
     stopped_by: str = ""
     plan: dict[str, Any] = field(default_factory=dict)
-    proposed: PlanProposed | None = None
+    proposed: facts.PlanProposed | None = None
     spending: Spending = field(default_factory=Spending)
     pipeline: PipelineState = field(default_factory=PipelineState)
     rejected_at: dict[str, int] = field(default_factory=dict)
-    needs: dict[tuple[str, str], ApprovalNeeded] = field(default_factory=dict)
-    decided: dict[str, ApprovalDecided] = field(default_factory=dict)
+    needs: dict[tuple[str, str], facts.ApprovalNeeded] = field(default_factory=dict)
+    decided: dict[str, events.ApprovalDecided] = field(default_factory=dict)
     fanned_out: bool = False
-    end: RunEnded | None = None
-    rolled_back: RolledBack | None = None
+    end: events.RunEnded | None = None
+    rolled_back: events.RolledBack | None = None
 
     @property
     def plan_waits(self) -> bool:
@@ -116,14 +93,14 @@ class RunState:
             return False
         return self.records[self.proposed.task_id].state == State.COMPLETED  # else it will be proposed again
 
-    def held(self, name: str) -> ApprovalNeeded | None:
+    def held(self, name: str) -> facts.ApprovalNeeded | None:
         """What a person has to say yes or no to before this task starts, if there is anything."""
         task = self.records[name].task
         need, said = self.needs.get((task.step, task.workstream)), self.decided.get(name)
         return None if need is None or (said is not None and said.tree == need.tree) else need
 
     @property
-    def waiting(self) -> dict[str, ApprovalNeeded]:
+    def waiting(self) -> dict[str, facts.ApprovalNeeded]:
         """The tasks that only a person's word keeps from starting, by id."""
         return {name: need for name in sorted(self.ready) if (need := self.held(name)) is not None}
 
@@ -136,67 +113,73 @@ class RunState:
             return False
         return len(self.waiting) == len(self.ready)
 
+    def moved(self, name: str, new: State, **fields: Any) -> events.Transition:
+        """The event that a task moves from where it stands; `fields`: its others. Nothing is applied."""
+        record = self.records[name]
+        fields.setdefault("attempt", record.attempt)
+        return events.Transition(task_id=name, old_state=record.state, new_state=new, **fields)
+
     def apply(self, event: AnyEvent) -> None:
         """Take one event in. Raises IllegalTransition on a move that is not in the table."""
         match event:
-            case Transition():
+            case events.Transition():
                 self._move(event)
-            case RunStarted():
+            case events.RunStarted():
                 self.kind, self.started_at, self.policy = event.kind, event.started_at, event.policy
                 self.pins, self.plan = event.pins, event.pins.get("plan") or {}
                 order_ids(event.tasks)  # raises where they cannot be put in order
                 self._enter(event.tasks)
-            case TasksAdded():
+            case events.TasksAdded():
                 self._add(event)
-            case GaveUp():
+            case events.GaveUp():
                 record = self.records[event.task_id]
                 self.failed.discard(event.task_id)
                 if record.task.on_failure == "stop":
                     self.stopped_by = self.stopped_by or event.task_id
                 self._end(record)
-            case AttemptInterrupted():
+            case events.AttemptInterrupted():
                 record = self.records[event.task_id]
                 record.lost, record.fact = True, None
                 self.spending.lose(event.task_id, record.task.workstream)
-            case AttemptResumed():
+            case events.AttemptResumed():
                 record = self.records[event.task_id]
                 record.lost = False
                 self.spending.begin(event.task_id, record.task.workstream, event.reserved_usd)
-            case IntentReceived(kind="cancel", refused=""):
+            case events.IntentReceived(kind="cancel", refused=""):
                 self.cancel_requested = event.by
-            case RunResumed():
+            case events.RunResumed():
                 self._reopen()
                 if event.budget is not None:  # somebody has looked at the money, what is unknown of it included
                     self.policy = replace(self.policy, budget=event.budget)
                     self.spending.unknown.clear()
-            case RunEnded():
+            case events.RunEnded():
                 self.end = event
             case _:
                 self._learn(event)
 
     def _learn(self, event: AnyEvent) -> None:
         """Take in a fact of a step, or a person's word."""
-        if isinstance(event, StepFact) and (record := self.records[event.task_id]).state == State.RUNNING:
+        if isinstance(event, facts.StepFact) and (record := self.records[event.task_id]).state == State.RUNNING:
             record.fact = event  # what is told later, such as that the plan was accepted, is no attempt's
         match event:
-            case PlanProposed():
+            case facts.PlanProposed():
                 self.proposed = event
-            case PlanComplete() if event.plan:
+            case facts.PlanComplete() if event.plan:
                 self.plan = event.plan
-            case RolledBack():
+            case events.RolledBack():
                 self.rolled_back = event
-            case Codegate():
+            case facts.Codegate():
                 if event.verdict == "rejected" and event.at:
                     self.rejected_at.setdefault(event.workstream, event.at)
                 if event.given:  # by the gates, not by a person: what waited was another batch
                     self.needs.pop(("consume", event.workstream), None)
-            case IntegrationComplete():
+            case facts.IntegrationComplete():
                 self.needs.pop(("ship", ""), None)
-            case ApprovalNeeded():
+            case facts.ApprovalNeeded():
                 self.needs[event.step, event.workstream] = event
-            case ApprovalDecided():
+            case events.ApprovalDecided():
                 self.decided[event.task_id] = event
-            case AgentCalled():
+            case facts.AgentCalled():
                 self.spending.pay(event.task_id, event.workstream, event.usage.cost_usd, repair=event.round > 1)
 
     def current(self) -> dict[str, TaskRecord]:
@@ -205,11 +188,8 @@ class RunState:
 
     def find(self, step: str, workstream: str = "") -> TaskRecord | None:
         """The latest round's task of a pipeline step."""
-        for name in reversed(self.latest.values()):
-            record = self.records[name]
-            if record.task.step == step and record.task.workstream == workstream:
-                return record
-        return None
+        latest = (self.records[name] for name in reversed(self.latest.values()))
+        return next((one for one in latest if (one.task.step, one.task.workstream) == (step, workstream)), None)
 
     def _reopen(self) -> None:
         if self.end is not None:  # what ended the run is over; a crash in the middle of it is not
@@ -257,7 +237,7 @@ class RunState:
         record.doomed = f"upstream {cause.task.id} {verb}"
         self.doomed.add(record.task.id)
 
-    def _move(self, event: Transition) -> None:
+    def _move(self, event: events.Transition) -> None:
         record = self.records[event.task_id]
         if event.old_state != record.state:
             raise InvalidInput(f"task {event.task_id} is {record.state}, but an event moves it from {event.old_state}")
@@ -299,7 +279,7 @@ class RunState:
         if self.kind == "pipeline":
             self.pipeline = self.pipeline.after(record.task, record.state, record.fact, record.reason)
 
-    def _add(self, event: TasksAdded) -> None:
+    def _add(self, event: events.TasksAdded) -> None:
         for old in event.replaces.values():
             if self.proposed is not None and old == self.proposed.task_id:  # it is made again: nobody is to accept it
                 self.proposed = None
@@ -317,9 +297,9 @@ class RunState:
             self._recount(record)
 
 
-def replay(events: Iterable[AnyEvent]) -> RunState:
+def replay(happened: Iterable[AnyEvent]) -> RunState:
     """The state after all events."""
     state = RunState()
-    for event in events:
+    for event in happened:
         state.apply(event)
     return state

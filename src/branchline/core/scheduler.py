@@ -1,29 +1,35 @@
 """`decide`: what should happen now, from the state and the time alone."""
 
+import copy
 from collections.abc import Iterator
+
+import msgspec
 
 from branchline.core import retry
 from branchline.core.budget import Grant, grant
-from branchline.core.commands import (
-    CancelTask,
-    Command,
-    EndRun,
-    GiveUp,
-    KillAttempt,
-    OpenRound,
-    RetryLater,
-    SkipTask,
-    StartAttempt,
-)
+from branchline.core.events import AnyEvent, AttemptResumed, GaveUp, RunEnded
+from branchline.core.outcome import exit_code, run_status
 from branchline.core.pipeline import OUTWARD, growth, repair_round
 from branchline.core.run_state import RunState, TaskRecord
+from branchline.core.states import State
 
 
-def decide(state: RunState, now: int) -> list[Command]:
-    """The commands due at `now` (Unix milliseconds), in a fixed order; empty when there is only waiting to do.
+class KillAttempt(msgspec.Struct, frozen=True):
+    """End the running attempt: no event before it has ended."""
 
-    A function of its arguments alone. Once its commands are performed and their events applied, it is asked again,
-    until it wants nothing more.
+    task_id: str
+    reason: str
+
+
+Wanted = AnyEvent | KillAttempt
+
+
+def decide(state: RunState, now: int) -> list[Wanted]:
+    """The events that are due at `now` (Unix milliseconds), in a fixed order; empty when there is only waiting to do.
+
+    The engine makes them durable, then does what they say: it starts the attempts that they begin, and ends those that
+    are to be killed. A function of its arguments alone. Once its events are applied, it is asked again, until it wants
+    nothing more.
     """
     if state.end is not None:
         return []
@@ -31,11 +37,12 @@ def decide(state: RunState, now: int) -> list[Command]:
     if settling:
         return settling
     if added := growth(state):
-        return [OpenRound(added)]
+        return [added]
     if state.plan_waits:
         return []
     if state.open == 0:
-        return [EndRun()]
+        status, reason = run_status(state)
+        return [RunEnded(status=status, exit_code=exit_code(state, status), reason=reason)]
     return list(_starts(state, now))
 
 
@@ -45,7 +52,7 @@ def wake_at(state: RunState, now: int) -> int | None:
     return min((at for at in due if at is not None and at > now), default=None)
 
 
-def _cancellations(state: RunState) -> Iterator[Command]:
+def _cancellations(state: RunState) -> Iterator[Wanted]:
     if state.cancel_requested or state.stopped_by:
         reason = f"cancelled by {state.cancel_requested}"
         if not state.cancel_requested:
@@ -59,41 +66,42 @@ def _cancellations(state: RunState) -> Iterator[Command]:
             elif name in state.running and record.task.step in OUTWARD:
                 continue  # it may be done: it is begun again, is told at once to end, and looks
             elif not record.ended and name not in state.failed:
-                yield CancelTask(name, reason)
+                yield state.moved(name, State.CANCELLED, reason=reason)
         return
     for name in sorted(state.doomed):
         reason = state.records[name].doomed
-        yield SkipTask(name, reason) if reason.endswith("was skipped") else CancelTask(name, reason)
+        end = State.SKIPPED if reason.endswith("was skipped") else State.CANCELLED
+        yield state.moved(name, end, reason=reason)
 
 
-def _follow_ups(state: RunState, now: int) -> Iterator[Command]:
+def _follow_ups(state: RunState, now: int) -> Iterator[AnyEvent]:
     """What each failure leads to: another attempt, a repair round, or the end of the task."""
     for name in sorted(state.failed):
         record = state.records[name]
         policy = retry.effective(state.policy.retry, record.task.retry, record.error_class)
         if state.cancel_requested or state.stopped_by:
-            yield CancelTask(name, "the run was ended")
+            yield state.moved(name, State.CANCELLED, reason="the run was ended")
         elif record.retryable and record.attempt < policy.max_attempts:
             wait = retry.delay_seconds(policy, record.attempt, f"{state.started_at}/{name}")
             why = f"attempt {record.attempt} of {policy.max_attempts}: {record.reason}"
-            yield RetryLater(name, now + round(wait * 1000), why)
+            yield state.moved(name, State.PENDING, reason=why, retry_at=now + round(wait * 1000))
         elif added := repair_round(state, record, now):
-            yield OpenRound(added)
+            yield added
         else:
-            yield GiveUp(name, record.reason)
+            yield GaveUp(task_id=name, reason=record.reason)
 
 
-def _starts(state: RunState, now: int) -> Iterator[Command]:
+def _starts(state: RunState, now: int) -> Iterator[AnyEvent]:
     room = _Room(state)
     for name in sorted(name for name in state.running if state.records[name].lost):
         record = state.records[name]
         if (money := room.money(record)).refused:
-            yield CancelTask(name, money.refused, "budget")
+            yield state.moved(name, State.CANCELLED, reason=money.refused, error_class="budget")
         elif not money.wait:
             room.reserve(record, money)
-            yield StartAttempt(name, record.attempt, again=True, reserved_usd=money.dollars)
+            yield AttemptResumed(task_id=name, attempt=record.attempt, reserved_usd=money.dollars)
     for _, name in sorted((-state.records[name].task.priority, name) for name in state.ready):
-        if room.full:
+        if room.slots <= 0:
             return
         record = state.records[name]
         if (record.retry_at is not None and record.retry_at > now) or state.held(name) is not None:
@@ -101,15 +109,15 @@ def _starts(state: RunState, now: int) -> Iterator[Command]:
         when = record.task.when
         origin = state.records[when.task].task.origin or when.task if when else ""
         if when and not when.holds(state.records[state.latest[origin]].handed_on()):
-            yield SkipTask(name, "its condition does not hold")
+            yield state.moved(name, State.SKIPPED, reason="its condition does not hold")
         elif lack := _lack(state, record):
-            yield CancelTask(name, lack)
+            yield state.moved(name, State.CANCELLED, reason=lack)
         elif (money := room.money(record)).refused:
             before = f"; {record.reason}" if record.attempt else ""  # why there has to be another try
-            yield CancelTask(name, money.refused + before, "budget")
+            yield state.moved(name, State.CANCELLED, reason=money.refused + before, error_class="budget")
         elif not money.wait and room.take(record):
             room.reserve(record, money)
-            yield StartAttempt(name, record.attempt + 1, reserved_usd=money.dollars)
+            yield state.moved(name, State.RUNNING, attempt=record.attempt + 1, reserved_usd=money.dollars)
 
 
 def _lack(state: RunState, record: TaskRecord) -> str:
@@ -134,10 +142,6 @@ class _Room:
         for name in state.running:
             self._hold(state.records[name])
 
-    @property
-    def full(self) -> bool:
-        return self.slots <= 0
-
     def take(self, record: TaskRecord) -> bool:
         """Hold what the task needs, if there is room for it."""
         task = record.task
@@ -160,7 +164,7 @@ class _Room:
     def reserve(self, record: TaskRecord, money: Grant) -> None:
         """Take what was granted out, for those that come after it in the same turn."""
         if money.dollars is not None:
-            self.spending = self.spending.copy()
+            self.spending = copy.deepcopy(self.spending)
             self.spending.begin(record.task.id, record.task.workstream, money.dollars)
 
     def _hold(self, record: TaskRecord) -> None:

@@ -3,7 +3,7 @@
 `RunState` (core/run_state.py) asks `check_transition` before each move of a ledger, and the public `ExecutionStateMachine`
 asks the same function of the same table. docs/states.md draws it (`make states`).
 
-A state alone does not say what becomes of a task. `RunState` derives the rest from the events, and `PHASES` names it:
+A state alone does not say what becomes of a task. `RunState` derives the rest from the events:
 
 - PENDING is *waiting* while it counts dependencies that have not ended. At zero it is *ready*, or it is *doomed*, because
   a dependency ended in a way that the task's trigger does not accept: `decide` then cancels or skips it.
@@ -71,22 +71,6 @@ STATES: Mapping[str, StateSpec] = {
         "description": "cancelled by the user or the system",
         "allowed_transitions": (),
         "entry_actions": ("record_cancellation",),
-    },
-}
-
-PHASES: Mapping[str, Mapping[str, StateSpec]] = {
-    "PENDING": {
-        "waiting": {"description": "a dependency has not ended", "allowed_transitions": ("ready", "doomed")},
-        "ready": {"description": "starts when a worker, its resources and money are free", "allowed_transitions": ()},
-        "doomed": {"description": "a dependency ended badly: cancelled or skipped next", "allowed_transitions": ()},
-    },
-    "RUNNING": {
-        "driven": {"description": "a coordinator waits for the attempt", "allowed_transitions": ("lost",)},
-        "lost": {"description": "the coordinator died; a resume drives it again", "allowed_transitions": ("driven",)},
-    },
-    "FAILED": {
-        "undecided": {"description": "a retry may follow", "allowed_transitions": ("ended",)},
-        "ended": {"description": "no retry is left, or a later round replaces it", "allowed_transitions": ()},
     },
 }
 

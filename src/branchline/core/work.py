@@ -1,50 +1,47 @@
-"""What one piece of work gets and gives, as data: it could be done on another machine.
+"""What one piece of work gets and gives, as data: it could be done on another machine. And what an attempt comes to.
 
 A step that calls agents or gates is `prepare(ctx) -> Work`, on the coordinator, which reads ledger and repository;
 `perform(work, at) -> WorkOutcome`, where the workspace is; `conclude(ctx, outcome)`, on the coordinator, which judges. No
 `Work` holds a path of this machine: paths are relative to the repository or to the run's folder. An example, shortened:
 
     {"attempt":1,"base":"5f1c...","commit":"5f1c...","format":1,"run_id":"01K...","task":{"id":"task_005_execute_a",...},
-     "asked":{"agent":"claude","mode":"edit","prompt":"Change src/x.py.","role":"editor","timeout":1800.0,...},...}
+     "asked":{"agent":"claude","prompt":"Change src/x.py.","role":"editor","timeout":1800.0,...},...}
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from branchline.core.facts import AgentCalled, Fact
+from branchline.core.facts import AgentCalled, ApprovalNeeded, Fact, StepFact
 from branchline.core.graph import Task
-from branchline.core.model.agent import AgentResult, ContextFile, Mode
+from branchline.core.model.agent import AgentResult, ContextFile
 from branchline.core.model.plan import Scope, Script
 from branchline.core.model.verdict import Phase, QualityReport
-from branchline.core.result import Failure
+from branchline.errors import BranchlineError
 
 Role = Literal["planner", "editor", "reviewer"]
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an agent is given to read: `files` of the manifest with that digest, `tokens` (an estimate) in all."""
+    """What an agent is given to read: the `files` of the manifest with that digest, `tokens` (an estimate) in all."""
 
     manifest: str
-    files: int
+    files: tuple[ContextFile, ...]
     tokens: int
     warning: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an agent is asked. `number`: which asking this is.
-
-    `context`: the files that it is given, as it gets them. `write` and `protect`: globs of what may and may not be changed.
-    """
+    """What an agent is asked. `number`: which asking this is; `write` and `protect`: what may and may not be changed."""
 
     role: Role
     agent: str
     prompt: str
     given: Given
-    context: tuple[ContextFile, ...]
-    mode: Mode
     timeout: float
     number: int = 1
     schema: dict[str, Any] | None = None
@@ -90,6 +87,53 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     setup: dict[str, str | None] = {}
     refused: tuple[str, ...] = ()
     reserved_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """An attempt did what it should. `asks`: the next step waits for a person; `told`: facts from on the way.
+
+    A step has a `fact`; a task of a plain graph has none, and may have `outputs`, which must be JSON values.
+    """
+
+    fact: StepFact | None = None
+    asks: ApprovalNeeded | None = None
+    told: tuple[Fact, ...] = ()
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The attempt failed. `error_class` is what the retry policy may name; `retryable`: the cause may pass by itself.
+
+    `hint`: what to type; `fact`: what the step has come to all the same, such as a rejected batch. `asks`, `told` as for
+    a success.
+    """
+
+    reason: str
+    error_class: str = "error"
+    retryable: bool = True
+    hint: str = ""
+    fact: StepFact | None = None
+    asks: ApprovalNeeded | None = None
+    told: tuple[Fact, ...] = ()
+    traceback: str = ""
+
+
+Result = Success | Failure
+
+
+def facts_of(result: Result) -> tuple[Fact, ...]:
+    """All facts of an attempt, in the order of the ledger."""
+    return (*result.told, *(one for one in (result.fact, result.asks) if one is not None))
+
+
+class StepFailed(BranchlineError):
+    """Raised by a step to end its attempt as a `Failure`."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason, hint=failure.hint)
+        self.failure = failure
 
 
 class WorkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,22 +8,9 @@ another, because its repair begins with it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from branchline.core.facts import (
-    CiStatus,
-    Codegate,
-    ExecuteWsComplete,
-    IntegrationComplete,
-    MergeConflict,
-    MergeQueue,
-    Preflight,
-    ShipComplete,
-    StepFact,
-    ValidateWsPass,
-    WorktreesReady,
-    WsCheckpoint,
-)
+from branchline.core import facts
 from branchline.core.graph import Task
 from branchline.core.states import State
 
@@ -36,8 +23,25 @@ def known(value: T | None) -> T:
     return value
 
 
-def _only(kind: type[T], fact: StepFact | None) -> T | None:
-    return fact if isinstance(fact, kind) else None
+KEPT: dict[str, tuple[str, type[facts.StepFact]]] = {
+    "preflight": ("preflight", facts.Preflight),
+    "worktrees": ("worktree", facts.WorktreesReady),
+    "execute": ("work", facts.ExecuteWsComplete),
+    "code_gate": ("batch", facts.Codegate),
+    "consume": ("consumed", facts.WsCheckpoint),
+    "validate": ("validated", facts.ValidateWsPass),
+    "merge_prep": ("merge_queue", facts.MergeQueue),
+    "merge": ("integration", facts.IntegrationComplete),
+    "pr_ci": ("ci", facts.CiStatus),
+    "ship": ("shipped", facts.ShipComplete),
+}
+"""What a step that has completed hands on: the name by which it is known here, and the fact's type."""
+
+
+def _handed_on(task: Task, state: State, fact: facts.StepFact | None) -> dict[str, facts.StepFact | None]:
+    """What is known of a step by its name, once one of its tasks has ended so."""
+    name, kind = KEPT[task.step]
+    return {name: fact if state == State.COMPLETED and isinstance(fact, kind) else None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +52,17 @@ class WorkstreamState:
     """
 
     round: int = 1
-    worktree: WorktreesReady | None = None
-    work: ExecuteWsComplete | None = None
-    batch: Codegate | None = None
-    consumed: WsCheckpoint | None = None
-    validated: ValidateWsPass | None = None
+    worktree: facts.WorktreesReady | None = None
+    work: facts.ExecuteWsComplete | None = None
+    batch: facts.Codegate | None = None
+    consumed: facts.WsCheckpoint | None = None
+    validated: facts.ValidateWsPass | None = None
     unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
         """The commit that it builds on."""
         return known(self.worktree).base
-
-    @property
-    def setup(self) -> dict[str, str | None]:
-        """What set-up left in its worktree."""
-        return known(self.worktree).setup
 
     @property
     def commit(self) -> str:
@@ -76,28 +75,22 @@ class WorkstreamState:
         return known(self.consumed).tree
 
     @property
-    def rejected(self) -> Codegate | None:
+    def rejected(self) -> facts.Codegate | None:
         """The batch that was not approved, rejected or beyond checking, if there is no other since."""
         return None if self.batch is None or self.batch.verdict == "approved" else self.batch
 
-    def after(self, task: Task, state: State, fact: StepFact | None, reason: str) -> "WorkstreamState":
+    def after(self, task: Task, state: State, fact: facts.StepFact | None, reason: str) -> "WorkstreamState":
         """The workstream after one of its tasks has ended so."""
-        completed = state == State.COMPLETED
         unfinished = {step: why for step, why in self.unfinished.items() if step != task.step}
-        if not completed:
+        if state != State.COMPLETED:
             unfinished[task.step] = reason
-        now, made = replace(self, unfinished=unfinished), fact if completed else None
-        match task.step:
-            case "worktrees":
-                return replace(now, worktree=_only(WorktreesReady, made))
-            case "execute":
-                return replace(now, round=task.round, work=_only(ExecuteWsComplete, made))
-            case "code_gate":
-                stands = None if completed else self.rejected
-                return replace(now, batch=_only(Codegate, fact) or stands)
-            case "consume":
-                return replace(now, consumed=_only(WsCheckpoint, made))
-        return replace(now, validated=_only(ValidateWsPass, made))
+        changes: dict[str, Any] = {"unfinished": unfinished, **_handed_on(task, state, fact)}
+        if task.step == "execute":
+            changes["round"] = task.round
+        elif task.step == "code_gate":
+            stands = None if state == State.COMPLETED else self.rejected
+            changes["batch"] = fact if isinstance(fact, facts.Codegate) else stands
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,41 +98,28 @@ class PipelineState:
     """A run's steps. `landed`: the commit in which each workstream landed last, in any round."""
 
     workstreams: Mapping[str, WorkstreamState] = field(default_factory=dict)
-    preflight: Preflight | None = None
-    merge_queue: MergeQueue | None = None
-    conflict: MergeConflict | None = None
-    integration: IntegrationComplete | None = None
-    ci: CiStatus | None = None
-    shipped: ShipComplete | None = None
+    preflight: facts.Preflight | None = None
+    merge_queue: facts.MergeQueue | None = None
+    conflict: facts.MergeConflict | None = None
+    integration: facts.IntegrationComplete | None = None
+    ci: facts.CiStatus | None = None
+    shipped: facts.ShipComplete | None = None
     landed: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, workstream: str) -> WorkstreamState:
         """One workstream; of one that has not begun nothing is known."""
         return self.workstreams.get(workstream) or WorkstreamState()
 
-    def after(  # noqa: PLR0911 - one line a step
-        self, task: Task, state: State, fact: StepFact | None, reason: str
-    ) -> "PipelineState":
+    def after(self, task: Task, state: State, fact: facts.StepFact | None, reason: str) -> "PipelineState":
         """The run after one of its tasks has ended so."""
         if task.workstream:
             one = self.of(task.workstream).after(task, state, fact, reason)
             return replace(self, workstreams={**self.workstreams, task.workstream: one})
-        made = fact if state == State.COMPLETED else None
-        match task.step:
-            case "preflight":
-                return replace(self, preflight=_only(Preflight, made))
-            case "merge_prep":
-                return replace(self, merge_queue=_only(MergeQueue, made))
-            case "merge":
-                return replace(
-                    self,
-                    conflict=_only(MergeConflict, fact) if state == State.FAILED else None,
-                    integration=_only(IntegrationComplete, made),
-                )
-            case "pr_ci":
-                return replace(self, ci=_only(CiStatus, made))
-            case "ship":
-                shipped = _only(ShipComplete, made)
-                landed = dict.fromkeys(shipped.merged, shipped.commit) if shipped else {}
-                return replace(self, shipped=shipped, landed={**self.landed, **landed})
-        return self
+        if task.step not in KEPT:
+            return self
+        changes: dict[str, Any] = {**_handed_on(task, state, fact)}
+        if task.step == "merge":
+            changes["conflict"] = fact if state == State.FAILED and isinstance(fact, facts.MergeConflict) else None
+        elif task.step == "ship" and (shipped := changes["shipped"]):
+            changes["landed"] = {**self.landed, **dict.fromkeys(shipped.merged, shipped.commit)}
+        return replace(self, **changes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from branchline.core.refs import branch_ref, is_branch
+from branchline.core.refs import HEADS, branch_ref
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.git.repo import Repo
@@ -48,7 +48,8 @@ def differences(paths: RunPaths, records: Sequence[Record], state: RunState) -> 
     ]
     # Branches of an ended run are no fault, its commits have refs besides.
     moved = [
-        Difference(text=one.text, serious=state.end is None or not is_branch(one.ref)) for one in misplaced(repo, told)
+        Difference(text=one.text, serious=state.end is None or not one.ref.startswith(HEADS))
+        for one in misplaced(repo, told)
     ]
     return [*gone, *moved, *_landed(repo, told), *files]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from branchline.core.result import Failure, Result
+from branchline.core.work import Failure, Result
 from branchline.process.spawn import KillSwitch
 
 KILL_SECONDS = 15.0

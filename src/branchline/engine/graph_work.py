@@ -13,8 +13,8 @@ import msgspec
 
 from branchline.core.graph import Task, TaskResources
 from branchline.core.model.limits import LIMIT_REASONS, UNLIMITED
-from branchline.core.result import Failure, Result, Returned
 from branchline.core.run_state import RunState
+from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Job
 from branchline.ledger.paths import RunPaths
 from branchline.process.containment import Confinement
@@ -38,11 +38,11 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
             if task.cache_key is not None:
                 cache = paths.runs / "cache" / f"{hashlib.sha256(task.cache_key.encode()).hexdigest()}.json"
             if cache is not None and (found := _cached(cache)) is not None:
-                return Returned(found)
+                return Success(outputs=found)
             result: Result
             if implementation is not None:
                 try:
-                    result = Returned(dict(implementation(paths.run_id, task.origin or task.id) or {}))
+                    result = Success(outputs=dict(implementation(paths.run_id, task.origin or task.id) or {}))
                 except Exception as error:  # noqa: BLE001 - a user's callable may raise anything; it is that task's failure
                     kind = type(error).__name__
                     result = Failure(f"{kind}: {error}", error_class=kind, traceback=traceback.format_exc())
@@ -50,7 +50,7 @@ def graph_jobs(paths: RunPaths, implementations: Mapping[str, Implementation]) -
                 result = _command(paths, task, attempt, kill)
             else:
                 return Failure(f"task {task.id} has no implementation", "no_implementation", retryable=False)
-            if cache is not None and isinstance(result, Returned):
+            if cache is not None and isinstance(result, Success):
                 cache.parent.mkdir(exist_ok=True)
                 aside = cache.with_suffix(f".{os.getpid()}.tmp")
                 aside.write_text(json.dumps(dict(result.outputs)), encoding="utf-8")
@@ -96,7 +96,7 @@ def _command(paths: RunPaths, task: Task, attempt: int, kill: KillSwitch) -> Res
     if not ended.ok:
         return _failed(argv, ended, log)
     try:
-        return Returned(json.loads(given.read_bytes()) if given.exists() else {})
+        return Success(outputs=json.loads(given.read_bytes()) if given.exists() else {})
     except ValueError as error:
         return Failure(f"the outputs it wrote are not JSON: {error}", error_class="invalid_output")
 

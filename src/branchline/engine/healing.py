@@ -16,7 +16,7 @@ from branchline.attempt.run import Run
 from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed
 from branchline.core.facts import ExecuteWsComplete, MergeConflict, WorktreeSaved
-from branchline.core.refs import HEADS, TAGS, branch_ref, is_branch, tag_ref
+from branchline.core.refs import HEADS, TAGS, branch_ref, tag_ref
 from branchline.core.run_state import RunState
 from branchline.engine.crosscheck import Misplaced, known, misplaced
 from branchline.engine.opening import mark, open_run, take_over
@@ -171,7 +171,7 @@ def _refs(run: Run, records: Sequence[Record], state: RunState) -> Iterator[Prob
     """Refs that somebody moved or deleted. The branches of a run that has ended are people's to move."""
     told, own = claims(run.run_id, records), run.refs.folder
     for one in misplaced(run.repo, told):
-        branch = is_branch(one.ref)
+        branch = one.ref.startswith(HEADS)
         if (branch and state.end is not None) or not (branch or one.ref.startswith(own)):
             continue
         if branch and (others := checked_out_at(run.repo, one.ref.removeprefix(HEADS))):

@@ -6,41 +6,19 @@ turn's records share one write and one sync.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from branchline.core.approvals import objection
-from branchline.core.commands import (
-    CancelTask,
-    Command,
-    EndRun,
-    GiveUp,
-    KillAttempt,
-    OpenRound,
-    RetryLater,
-    SkipTask,
-    StartAttempt,
-)
-from branchline.core.events import (
-    AnyEvent,
-    ApprovalDecided,
-    AttemptResumed,
-    GaveUp,
-    IntentReceived,
-    RunEnded,
-    TasksAdded,
-    Transition,
-)
+from branchline.core.events import AnyEvent, ApprovalDecided, AttemptResumed, IntentReceived, TasksAdded, Transition
 from branchline.core.graph import Task
-from branchline.core.outcome import exit_code, run_status
 from branchline.core.pipeline import OUTWARD
-from branchline.core.result import Failure, Returned, Success
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState
-from branchline.core.scheduler import decide, wake_at
+from branchline.core.scheduler import KillAttempt, decide, wake_at
 from branchline.core.states import State
+from branchline.core.work import Failure, Result, Success, facts_of
 from branchline.engine.driver import Done, Driver, Job
 from branchline.engine.inbox import Inbox
 from branchline.errors import Interrupted, InvalidInput
@@ -83,12 +61,12 @@ class Coordinator:
                 self._take_intents()
                 effects = self._settle()
                 completed = self._flush()
-                for command in effects:
-                    if isinstance(command, KillAttempt):
-                        self.driver.kill(command.task_id, command.reason)
+                for effect in effects:
+                    if isinstance(effect, KillAttempt):
+                        self.driver.kill(effect.task_id, effect.reason)
                     else:
-                        task = self.state.records[command.task_id].task
-                        self.driver.start(self.job(task, command.attempt, self.state))
+                        task = self.state.records[effect.task_id].task
+                        self.driver.start(self.job(task, effect.attempt, self.state))
                 self._write_checkpoints(scribe, completed)
                 if self.state.awaiting and not self.state.running and not self.inbox.pending():
                     break
@@ -111,7 +89,7 @@ class Coordinator:
         """Go back to a checkpoint: everything is done again but the tasks (first rounds' ids) completed there."""
         self._require_seen(self.state.running)
         for name in sorted(self.state.running):
-            self.note(self._move(name, State.FAILED, reason="the run went back to a checkpoint", retryable=False))
+            self.note(self.state.moved(name, State.FAILED, reason="the run went back to a checkpoint", retryable=False))
         if added := reopen_round(self.state, completed):
             self.note(added)
 
@@ -126,10 +104,10 @@ class Coordinator:
         self._require_seen([name])
         self.note(IntentReceived(kind="skip", by="user", task_id=name))
         if record.state == State.RUNNING:
-            self.note(self._move(name, State.FAILED, reason="to be skipped", retryable=False))
+            self.note(self.state.moved(name, State.FAILED, reason="to be skipped", retryable=False))
         if record.state == State.FAILED:
-            self.note(self._move(name, State.PENDING))
-        self.note(self._move(name, State.SKIPPED, reason="skipped by the user"))
+            self.note(self.state.moved(name, State.PENDING))
+        self.note(self.state.moved(name, State.SKIPPED, reason="skipped by the user"))
 
     def _require_seen(self, names: Iterable[str]) -> None:
         """Raise InvalidInput for a task under way whose effect others may see already: it is looked for first."""
@@ -139,59 +117,31 @@ class Coordinator:
                 run_id = self.ledger.paths.run_id
                 raise InvalidInput(f"task {name} had begun, and may be done", hint=f"branchline resume {run_id}")
 
-    def _settle(self) -> list[StartAttempt | KillAttempt]:
+    def _settle(self) -> list[Transition | AttemptResumed | KillAttempt]:
         """Decide until there is nothing to decide; return the effects to perform once all of it is durable."""
-        effects: list[StartAttempt | KillAttempt] = []
+        effects: list[Transition | AttemptResumed | KillAttempt] = []
         while True:
             progress = False
-            for command in decide(self.state, self.ledger.clock()):
-                if isinstance(command, StartAttempt | KillAttempt):
-                    effects.append(command)
-                events = self._events(command)
-                self.note(*events)
-                progress = progress or bool(events)
+            for wanted in decide(self.state, self.ledger.clock()):
+                match wanted:
+                    case KillAttempt() | AttemptResumed() | Transition(new_state=State.RUNNING):
+                        effects.append(wanted)
+                if not isinstance(wanted, KillAttempt):
+                    self.note(wanted)
+                    progress = True
             if not progress:
                 return effects
-
-    def _events(self, command: Command) -> Sequence[AnyEvent]:  # noqa: PLR0911 - one line a command
-        match command:
-            case StartAttempt(task_id, attempt, again=True, reserved_usd=dollars):
-                return [AttemptResumed(task_id=task_id, attempt=attempt, reserved_usd=dollars)]
-            case StartAttempt(task_id, attempt, reserved_usd=dollars):
-                return [self._move(task_id, State.RUNNING, attempt=attempt, reserved_usd=dollars)]
-            case RetryLater(task_id, retry_at, reason):
-                return [self._move(task_id, State.PENDING, reason=reason, retry_at=retry_at)]
-            case GiveUp(task_id, reason):
-                return [GaveUp(task_id=task_id, reason=reason)]
-            case OpenRound(added):
-                return [added]
-            case SkipTask(task_id, reason):
-                return [self._move(task_id, State.SKIPPED, reason=reason)]
-            case CancelTask(task_id, reason, error_class):
-                return [self._move(task_id, State.CANCELLED, reason=reason, error_class=error_class)]
-            case EndRun():
-                status, reason = run_status(self.state)
-                return [RunEnded(status=status, exit_code=exit_code(self.state, status), reason=reason)]
-            case KillAttempt():
-                return []
-
-    def _move(self, task_id: str, new: State, **fields: Any) -> Transition:
-        record = self.state.records[task_id]
-        fields.setdefault("attempt", record.attempt)
-        return Transition(task_id=task_id, old_state=record.state, new_state=new, **fields)
 
     def _take_in(self, done: Done) -> None:
         record = self.state.records[done.task_id]
         if record.state != State.RUNNING or record.attempt != done.attempt:
             return  # a late answer of an attempt that is over
-        result = _checked(record.task, done.result) if isinstance(done.result, Returned) else done.result
-        if isinstance(result, Returned):
-            move = self._move(done.task_id, State.COMPLETED, outputs=dict(result.outputs))
-        elif isinstance(result, Success):
-            move = self._move(done.task_id, State.COMPLETED)
+        result = _checked(record.task, done.result) if isinstance(done.result, Success) else done.result
+        if isinstance(result, Success):
+            move = self.state.moved(done.task_id, State.COMPLETED, outputs=result.outputs)
         else:
             cancelled = result.error_class == "cancelled"
-            move = self._move(
+            move = self.state.moved(
                 done.task_id,
                 State.CANCELLED if cancelled else State.FAILED,
                 reason=result.reason,
@@ -201,7 +151,7 @@ class Coordinator:
                 traceback=result.traceback,
             )
         # As the ledger gives them back: a live run knows what a resumed one will know, to the letter.
-        facts = (msgspec.convert(msgspec.to_builtins(fact), type(fact)) for fact in result.facts)
+        facts = (msgspec.convert(msgspec.to_builtins(fact), type(fact)) for fact in facts_of(result))
         self.note(*facts, move)
 
     def _take_intents(self) -> None:
@@ -258,13 +208,13 @@ class Coordinator:
         return self.driver.wait(patience)
 
 
-def _checked(task: Task, result: Returned) -> Returned | Failure:
+def _checked(task: Task, result: Success) -> Result:
     """A success whose outputs are not JSON, or lack one that was promised, is none.
 
     Outputs pass through JSON, so that the state of a live run is the one that its ledger replays to.
     """
     try:
-        result = Returned(json.loads(json.dumps(dict(result.outputs), allow_nan=False)))
+        result = replace(result, outputs=json.loads(json.dumps(dict(result.outputs), allow_nan=False)))
     except (TypeError, ValueError) as error:
         return Failure(f"its outputs are not JSON: {error}", error_class="invalid_output")
     kinds: dict[str, type | tuple[type, ...]] = {

@@ -4,18 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from branchline.attempt.agent_call import bring_home
-from branchline.attempt.performing import failure_of, have_done
+from branchline.attempt.performing import failure_of
 from branchline.attempt.run import Run, StepContext
 from branchline.core.budget import Purse
 from branchline.core.graph import Task
-from branchline.core.result import Failure, Result, Success
 from branchline.core.run_state import RunState
-from branchline.core.work import Work
+from branchline.core.work import Failure, Result
 from branchline.engine.driver import Job
 from branchline.engine.opening import accepted_plan
 from branchline.errors import BranchlineError
 from branchline.process.spawn import KillSwitch
-from branchline.steps import STEPS, Travelling
+from branchline.steps import STEPS
 
 
 def step_jobs(run: Run, say: Callable[[str, str], None]) -> Callable[[Task, int, RunState], Job]:
@@ -50,16 +49,12 @@ def step_jobs(run: Run, say: Callable[[str, str], None]) -> Callable[[Task, int,
     return job
 
 
-def _performed(ctx: StepContext) -> Success | Failure:
+def _performed(ctx: StepContext) -> Result:
     """What the step's attempt came to, its failure too. No text in it holds a secret."""
-    step, clean = STEPS[ctx.task.step], ctx.run.secrets.clean
-    result: Success | Failure
+    clean = ctx.run.secrets.clean
+    result: Result
     try:
-        if isinstance(step, Travelling):
-            work = step.prepare(ctx)
-            result = step.conclude(ctx, have_done(ctx, step.perform, work)) if isinstance(work, Work) else work
-        else:
-            result = step(ctx)
+        result = STEPS[ctx.task.step](ctx)
     except (BranchlineError, OSError) as error:
         result = failure_of(error)
     result = replace(result, fact=clean(result.fact), asks=clean(result.asks), told=clean(tuple(ctx.told)))

@@ -25,6 +25,7 @@ from branchline.core.facts import (
 from branchline.core.model.verdict import REVIEW, Outcome
 from branchline.core.run_state import RunState
 from branchline.core.states import State
+from branchline.core.work import facts_of
 from branchline.engine.driver import Doing
 from branchline.engine.opening import open_run
 from branchline.engine.performing import step_jobs
@@ -149,7 +150,7 @@ class _Again:
         self._say(f"{task.id} again")
         self._here.ledger.write_bytes(b"".join(self._lines[: begun.line]))
         result = begun.work(KillSwitch())
-        now = _came(result.facts, getattr(result, "error_class", ""))
+        now = _came(facts_of(result), getattr(result, "error_class", ""))
         if now.verdict in OURS:
             raise InvalidInput(f"{task.id} cannot be done again: {getattr(result, 'reason', '')}")
         row = msgspec.structs.replace(row, then=_without_review(then), now=now)

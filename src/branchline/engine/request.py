@@ -13,7 +13,7 @@ from branchline.core.durations import seconds
 from branchline.core.events import RunPolicy, RunStarted
 from branchline.core.model.plan import Plan
 from branchline.core.pipeline import planning_graph, task_graph
-from branchline.core.planning import hopeless, with_folders
+from branchline.core.planning import with_folders
 from branchline.core.refs import branch_ref
 from branchline.core.run_state import replay
 from branchline.engine.opening import area, contained, opened, shelter
@@ -85,10 +85,7 @@ def pin(  # noqa: PLR0913 - keyword-only data
 
 def scoped(repo: Repo, base: str, plan: Plan) -> Plan:
     """The plan with folders for what names one. Raises InvalidInput if a scope can match no file."""
-    paths = [entry.path for entry in repo.entries(base)]
-    if wrong := hopeless(plan, paths):
-        raise InvalidInput("\n".join(wrong), hint="correct the scope in the plan")
-    return with_folders(plan, paths)
+    return with_folders(plan, [entry.path for entry in repo.entries(base)])
 
 
 def _pinned(repo: Repo, name: str | None, settings: Settings) -> tuple[str, str]:

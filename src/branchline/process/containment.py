@@ -59,13 +59,14 @@ PLAIN = Confinement()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to start. `streams`: descriptors of its stdin, stdout and stderr."""
+    """What to start. `streams`: descriptors of its stdin, stdout and stderr; `cgroup`: the control group that it joins."""
 
     argv: Sequence[str]
     cwd: Path
     env: Mapping[str, str]
     streams: tuple[int, int, int]
     confinement: Confinement = PLAIN
+    cgroup: Path | None = None
 
 
 def prefixed(command: Command, method: Method, report: int = -1, environ: int = -1) -> list[str]:
@@ -85,6 +86,8 @@ def prefixed(command: Command, method: Method, report: int = -1, environ: int = 
     words += [f"{name}={soft}:{hard}" for name, (soft, hard) in bounds.items()]
     if most is not None and kernel() >= (6, 14):  # before, a namespace's number was the whole machine's
         words.append(f"pid_max={most}")
+    if command.cgroup is not None:
+        words.append(f"cgroup={command.cgroup}")
     return [*INIT, *words, "--", *argv]
 
 

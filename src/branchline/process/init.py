@@ -137,6 +137,8 @@ def written(path: str, text: str) -> bool:
 
 def bound(given: dict[str, str], *, alone: bool) -> None:
     """Set what the kernel itself bounds: it acts before anybody can look."""
+    if "cgroup" in given:
+        written(f"{given['cgroup']}/cgroup.procs", "0")
     if alone and "pid_max" in given:
         written("/proc/sys/kernel/pid_max", given["pid_max"])
     for name, value in given.items():

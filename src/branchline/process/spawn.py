@@ -15,8 +15,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from branchline.core.model.limits import ProcessLimits
 from branchline.errors import BranchlineError
-from branchline.process.containment import PLAIN, Command, Confinement, Contained, start
+from branchline.process.cgroup import ControlGroup
+from branchline.process.containment import MB, PLAIN, Command, Confinement, Contained, ceiling, start
 from branchline.process.limits import BOMBS, Watch, cause
 from branchline.process.sweep import MARKER, sweep
 
@@ -136,10 +138,14 @@ def run(  # noqa: PLR0913 - keyword-only data
         open(stdin or os.devnull, "rb") as source,
         open(stdout, "wb") as out,
         nullcontext(out) if stderr == stdout else open(stderr, "wb") as err,
+        _control_group(limits) as control,
     ):
         streams = source.fileno(), out.fileno(), err.fileno()
         with _explained(argv[0], cwd):
-            contained = start(Command(argv=argv, cwd=cwd, env=named, streams=streams, confinement=confinement))
+            cgroup = None if control is None else control.folder
+            contained = start(
+                Command(argv=argv, cwd=cwd, env=named, streams=streams, confinement=confinement, cgroup=cgroup)
+            )
         looks = Watch(limits, contained, streams[1:], confinement.grows, watch)
         reason = None
         try:
@@ -151,6 +157,8 @@ def run(  # noqa: PLR0913 - keyword-only data
         finally:
             ended = contained.finish()  # what is left is killed
         looks.cut()
+        if reason is None and control is not None and control.ran_out:
+            reason = "memory_limit"
         if reason is None and limits.processes is not None and ended.living > limits.processes:
             reason = "process_limit"  # so fast that its first process failed before anybody looked
     reason = reason or switch.reason or cause(limits, ended.code, (stdout, stderr), confinement.grows)
@@ -189,6 +197,16 @@ def capture(
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     return Captured(process.returncode, out, err)
+
+
+@contextmanager
+def _control_group(limits: ProcessLimits) -> Iterator[ControlGroup | None]:
+    made = ControlGroup.made(limits.memory_mb * MB if isinstance(limits.memory_mb, int) else None, ceiling(limits))
+    try:
+        yield made
+    finally:
+        if made is not None:
+            made.remove()
 
 
 @contextmanager

@@ -1,13 +1,7 @@
 """The thirteen steps, one file each: the folder listing is the pipeline. Each returns facts; none schedules."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from branchline.attempt.gate_run import run_gates
-from branchline.attempt.performing import Perform
-from branchline.attempt.run import StepContext
-from branchline.core.result import Failure, Success
-from branchline.core.work import Work, WorkOutcome
+from branchline.attempt.performing import Step, in_three_parts
 from branchline.steps import (
     s00_preflight,
     s01_run_init,
@@ -24,28 +18,18 @@ from branchline.steps import (
     s12_archive,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Travelling:
-    """A step whose work could be done on another machine. Where `prepare` comes to a result, there is none to do."""
-
-    prepare: Callable[[StepContext], Work | Success | Failure]
-    perform: Perform
-    conclude: Callable[[StepContext, WorkOutcome], Success | Failure]
-
-
-STEPS: dict[str, Callable[[StepContext], Success | Failure] | Travelling] = {
+STEPS: dict[str, Step] = {
     "preflight": s00_preflight.run,
     "run_init": s01_run_init.run,
     "planning": s02_planning.run,
     "worktrees": s03_worktrees.run,
-    "execute": Travelling(s04_execute.prepare, s04_execute.perform, s04_execute.conclude),
-    "code_gate": Travelling(s05_code_gate.prepare, run_gates, s05_code_gate.conclude),
+    "execute": in_three_parts(s04_execute.prepare, s04_execute.perform, s04_execute.conclude),
+    "code_gate": in_three_parts(s05_code_gate.prepare, run_gates, s05_code_gate.conclude),
     "consume": s06_consume.run,
-    "validate": Travelling(s07_validate.prepare, run_gates, s07_validate.conclude),
+    "validate": in_three_parts(s07_validate.prepare, run_gates, s07_validate.conclude),
     "merge_prep": s08_merge_prep.run,
     "merge": s09_merge.run,
-    "pr_ci": Travelling(s10_pr_ci.prepare, run_gates, s10_pr_ci.conclude),
+    "pr_ci": in_three_parts(s10_pr_ci.prepare, run_gates, s10_pr_ci.conclude),
     "ship": s11_ship.run,
     "archive": s12_archive.run,
 }

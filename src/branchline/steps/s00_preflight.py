@@ -4,7 +4,7 @@ import shutil
 
 import msgspec
 
-from branchline.attempt.asking.templates import problems
+from branchline.attempt.asking.prompts import problems
 from branchline.attempt.preflight.agents import of_agents, probed
 from branchline.attempt.preflight.remark import Remark, commands
 from branchline.attempt.preflight.survey import remarks
@@ -12,7 +12,7 @@ from branchline.attempt.run import StepContext
 from branchline.core.facts import Preflight
 from branchline.core.model.limits import WEAK
 from branchline.core.refs import branch_ref
-from branchline.core.result import Failure, Success
+from branchline.core.work import Failure, Success
 from branchline.git.command import version
 from branchline.git.storage import fetch
 from branchline.process.containment import held_by

@@ -2,7 +2,7 @@
 
 from branchline.attempt.run import StepContext
 from branchline.core.facts import RunPrepared
-from branchline.core.result import Success
+from branchline.core.work import Success
 
 
 def run(ctx: StepContext) -> Success:

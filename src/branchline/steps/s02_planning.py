@@ -1,19 +1,12 @@
 """Step 2: the plan, given or made by a planner, checked by us and stored before anything is built on it."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
 
-from branchline.attempt.agent_call import call
-from branchline.attempt.asking.context_requests import plan_request
-from branchline.attempt.asking.conventions import given, unabridged
-from branchline.attempt.asking.forecast import foreseen
-from branchline.attempt.asking.manifest import choose
+from branchline.attempt.agent_call import call, way_out
+from branchline.attempt.asking.context import base_files, choose, foreseen, plan_request
 from branchline.attempt.asking.prompts import plan_prompt
-from branchline.attempt.asking.templates import base_files
-from branchline.attempt.hints import way_out
 from branchline.attempt.performing import have_done
 from branchline.attempt.run import Attempt, StepContext
 from branchline.config.canonical import canonical, digest
@@ -21,20 +14,9 @@ from branchline.config.load import plan_from_data
 from branchline.core.durations import seconds
 from branchline.core.facts import PlanComplete, PlanProposed
 from branchline.core.model.agent import AgentResult, AgentStatus
-from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
-from branchline.core.planning import (
-    from_answer,
-    hopeless,
-    overlaps,
-    plan_schema,
-    scopeless,
-    serialised,
-    unmatched,
-    with_folders,
-)
-from branchline.core.result import Failure, Success
-from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.planning import from_answer, overlaps, plan_schema, scopeless, serialised, unmatched, with_folders
+from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import InvalidInput
 
@@ -54,19 +36,15 @@ def run(ctx: StepContext) -> Success | Failure:
     name = planning.agent or run.settings.agent
     answer, errors = "", tuple[str, ...]()
     tree = run.repo.tree_of(run.base)
-    request = plan_request(run.settings, run.pins["prompt"], pins=unabridged(run, base_files(run)))
-    chosen = choose(run, request, run.base, tree)
-    context = given(chosen.manifest)
+    given = choose(run, plan_request(run.settings, run.pins["prompt"]), run.base, tree)
     for number in range(1, planning.attempts + 1):
         if number > 1:
             ctx.say(f"asking {name} again: {errors[0]}")
         asked = Asked(
             role="planner",
             agent=name,
-            prompt=plan_prompt(run, context, request=run.pins["prompt"], answer=answer, errors=errors),
-            given=chosen.given,
-            context=context,
-            mode="read",
+            prompt=plan_prompt(run, given.files, request=run.pins["prompt"], answer=answer, errors=errors),
+            given=given,
             timeout=seconds(planning.timeout),
             number=number,
             schema=plan_schema(_choice(ctx)),
@@ -83,8 +61,8 @@ def run(ctx: StepContext) -> Success | Failure:
         answer = result.notes
         if result.structured is not None:
             answer = msgspec.json.format(msgspec.json.encode(result.structured), indent=1).decode()
-        found = _judged(ctx, result)
-        if isinstance(found, _Checked):
+        found = _proposed(ctx, result)
+        if isinstance(found, PlanProposed):
             return _accepted(ctx, found)
         errors = found
         if ctx.purse.left == 0:
@@ -117,17 +95,11 @@ def _choice(ctx: StepContext) -> list[str]:
     return [settings.agent, *(spec.id for spec in settings.agents if spec.id not in barred)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A plan that can be carried out, and what a person should know of it."""
+def _proposed(ctx: StepContext, result: AgentResult) -> PlanProposed | tuple[str, ...]:
+    """The plan in an answer, or what is wrong with it, in words that the planner can act on.
 
-    plan: Plan
-    warnings: tuple[str, ...]
-    collisions: tuple[Collision, ...] = ()
-
-
-def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]:
-    """The plan in an answer, or what is wrong with it, in words that the planner can act on."""
+    Scopes that overlap are serialised, refused or allowed, as the settings say; what matches nothing is told.
+    """
     if result.status is AgentStatus.INVALID_OUTPUT:
         return (result.message,)
     settings, data = ctx.run.settings, from_answer(result.structured)
@@ -135,51 +107,41 @@ def _judged(ctx: StepContext, result: AgentResult) -> _Checked | tuple[str, ...]
     if len(data["workstreams"]) > most:
         return (f"it has {len(data['workstreams'])} workstreams, more than planning.max_workstreams ({most})",)
     try:
-        plan = plan_from_data(data, settings, agents=_choice(ctx))
         paths = list(base_files(ctx.run))
-        if wrong := hopeless(plan, paths):
-            return tuple(wrong)
-        plan = with_folders(plan, paths)
+        plan = with_folders(plan_from_data(data, settings, agents=_choice(ctx)), paths)
     except InvalidInput as error:
         return tuple(error.message.splitlines())
-    found = checked(plan, paths, settings.planning.overlap)
-    if not isinstance(found, _Checked):
-        return found
-    warnings, budget, wanted = [*scopeless(plan), *found.warnings], settings.budget, len(plan.workstreams)
+    overlapping, policy, made = overlaps(plan, paths), settings.planning.overlap, plan
+    if overlapping and policy == "refuse":
+        return tuple(f"{one}: give them scopes apart, or let one depend on the other" for one in overlapping)
+    warnings = [*scopeless(plan)]
+    warnings += [f"workstream {name}: {glob} matches no file and no folder" for name, glob in unmatched(plan, paths)]
+    if policy == "serialise":
+        made = serialised(plan, overlapping)
+        warnings += [f"{one}: {one.second} waits for {one.first}" for one in overlapping]
+    else:
+        warnings += [f"{one}: a conflict is likely" for one in overlapping]
+    budget, wanted = settings.budget, len(plan.workstreams)
     if budget.run is not None and budget.attempt is not None and wanted * budget.attempt > budget.run:
         share = f"{wanted} workstreams of up to ${budget.attempt:,.2f} each"
         warnings.append(f"budget.run (${budget.run:,.2f}) may not pay for {share}")
-    collisions = foreseen(ctx.run.repo, ctx.run.base, settings, plan)
-    return replace(found, warnings=tuple(warnings), collisions=collisions)
-
-
-def checked(plan: Plan, paths: Sequence[str], policy: str) -> _Checked | tuple[str, ...]:
-    """What the scopes promise: overlaps are serialised, refused or allowed by policy; what matches nothing is told."""
-    found = overlaps(plan, paths)
-    if found and policy == "refuse":
-        return tuple(f"{one}: give them scopes apart, or let one depend on the other" for one in found)
-    warnings = [f"workstream {name}: {glob} matches no file and no folder" for name, glob in unmatched(plan, paths)]
-    if policy == "serialise":
-        warnings += [f"{one}: {one.second} waits for {one.first}" for one in found]
-        return _Checked(serialised(plan, found), tuple(warnings))
-    return _Checked(plan, (*warnings, *(f"{one}: a conflict is likely" for one in found)))
-
-
-def _accepted(ctx: StepContext, found: _Checked) -> Success | Failure:
-    plan, data = found.plan, msgspec.to_builtins(found.plan)
-    proposed = PlanProposed(
+    return PlanProposed(
         task_id=ctx.task.id,
-        plan=data,
-        digest=digest(plan),
-        warnings=found.warnings,
-        collisions=found.collisions,
-        file=ctx.run.keep("proposed_plan.yaml", canonical(plan)),
+        plan=msgspec.to_builtins(made),
+        digest=digest(made),
+        warnings=tuple(warnings),
+        collisions=foreseen(ctx.run.repo, ctx.run.base, settings, plan),
+        file=ctx.run.keep("proposed_plan.yaml", canonical(made)),
     )
+
+
+def _accepted(ctx: StepContext, proposed: PlanProposed) -> Success:
     ctx.checkpoint("plan-complete", ctx.run.base)
     if ctx.run.approve_plan:
         return Success(proposed)
     ctx.told.append(proposed)
-    return Success(msgspec.structs.replace(_stored(ctx, plan), by="policy", plan=data))
+    done = _stored(ctx, msgspec.convert(proposed.plan, Plan))
+    return Success(msgspec.structs.replace(done, by="policy", plan=proposed.plan))
 
 
 def _hint(ctx: StepContext) -> str:

@@ -7,7 +7,7 @@ from branchline.attempt.setup import set_up
 from branchline.core.facts import WorktreesReady
 from branchline.core.pipeline import merge_order
 from branchline.core.refs import branch_ref
-from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.work import Failure, StepFailed, Success
 from branchline.git.folders import is_folder
 
 

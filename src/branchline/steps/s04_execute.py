@@ -4,27 +4,22 @@ from contextlib import suppress
 
 import msgspec
 
-from branchline.attempt.agent_call import call
-from branchline.attempt.asking.context_requests import edit_request
-from branchline.attempt.asking.conventions import given, regular, unabridged
-from branchline.attempt.asking.manifest import choose
+from branchline.attempt.agent_call import call, way_out
+from branchline.attempt.asking.context import choose, edit_request, regular
 from branchline.attempt.asking.prompts import edit_prompt
-from branchline.attempt.asking.templates import base_files
 from branchline.attempt.gate_run import without_setup
-from branchline.attempt.hints import way_out
 from branchline.attempt.run import Attempt, StepContext
 from branchline.attempt.saved import keep_commits, remove_workspace, save_workspace, told
 from branchline.attempt.scope import conflict_of, guarded_if, rejected, starting_tree, torn, violation
-from branchline.attempt.setup import Setup, set_up
+from branchline.attempt.setup import Setup, seen, set_up
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
 from branchline.core.refs import branch_ref
-from branchline.core.result import Failure, Success
-from branchline.core.work import Asked, Work, WorkOutcome
+from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
-from branchline.git.commit import Snapshot, kept_from_gc, snapshot
+from branchline.git.commit import Snapshot, kept_from_gc
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
 from branchline.views.format.text import count, shown
@@ -44,17 +39,13 @@ def prepare(ctx: StepContext) -> Work:
         agent=_agent(ctx),
         failure=batch.feedback if batch else "",
         targets=(*torn(ctx), *(batch.files if batch else ())),
-        pins=unabridged(run, base_files(run)),
     )
-    chosen = choose(run, request, _head(ctx), tree)
-    context = given(chosen.manifest, lambda path: violation(ctx.run, scope, torn(ctx), path) is None)
+    given = choose(run, request, _head(ctx), tree, lambda path: violation(run, scope, torn(ctx), path) is None)
     asked = Asked(
         role="editor",
         agent=_agent(ctx),
-        prompt=edit_prompt(ctx, context),
-        given=chosen.given,
-        context=context,
-        mode="edit",
+        prompt=edit_prompt(ctx, given.files),
+        given=given,
         timeout=seconds(ctx.workstream.timeout or ctx.run.settings.agent_timeout),
         number=ctx.task.round,
         script=ctx.workstream.script_of_round(ctx.task.round),
@@ -69,7 +60,7 @@ def prepare(ctx: StepContext) -> Work:
         asked=asked,
         scope=scope,
         torn=torn(ctx),
-        setup=ctx.ws.setup,
+        setup=known(ctx.ws.worktree).setup,
         refused=ctx.ws.work.refused if batch and ctx.ws.work else (),
     )
 
@@ -130,14 +121,7 @@ def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, Snapshot]:
     """What an attempt leaves, however it ends: its tree, the commit that keeps it under a ref, what is not in it."""
     run, path = ctx.run, ctx.run.workspace(ctx.task.workstream)
     base_tree, scope = run.repo.tree_of(work.base), known(work.scope)
-    taken = snapshot(
-        run.workspaces.content(path),
-        path,
-        base_tree,
-        scratch=run.paths.scratch,
-        inspect=run.inspect,
-        wanted=lambda one: violation(run, scope, work.torn, one) is None,
-    )
+    taken = seen(run, path, base_tree, wanted=lambda one: violation(run, scope, work.torn, one) is None)
     tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
@@ -200,7 +184,7 @@ def _made_ready(work: Work, ctx: Attempt) -> Setup:
         run.repo.put_ref(branch_ref(branch), head)
         run.workspaces.add(path, head, branch)
         setup = set_up(ctx, path, run.repo.tree_of(head))
-    found = snapshot(run.workspaces.content(path), path, start, scratch=run.paths.scratch, inspect=run.inspect)
+    found = seen(run, path, start)
     # A secret in a line is the agent's to take out, and its file stays for that; what else is refused goes.
     mine = {one.path for one in found.refused if one.line and run.secrets.text(str(one)) in work.refused}
     strange = any(one.path not in setup and one.path not in mine for one in found.refused)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from typing import Literal
 
 import msgspec
 
@@ -13,14 +14,18 @@ from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, reference, torn, violation
 from branchline.core.facts import Codegate, ExecuteWsComplete
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
-from branchline.core.result import Failure, Success
 from branchline.core.rules.globs import matches_any
-from branchline.core.work import Gating, Work, WorkOutcome
+from branchline.core.work import Failure, Gating, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.report import write_report
 from branchline.git.objects import Change
 
 FOLDER = "gate"  # of the attempt's own
+VERDICTS: dict[Outcome, Literal["approved", "rejected", "error"]] = {
+    Outcome.PASSED: "approved",
+    Outcome.FAILED: "rejected",
+    Outcome.ERROR: "error",
+}
 
 
 def prepare(ctx: StepContext) -> Work | Success | Failure:
@@ -44,8 +49,8 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     """Have what passed reviewed, if it is to be; route the batch."""
     report, retryable = known(outcome.report), True
     if report.outcome is Outcome.PASSED and ctx.run.settings.review.agent:
-        seen = review(ctx, report.tree)
-        report, retryable = msgspec.structs.replace(report, results=(*report.results, seen.result)), seen.retryable
+        seen, retryable = review(ctx, report.tree)
+        report = msgspec.structs.replace(report, results=(*report.results, seen))
     return _route(ctx, report, retryable=retryable)
 
 
@@ -116,11 +121,11 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
     run, workstream, base, left = ctx.run, ctx.task.workstream, ctx.ws.base, known(ctx.ws.work)
     again = re.search(r"_r(\d+)$", ctx.task.id) if ctx.task.origin else None
     batch = f"{workstream}-{again[1] if again else 1}"  # one name for every gate task of a workstream
-    verdict = {Outcome.PASSED: "approved", Outcome.FAILED: "rejected"}.get(report.outcome)
+    verdict = VERDICTS[report.outcome]
     more = ("\n## Not in the batch\n", *(f"- {text}" for text in left.left_out), "") if left.left_out else ()
     not_in_it = "\n".join(more)
     write_report(report, ctx.folder / FOLDER, not_in_it)
-    kept = run.paths.run_dir / "gate" / (verdict or "error") / batch
+    kept = run.paths.run_dir / "gate" / verdict / batch
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ctx.folder / FOLDER, kept)
@@ -130,7 +135,7 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
     fact = Codegate(
         task_id=ctx.task.id,
         workstream=workstream,
-        verdict="approved" if verdict == "approved" else "rejected" if verdict else "error",
+        verdict=verdict,
         batch=batch,
         tree=report.tree,
         report=run.inside(kept / "report.md"),

@@ -5,7 +5,7 @@ from branchline.attempt.run import StepContext
 from branchline.attempt.scope import conflict_of
 from branchline.core.facts import Codegate, WsCheckpoint
 from branchline.core.refs import branch_ref
-from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
 
 

@@ -8,7 +8,7 @@ from branchline.attempt.integration import merge
 from branchline.attempt.run import StepContext
 from branchline.core.facts import Clash, MergeQueue
 from branchline.core.pipeline import CHAIN, merge_order
-from branchline.core.result import Success
+from branchline.core.work import Success
 from branchline.git.landing.merge import forecast
 
 

@@ -5,7 +5,7 @@ from branchline.attempt.integration import prove
 from branchline.attempt.run import StepContext
 from branchline.core.facts import IntegrationComplete
 from branchline.core.refs import branch_ref
-from branchline.core.result import Failure, Success
+from branchline.core.work import Failure, Success
 from branchline.core.workstream import known
 
 

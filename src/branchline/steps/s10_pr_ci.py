@@ -6,8 +6,7 @@ from branchline.attempt.gate_run import commit_work
 from branchline.attempt.run import StepContext
 from branchline.core.facts import CiStatus, PrOpened
 from branchline.core.model.verdict import Outcome
-from branchline.core.result import Failure, Success
-from branchline.core.work import Work, WorkOutcome
+from branchline.core.work import Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.forge.base import ChangeRequest
 from branchline.forge.local import LocalForge

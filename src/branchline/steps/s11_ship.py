@@ -1,7 +1,7 @@
 """Step 11: what was tested lands, by compare-and-swap."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from branchline.attempt.approval import needed_by_merge, refuse_rejected, require_approved
 from branchline.attempt.gate_run import check_commit
@@ -10,7 +10,7 @@ from branchline.attempt.run import StepContext
 from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
-from branchline.core.result import Failure, StepFailed, Success
+from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.git.landing.checkout import CheckoutDirty, Halfway
@@ -21,15 +21,6 @@ from branchline.git.storage import fetch
 SWAPS = 5
 _LEFT_OUT = "it was left out when the others landed"
 _FAILURES = (BranchlineError, OSError, RuntimeError, MemoryError)  # no room, no process, no thread
-
-
-@dataclass(frozen=True, slots=True)
-class _Landed:
-    """What is on the target now, under which tag, and where the target was before."""
-
-    result: Integration
-    tag: str = ""
-    onto: str = ""
 
 
 def run(ctx: StepContext) -> Success | Failure:
@@ -43,21 +34,20 @@ def run(ctx: StepContext) -> Success | Failure:
         return Failure("CI saw another commit than the one to ship", error_class="untested", retryable=False)
     refuse_rejected(ctx)
     if run.settings.ship.mode == "merge":
-        target, landed = run.target, _land(ctx, result)
+        target, result = run.target, _land(ctx, result)
     else:
         _require_approved(ctx, run.base, result)
         ctx.checkpoint("ship-complete", result.commit)
-        target, landed = "", _Landed(result)
-    result = landed.result
+        target = ""
     fact = ShipComplete(
         task_id=ctx.task.id,
         target=target,
         commit=result.commit,
-        tag=landed.tag,
+        tag=result.tag,
         branch=run.refs.integration,
         merged=tuple(result.merged),
         dropped=result.dropped,
-        onto=landed.onto,
+        onto=result.onto,
         warnings=tuple(result.warnings),
     )
     return Success(fact)
@@ -80,7 +70,7 @@ def _require_approved(ctx: StepContext, base: str, result: Integration) -> None:
         raise StepFailed(replace(error.failure, reason=reason, asks=need)) from error
 
 
-def _land(ctx: StepContext, result: Integration) -> _Landed:
+def _land(ctx: StepContext, result: Integration) -> Integration:
     """Swap the target from the tested commit's base to the tested commit; if it moved, integrate and test again."""
     run, base = ctx.run, ctx.run.base
     for _ in range(SWAPS):
@@ -103,7 +93,7 @@ def _land(ctx: StepContext, result: Integration) -> _Landed:
     raise StepFailed(Failure(f"{run.target} kept moving while it was tested against", error_class="target_moved"))
 
 
-def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
+def _landed(ctx: StepContext, result: Integration, tip: str) -> Integration | None:
     """What the target holds already: what a lost attempt has landed, or the merge result, which a user may merge too.
 
     Is what landed the queue of now? The same merges on the same commit have the same ids.
@@ -123,11 +113,11 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> _Landed | None:
                     left_out = {name: result.dropped.get(name, _LEFT_OUT) for name in order if name not in again.merged}
                     again.dropped = left_out
                     again.warnings += _finished(ctx, onto, commit) if tip == commit else []
-                    return _Landed(again, _late_tag(ctx, again), onto)
+                    return _tagged_late(ctx, again, onto)
     if not run.repo.is_ancestor(result.commit, tip):
         return None
     ctx.checkpoint("ship-complete", result.commit)
-    return _Landed(result, _late_tag(ctx, result), run.base)
+    return _tagged_late(ctx, result, run.base)
 
 
 def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:
@@ -139,18 +129,19 @@ def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:
     return []
 
 
-def _late_tag(ctx: StepContext, result: Integration) -> str:
-    """The tag of what has landed already, made if it is missing; empty, with a warning, if it cannot be made."""
+def _tagged_late(ctx: StepContext, result: Integration, onto: str) -> Integration:
+    """What has landed already, with its tag, made if it is missing; with a warning, if it cannot be made."""
+    result.onto = onto
     try:
         if tag := _free_tag(ctx, result.commit):
             ctx.run.repo.move_ref(tag_ref(tag), result.commit, None)
+        result.tag = tag
     except _FAILURES as error:
         result.warnings.append(f"{ctx.run.target} has moved, but the tag is missing: {_words(error)}")
-        return ""
-    return tag
+    return result
 
 
-def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> _Landed:
+def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> Integration:
     """Move target and tag, all that can fail having been done before. What fails after the move is a warning.
 
     Raises RefMoved, or StepFailed where nothing has moved.
@@ -173,8 +164,9 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> _Landed
         if tip is None or tip == base or not run.repo.is_ancestor(commit, tip):
             raise
         result.warnings += _finished(ctx, base, commit)
-        return _Landed(result, _late_tag(ctx, result), base)
-    return _Landed(result, tag, base)
+        return _tagged_late(ctx, result, base)
+    result.tag, result.onto = tag, base
+    return result
 
 
 def _free_tag(ctx: StepContext, commit: str) -> str:

@@ -9,8 +9,8 @@ from branchline.attempt.run import StepContext
 from branchline.attempt.saved import remove_workspace, save_workspace, told
 from branchline.core.facts import Archived, WorktreeSaved
 from branchline.core.refs import branch_ref
-from branchline.core.result import Success
 from branchline.core.run_state import RunState
+from branchline.core.work import Success
 from branchline.errors import BranchlineError
 from branchline.git.folders import is_folder
 from branchline.ledger.work import vacate

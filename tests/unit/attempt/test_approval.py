@@ -18,7 +18,7 @@ from branchline.attempt.run import StepContext
 from branchline.config.settings import LOCKS, PROTECTED, Approvals, Ship
 from branchline.core.events import ApprovalDecided
 from branchline.core.facts import ApprovalNeeded, WsCheckpoint
-from branchline.core.result import StepFailed
+from branchline.core.work import StepFailed
 from branchline.core.workstream import PipelineState, WorkstreamState
 from unit.attempt.conftest import ready
 

@@ -12,8 +12,7 @@ from branchline.core.facts import AgentCalled
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.plan import Action, Scope, Used, Workstream, WriteFile
 from branchline.core.model.verdict import Gate, Outcome
-from branchline.core.result import StepFailed
-from branchline.core.work import Work, WorkOutcome, decode
+from branchline.core.work import StepFailed, Work, WorkOutcome, decode
 from branchline.core.workstream import known
 from branchline.errors import GitError
 from branchline.git.repo import Repo

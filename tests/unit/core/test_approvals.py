@@ -3,8 +3,7 @@ from typing import Any
 import pytest
 
 from branchline.core.approvals import chosen, objection, sentence, waiting_for
-from branchline.core.commands import CancelTask, OpenRound, StartAttempt
-from branchline.core.events import ApprovalDecided, GaveUp, IntentReceived, RolledBack, RunEnded, Transition
+from branchline.core.events import ApprovalDecided, GaveUp, IntentReceived, RolledBack, RunEnded, TasksAdded, Transition
 from branchline.core.facts import ApprovalNeeded, Codegate, Concern, Fact, IntegrationComplete
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import repair_round, task_graph
@@ -12,7 +11,7 @@ from branchline.core.rounds import retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from strategies import after, plan, started
+from strategies import after, begins, plan, started
 
 CI = Concern(kind="protected", path="ci.yml", reason="is protected (added)")
 SHIP = Concern(kind="ship", reason="approvals.ship asks first")
@@ -43,20 +42,18 @@ def merged() -> IntegrationComplete:
 
 def carried_on(state: RunState, facts: dict[str, tuple[Fact, ...]] | None = None) -> RunState:
     """Perform what is decided, each attempt at once and well, until nothing is; `facts` of a step and workstream."""
-    while commands := decide(state, 0):
-        for command in commands:
-            if isinstance(command, StartAttempt):
-                record = state.records[command.task_id]
-                move(state, command.task_id, State.RUNNING, attempt=command.attempt)
-                for fact in (facts or {}).get(f"{record.task.step}/{record.task.workstream}", ()):
-                    state.apply(fact)
-                move(state, command.task_id, State.COMPLETED)
-            elif isinstance(command, CancelTask):
-                move(state, command.task_id, State.CANCELLED, reason=command.reason)
-            elif state.open == 0:
+    while wanted := decide(state, 0):
+        for one in wanted:
+            if state.open == 0:
                 return state
-            else:
-                pytest.fail(f"not expected here: {command}")
+            if not isinstance(one, Transition):
+                pytest.fail(f"not expected here: {one}")
+            state.apply(one)
+            if one.new_state == State.RUNNING:
+                task = state.records[one.task_id].task
+                for fact in (facts or {}).get(f"{task.step}/{task.workstream}", ()):
+                    state.apply(fact)
+                move(state, one.task_id, State.COMPLETED)
     return state
 
 
@@ -94,7 +91,7 @@ def test_a_word_on_it_lets_its_task_start(verdict: str) -> None:
     state.apply(said(A, "t1", verdict))
     assert not state.waiting
     assert not state.awaiting
-    assert decide(state, 0) == [StartAttempt(A, 1)], "a no is the step's to tell"
+    assert decide(state, 0) == [begins(A)], "a no is the step's to tell"
 
 
 @pytest.mark.parametrize(("task_id", "tree"), [(A, "t2"), (B, "t1"), ("task_008_gate_a", "t1")])
@@ -161,16 +158,16 @@ def test_shipping_waits_and_a_new_merge_waits_again() -> None:
     move(state, ship, State.RUNNING, attempt=1)
     state.apply(needed("ship", "", "t2", SHIP))
     move(state, ship, State.FAILED, error_class="unapproved", reason="main moved", retryable=False)
-    (command,) = decide(state, 0)
-    assert isinstance(command, OpenRound)
-    assert command.round.reason == "main moved"
-    state.apply(command.round)
+    (added,) = decide(state, 0)
+    assert isinstance(added, TasksAdded)
+    assert added.reason == "main moved"
+    state.apply(added)
     assert decide(state, 0) == []
     assert list(state.waiting) == [f"{ship}_r2"]
     state.apply(said(ship, "t2"))
     assert list(state.waiting) == [f"{ship}_r2"], "the word was on the task of the round before"
     state.apply(said(f"{ship}_r2", "t2"))
-    assert decide(state, 0) == [StartAttempt(f"{ship}_r2", 1)]
+    assert decide(state, 0) == [begins(f"{ship}_r2")]
 
 
 def test_nothing_is_redone_for_an_approval_that_nobody_asks_for() -> None:

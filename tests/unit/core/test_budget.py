@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline.core.budget import Budget, Grant, Purse, Spending, grant
-from branchline.core.commands import CancelTask, StartAttempt
 from branchline.core.events import AttemptInterrupted, AttemptResumed, RunPolicy, RunResumed, Transition
 from branchline.core.facts import AgentCalled
 from branchline.core.model.agent import Usage
@@ -15,7 +14,7 @@ from branchline.core.pipeline import task_graph
 from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from strategies import after, plan, started
+from strategies import after, begins, cancelled, plan, started
 
 PAID = ("planning", "execute")
 
@@ -157,12 +156,12 @@ def move(state: RunState, name: str, new: State, **fields: Any) -> Transition:
 def test_two_agents_that_start_in_one_turn_do_not_get_the_same_money() -> None:
     state = run_of(Budget(attempt=2, run=3))
     starts = decide(state, 0)
-    assert starts == [StartAttempt("task_006_execute_a", 1, reserved_usd=2)]
+    assert starts == [begins("task_006_execute_a", reserved_usd=2.0)]
     state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
     assert decide(state, 0) == []
     state = after(state, called("task_006_execute_a", 2.0))
     state = after(state, move(state, "task_006_execute_a", State.COMPLETED))
-    assert StartAttempt("task_007_execute_b", 1, reserved_usd=1) in decide(state, 0)
+    assert begins("task_007_execute_b", reserved_usd=1) in decide(state, 0)
 
 
 def test_an_agent_for_which_there_is_no_money_is_cancelled_with_the_reason() -> None:
@@ -170,11 +169,11 @@ def test_an_agent_for_which_there_is_no_money_is_cancelled_with_the_reason() -> 
     state.apply(move(state, "task_006_execute_a", State.RUNNING, attempt=1, reserved_usd=2.0))
     state.apply(called("task_006_execute_a", 2.5))
     state.apply(move(state, "task_006_execute_a", State.COMPLETED))
-    wanted = [c for c in decide(state, 0) if isinstance(c, CancelTask)]
-    assert [c.task_id for c in wanted] == ["task_007_execute_b"]
+    wanted = [one for one in decide(state, 0) if isinstance(one, Transition) and one.new_state == State.CANCELLED]
+    assert [one.task_id for one in wanted] == ["task_007_execute_b"]
     assert "the budget of run, $2.00, is spent" in wanted[0].reason
     state.apply(RunResumed(by="user", budget=Budget(attempt=2, run=5)))
-    assert StartAttempt("task_007_execute_b", 1, reserved_usd=2) in decide(state, 0)
+    assert begins("task_007_execute_b", reserved_usd=2) in decide(state, 0)
 
 
 def test_a_lost_coordinator_costs_what_was_reserved_and_more_only_while_there_is_more() -> None:
@@ -183,11 +182,11 @@ def test_a_lost_coordinator_costs_what_was_reserved_and_more_only_while_there_is
     state.apply(move(state, name, State.RUNNING, attempt=1, reserved_usd=2.0))
     for left in (2, 1):
         state.apply(AttemptInterrupted(task_id=name, attempt=1))
-        assert decide(state, 0)[0] == StartAttempt(name, 1, again=True, reserved_usd=left)
+        assert decide(state, 0)[0] == AttemptResumed(task_id=name, attempt=1, reserved_usd=left)
         state.apply(AttemptResumed(task_id=name, attempt=1, reserved_usd=left))
         assert state.spending.reserved_for(name) == left
     state.apply(AttemptInterrupted(task_id=name, attempt=1))
-    assert decide(state, 0)[0] == CancelTask(name, "the budget of run, $5.00, is spent", "budget")
+    assert decide(state, 0)[0] == cancelled(state.records[name], "the budget of run, $5.00, is spent", "budget")
 
 
 def test_a_lost_attempt_waits_for_money_that_others_may_leave() -> None:
@@ -199,7 +198,7 @@ def test_a_lost_attempt_waits_for_money_that_others_may_leave() -> None:
     assert decide(state, 0) == []
     state.apply(called(other, 1.0, "b"))
     state.apply(move(state, other, State.COMPLETED))
-    assert StartAttempt(lost, 1, again=True, reserved_usd=2) in decide(state, 0)
+    assert AttemptResumed(task_id=lost, attempt=1, reserved_usd=2) in decide(state, 0)
 
 
 @pytest.mark.parametrize(("reserved", "unknown"), [(2.0, 2.0), (None, inf)])
@@ -237,4 +236,3 @@ def test_no_more_is_ever_reserved_and_spent_than_the_limit(seed: int, each: floa
             del running[done]
         assert spending.total.spent + sum(spending.total.reserved.values()) <= limit + 1e-6
         assert sum(one.spent for one in spending.workstreams.values()) == pytest.approx(spending.total.spent)
-    assert spending.copy() == spending

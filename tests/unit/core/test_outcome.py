@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from branchline.core.commands import CancelTask, Command, GiveUp, SkipTask, StartAttempt
-from branchline.core.events import GaveUp, IntentReceived, RolledBack, Transition
+from branchline.core.events import IntentReceived, RolledBack, Transition
 from branchline.core.facts import CiStatus, IntegrationComplete, MergeQueue, ShipComplete
 from branchline.core.graph import Task
 from branchline.core.model.verdict import GateOutcome, Outcome
@@ -12,7 +11,7 @@ from branchline.core.outcome import EXIT_CODES, exit_code, run_status, workstrea
 from branchline.core.pipeline import task_graph
 from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
-from branchline.core.scheduler import decide
+from branchline.core.scheduler import KillAttempt, Wanted, decide
 from branchline.core.states import State
 from strategies import plan, started
 
@@ -23,9 +22,9 @@ Ends = dict[str, dict[str, Any]]
 def carried_out(ends: Ends, *, until: str = "", cancel_after: str = "") -> RunState:
     """A run of workstreams a and b; `ends` names what comes of a task, which completes without a fact otherwise."""
     state = replay([started(*task_graph(plan("a", "b")), kind="pipeline")])
-    while commands := decide(state, 0):
-        for command in commands:
-            perform(state, command, ends)
+    while wanted := decide(state, 0):
+        for one in wanted:
+            perform(state, one, ends)
         if until and state.records[until].state != State.PENDING:
             return state
         if cancel_after and state.records[cancel_after].ended:
@@ -36,22 +35,14 @@ def carried_out(ends: Ends, *, until: str = "", cancel_after: str = "") -> RunSt
     pytest.fail("it hangs")
 
 
-def perform(state: RunState, command: Command, ends: Ends) -> None:
-    match command:
-        case StartAttempt(name):
-            move(state, name, State.RUNNING)
-            fields: dict[str, Any] = {"new": State.COMPLETED, **ends.get(name, {})}
-            if fact := fields.pop("fact", None):
-                state.apply(fact(name))
-            move(state, name, retryable=False, **fields)
-        case GiveUp(name, reason):
-            state.apply(GaveUp(task_id=name, reason=reason))
-        case SkipTask(name, reason):
-            move(state, name, State.SKIPPED, reason=reason)
-        case CancelTask(name, reason):
-            move(state, name, State.CANCELLED, reason=reason)
-        case _:
-            pytest.fail(f"not expected here: {command}")
+def perform(state: RunState, wanted: Wanted, ends: Ends) -> None:
+    assert not isinstance(wanted, KillAttempt)
+    state.apply(wanted)
+    if isinstance(wanted, Transition) and wanted.new_state == State.RUNNING:
+        fields: dict[str, Any] = {"new": State.COMPLETED, **ends.get(wanted.task_id, {})}
+        if fact := fields.pop("fact", None):
+            state.apply(fact(wanted.task_id))
+        move(state, wanted.task_id, retryable=False, **fields)
 
 
 def move(state: RunState, name: str, new: State, **fields: Any) -> None:
@@ -205,11 +196,11 @@ def test_what_had_landed_in_an_earlier_round_has_landed_whatever_becomes_of_the_
     again = retry_round(state, "task_007_execute_b")
     assert not isinstance(again, str)
     state.apply(again)
-    while commands := decide(state, 0):
-        for command in commands:
+    while wanted := decide(state, 0):
+        for one in wanted:
             if state.open == 0:
                 break
-            perform(state, command, {"task_007_execute_b_r2": failed("no idea"), **landed_again("a")})
+            perform(state, one, {"task_007_execute_b_r2": failed("no idea"), **landed_again("a")})
         if state.open == 0:
             break
     assert outcomes(state)[1] == ("b", "FAILED", "execute", "it had landed in c0ffeec0ffee; done again: no idea")
@@ -228,8 +219,8 @@ def test_a_cancel_or_a_stop_after_something_had_landed_is_partial() -> None:
     assert again is not None
     state.apply(again)
     while state.open:
-        for command in decide(state, 0):
-            perform(state, command, {"task_001_preflight_r2": failed("git is missing")})
+        for one in decide(state, 0):
+            perform(state, one, {"task_001_preflight_r2": failed("git is missing")})
     assert state.stopped_by == "task_001_preflight_r2"
     assert run_status(state)[0] == "partial"
 

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchline.core.commands import EndRun, OpenRound, StartAttempt
 from branchline.core.events import (
     AttemptInterrupted,
+    AttemptResumed,
     GaveUp,
     IntentReceived,
     RunEnded,
     RunPolicy,
     RunResumed,
+    TasksAdded,
     Transition,
 )
 from branchline.core.facts import Codegate, MergeConflict, PlanComplete, PlanProposed
 from branchline.core.graph import order_ids
 from branchline.core.model.plan import Plan
-from branchline.core.outcome import run_status
 from branchline.core.pipeline import (
     CHAIN,
     STEPS,
@@ -34,7 +34,7 @@ from branchline.core.rounds import reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.scheduler import decide
 from branchline.core.states import State
-from strategies import after, plan, plans, started, workstream
+from strategies import after, beginning, begins, plan, plans, started, workstream
 
 EIGHTEEN = {
     "task_001_preflight": [],
@@ -272,7 +272,7 @@ def test_a_proposed_plan_waits() -> None:
     assert waiting, "a plan that was accepted without its text is not there"
     accept(state, plan("b"))
     assert not state.awaiting
-    assert [command for command in decide(state, 0) if isinstance(command, OpenRound)]
+    assert [one for one in decide(state, 0) if isinstance(one, TasksAdded)]
 
 
 def test_a_run_that_gets_no_plan_is_archived_all_the_same_and_a_later_plan_keeps_that_archive() -> None:
@@ -282,14 +282,11 @@ def test_a_run_that_gets_no_plan_is_archived_all_the_same_and_a_later_plan_keeps
     added = growth(state)
     assert added is not None
     state.apply(added)
-    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == [
-        "task_004_archive"
-    ]
+    assert beginning(decide(state, 0)) == ["task_004_archive"]
     assert growth(state) is None
     move(state, "task_004_archive", State.RUNNING)
     move(state, "task_004_archive", State.COMPLETED)
-    assert decide(state, 0) == [EndRun()]
-    assert run_status(state) == ("failed", "no plan")
+    assert decide(state, 0) == [RunEnded(status="failed", exit_code=1, reason="no plan")]
     state.apply(RunEnded(status="failed", exit_code=1))
     state.apply(RunResumed(by="user"))
     again = reopen_round(state)
@@ -316,7 +313,7 @@ def test_a_plan_that_was_proposed_by_a_lost_attempt_waits_for_nobody() -> None:
     propose(state)
     assert not state.awaiting, "what was written of the attempt does not reach to its end"
     state.apply(AttemptInterrupted(task_id="task_003_planning", attempt=1))
-    assert decide(state, 0) == [StartAttempt("task_003_planning", 1, again=True)]
+    assert decide(state, 0) == [AttemptResumed(task_id="task_003_planning", attempt=1)]
 
 
 def test_a_plan_that_is_made_again_waits_for_nobody_meanwhile() -> None:
@@ -364,11 +361,10 @@ def test_a_planner_that_may_not_start_ends_the_run_with_an_archive_and_the_reaso
     added = growth(state)
     assert added is not None
     state.apply(added)
-    assert decide(state, 0) == [StartAttempt("task_004_archive", 1)]
+    assert decide(state, 0) == [begins("task_004_archive")]
     move(state, "task_004_archive", State.RUNNING)
     move(state, "task_004_archive", State.COMPLETED)
-    assert decide(state, 0) == [EndRun()]
-    assert run_status(state) == ("failed", "the budget is spent")
+    assert decide(state, 0) == [RunEnded(status="failed", exit_code=1, reason="the budget is spent")]
 
 
 def test_a_cancelled_run_that_waits_for_its_plan_ends() -> None:
@@ -380,9 +376,7 @@ def test_a_cancelled_run_that_waits_for_its_plan_ends() -> None:
     added = growth(state)
     assert added is not None
     state.apply(added)
-    assert [command.task_id for command in decide(state, 0) if isinstance(command, StartAttempt)] == [
-        "task_004_archive"
-    ]
+    assert beginning(decide(state, 0)) == ["task_004_archive"]
 
 
 def test_a_graph_of_the_users_own_does_not_grow() -> None:

@@ -17,7 +17,6 @@ from branchline.core.refs import (
     branch_ref,
     holds_runs,
     in_the_way,
-    is_branch,
     needed,
     remote_ref,
     tag_ref,
@@ -181,6 +180,5 @@ def test_where_a_fetch_that_prunes_would_meet_runs(pattern: str, *, holds: bool)
 
 
 def test_full_names() -> None:
-    assert is_branch(branch_ref("a/b"))
-    assert not is_branch(tag_ref("v1"))
-    assert not is_branch(remote_ref("main"))
+    assert (branch_ref("a/b"), tag_ref("v1")) == ("refs/heads/a/b", "refs/tags/v1")
+    assert remote_ref("main") == "refs/remotes/origin/main"

@@ -3,7 +3,7 @@ from branchline.core.graph import Task
 from branchline.core.rounds import new_round, next_id, reopen_round, retry_round
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
-from strategies import started
+from strategies import after, started
 
 
 def walked(state: RunState, name: str, *states: State) -> None:
@@ -28,7 +28,8 @@ def done(state: RunState, *names: str) -> RunState:
 def test_ids_count_up_and_avoid_what_is_taken() -> None:
     state = replay([started(Task(id="x"), Task(id="x_r2"))])
     assert next_id(state, state.records["x"].task) == "x_r3"
-    assert next_id(state, Task(id="x_r3", origin="x")) == "x_r4"
+    again = new_round(state, ["x"], "again")
+    assert next_id(after(state, again), again.tasks[0]) == "x_r4"
 
 
 def test_a_retry_redoes_what_was_built_on_the_task_and_rewires_what_waits() -> None:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from branchline.core import rounds
 from branchline.core.budget import Budget
-from branchline.core.commands import CancelTask, Command, EndRun, GiveUp, KillAttempt, RetryLater, StartAttempt
 from branchline.core.events import (
     AttemptInterrupted,
     AttemptResumed,
     GaveUp,
     IntentReceived,
+    RunEnded,
     RunPolicy,
     RunResumed,
     RunStarted,
@@ -24,10 +24,10 @@ from branchline.core.model.plan import Plan
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.retry import RetryOverride, RetryPolicy
 from branchline.core.run_state import RunState, TaskRecord, replay
-from branchline.core.scheduler import decide, wake_at
+from branchline.core.scheduler import KillAttempt, Wanted, decide, wake_at
 from branchline.core.states import State
 from simulation import ROUNDING, Simulation, by_chance, check_ends, moved
-from strategies import BUDGETS, POLICIES, changed, plan, plans, started, task_graphs
+from strategies import BUDGETS, POLICIES, begins, cancelled, changed, plan, plans, started, task_graphs
 
 
 def lived(state: RunState) -> dict[str, tuple[State, int, str]]:
@@ -194,8 +194,8 @@ def test_no_run_spends_more_than_it_may_and_more_money_takes_it_on(
 def test_a_person_may_retry_any_task_at_any_moment(plan: Plan, policy: RunPolicy, seed: int, turns: int) -> None:
     simulation = Simulation(pipeline_start(plan, policy), by_chance(seed, 0.85), seed)
     for _ in range(turns):
-        for command in decide(simulation.state, simulation.now):
-            simulation.perform(command)
+        for wanted in decide(simulation.state, simulation.now):
+            simulation.perform(wanted)
         if simulation.state.end is not None:
             break
         if not decide(simulation.state, simulation.now):
@@ -239,16 +239,16 @@ def fail(simulation: Simulation, name: str, *, retryable: bool = False, error_cl
     simulation.note(moved(record, State.FAILED, reason="broken", retryable=retryable, error_class=error_class))
 
 
-def step(simulation: Simulation) -> Sequence[Command]:
-    commands = decide(simulation.state, simulation.now)
-    for command in commands:
-        simulation.perform(command)
-    return commands
+def step(simulation: Simulation) -> Sequence[Wanted]:
+    wanted = decide(simulation.state, simulation.now)
+    for one in wanted:
+        simulation.perform(one)
+    return wanted
 
 
 def test_the_ready_start_by_priority_then_id() -> None:
     simulation = begun(Task(id="b"), Task(id="a"), Task(id="c", priority=1), policy=RunPolicy(max_parallel=2))
-    assert step(simulation) == [StartAttempt("c", 1), StartAttempt("a", 1)]
+    assert step(simulation) == [begins("c"), begins("a")]
     assert step(simulation) == []
 
 
@@ -259,7 +259,7 @@ def test_a_task_that_does_not_fit_now_lets_a_smaller_one_pass() -> None:
         Task(id="c", resources=TaskResources(cpu=1)),
     )
     simulation = begun(*tasks, policy=RunPolicy(cpu=3))
-    assert step(simulation) == [StartAttempt("a", 1), StartAttempt("c", 1)]
+    assert step(simulation) == [begins("a"), begins("c")]
 
 
 @pytest.mark.parametrize(
@@ -271,8 +271,8 @@ def test_a_task_that_does_not_fit_now_lets_a_smaller_one_pass() -> None:
 )
 def test_a_task_that_can_never_fit_is_cancelled_rather_than_waited_for(resources: TaskResources, reason: str) -> None:
     simulation = begun(Task(id="a", resources=resources), policy=RunPolicy(cpu=4, mem_mb=1024))
-    assert step(simulation) == [CancelTask("a", reason)]
-    assert step(simulation) == [EndRun()]
+    assert step(simulation) == [cancelled(TaskRecord(Task(id="a")), reason)]
+    assert step(simulation) == [RunEnded(status="failed", exit_code=1, reason=reason)]
 
 
 def test_a_retry_waits_for_its_time() -> None:
@@ -280,12 +280,14 @@ def test_a_retry_waits_for_its_time() -> None:
     step(simulation)
     fail(simulation, "a", retryable=True)
     due = simulation.now + 60_000
-    assert step(simulation) == [RetryLater("a", due, "attempt 1 of 3: broken")]
+    failed = simulation.state.records["a"]
+    again = moved(failed, State.PENDING, retry_at=due, reason="attempt 1 of 3: broken")
+    assert step(simulation) == [again]
     assert step(simulation) == []
     assert wake_at(simulation.state, simulation.now) == due
     simulation.now = due
     assert wake_at(simulation.state, due) is None
-    assert step(simulation) == [StartAttempt("a", 2)]
+    assert step(simulation) == [begins("a", 2)]
 
 
 def test_the_error_class_decides_how_often() -> None:
@@ -293,7 +295,7 @@ def test_the_error_class_decides_how_often() -> None:
     simulation = begun(Task(id="a"), policy=policy)
     step(simulation)
     fail(simulation, "a", retryable=True, error_class="timeout")
-    assert step(simulation) == [GiveUp("a", "broken")]
+    assert step(simulation) == [GaveUp(task_id="a", reason="broken")]
 
 
 def test_a_failure_cancels_what_follows_and_nothing_else() -> None:
@@ -343,7 +345,7 @@ def test_cancel_kills_what_runs_and_cancels_what_waits() -> None:
     simulation.note(IntentReceived(kind="cancel", by="me"))
     assert decide(simulation.state, simulation.now) == [
         KillAttempt("a", "cancelled"),
-        CancelTask("b", "cancelled by me"),
+        cancelled(simulation.state.records["b"], "cancelled by me"),
     ]
 
 
@@ -359,7 +361,7 @@ def test_an_attempt_lost_before_a_cancel_has_no_process_left_to_kill() -> None:
     step(simulation)
     simulation.note(IntentReceived(kind="cancel", by="me"))
     simulation.crash()
-    assert decide(simulation.state, simulation.now) == [CancelTask("a", "cancelled by me")]
+    assert decide(simulation.state, simulation.now) == [cancelled(simulation.state.records["a"], "cancelled by me")]
 
 
 def test_a_failure_during_a_cancel_is_not_retried() -> None:
@@ -367,14 +369,14 @@ def test_a_failure_during_a_cancel_is_not_retried() -> None:
     step(simulation)
     simulation.note(IntentReceived(kind="cancel", by="me"))
     fail(simulation, "a", retryable=True)
-    assert decide(simulation.state, simulation.now) == [CancelTask("a", "the run was ended")]
+    assert decide(simulation.state, simulation.now) == [cancelled(simulation.state.records["a"], "the run was ended")]
 
 
 def test_a_lost_attempt_is_taken_up_under_its_own_number() -> None:
     simulation = begun(Task(id="a"))
     step(simulation)
     simulation.crash()
-    assert step(simulation) == [StartAttempt("a", 1, again=True)]
+    assert step(simulation) == [AttemptResumed(task_id="a", attempt=1)]
     assert step(simulation) == []
 
 
@@ -393,6 +395,6 @@ def test_a_ship_that_may_be_done_is_looked_at_before_a_cancel_ends_it() -> None:
     state.apply(moved(state.records[ship], State.RUNNING, attempt=1))
     state.apply(AttemptInterrupted(task_id=ship, attempt=1))
     state.apply(IntentReceived(kind="cancel", by="me"))
-    assert decide(state, 0) == [StartAttempt(ship, 1, again=True)]
+    assert decide(state, 0) == [AttemptResumed(task_id=ship, attempt=1)]
     state.apply(AttemptResumed(task_id=ship, attempt=1))
     assert decide(state, 0) == [KillAttempt(ship, "cancelled")]

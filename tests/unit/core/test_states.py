@@ -7,7 +7,6 @@ import pytest
 
 from branchline.core.run_state import TaskRecord
 from branchline.core.states import (
-    PHASES,
     STATES,
     TERMINAL,
     ExecutionStateMachine,
@@ -16,6 +15,7 @@ from branchline.core.states import (
     check_transition,
 )
 from branchline.errors import BranchlineError
+from pages import PHASES
 
 ALLOWED = {
     ("PENDING", "RUNNING"),

@@ -5,23 +5,33 @@ import json
 import msgspec
 import pytest
 
-from branchline.core.facts import AgentCalled, WorktreeSaved
+from branchline.core.facts import AgentCalled, ApprovalNeeded, Archived, Codegate, WorktreeSaved
 from branchline.core.graph import Task
 from branchline.core.model.agent import AgentResult, AgentStatus, ContextFile, Usage
 from branchline.core.model.manifest import Span
 from branchline.core.model.plan import Action, Scope, WriteFile
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
-from branchline.core.result import Failure
-from branchline.core.work import Asked, Gating, Given, Work, WorkOutcome, decode, encode
+from branchline.core.work import (
+    Asked,
+    Failure,
+    Gating,
+    Given,
+    StepFailed,
+    Success,
+    Work,
+    WorkOutcome,
+    decode,
+    encode,
+    facts_of,
+)
+from branchline.errors import BranchlineError
 
 ODD = 'a\udcff\n"é😀'  # names may hold bytes that are no text
 ASKED = Asked(
     role="editor",
     agent="x",
     prompt=ODD,
-    given=Given(manifest="m", files=1, tokens=2),
-    context=(ContextFile(path=ODD, spans=(Span(start=1, end=2),)),),
-    mode="edit",
+    given=Given(manifest="m", files=(ContextFile(path=ODD, spans=(Span(start=1, end=2),)),), tokens=2),
     timeout=0.1,
     schema={"type": "object", "properties": {"a": {"type": ["string", "null"]}}},
     script=(Action(write=WriteFile(path="a", content=ODD)), "hang"),
@@ -80,3 +90,22 @@ def test_what_comes_of_it_survives_its_bytes() -> None:
     )
     assert decode(encode(done), WorkOutcome) == done
     assert done.called == (CALLED,)
+
+
+FACT = Archived(task_id="t", report="r", archive="a")
+ASKS = ApprovalNeeded(task_id="t", step="ship", tree="t", base="b", concerns=())
+BATCH = Codegate(task_id="t", workstream="a", verdict="rejected", batch="b", tree="t", report="r")
+
+
+def test_a_step_that_fails_carries_its_failure() -> None:
+    failure = Failure("no space", error_class="disk", hint="make room")
+    error = StepFailed(failure)
+    assert isinstance(error, BranchlineError)
+    assert (str(error), error.hint, error.failure) == ("no space", "make room", failure)
+
+
+def test_facts_stand_in_the_order_in_which_they_are_told_and_what_waits_comes_last() -> None:
+    assert facts_of(Success(FACT)) == (FACT,)
+    assert facts_of(Success(FACT, ASKS, told=(BATCH,))) == (BATCH, FACT, ASKS)
+    assert facts_of(Failure("no")) == facts_of(Success()) == ()
+    assert facts_of(Failure("no", fact=BATCH, asks=ASKS, told=(FACT,))) == (FACT, BATCH, ASKS)

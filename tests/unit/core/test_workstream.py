@@ -73,7 +73,7 @@ def test_each_step_hands_its_fact_on() -> None:
         attempt(state, fact.task_id, fact)
     one = state.pipeline.of("a")
     assert (one.worktree, one.work, one.batch, one.consumed, one.validated) == facts
-    assert (one.base, one.setup, one.commit, one.tree) == ("b", {"x": None}, "c", "t2")
+    assert (one.base, one.commit, one.tree) == ("b", "c", "t2")
     assert one.rejected is None
     assert one.unfinished == {}
 

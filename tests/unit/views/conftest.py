@@ -7,7 +7,6 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from branchline.core import commands as c
 from branchline.core import events as e
 from branchline.core import facts as f
 from branchline.core.graph import Task
@@ -16,11 +15,10 @@ from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan, Scope, Workstream
 from branchline.core.model.verdict import GateOutcome, Outcome
-from branchline.core.outcome import exit_code, run_status
 from branchline.core.pipeline import planning_graph, task_graph
 from branchline.core.retry import RetryPolicy
 from branchline.core.run_state import RunState
-from branchline.core.scheduler import decide, wake_at
+from branchline.core.scheduler import KillAttempt, Wanted, decide, wake_at
 from branchline.core.states import State
 from branchline.ledger.codec import Record
 
@@ -70,9 +68,9 @@ class Simulator:
     def run(self) -> list[Record]:
         while self.state.end is None and not (self.state.awaiting and not self.due):
             if todo := decide(self.state, self.now):
-                for command in todo:
-                    self.perform(command)
-                if any(not isinstance(command, c.StartAttempt) for command in todo):
+                for wanted in todo:
+                    self.perform(wanted)
+                if not all(isinstance(one, e.Transition) and one.new_state == State.RUNNING for one in todo):
                     continue
             times = [*self.due.values(), *filter(None, [wake_at(self.state, self.now)])]
             if self.state.end is None:
@@ -86,27 +84,14 @@ class Simulator:
         attempt = record.attempt + (new == State.RUNNING)
         self.append(e.Transition(task_id=name, old_state=record.state, new_state=new, attempt=attempt, **more))
 
-    def perform(self, command: c.Command) -> None:
-        match command:
-            case c.StartAttempt(name):
-                self.move(name, State.RUNNING)
-                self.due[name] = self.now + self.end_of(name).after
-            case c.RetryLater(name, at, reason):
-                self.move(name, State.PENDING, retry_at=at, reason=reason)
-            case c.GiveUp(name, reason):
-                self.append(e.GaveUp(task_id=name, reason=reason))
-            case c.OpenRound(added):
-                self.append(added)
-            case c.SkipTask(name, reason):
-                self.move(name, State.SKIPPED, reason=reason)
-            case c.CancelTask(name, reason):
-                self.move(name, State.CANCELLED, reason=reason)
-            case c.KillAttempt(name, reason):
-                del self.due[name]
-                self.move(name, State.CANCELLED, reason=reason)
-            case c.EndRun():
-                status, reason = run_status(self.state)
-                self.append(e.RunEnded(status=status, exit_code=exit_code(self.state, status), reason=reason))
+    def perform(self, wanted: Wanted) -> None:
+        if isinstance(wanted, KillAttempt):
+            del self.due[wanted.task_id]
+            self.move(wanted.task_id, State.CANCELLED, reason=wanted.reason)
+            return
+        self.append(wanted)
+        if isinstance(wanted, e.Transition) and wanted.new_state == State.RUNNING:
+            self.due[wanted.task_id] = self.now + self.end_of(wanted.task_id).after
 
     def end_of(self, name: str) -> End:
         ends = self.story.get(name, (End(),))

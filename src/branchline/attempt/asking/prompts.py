@@ -1,16 +1,21 @@
-"""What agents are told: the prompts, filled from the plan, the settings and the repository at the run's base."""
+"""What agents are told: the prompts, filled from the plan, the settings and the repository at the run's base.
+
+Their templates are those that come with Branchline, or those that the repository has in their place.
+"""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from branchline.attempt.asking.conventions import NAMED, conventions
-from branchline.attempt.asking.templates import base_files, filled
+from branchline.attempt.asking.context import TARGET, base_files, conventions, regular
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import conflict_of, guarded_if, rejected
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.verdict import Gate, Outcome, QualityReport, in_order
+from branchline.git.objects import Entry
 from branchline.views.format import excerpt
 from branchline.views.format.markdown import code
+from branchline.views.format.template import TemplateError, faults, render
 from branchline.views.format.text import shown
 
 REPAIR_DIFF, REVIEW_DIFF, FEEDBACK, ANSWER = 20_000, 60_000, 8000, 20_000  # characters
@@ -21,6 +26,20 @@ OVERLAP = {
     "refuse": "A plan in which they overlap is refused.",
     "allow": "Those that overlap all the same may conflict when they are merged.",
 }
+
+OVERRIDES = ".branchline/prompts/"
+ENDING = ".md"
+_WORK = {"goal", "workstream", "title", "task", "round", "rules", "feedback", "diff", "conflict", "others"}
+_KNOWN = {"read_files", "gates", "conventions"}
+NAMES = {
+    "edit": _WORK,
+    "repair": _WORK,
+    "conflict": _WORK,
+    "rules": _KNOWN | {"scope", "protect", "guarded", "edit_files"},
+    "plan": _KNOWN | {"request", "tree", "max_workstreams", "overlap", "protect", "guarded", "answer", "errors"},
+    "review": _KNOWN | {"goal", "workstream", "title", "task", "scope", "files", "diff"},
+}
+"""The templates, and the values that each may name."""
 
 
 def edit_prompt(ctx: StepContext, context: Sequence[ContextFile]) -> str:
@@ -81,10 +100,45 @@ def review_prompt(ctx: StepContext, context: Sequence[ContextFile], old: str, ne
         "gates": _gates(gate for gate in run.gates if "batch" in gate.phases),
         "conventions": conventions(run, files),
         "files": _bullets(changed),
-        "read_files": _context([file for file in context if file.why != NAMED], "read"),
+        "read_files": _context([file for file in context if file.why != TARGET], "read"),
         "diff": excerpt.fenced(excerpt.diff(run.repo.patch(old, new), REVIEW_DIFF), "diff"),
     }
     return filled(run, files, "review", values)
+
+
+def filled(run: Run, files: Mapping[str, Entry], name: str, values: Mapping[str, str]) -> str:
+    """The prompt `name`. `files`: those of the run's base. Raises TemplateError if the repository's template is broken."""
+    path = f"{OVERRIDES}{name}{ENDING}"
+    if path in files:
+        return render(_override(run, files[path]), values, name=path)
+    own = Path(__file__).with_name("prompt_files").joinpath(f"{name}{ENDING}")
+    return render(own.read_text("utf-8"), values, name=own.name)
+
+
+def problems(run: Run) -> list[str]:
+    """What is wrong with the repository's own templates at the run's base, each with file, line and column."""
+    found = []
+    for path, entry in base_files(run).items():
+        if not (path.startswith(OVERRIDES) and path.endswith(ENDING)) or path.endswith("/README.md"):
+            continue
+        name = path.removeprefix(OVERRIDES).removesuffix(ENDING)
+        if name not in NAMES:
+            found.append(f"{path}: there is no prompt '{name}'; known are {', '.join(sorted(NAMES))}")
+            continue
+        try:
+            found += [f"{path}:{fault}" for fault in faults(_override(run, entry), NAMES[name])]
+        except TemplateError as error:
+            found.append(error.message)
+    return found
+
+
+def _override(run: Run, entry: Entry) -> str:
+    if not regular(entry):
+        raise TemplateError(f"{entry.path} is not a regular file", hint=f"replace {entry.path} by a file")
+    try:
+        return run.repo.read_blob(entry.oid).decode()
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{entry.path} is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def feedback(report: QualityReport) -> str:
@@ -95,9 +149,8 @@ def feedback(report: QualityReport) -> str:
         if result.argv:
             parts[-1] += f"\n\nCommand: {_command(result.argv)}"
         if result.output.strip():
-            trimmed = (
-                excerpt.end if result.argv else excerpt.beginning
-            )  # a list is read from its top, a log from its end
+            # A list is read from its top, a log from its end.
+            trimmed = excerpt.end if result.argv else excerpt.beginning
             parts[-1] += "\n\n" + excerpt.fenced(trimmed(excerpt.legible(result.output), FEEDBACK // len(bad)))
     return "\n\n".join(parts)
 

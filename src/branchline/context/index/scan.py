@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from branchline.errors import GitError
-from branchline.git.folders import open_plain
 from branchline.git.objects import ObjectStore, fields
 from branchline.git.repo import NotARepository, Repo
+from branchline.process.output import open_regular
 
 MOST_BYTES = 64 * 1024 * 1024
 """A larger file is not read: no part of it would be shown."""
@@ -216,8 +216,8 @@ def file_at(root: str, path: str, length: int = 40) -> File | str:
 
 def read_plain(path: str) -> bytes | None:
     """The bytes of a plain file; None for what is none, is too large, or cannot be read."""
-    if (file := open_plain(path)) is not None:
-        with file, suppress(OSError):
+    if (descriptor := open_regular(path)) is not None:
+        with os.fdopen(descriptor, "rb", buffering=0) as file, suppress(OSError):
             return file.read() if os.fstat(file.fileno()).st_size <= MOST_BYTES else None
     return None
 

@@ -165,6 +165,13 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return self.status in {AgentStatus.TIMEOUT, AgentStatus.CRASHED, AgentStatus.INVALID_OUTPUT}
 
     @property
+    def turned_away(self) -> bool:
+        """Whether the provider refused it at the door: no token was used."""
+        return (
+            self.error_class in TRANSIENT | PERMANENT and not self.usage.input_tokens and not self.usage.output_tokens
+        )
+
+    @property
     def kind(self) -> str:
         """The class by which a retry policy can name it: the error's if it has one, else the status."""
         return self.error_class or str(self.status)

@@ -140,11 +140,7 @@ class AgentSpec(Model, frozen=True, kw_only=True):
 
 def chain(name: str, fallback: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
     """An agent and those that take its place when it cannot answer, each once: its own in order, then theirs."""
-    found: list[str] = []
-    waiting = [name]
-    while waiting:
-        one = waiting.pop(0)
-        if one not in found:
-            found.append(one)
-            waiting += fallback(one)
+    found = [name]
+    for one in found:
+        found += [other for other in dict.fromkeys(fallback(one)) if other not in found]
     return tuple(found)

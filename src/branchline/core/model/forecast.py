@@ -6,7 +6,6 @@ from math import prod
 import msgspec
 
 from branchline.core.model.plan import Scope, Workstream
-from branchline.core.rules.globs import matches_any
 
 EDITED = 2
 """Files that a workstream is taken to change, of those that fit its task; 446 real changes had 1.6, tests apart."""
@@ -47,10 +46,6 @@ def forecast(
 
 def _chances(scope: Scope, files: Mapping[str, float]) -> dict[str, float]:
     """The files that it may change, by path, each with its chance."""
-    scores = {
-        path: score
-        for path, score in sorted(files.items())
-        if score > 0 and matches_any(scope.globs, path) and not matches_any(scope.protect, path)
-    }
+    scores = {path: score for path, score in sorted(files.items()) if score > 0 and scope.holds(path)}
     total = sum(scores.values())
     return {path: min(1.0, EDITED * score / total) for path, score in scores.items()}

@@ -79,8 +79,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     spans: tuple[Span, ...] = ()
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was ranked. `forms`: from the smallest to the largest, at least one; `breakdown`: signal to points.
+class _Ranked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file with its score, and where that comes from: `breakdown` is signal to points.
 
     `flag`: why it is less worth reading than its score says: vendored, generated, minified, too_large; or empty.
     """
@@ -91,23 +91,21 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     breakdown: dict[str, float]
     size_bytes: int
     sha256: str
-    forms: tuple[Form, ...]
     flag: str = ""
 
 
-class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Candidate(_Ranked, frozen=True, kw_only=True):
+    """A file that was ranked. `forms`: from the smallest to the largest, at least one."""
+
+    forms: tuple[Form, ...]
+
+
+class ManifestFile(_Ranked, frozen=True, kw_only=True):
     """A file of a manifest. `included_as`: target and pin are in whatever their score; ranked is in by its score."""
 
-    path: str
-    category: Category
     mode: Mode
-    score: float
-    breakdown: dict[str, float]
-    size_bytes: int
     tokens: int
-    sha256: str
     included_as: Literal["target", "pin", "ranked"] = "ranked"
-    flag: str = ""
     spans: tuple[Span, ...] = ()
 
 

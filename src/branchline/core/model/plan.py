@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from branchline.core.durations import Duration
+from branchline.core.rules.globs import matches_any
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
 Glob = Annotated[str, msgspec.Meta(min_length=1)]
@@ -25,6 +26,10 @@ class Scope(Model, frozen=True, kw_only=True):
     def globs(self) -> tuple[Glob, ...]:
         """What may be written, `protect` and the settings' protected paths aside."""
         return self.write or ("**",)
+
+    def holds(self, path: str) -> bool:
+        """Whether a workstream may write a path, the settings' protected paths aside."""
+        return matches_any(self.globs, path) and not matches_any(self.protect, path)
 
 
 class WriteFile(Model, frozen=True, kw_only=True):
@@ -89,9 +94,8 @@ class Workstream(Model, frozen=True, kw_only=True):
 
     def script_of_round(self, number: int) -> Script:
         """The scripted agent's actions in a round, counted from 1; past the last repair script there are none."""
-        if number == 1:
-            return self.script
-        return self.repair_scripts[number - 2] if number - 2 < len(self.repair_scripts) else ()
+        scripts = (self.script, *self.repair_scripts)
+        return scripts[number - 1] if number <= len(scripts) else ()
 
 
 class Plan(Model, frozen=True, kw_only=True):
@@ -108,7 +112,4 @@ class Plan(Model, frozen=True, kw_only=True):
 
     def workstream(self, name: str) -> Workstream:
         """The workstream of that id. Raises KeyError."""
-        for workstream in self.workstreams:
-            if workstream.id == name:
-                return workstream
-        raise KeyError(name)
+        return {workstream.id: workstream for workstream in self.workstreams}[name]

@@ -77,21 +77,19 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     containment: str = ""
     limit: str = ""
 
+    def asks_base(self, phase: Phase) -> bool:
+        """Whether what the same gate says of the base sheds light on this: it failed, or found nothing to check."""
+        nothing = self.outcome is Outcome.SKIPPED and self.exit_code is not None
+        return nothing or (self.outcome is Outcome.FAILED and phase == "batch")
 
-def asks_base(result: GateResult, phase: Phase) -> bool:
-    """Whether what the same gate says of the base sheds light on a result: it failed, or found nothing to check."""
-    nothing = result.outcome is Outcome.SKIPPED and result.exit_code is not None
-    return nothing or (result.outcome is Outcome.FAILED and phase == "batch")
-
-
-def beside_base(result: GateResult, base: GateResult) -> GateResult:
-    """A result beside that of the base. What had something to check there and has nothing here has not passed."""
-    if result.outcome is Outcome.SKIPPED and base.outcome in {Outcome.PASSED, Outcome.FAILED}:
-        reason = f"{result.reason}, but on the base it {base.outcome}: this change removed what it checks"
-        return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=reason)
-    if (result.outcome, result.reason) == (Outcome.FAILED, base.reason) and base.outcome is Outcome.FAILED:
-        return msgspec.structs.replace(result, reason=f"{result.reason}; it fails on the base too, without this change")
-    return result
+    def beside(self, base: "GateResult") -> "GateResult":
+        """The result beside that of the base. What had something to check there and has nothing here has not passed."""
+        if self.outcome is Outcome.SKIPPED and base.outcome in {Outcome.PASSED, Outcome.FAILED}:
+            reason = f"{self.reason}, but on the base it {base.outcome}: this change removed what it checks"
+            return msgspec.structs.replace(self, outcome=Outcome.FAILED, reason=reason)
+        if (self.outcome, self.reason) == (Outcome.FAILED, base.reason) and base.outcome is Outcome.FAILED:
+            return msgspec.structs.replace(self, reason=f"{self.reason}; it fails on the base too, without this change")
+        return self
 
 
 class GateOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +146,10 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
 def in_order(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     """Gates in the order in which they verify: those that fix (lint before format), then the rest by kind."""
 
-    def rank(gate: Gate) -> tuple[int, int]:
-        if gate.fix is not None or gate.kind in FIX_ORDER:
-            return 0, FIX_ORDER.index(gate.kind) if gate.kind in FIX_ORDER else len(FIX_ORDER)
-        return 1, REST_ORDER.index(gate.kind)
+    def rank(gate: Gate) -> tuple[bool, int]:
+        fixes = gate.fix is not None or gate.kind in FIX_ORDER
+        order = FIX_ORDER if fixes else REST_ORDER
+        return not fixes, order.index(gate.kind) if gate.kind in order else len(order)
 
     return tuple(sorted(gates, key=rank))
 

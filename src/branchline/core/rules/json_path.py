@@ -6,8 +6,7 @@ objects whose member has that value, of an object itself if it has, so that `$[?
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,26 +15,16 @@ STEP = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class JsonPath:
-    """A parsed path; its steps are a member's name, an index, `*` as None, or a filter's key and value."""
-
-    steps: tuple[str | int | tuple[str, str] | None, ...]
-
-    def find(self, value: Any) -> Iterator[Any]:
-        """Every value at the path, in the order of the document."""
-        found = [value]
-        for step in self.steps:
-            found = [inner for outer in found for inner in _inner(outer, step)]
-        return iter(found)
+_Step = str | int | tuple[str, str] | None
+"""A member's name, an index, a filter's key and value, `*` as None."""
 
 
 @lru_cache(maxsize=256)
-def json_path(text: str) -> JsonPath:
-    """Parse a path. Raises ValueError with a sentence for the user."""
+def json_path(text: str) -> Callable[[Any], list[Any]]:
+    """What finds every value at a path, in the order of the document. Raises ValueError with a sentence for the user."""
     if not text.startswith("$"):
         raise ValueError(f"the JSON path {text!r} does not begin with $")
-    steps: list[str | int | tuple[str, str] | None] = []
+    steps: list[_Step] = []
     position = 1
     while position < len(text):
         match = STEP.match(text, position)
@@ -44,10 +33,17 @@ def json_path(text: str) -> JsonPath:
         index, key = match["index"], match["key"]
         steps.append(int(index) if index else (key, match["value"]) if key else match["name"])
         position = match.end()
-    return JsonPath(tuple(steps))
+
+    def find(value: Any) -> list[Any]:
+        found = [value]
+        for step in steps:
+            found = [inner for outer in found for inner in _inner(outer, step)]
+        return found
+
+    return find
 
 
-def _inner(value: Any, step: str | int | tuple[str, str] | None) -> list[Any]:
+def _inner(value: Any, step: _Step) -> list[Any]:
     match step, value:
         case str(), dict():
             return [value[step]] if step in value else []

@@ -25,9 +25,8 @@ class Protection:
         self._links: dict[tuple[str, str], None] = {}
         for link, said in links:
             target = _plain(posixpath.normpath(posixpath.join(posixpath.dirname(link), said)))
-            if target not in {"", "."} and not target.startswith(
-                ("/", "..")
-            ):  # it leaves the tree, or leads to all of it
+            # One that leaves the tree, or leads to all of it, names nothing in it.
+            if target not in {"", "."} and not target.startswith(("/", "..")):
                 self._links[_plain(link), target] = None
 
     def name_of(self, path: str, *, link: bool = False) -> str:
@@ -46,10 +45,8 @@ class Protection:
             names |= dict.fromkeys(more)
 
 
-@lru_cache(maxsize=64)
-def protection(globs: tuple[str, ...], links: tuple[tuple[str, str], ...] = ()) -> Protection:
-    """A `Protection`, made once for the same globs and links."""
-    return Protection(globs, links)
+protection = lru_cache(maxsize=64)(Protection)
+"""A `Protection`, made once for the same globs and links."""
 
 
 def _plain(path: str) -> str:

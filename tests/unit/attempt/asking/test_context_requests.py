@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from branchline.attempt.asking.context_requests import MOST_TARGETS, edit_request, plan_request, review_request, window
+from branchline.attempt.asking.context import MOST_TARGETS, edit_request, plan_request, review_request, window
 from branchline.config.settings import Planning, Review, Settings
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.manifest import ContextSettings
@@ -50,9 +50,9 @@ def test_targets_are_few() -> None:
 
 def test_a_planner_and_a_reviewer_are_asked_for_with_budgets_of_their_own() -> None:
     known = settings(context=ContextSettings(pin=("p/*",), max_files=7))
-    plan = plan_request(known, "Do it", pins=("AGENTS.md",))
+    plan = plan_request(known, "Do it")
     assert (plan.task_type, plan.text, plan.budget) == ("plan", "Do it", 100_000)
-    assert plan.settings.pin == ("p/*", "AGENTS.md")
+    assert plan.settings.pin == ("p/*",)
     assert plan.settings.max_files == 7
     review = review_request(known, PLAN, OWN, ("src/x.py",))
     assert (review.task_type, review.targets, review.budget) == ("analyze", ("src/x.py",), 150_000)

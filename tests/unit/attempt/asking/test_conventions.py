@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from branchline.attempt.asking.conventions import CHARACTERS, MOST_SPANS, conventions, given, unabridged
-from branchline.attempt.asking.templates import base_files
+from branchline.attempt.asking.context import CHARACTERS, MOST_SPANS, base_files, conventions, given, unabridged
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.manifest import Manifest, ManifestFile, SelectionParams, Span
 from support import Project

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from branchline.attempt.asking.forecast import MOST_WORKSTREAMS, collisions
+from branchline.attempt.asking.context import MOST_WORKSTREAMS, collisions
 from branchline.config.settings import Settings
 from branchline.core.model.forecast import Collision
 from branchline.core.model.manifest import ContextRequest, Manifest

@@ -6,8 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from branchline.attempt.asking.manifest import asking, choose
+from branchline.attempt.asking.context import asking, choose
+from branchline.attempt.run import Run
 from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest
+from branchline.core.work import Given
 from branchline.errors import InvalidInput
 from unit.attempt.conftest import Make
 
@@ -15,27 +17,36 @@ FILES = {"src/parser.py": "def parse_number() -> int:\n    return 1\n", "src/x.p
 REQUEST = ContextRequest(text="parse_number is wrong", targets=("docs/a.md",))
 
 
+def kept(run: Run, told: Given) -> Manifest:
+    """The manifest that an agent is given files of."""
+    return msgspec.json.decode(
+        (run.paths.artifacts / "manifests" / f"{told.manifest}.json").read_bytes(), type=Manifest
+    )
+
+
 def test_the_answer_is_kept_under_its_digest(make: Make) -> None:
     run = make(FILES).run
-    chosen = choose(run, REQUEST, run.base, run.repo.tree_of(run.base))
-    kept = run.paths.artifacts / "manifests" / f"{chosen.digest}.json"
-    assert msgspec.json.decode(kept.read_bytes(), type=Manifest) == chosen.manifest
-    assert [file.path for file in chosen.manifest.files][:2] == ["docs/a.md", "src/parser.py"]
-    told = chosen.given
-    assert (told.manifest, told.files, told.tokens) == (
-        chosen.digest,
-        chosen.manifest.total_files,
-        chosen.manifest.total_tokens,
-    )
-    assert choose(run, REQUEST, run.base, run.repo.tree_of(run.base)) == chosen
+    told = choose(run, REQUEST, run.base, run.repo.tree_of(run.base), lambda path: path.endswith(".py"))
+    manifest = kept(run, told)
+    assert [(file.path, file.role) for file in told.files][:2] == [("docs/a.md", "read"), ("src/parser.py", "edit")]
+    assert (len(told.files), told.tokens) == (manifest.total_files, manifest.total_tokens)
+    assert choose(run, REQUEST, run.base, run.repo.tree_of(run.base)).manifest == told.manifest
+
+
+def test_guidance_that_a_prompt_does_not_hold_whole_is_given(make: Make) -> None:
+    run = make({**FILES, "AGENTS.md": "rule\n" * 3000}, context=ContextSettings(pin=("src/x.py",))).run
+    settings = ContextSettings(pin=("src/x.py",))
+    told = choose(run, ContextRequest(text="parse_number", settings=settings), run.base, run.repo.tree_of(run.base))
+    assert {file.path for file in told.files if file.why == "always given"} == {"src/x.py", "AGENTS.md"}
 
 
 def test_a_tree_that_is_gone_gives_a_manifest_without_files(make: Make) -> None:
     run = make(FILES).run
-    chosen = choose(run, REQUEST, run.base, "0" * 40)
-    assert chosen.manifest.total_files == 0
-    assert "no files could be chosen: GitError" in chosen.manifest.warnings[0]
-    assert chosen.manifest.selection_params.target_files == ("docs/a.md",)
+    told = choose(run, REQUEST, run.base, "0" * 40)
+    manifest = kept(run, told)
+    assert (told.files, manifest.files) == ((), ())
+    assert "no files could be chosen: GitError" in told.warning
+    assert manifest.selection_params.target_files == ("docs/a.md",)
 
 
 def test_what_the_settings_ask_for_and_is_not_there_is_told(make: Make) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from branchline.attempt.asking.conventions import NAMED
+from branchline.attempt.asking.context import TARGET
 from branchline.attempt.asking.prompts import FEEDBACK, OVERVIEW, edit_prompt, feedback, plan_prompt, review_prompt
 from branchline.attempt.run import StepContext
 from branchline.config.settings import Planning
@@ -160,7 +160,7 @@ def test_a_reviewer_sees_the_change_and_nothing_that_ends_its_block(make: Make) 
 
     ctx = make({"src/x.py": "x\n"}, prepare=prepare, gates=GATES)
     repo = ctx.run.repo
-    around = ContextFile(path="src/x.py", why=NAMED), ContextFile(path="lib/z.py", why="imports")
+    around = ContextFile(path="src/x.py", why=TARGET), ContextFile(path="lib/z.py", why="imports")
     told = review_prompt(ctx, around, repo.tree_of(ctx.run.base), repo.tree_of(repo.head_commit()))
     assert "the likeliest first:\n\n- lib/z.py (imports)\n\n# The change" in told, "what it sees the change of is told"
     assert "# Files changed\n\n- A i.png\n- M src/x.py\n" in told

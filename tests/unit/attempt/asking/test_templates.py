@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from branchline.attempt.asking import templates
-from branchline.attempt.asking.templates import NAMES, base_files, filled, problems
+from branchline.attempt.asking import prompts
+from branchline.attempt.asking.context import base_files
+from branchline.attempt.asking.prompts import NAMES, filled, problems
 from branchline.views.format.template import TemplateError, faults
 from support import Project
 from unit.attempt.conftest import Make
 
-OWN = Path(templates.__file__).with_name("prompt_files")
+OWN = Path(prompts.__file__).with_name("prompt_files")
 DOCS = Path(__file__).parents[4] / "docs" / "prompts.md"
 
 

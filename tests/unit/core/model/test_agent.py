@@ -43,3 +43,10 @@ def test_whole_files_are_as_many_as_a_window_holds_and_no_outlines() -> None:
     assert [file.path for file in whole_files(context, 100)] == ["a", "c"]
     assert [file.path for file in whole_files(context, None)] == ["a", "b", "c", "d"]
     assert list(whole_files([], 0)) == []
+
+
+def test_what_a_provider_turns_away_at_the_door_has_used_nothing() -> None:
+    refused = AgentResult(status=AgentStatus.MODEL_ERROR, error_class="auth")
+    assert refused.turned_away
+    assert not msgspec.structs.replace(refused, usage=Usage(output_tokens=1)).turned_away
+    assert not msgspec.structs.replace(refused, error_class="other").turned_away

@@ -9,8 +9,6 @@ from branchline.core.model.verdict import (
     Outcome,
     QualityReport,
     applies,
-    asks_base,
-    beside_base,
     in_order,
 )
 
@@ -98,24 +96,24 @@ def result(outcome: Outcome, code: int | None = 5) -> GateResult:
 
 
 def test_the_base_is_asked_where_it_can_tell_something() -> None:
-    assert asks_base(result(Outcome.SKIPPED), "validation")
-    assert not asks_base(result(Outcome.SKIPPED, None), "batch"), "its tool is missing there too"
-    assert asks_base(result(Outcome.FAILED), "batch")
-    assert not asks_base(result(Outcome.FAILED), "integration"), "the batch has been compared"
-    assert not asks_base(result(Outcome.PASSED), "batch")
+    assert result(Outcome.SKIPPED).asks_base("validation")
+    assert not result(Outcome.SKIPPED, None).asks_base("batch"), "its tool is missing there too"
+    assert result(Outcome.FAILED).asks_base("batch")
+    assert not result(Outcome.FAILED).asks_base("integration"), "the batch has been compared"
+    assert not result(Outcome.PASSED).asks_base("batch")
 
 
 @pytest.mark.parametrize("base", [Outcome.PASSED, Outcome.FAILED])
 def test_what_had_something_to_check_and_has_nothing_now_has_not_passed(base: Outcome) -> None:
-    beside = beside_base(result(Outcome.SKIPPED), result(base))
+    beside = result(Outcome.SKIPPED).beside(result(base))
     assert beside.outcome is Outcome.FAILED
     assert beside.reason.endswith(f"but on the base it {base}: this change removed what it checks")
 
 
 def test_what_is_red_on_the_base_in_the_same_way_is_said() -> None:
     failed, skipped = result(Outcome.FAILED), result(Outcome.SKIPPED)
-    assert beside_base(failed, failed).reason.endswith("it fails on the base too, without this change")
-    assert beside_base(failed, msgspec.structs.replace(failed, reason="exit code 2")) == failed
-    assert beside_base(failed, result(Outcome.PASSED)) == failed
-    assert beside_base(skipped, skipped) == skipped
-    assert beside_base(skipped, result(Outcome.ERROR)) == skipped
+    assert failed.beside(failed).reason.endswith("it fails on the base too, without this change")
+    assert failed.beside(msgspec.structs.replace(failed, reason="exit code 2")) == failed
+    assert failed.beside(result(Outcome.PASSED)) == failed
+    assert skipped.beside(skipped) == skipped
+    assert skipped.beside(result(Outcome.ERROR)) == skipped
