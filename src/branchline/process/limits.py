@@ -168,7 +168,7 @@ class Process:
 
 
 class Processes:
-    """All processes of the machine, looked at for whoever asks, but not more often than serves a purpose."""
+    """All processes of the machine, looked at for all who ask, but not more often than serves a purpose."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

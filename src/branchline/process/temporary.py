@@ -56,7 +56,7 @@ def _locked(folder: Path, how: int) -> int:
     try:
         fcntl.flock(descriptor, how)
     except OSError:
-        if how & fcntl.LOCK_NB:  # or there are no locks here, and nobody can tell whether its process lives
+        if how & fcntl.LOCK_NB:  # or there are no locks here: whether its process lives cannot be told
             os.close(descriptor)
             raise
     return descriptor

@@ -69,7 +69,7 @@ def stay(path: str, doors: "list[tuple[_socket.socket, bytes]]", command: int) -
     for descriptor in (command, *greetings):
         poll.register(descriptor, select.POLLIN)
     while command not in (ready := dict(poll.poll())):
-        import socket  # now that somebody comes: before, it would only take the command's time
+        import socket  # now that a client comes: before, it would only take the time of the command
         import threading
 
         for one in ready:
