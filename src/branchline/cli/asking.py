@@ -33,9 +33,9 @@ def request_text(prompt: str | None, file: Path | None) -> str:
     """The request as given: the argument, a file, or stdin (`-` as either). Raises InvalidInput if it says nothing."""
     if file is not None and prompt is not None:
         raise click.UsageError("choose one: PROMPT or --prompt-file")
-    where, text = "stdin" if STDIN in (prompt, str(file)) else str(file or "the prompt"), prompt or ""
-    if file is not None or prompt == STDIN:
-        text = given_text(file, option="--prompt-file")
+    where = "stdin" if STDIN in (prompt, str(file)) else str(file or "the prompt")
+    given = file is not None or prompt == STDIN
+    text = given_text(file, option="--prompt-file") if given else prompt or ""
     if not text.strip():
         raise InvalidInput(f"{where} is empty: there is nothing to plan", hint='branchline run "what to change"')
     return text
