@@ -163,7 +163,7 @@ class Broker:
 
             configs = [self._files[path] for path in wanted_configs(corpus.paths)]
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
-            corpus.graph = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
+            corpus.graph = ImportGraph.of(resolve(corpus.paths, map(corpus.analysis, range(len(corpus.paths))), texts))
             self._index.put(key, corpus.graph.to_bytes())
         corpus.read = self.texts
         if (repo := self.tree.repo) is not None:

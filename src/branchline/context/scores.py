@@ -121,21 +121,6 @@ class Sighting:
         return None, parts
 
 
-def lexical(seen: Sighting) -> Points:
-    """The words of the task, in whole files."""
-    return seen.bm25(seen.weights)
-
-
-def title(seen: Sighting) -> Points:
-    """The words of the first line alone: they say best what the task is about."""
-    return seen.bm25(seen.weighted(seen.query.title))
-
-
-def compound(seen: Sighting) -> Points:
-    """Words that stand side by side in the task and as one identifier in a file."""
-    return seen.bm25(seen.weighted(seen.query.compounds))
-
-
 def chunk(pieces: Found) -> Points:
     """The best definition of a file, and a little of its next two."""
     return {

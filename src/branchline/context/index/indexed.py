@@ -2,13 +2,13 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import msgspec
 
-from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, Pieces
+from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Pieces
 from branchline.context.code.languages import category_of, language_of, vendored
 from branchline.context.code.words import WORD, terms_of
 from branchline.context.graph import ImportGraph
@@ -90,12 +90,6 @@ class IndexedCorpus:
     def _pieces_of(self, file: int) -> Pieces:
         """The chunks of a file."""
         return self._unpacked("chunks", file, _PIECES)
-
-    def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
-        """Yield (file, language, definitions, imports) of every file, its chunks unread."""
-        for file in range(len(self.paths)):
-            known = self.analysis(file)
-            yield file, known.language, known.definitions, known.imports
 
     def _holding(self, keys: Sequence[bytes]) -> dict[bytes, dict[int, int]]:
         """For each key the files that have it, sorted, each with how often."""

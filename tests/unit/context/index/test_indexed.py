@@ -59,13 +59,10 @@ def test_what_is_known_of_a_file(corpus: IndexedCorpus) -> None:
     assert corpus.pieces(1) == corpus.pieces(2)
 
 
-def test_outlines_of_all_files(corpus: IndexedCorpus) -> None:
-    found = {
-        file: (language, [d.name for d in defined], [i.module for i in imports])
-        for file, language, defined, imports in corpus.outlines()
-    }
-    assert found[0] == ("a.py", ["Total"], ["b"])
-    assert sorted(found) == [0, 1, 2, 3, 4]
+def test_the_outline_of_a_file(corpus: IndexedCorpus) -> None:
+    known = corpus.analysis(0)
+    found = (known.language, [d.name for d in known.definitions], [i.module for i in known.imports])
+    assert found == ("a.py", ["Total"], ["b"])
 
 
 def test_without_graph_history_and_texts(corpus: IndexedCorpus) -> None:
