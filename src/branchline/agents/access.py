@@ -40,14 +40,12 @@ def access(agent: Agent, request: AgentRequest, environ: Mapping[str, str], *, m
     variable, usual = MOVED.get(kind, ("", ""))
     if variable in environ:
         logins[Path(environ[variable])] = logins.pop(home / usual)
-    there = {folder.resolve(): files for folder, files in logins.items() if folder.is_dir()}
+    there = {
+        folder.resolve(): files for folder, files in logins.items() if folder.is_dir() and agent.spec.home == "user"
+    }
     return Access(
         mounts=own("write", Path(request.folder)),
-        logins={
-            folder: tuple(folder / file for file in files)
-            for folder, files in there.items()
-            if agent.spec.home == "user"
-        },
+        logins={folder: tuple(folder / file for file in files) for folder, files in there.items()},
         hosts=((host, port),) if host and not local else (),
         ports=(port,) if local else (),
         needed=metered,

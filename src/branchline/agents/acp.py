@@ -20,6 +20,11 @@ from branchline.process.spawn import Exit
 RUNNER = "branchline.agents.acp_runner"
 ORDER_FILE = "acp.json"
 CHANGING = frozenset({"edit", "delete", "move"})
+STOPS = {
+    "refusal": (AgentStatus.REFUSED, "the model refused", ""),
+    "max_turn_requests": (AgentStatus.LIMIT, "it reached its limit of turns", "turns"),
+    "max_tokens": (AgentStatus.LIMIT, "the model reached its limit of output", ""),
+}
 EXAMPLE = "agents: [{id: gemini-acp, use: acp, program: gemini, args: [--acp]}]"
 
 
@@ -143,15 +148,10 @@ class AcpReader(StreamReader):
 
 def _stopped(last: _Line, *, gave_up: bool) -> tuple[AgentStatus, str, str]:
     """Status, message and class of a turn that ended."""
-    match last.stop_reason:
-        case "end_turn" if not gave_up:
-            return AgentStatus.OK, "", ""
-        case "refusal":
-            return AgentStatus.REFUSED, "the model refused", ""
-        case "max_turn_requests":
-            return AgentStatus.LIMIT, "it reached its limit of turns", "turns"
-        case "max_tokens":
-            return AgentStatus.LIMIT, "the model reached its limit of output", ""
+    if last.stop_reason in STOPS:
+        return STOPS[last.stop_reason]
     if gave_up:
         return AgentStatus.REFUSED, "it gave up when it was denied a tool", ""
+    if last.stop_reason == "end_turn":
+        return AgentStatus.OK, "", ""
     return AgentStatus.MODEL_ERROR, "it cancelled the turn by itself", ""

@@ -60,11 +60,6 @@ def edit(path: str, old: str, new: str) -> None:
     write(path, changed.decode("utf-8", "surrogateescape"))
 
 
-def delete(path: str) -> None:
-    """Delete a file or a link."""
-    os.unlink(inside(path))
-
-
 def run(argv: list[str]) -> None:
     """Run a command; what it prints goes to stderr, so that stdout stays a stream of events."""
     import subprocess
@@ -79,11 +74,6 @@ def fail(message: str) -> None:
     raise ActionFailed(message)
 
 
-def answer(value: object) -> None:
-    """Give the structured answer of this attempt."""
-    said["structured"] = value
-
-
 def usage(**used: float | None) -> None:
     """Say what was used; None is "it cannot be told"."""
     said["usage"] = used
@@ -96,12 +86,12 @@ def perform(action: "dict[str, Any] | str") -> None:
     actions: dict[str, Callable[..., None]] = {
         "write": write,
         "edit": edit,
-        "delete": delete,
+        "delete": lambda path: os.unlink(inside(path)),
         "run": run,
         "sleep": time.sleep,
         "fail": fail,
         "hang": lambda _: time.sleep(1e9),
-        "answer": answer,
+        "answer": lambda value: said.update(structured=value),
         "usage": usage,
     }
     if isinstance(value, dict) and name != "answer":

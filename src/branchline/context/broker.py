@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 from weakref import finalize
 
-from msgspec.structs import replace as replace_fields
+import msgspec
 
 from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.excerpts import forms
@@ -97,7 +97,9 @@ class Broker:
             config=fingerprint(request.settings, ANALYSIS_VERSION, RANKING_VERSION),
         )
         idle = [glob for glob in request.settings.pin if not any(matches_glob(glob, path) for path in self._files)]
-        return replace_fields(made, warnings=(*made.warnings, *(f"no file matches the pin {glob}" for glob in idle)))
+        return msgspec.structs.replace(
+            made, warnings=(*made.warnings, *(f"no file matches the pin {glob}" for glob in idle))
+        )
 
     @_surely
     def explain(self, request: ContextRequest, path: str) -> Explanation:
@@ -157,14 +159,14 @@ class Broker:
         # The import graph is kept by the tree's fingerprint.
         key = f"graph/{GRAPH_VERSION}/{ANALYSIS_VERSION}/{self.tree.fingerprint}/{len(corpus.paths)}"
         if packed := self._index.get(key):
-            corpus.graph = ImportGraph.from_bytes(packed)
+            corpus.graph = msgspec.msgpack.decode(packed, type=ImportGraph)
         else:
             from branchline.context.code.resolve import resolve, wanted_configs  # a warm query does without
 
             configs = [self._files[path] for path in wanted_configs(corpus.paths)]
             texts = {file.path: data for file, data in self.tree.read(configs) if data is not None}
-            corpus.graph = ImportGraph.of(resolve(corpus.paths, corpus.outlines(), texts))
-            self._index.put(key, corpus.graph.to_bytes())
+            corpus.graph = ImportGraph.of(resolve(corpus.paths, map(corpus.analysis, range(len(corpus.paths))), texts))
+            self._index.put(key, msgspec.msgpack.encode(corpus.graph))
         corpus.read = self.texts
         if (repo := self.tree.repo) is not None:
             below = os.path.relpath(self.tree.root, repo.root)
@@ -242,11 +244,7 @@ def _likely(ranked: Iterable[Ranked], categories: Sequence[Category], settings: 
 
 
 def of_folder(
-    root: Path,
-    *,
-    settings: ContextSettings = DEFAULT,
-    cache: Path | None = None,
-    on_progress: Progress | None = None,
+    root: Path, *, settings: ContextSettings = DEFAULT, cache: Path | None = None, on_progress: Progress | None = None
 ) -> Broker:
     """A broker for the files below a folder as they are on disk, in a repository or not.
 

@@ -20,11 +20,14 @@ _HEADING = re.compile(r"(#{1,6}|={1,6})\s+\S")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")
 
-Scored = Sequence[tuple[float, Span]]
-
 
 def forms(
-    text: str, analysis: Analysis, spans: Scored, count: Callable[[str], int], *, max_tokens: int = 1000
+    text: str,
+    analysis: Analysis,
+    spans: Sequence[tuple[float, Span]],
+    count: Callable[[str], int],
+    *,
+    max_tokens: int = 1000,
 ) -> tuple[Form, ...]:
     """Every form of a file that is worth having, from the smallest to the largest; the last one is the whole file.
 

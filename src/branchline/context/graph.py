@@ -10,14 +10,13 @@ GRAPH_VERSION = "3"
 """Another one when the packing, or what `resolve` finds, changes."""
 
 
-class ImportGraph:
-    """Who imports whom. Frozen and packed: four arrays of uint32, two a direction."""
+class ImportGraph(msgspec.Struct, frozen=True, array_like=True):
+    """Who imports whom, packed as this machine packs uint32: starts and targets of the imports, the same of the importers."""
 
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: Sequence[bytes]) -> None:
-        """Use `of` or `from_bytes`. `parts`: starts and targets of the imports, starts and sources of the importers."""
-        self._parts = [array("I", part) for part in parts]
+    starts: bytes
+    targets: bytes
+    ends: bytes
+    sources: bytes
 
     @classmethod
     def of(cls, imports: Sequence[Sequence[int]]) -> "ImportGraph":
@@ -27,26 +26,20 @@ class ImportGraph:
             for target in targets:
                 importers[target].append(file)
         parts = ((accumulate(map(len, rows), initial=0), chain.from_iterable(rows)) for rows in (imports, importers))
-        return cls([array("I", part).tobytes() for part in chain.from_iterable(parts)])
+        return cls(*(array("I", part).tobytes() for part in chain.from_iterable(parts)))
 
     def imports(self, file: int) -> Sequence[int]:
         """The files that a file imports, sorted."""
-        starts, targets, _, _ = self._parts
-        return targets[starts[file] : starts[file + 1]]
+        return _row(self.starts, self.targets, file)
 
     def importers(self, file: int) -> Sequence[int]:
         """The files that import a file, sorted."""
-        _, _, starts, sources = self._parts
-        return sources[starts[file] : starts[file + 1]]
+        return _row(self.ends, self.sources, file)
 
-    def to_bytes(self) -> bytes:
-        """The graph as this machine packs it."""
-        return msgspec.msgpack.encode([part.tobytes() for part in self._parts])
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "ImportGraph":
-        """The graph that `to_bytes` packed."""
-        return cls(msgspec.msgpack.decode(data, type=list[bytes]))
+def _row(starts: bytes, members: bytes, file: int) -> Sequence[int]:
+    start, end = memoryview(starts).cast("I")[file : file + 2]
+    return memoryview(members).cast("I")[start:end].tolist()
 
 
 def personalised(

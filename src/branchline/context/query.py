@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import log
-from typing import TypeVar
 
 from branchline.context.code.words import STOP, WORD, terms_of
 
@@ -49,9 +48,6 @@ _DOTTED = re.compile(r"\b[A-Za-z_]\w*+(?:(?:\.|::)[A-Za-z_]\w*+)+")
 _PYTHON_IMPORT = re.compile(r"^[ \t>]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]{0,1000}\)|[^\n]*)", re.MULTILINE)
 _ALIAS = re.compile(r"^[ \t>]*(?:>>> )?import[ \t]+([\w.]+)[ \t]+as[ \t]+(\w+)", re.MULTILINE)
 _CODELIKE = re.compile(r"\w_\w|[a-z][A-Z]|[A-Z][A-Z][a-z]|^__\w+__$")
-
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,5 +168,5 @@ def _dotted(text: str) -> dict[str, float]:
     return dict(islice(found.items(), MOST))
 
 
-def _first(found: Iterable[_T]) -> tuple[_T, ...]:
+def _first(found: Iterable[str]) -> tuple[str, ...]:
     return tuple(islice(dict.fromkeys(found), MOST))

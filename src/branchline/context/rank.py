@@ -26,7 +26,6 @@ TOLD = 8  # matches of a signal in a file
 _ENOUGH = {"mention": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
 """How many points are full evidence, whatever other files have."""
 RANKING_VERSION = "2"
-_EARLY = ("lexical", "title", "compound", "path", "mention", "trace", "module", "symbol", "churn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,22 @@ class Anchors:
 def rank(query: Query, corpus: IndexedCorpus, anchors: Anchors = Anchors()) -> list[Ranked]:
     """The files, at most RANKED, that more speaks for than that they change, best first; equal ones as their paths."""
     seen = Sighting(query, corpus)
-    points = {name: _scaled(getattr(signals, name)(seen), least=_ENOUGH.get(name, 0.0)) for name in _EARLY}
+    early = {
+        "lexical": seen.bm25(seen.weights),  # the words of the task, in whole files
+        "title": seen.bm25(seen.weighted(query.title)),  # those of the first line say best what the task is about
+        "compound": seen.bm25(seen.weighted(query.compounds)),  # side by side in the task, one identifier in a file
+        "path": signals.path(seen),
+        "mention": signals.mention(seen),
+        "trace": signals.trace(seen),
+        "module": signals.module(seen),
+        "symbol": signals.symbol(seen),
+        "churn": signals.churn(seen),
+    }
+    points = {name: _scaled(given, least=_ENOUGH.get(name, 0.0)) for name, given in early.items()}
     points["target"] = dict.fromkeys(sorted(anchors.targets), 1.0)
     narrow = 1 - len(anchors.scope & seen.code) / max(1, len(seen.code))  # what may be anywhere says nothing
     points["scope"] = dict.fromkeys(sorted(anchors.scope), narrow) if narrow > 0 else {}
-    early = _total(seen, points)
-    pieces = {file: seen.pieces(file) for file in _best(early, LOOKED_INTO)}
+    pieces = {file: seen.pieces(file) for file in _best(_total(seen, points), LOOKED_INTO)}
     points["chunk"] = _scaled(signals.chunk(pieces))
     seeds = _seeds(_total(seen, points), seen.code)
     points["changed_with"] = _scaled(signals.changed_with(seen, seeds))

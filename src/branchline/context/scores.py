@@ -13,6 +13,7 @@ from math import log, log1p, sqrt
 from branchline.context.code.words import STOP, WORD, terms_of
 from branchline.context.graph import personalised
 from branchline.context.index.indexed import IndexedCorpus
+from branchline.context.index.postings import NAMED
 from branchline.context.query import Query
 
 Points = dict[int, float]
@@ -49,7 +50,7 @@ class Sighting:
         count, rarity = len(self.code), {}
         for term, files in self.found.items():
             if held := len(self.code.intersection(files)):
-                named = self.corpus.about_paths.holding(term) or self.corpus.naming(term)
+                named = self.corpus.about_paths.holding(term) or self.corpus.postings(NAMED + term)
                 rarity[term] = log(1 + (count - held + 0.5) / (held + 0.5)) * (1.0 if named else UNNAMED)
         return rarity
 
@@ -119,21 +120,6 @@ class Sighting:
             if (file := self.modules.get(".".join(parts[:end]))) is not None:
                 return file, parts[end:]
         return None, parts
-
-
-def lexical(seen: Sighting) -> Points:
-    """The words of the task, in whole files."""
-    return seen.bm25(seen.weights)
-
-
-def title(seen: Sighting) -> Points:
-    """The words of the first line alone: they say best what the task is about."""
-    return seen.bm25(seen.weighted(seen.query.title))
-
-
-def compound(seen: Sighting) -> Points:
-    """Words that stand side by side in the task and as one identifier in a file."""
-    return seen.bm25(seen.weighted(seen.query.compounds))
 
 
 def chunk(pieces: Found) -> Points:

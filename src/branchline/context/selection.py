@@ -36,7 +36,6 @@ SECRET_NAME = re.compile(
 )
 """Names, in lower case, of files that hold secrets. Source code such as secrets.py is none, nor is .env.example."""
 
-Ban = Literal["", "secret", "banned"]
 Role = Literal["target", "pin", "ranked"]
 ROLES: tuple[Role, ...] = ("target", "pin", "ranked")
 
@@ -216,7 +215,7 @@ def _warnings(
         yield "targets that are left out: " + ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
 
 
-def ban_of(path: str, globs: Iterable[str] = (), *, is_target: bool = False) -> Ban:
+def ban_of(path: str, globs: Iterable[str] = (), *, is_target: bool = False) -> Literal["", "secret", "banned"]:
     """Why a path is never shown; empty if it may be. `globs` are the user's; the built-in bans are blind to case.
 
     Targets override caches and the user's globs, because somebody named them; secrets and the inner folders they do not
@@ -236,6 +235,7 @@ def ban_of(path: str, globs: Iterable[str] = (), *, is_target: bool = False) -> 
 class _Step:
     """A file of the queue grows to a form; `cost` is what that adds, `size` what decides whether it waits."""
 
+    key: int
     file: int
     form: Form
     cost: int
@@ -281,24 +281,19 @@ def _sequence(queue: Sequence[tuple[Form, ...]], pinned: int, spent: int) -> Ite
 
     A file's forms stay in order: where one need not wait, neither need the smaller ones, which stand before it.
     """
-    waiting: list[_Step] = []
-    for step in _by_key(queue, pinned):
-        waiting.append(step)
-        while ready := next((s for s in waiting if s.size <= max(SMALL, SHARE * spent)), None):
-            waiting.remove(ready)
-            spent += ready.cost
-            yield ready
-    yield from waiting
-
-
-def _by_key(queue: Sequence[tuple[Form, ...]], pinned: int) -> list[_Step]:
-    keyed: list[tuple[int, _Step]] = []
+    steps, waiting = list[_Step](), list[_Step]()
     for file, forms in enumerate(queue):
         before = 0
         for number, form in enumerate(forms):
             factor, offset = GROWTH[form.mode] if number else (1, 0)
             is_first = file < pinned and not number
             key, size = (-1, 0) if is_first else (factor * file + offset, form.tokens)
-            keyed.append((key, _Step(file, form, form.tokens - before, size)))
+            steps.append(_Step(key, file, form, form.tokens - before, size))
             before = form.tokens
-    return [step for _, step in sorted(keyed, key=lambda pair: pair[0])]
+    for step in sorted(steps, key=lambda step: step.key):
+        waiting.append(step)
+        while ready := next((s for s in waiting if s.size <= max(SMALL, SHARE * spent)), None):
+            waiting.remove(ready)
+            spent += ready.cost
+            yield ready
+    yield from waiting

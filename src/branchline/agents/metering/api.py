@@ -3,8 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,16 +14,9 @@ FREE = ("/count_tokens", ":countTokens")
 MODEL_IN_PATH = re.compile(r"/(?:models|deployments)/([^/:]+)")
 BETWEEN_EVENTS = re.compile(rb"(\r?\n\r?\n)")
 LONGEST_NAME = 200
+Api = Literal["anthropic", "chat", "responses", "gemini"]
+"""The APIs whose answers we can count."""
 LONGEST = 8 << 20  # bytes of one event, or of an answer that is no stream; what is longer is not counted
-
-
-class Api(StrEnum):
-    """The APIs whose answers we can count."""
-
-    ANTHROPIC = "anthropic"
-    CHAT = "chat"
-    RESPONSES = "responses"
-    GEMINI = "gemini"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +47,17 @@ BODY = msgspec.json.Decoder(_Body)
 def question(method: str, path: str, body: bytes) -> Question:
     """Read a request. A streamed chat is made to tell its usage, which that API does only on demand."""
     plain = path.partition("?")[0]
-    api = Api.GEMINI if re.search(r"/models/[^/]+:\w+$", plain) else Api.CHAT
+    api: Api = "gemini" if re.search(r"/models/[^/]+:\w+$", plain) else "chat"
     if re.search(r"/messages(/count_tokens)?$", plain):
-        api = Api.ANTHROPIC
+        api = "anthropic"
     elif plain.endswith("/responses"):
-        api = Api.RESPONSES
+        api = "responses"
     asked = decoded(body, BODY) or _Body()
     in_path = MODEL_IN_PATH.search(plain)
     model = (asked.model or (in_path[1] if in_path else ""))[:LONGEST_NAME]
     known = plain.endswith(("/messages", "completions", "/responses", "enerateContent"))
     paid = method == "POST" and (known or bool(model)) and not plain.endswith(FREE)
-    adds = api is Api.CHAT and bool(asked.stream) and not (asked.stream_options or {}).get("include_usage")
+    adds = api == "chat" and bool(asked.stream) and not (asked.stream_options or {}).get("include_usage")
     if adds:
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         options = {**(asked.stream_options or {}), "include_usage": True}
@@ -83,9 +75,9 @@ def without_secrets(path: str) -> str:
 def error_body(api: Api, status: int, message: str) -> bytes:
     """An error of our own in the API's form, so that an agent reads it as it reads its provider's."""
     kind = {402: "billing_error", 404: "not_found_error", 413: "request_too_large"}.get(status, "api_error")
-    if api is Api.ANTHROPIC:
+    if api == "anthropic":
         made: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
-    elif api is Api.GEMINI:
+    elif api == "gemini":
         made = {"error": {"code": status, "message": message, "status": kind.upper()}}
     else:
         made = {"error": {"message": message, "type": kind, "param": None, "code": kind}}

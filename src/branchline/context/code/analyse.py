@@ -5,7 +5,7 @@ import hashlib
 import re
 
 from branchline.context.code.analysis import Analysis, Import
-from branchline.context.code.chunks import Window, code_chunks, text_chunks
+from branchline.context.code.chunks import code_chunks, text_chunks
 from branchline.context.code.definitions import Found, definitions, sketched
 from branchline.context.code.grammars import parse
 from branchline.context.code.imports import imports
@@ -35,14 +35,14 @@ def analyse(data: bytes, path: str, *, chunk_tokens: int = 800, overlap: int = 8
     language = language_of(path, text)
     flag = _flag(data, text, path, language)
     binary = flag == "binary"
-    window = Window.of(chunk_tokens, overlap)
     found: list[Found] = []
     taken: tuple[Import, ...] = ()
     if language in CODE and flag in ("", "generated"):
         found, taken = _outline(text, language, path)
-        chunks = code_chunks(text, found, window)
+        chunks = code_chunks(text, found, chunk_tokens)
     else:
-        chunks = () if binary else text_chunks(_head(text, _MINIFIED_HEAD) if flag == "minified" else text, window)
+        shown = _head(text, _MINIFIED_HEAD) if flag == "minified" else text
+        chunks = () if binary else text_chunks(shown, chunk_tokens, overlap)
     return Analysis(
         language=language,
         flag=flag,

@@ -14,20 +14,6 @@ _LARGE = frozenset(
 )
 _LINES, _LINES_OF_OTHERS = 2, 5  # a definition of fewer lines stays with what is around it
 _WORDS_ONLY = bytes(byte if chr(byte).isalnum() or byte == 95 else 32 for byte in range(128)) + b" " * 128
-_NEWLINE = 10
-
-
-class Window(NamedTuple):
-    """How large a window of text is, and by how much the next one begins before its end, in bytes."""
-
-    size: int
-    overlap: int
-
-    @classmethod
-    def of(cls, tokens: int, overlap: int) -> "Window":
-        """The same from tokens; any numbers will do."""
-        size = max(tokens, 1) * BYTES_A_TOKEN
-        return cls(size, min(max(overlap, 0) * BYTES_A_TOKEN, size // 2))
 
 
 class _Cut(NamedTuple):
@@ -38,26 +24,29 @@ class _Cut(NamedTuple):
     name: str
 
 
-def code_chunks(data: bytes, found: Sequence[Found], window: Window) -> tuple[Chunk, ...]:
-    """Chunks of a program, one after the other; the head of a class is one, and so is what is between its methods."""
-    words = data.translate(_WORDS_ONLY)
+def code_chunks(data: bytes, found: Sequence[Found], tokens: int) -> tuple[Chunk, ...]:
+    """Chunks of a program, one after the other; the head of a class is one, and so is what is between its methods.
+
+    `tokens`: of a part of what is too large.
+    """
+    words, size = data.translate(_WORDS_ONLY), max(tokens, 1) * BYTES_A_TOKEN
     pieces: list[_Cut] = []
     for cut, stop in _spans(_cuts(data, found), len(data)):
         if not pieces or not words[cut.start : stop].isspace():  # else it goes with what is before
             pieces.append(cut)
-    parts = [part for cut, stop in _spans(pieces, len(data)) for part in _parts(data, cut, stop, window)]
+    parts = [part for cut, stop in _spans(pieces, len(data)) for part in _parts(data, cut, stop, size)]
     return tuple(_chunk(data, words, cut, stop) for cut, stop in _spans(parts, len(data)))
 
 
-def text_chunks(data: bytes, window: Window) -> tuple[Chunk, ...]:
+def text_chunks(data: bytes, tokens: int, overlap: int) -> tuple[Chunk, ...]:
     """Windows of whole lines; each begins with the last lines of the one before, unless one line is a window."""
-    words = data.translate(_WORDS_ONLY)
-    chunks = []
+    words, size = data.translate(_WORDS_ONLY), max(tokens, 1) * BYTES_A_TOKEN
+    shared, chunks = min(max(overlap, 0) * BYTES_A_TOKEN, size // 2), []
     line, start = 1, 0
     while start < len(data):
-        stop = _line_end(data, start + window.size)
+        stop = _line_end(data, start + size)
         chunks.append(_chunk(data, words, _Cut(line, start, ""), stop))
-        again = data.rfind(b"\n", start, stop - window.overlap) + 1 if stop < len(data) else 0
+        again = data.rfind(b"\n", start, stop - shared) + 1 if stop < len(data) else 0
         following = again if again > start else stop
         line += data.count(b"\n", start, following)
         start = following
@@ -106,9 +95,9 @@ def _add(cuts: list[_Cut], cut: _Cut) -> None:
         cuts.append(cut)
 
 
-def _parts(data: bytes, cut: _Cut, stop: int, window: Window) -> Iterator[_Cut]:
+def _parts(data: bytes, cut: _Cut, stop: int, size: int) -> Iterator[_Cut]:
     """A piece as it is, or if it is large in about equal parts of whole lines."""
-    count = (stop - cut.start) // window.size if stop - cut.start > 2 * window.size else 1
+    count = (stop - cut.start) // size if stop - cut.start > 2 * size else 1
     step = (stop - cut.start) // count
     while cut.start < stop:
         yield cut
@@ -118,7 +107,7 @@ def _parts(data: bytes, cut: _Cut, stop: int, window: Window) -> Iterator[_Cut]:
 
 def _chunk(data: bytes, words: bytes, cut: _Cut, stop: int) -> Chunk:
     counts = Counter(words[cut.start : stop].decode("ascii").split())
-    lines = data.count(b"\n", cut.start, stop) + (data[stop - 1] != _NEWLINE)
+    lines = data.count(b"\n", cut.start, stop) + (not data.endswith(b"\n", cut.start, stop))
     return Chunk(cut.name, cut.line, cut.line + lines - 1, counts)
 
 

@@ -17,8 +17,7 @@ MOST = 5000
 _DEEP = 100  # levels that are gone down
 _LONGEST = 200  # characters of a name, and of the names that it is in
 _TYPES = frozenset(("class", "struct", "interface", "enum", "record", "trait", "impl"))
-_OWNERS = _TYPES | {"module"}
-_OUTER = frozenset(("namespace",))  # holds definitions and is no part of their names
+_OWNERS = _TYPES | {"module"}  # a namespace holds definitions too, and is no part of their names
 _OWNERS_TOLD = 4  # owners that are told
 _LONGEST_SKETCHED = 100  # characters of a name
 _GENERAL = rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
@@ -119,9 +118,9 @@ def _visited(level: _Level, node: "Node", rule: Rule, data: bytes, found: list[F
             found.append(_found(one, whole, data))
             if named.kind in _OWNERS:
                 parent = f"{parent}.{named.name}" if parent else named.name
-        if named.body is not None and (named.kind in _OWNERS or named.kind in _OUTER):
+        if named.body is not None and (named.kind in _OWNERS or named.kind == "namespace"):
             row = named.body.start_point[0]
-            kind = level.kind if named.kind in _OUTER else named.kind
+            kind = level.kind if named.kind == "namespace" else named.kind
             yield _Level(iter(named.body.named_children), parent, kind, last=row)
 
 

@@ -123,9 +123,8 @@ def _bindings(clause: str) -> Iterator[str]:
     for name in _names(outer):
         yield "*" if name == "*" else "default"
     if brace:
-        yield from _names(
-            re.sub(r"//[^\n]*|/\*.*?\*/", "", inner, flags=re.DOTALL).partition("}")[0].replace("\n", " ")
-        )
+        listed = re.sub(r"//[^\n]*|/\*.*?\*/", "", inner, flags=re.DOTALL).partition("}")[0]
+        yield from _names(listed.replace("\n", " "))
 
 
 def _go(match: Match) -> Iterator[Import]:

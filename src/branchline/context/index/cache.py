@@ -8,10 +8,9 @@ again, and where none can be used the index is in memory; `warnings` says so.
 import hashlib
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +20,7 @@ from branchline.context.index.postings import Segment, chunked, merge, put_segme
 from branchline.context.index.scan import File, Tree, grouped
 
 Progress = Callable[[int, int], None]
+Members = tuple["array[int]", "array[int]", "array[int]"]
 Analyse = Callable[[bytes, str], Analysis]
 """From the bytes of a blob and the last name of its path to its analysis."""
 _BATCH_BYTES = 16 << 20
@@ -32,17 +32,6 @@ _KEPT_BYTES = 64 << 20  # of all values that are kept by key
 
 class Emptied(sqlite3.OperationalError):
     """Another process has emptied the index: the numbers of its blobs mean nothing any more."""
-
-
-class Members(NamedTuple):
-    """The blobs of a tree's files, in the files' order.
-
-    `blobs`: their numbers, 0 for one that is not in the index; `terms`: how many each has; `texts`: 1 if it is text.
-    """
-
-    blobs: "array[int]"
-    terms: "array[int]"
-    texts: "array[int]"
 
 
 class Index:
@@ -79,10 +68,10 @@ class Index:
         """
         self.bound(MOST_BYTES, tree)
         self._emptied = self._how_often_emptied()
-        known = self.members(tree)
-        missing = {file.key: file for file, blob in zip(tree.files, known.blobs, strict=True) if not blob}
+        missing = {file.key: file for file, blob in zip(tree.files, self.members(tree)[0], strict=True) if not blob}
         done = added = 0
-        for batch in batches(tree, missing.values()):
+        found = ((file, data) for file, data in tree.read(missing.values()) if data is not None)
+        for batch in map(dict, grouped(found, lambda pair: len(pair[1]), _BATCH_BYTES)):
             added += write(self.database, self._path, batch, analyse)
             done += len(batch)
             if on_progress is not None:
@@ -92,12 +81,15 @@ class Index:
         return added
 
     def members(self, tree: Tree) -> Members:
-        """Which blobs the files of a tree are."""
+        """Which blobs the files of a tree are, in the files' order.
+
+        Their numbers, 0 for one that is not in the index; how many terms each has; 1 for each that is text.
+        """
         packed = array("I", self.get(f"members/{self._how_often_emptied()}/{tree.fingerprint}") or b"")
         count = len(tree.files)
         if not packed:
             return self._look_up(tree)
-        return Members(packed[:count], packed[count : 2 * count], packed[2 * count :])
+        return packed[:count], packed[count : 2 * count], packed[2 * count :]
 
     def confirm(self) -> None:
         """Raise Emptied if the answers since `add` may be wrong because another process has emptied the index."""
@@ -169,18 +161,12 @@ class Index:
         keys = [file.key for file in tree.files]
         rows = rows_of(self.database, keys)
         columns = zip(*(rows.get(one, (0, 0, 0)) for one in keys), strict=True) if keys else ((), (), ())
-        members = Members(*(array("I", column) for column in columns))
-        self.put(key, b"".join(column.tobytes() for column in members))
-        return members
+        blobs, terms, texts = (array("I", column) for column in columns)
+        self.put(key, (blobs + terms + texts).tobytes())
+        return blobs, terms, texts
 
     def _how_often_emptied(self) -> int:
         return int(self.database.execute("SELECT emptied FROM counter").fetchone()[0])
-
-
-def batches(tree: Tree, missing: Iterable[File]) -> Iterator[dict[File, bytes]]:
-    """Read some files of a tree, a bounded number at a time; what cannot be read is left out."""
-    found = ((file, data) for file, data in tree.read(missing) if data is not None)
-    return map(dict, grouped(found, lambda pair: len(pair[1]), _BATCH_BYTES))
 
 
 def write(database: sqlite3.Connection, path: Path | None, batch: dict[File, bytes], analyse: Analyse) -> int:

@@ -11,10 +11,10 @@ from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Protocol
 
 import msgspec
 
+from branchline.context.index.cache import Index
 from branchline.git.objects import changed_files, newest_commits, time_of
 from branchline.git.repo import Repo
 
@@ -25,16 +25,6 @@ TOGETHER = range(2, 21)
 HALF_LIFE = 365.0 * 86_400
 """Seconds after which a change counts half."""
 _VERSION = "3"
-
-
-class Store(Protocol):
-    """A cache of bytes by key; it may forget."""
-
-    def get(self, key: str) -> bytes | None:
-        """What was put last, or None."""
-
-    def put(self, key: str, value: bytes) -> None:
-        """Keep a value."""
 
 
 class _Log(msgspec.Struct, frozen=True, array_like=True):
@@ -87,11 +77,11 @@ class History:
         return found
 
 
-def history_of(repo: Repo, commit: str, paths: Sequence[str], store: Store, prefix: str = "") -> History:
+def history_of(repo: Repo, commit: str, paths: Sequence[str], index: Index, prefix: str = "") -> History:
     """What the newest COMMITS commits that `commit` holds say of `paths`; of no commit (""), nothing.
 
     `prefix`: what comes before a path to make it one of the repository ("lib/"). What a commit says is kept in
-    `store`; a later commit then costs only the commits in between. A root commit, and so the last one of a shallow
+    `index`; a later commit then costs only the commits in between. A root commit, and so the last one of a shallow
     clone, brings files and changes none. Objects that are missing end the history there. Never an error.
     """
     if not commit:
@@ -100,13 +90,13 @@ def history_of(repo: Repo, commit: str, paths: Sequence[str], store: Store, pref
     if repo.is_shallow():  # a history is another one after it was deepened
         depth = hashlib.sha256((repo.common_dir / "shallow").read_bytes()).hexdigest()[:16]
     key, newest = (f"history/{_VERSION}/{depth}/{name}" for name in (commit, "newest"))
-    log = _unpacked(store.get(key))
+    log = _unpacked(index.get(key))
     if log is None:
-        log, is_whole = _read(repo, commit, _unpacked(store.get(newest)) or _NOTHING)
+        log, is_whole = _read(repo, commit, _unpacked(index.get(newest)) or _NOTHING)
         if is_whole:
             packed = zlib.compress(msgspec.msgpack.encode(log), 1)
-            store.put(key, packed)
-            store.put(newest, packed)
+            index.put(key, packed)
+            index.put(newest, packed)
     return History(paths, log, prefix)
 
 

@@ -2,20 +2,20 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import msgspec
 
-from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, Pieces
+from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Pieces
 from branchline.context.code.languages import category_of, language_of, vendored
 from branchline.context.code.words import WORD, terms_of
 from branchline.context.graph import ImportGraph
 from branchline.context.index.cache import Index
 from branchline.context.index.database import Damaged, unsealed
 from branchline.context.index.history import History
-from branchline.context.index.postings import defined, held, lists_of, named
+from branchline.context.index.postings import DEFINED, held, lists_of
 from branchline.context.index.scan import Tree
 from branchline.core.model.manifest import Category
 
@@ -71,17 +71,13 @@ class IndexedCorpus:
         return known
 
     def postings(self, term: str) -> Mapping[int, int]:
-        """The files that hold an index term (see `words.terms_of`), sorted, each with how often."""
+        """The files that hold an index term (see `words.terms_of`; `NAMED` and one: in a name), sorted, each with how often."""
         return self._holding([held(term)])[held(term)]
 
     def defining(self, names: Iterable[str]) -> Mapping[str, Sequence[int]]:
         """The files that define exactly each of these names, sorted; names that none defines are left out."""
-        keys = {defined(name): name for name in names}
+        keys = {held(DEFINED + name): name for name in names}
         return {keys[key]: list(files) for key, files in self._holding(list(keys)).items() if files}
-
-    def naming(self, term: str) -> Sequence[int]:
-        """The files that define a name with this index term in it, sorted."""
-        return list(self._holding([named(term)])[named(term)])
 
     def analysis(self, file: int) -> Analysis:
         """What is known of a file, but for its chunks."""
@@ -90,12 +86,6 @@ class IndexedCorpus:
     def _pieces_of(self, file: int) -> Pieces:
         """The chunks of a file."""
         return self._unpacked("chunks", file, _PIECES)
-
-    def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
-        """Yield (file, language, definitions, imports) of every file, its chunks unread."""
-        for file in range(len(self.paths)):
-            known = self.analysis(file)
-            yield file, known.language, known.definitions, known.imports
 
     def _holding(self, keys: Sequence[bytes]) -> dict[bytes, dict[int, int]]:
         """For each key the files that have it, sorted, each with how often."""

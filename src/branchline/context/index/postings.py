@@ -21,7 +21,8 @@ SEGMENTS = 8
 Rows = Iterable[tuple[bytes, bytes]]
 """(key, posting list), sorted by key."""
 _ASKED_AT_ONCE = 500
-_DEFINED, _NAMED = "=", "~"
+DEFINED, NAMED = "=", "~"
+"""What stands before a name that files define, and before an index term of such names, to make them terms of their own."""
 
 
 class Segment:
@@ -40,9 +41,9 @@ class Segment:
             total += count
         names = dict.fromkeys(definition.name for definition in analysis.definitions)
         for name in names:
-            self._lists[_DEFINED + name].extend((blob, 1))
+            self._lists[DEFINED + name].extend((blob, 1))
         for term in dict.fromkeys(term for name in names for term in self.terms(name)):
-            self._lists[_NAMED + term].extend((blob, 1))
+            self._lists[NAMED + term].extend((blob, 1))
         return total
 
     def rows(self) -> Rows:
@@ -53,16 +54,6 @@ class Segment:
 def held(term: str) -> bytes:
     """The key of an index term; no two kinds of keys are alike."""
     return term.encode(errors="surrogatepass")
-
-
-def defined(name: str) -> bytes:
-    """The key of a name that files define."""
-    return held(_DEFINED + name)
-
-
-def named(term: str) -> bytes:
-    """The key of an index term of the names that files define."""
-    return held(_NAMED + term)
 
 
 def put_segment(database: sqlite3.Connection, rows: Rows) -> None:

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from branchline.context.code.analyse import analyse
 from branchline.context.code.analysis import Chunk
-from branchline.context.code.chunks import Window, code_chunks, text_chunks
+from branchline.context.code.chunks import code_chunks, text_chunks
 from unit.context.samples import SAMPLES
-
-WINDOW = Window.of(800, 80)
 
 
 def spans(chunks: tuple[Chunk, ...]) -> list[tuple[str, int, int]]:
@@ -69,18 +67,18 @@ def test_a_large_definition_is_cut_into_pieces_of_its_name() -> None:
 
 def test_text_is_cut_into_windows_that_overlap() -> None:
     text = "".join(f"line {n:03}\n" for n in range(1, 101)).encode()
-    chunks = text_chunks(text, Window.of(90, 9))
+    chunks = text_chunks(text, 90, 9)
     assert [(one.start, one.end) for one in chunks] == [(1, 40), (37, 76), (73, 100)]
 
 
 def test_a_line_is_never_cut() -> None:
     text = b"a " * 1000 + b"\nb\n" + b"c " * 1000
-    assert spans(text_chunks(text, Window.of(10, 5))) == [("", 1, 1), ("", 2, 3)]
+    assert spans(text_chunks(text, 10, 5)) == [("", 1, 1), ("", 2, 3)]
 
 
 def test_windows_of_any_numbers() -> None:
     for tokens, overlap in [(0, 0), (-5, -5), (1, 100), (10**9, 10**9)]:
-        chunks = text_chunks(b"one\ntwo\nthree\n" * 50, Window.of(tokens, overlap))
+        chunks = text_chunks(b"one\ntwo\nthree\n" * 50, tokens, overlap)
         assert chunks[-1].end == 150
 
 
@@ -94,5 +92,5 @@ def test_every_word_of_a_program_is_in_one_chunk(path: str) -> None:
 
 @given(st.text(alphabet="ab_19 Z.\né\t"))
 def test_words_are_letters_digits_and_underscores(text: str) -> None:
-    chunks = code_chunks(text.encode(), [], WINDOW)
+    chunks = code_chunks(text.encode(), [], 800)
     assert [one.words for one in chunks] == ([words_in(text)] if text else [])

@@ -1,11 +1,13 @@
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from branchline.context.index.cache import Index
 from branchline.context.index.history import COMMITS, History, history_of
 from branchline.git.repo import Repo
 
@@ -15,11 +17,18 @@ NOW = 1_700_000_000
 _STEPS = count()
 
 
-class Kept(dict[str, bytes]):
-    """A store that keeps all."""
+class Kept(Index):
+    """An index that shows what it keeps."""
+
+    def __init__(self, kept: Mapping[str, bytes] | None = None) -> None:
+        super().__init__(None)
+        self.kept = dict(kept or {})
+
+    def get(self, key: str) -> bytes | None:
+        return self.kept.get(key)
 
     def put(self, key: str, value: bytes) -> None:
-        self[key] = value
+        self.kept[key] = value
 
 
 @dataclass(frozen=True)
@@ -172,9 +181,9 @@ def test_only_the_commits_in_between_are_read(box: Box) -> None:
 def test_a_broken_cache_is_no_cache(box: Box, rubbish: bytes) -> None:
     head, store = box.commit(NOW, "a"), Kept()
     told(box, head, ["a"], store)
-    broken = Kept(dict.fromkeys(store, rubbish))
+    broken = Kept(dict.fromkeys(store.kept, rubbish))
     assert list(told(box, head, ["a"], broken).churn) == [1]
-    assert broken == store
+    assert broken.kept == store.kept
 
 
 def test_no_commit_an_unknown_one_and_a_first_one(box: Box) -> None:
@@ -201,7 +210,7 @@ def test_missing_commits_end_the_history_and_are_not_remembered(box: Box) -> Non
     head, store = box.commit(NOW, "a"), Kept()
     (box.root / ".git" / "objects" / lost[:2] / lost[2:]).unlink()
     assert told(box, head, ["a"], store).churn[0] <= 1
-    assert store == {}
+    assert store.kept == {}
 
 
 def test_the_newest_commits_count(box: Box) -> None:

@@ -11,6 +11,7 @@ from branchline.context.code.words import terms_of
 from branchline.context.index.cache import Emptied, Index
 from branchline.context.index.database import Damaged, sealed
 from branchline.context.index.indexed import IndexedCorpus
+from branchline.context.index.postings import NAMED
 from unit.context.indexing import analyse, tree_with
 
 FILES: Mapping[str, str | bytes | None] = {
@@ -46,8 +47,8 @@ def test_what_holds_a_term(corpus: IndexedCorpus) -> None:
 
 def test_what_defines_a_name(corpus: IndexedCorpus) -> None:
     assert corpus.defining(["Widget", "Total", "widget", "", "\udcff"]) == {"Widget": [1, 2], "Total": [0]}
-    assert corpus.naming("widget") == [1, 2]
-    assert corpus.naming("Widget") == []
+    assert list(corpus.postings(NAMED + "widget")) == [1, 2]
+    assert corpus.postings(NAMED + "Widget") == {}
 
 
 def test_what_is_known_of_a_file(corpus: IndexedCorpus) -> None:
@@ -59,13 +60,10 @@ def test_what_is_known_of_a_file(corpus: IndexedCorpus) -> None:
     assert corpus.pieces(1) == corpus.pieces(2)
 
 
-def test_outlines_of_all_files(corpus: IndexedCorpus) -> None:
-    found = {
-        file: (language, [d.name for d in defined], [i.module for i in imports])
-        for file, language, defined, imports in corpus.outlines()
-    }
-    assert found[0] == ("a.py", ["Total"], ["b"])
-    assert sorted(found) == [0, 1, 2, 3, 4]
+def test_the_outline_of_a_file(corpus: IndexedCorpus) -> None:
+    known = corpus.analysis(0)
+    found = (known.language, [d.name for d in known.definitions], [i.module for i in known.imports])
+    assert found == ("a.py", ["Total"], ["b"])
 
 
 def test_without_graph_history_and_texts(corpus: IndexedCorpus) -> None:

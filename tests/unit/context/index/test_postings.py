@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from branchline.context.index.database import Damaged, connect, transaction
 from branchline.context.index.postings import (
+    DEFINED,
+    NAMED,
     SEGMENTS,
     Segment,
-    defined,
     held,
     lists_of,
     merge,
-    named,
     put_segment,
     to_merge,
 )
@@ -57,8 +57,8 @@ def count(database: sqlite3.Connection, asked: str) -> int:
 def test_terms_names_and_terms_of_names(database: sqlite3.Connection) -> None:
     assert added(Segment(), 7, "def ReadBooks books\n\nbooks") == 5
     store(database, {7: "def ReadBooks books\n\nbooks"})
-    wanted = {held("read"): 1, held("book"): 3, held("readbooks"): 1, defined("ReadBooks"): 1}
-    wanted |= {named("read"): 1, named("book"): 1, named("readbooks"): 1}
+    wanted = {held("read"): 1, held("book"): 3, held("readbooks"): 1, held(DEFINED + "ReadBooks"): 1}
+    wanted |= {held(NAMED + "read"): 1, held(NAMED + "book"): 1, held(NAMED + "readbooks"): 1}
     assert {key: holding(database, key) for key in wanted} == {key: {7: times} for key, times in wanted.items()}
     assert count(database, "posting") == len(wanted)
 
@@ -69,7 +69,7 @@ def test_a_term_may_be_very_common() -> None:
 
 
 def test_any_name_has_a_key() -> None:
-    keys = [make(name) for make in (held, defined, named) for name in ("", "a", "é", "\ud800", "\U0010ffff")]
+    keys = [held(kind + name) for kind in ("", DEFINED, NAMED) for name in ("", "a", "é", "\ud800", "\U0010ffff")]
     assert len(set(keys)) == len(keys)
 
 

@@ -3,10 +3,10 @@
 from contextlib import closing
 
 from branchline.context.code.analysis import Analysis
-from branchline.context.index.cache import batches, rows_of, write
+from branchline.context.index.cache import rows_of, write
 from branchline.context.index.database import connect
-from branchline.context.index.scan import File, blob_id
-from unit.context.indexing import analyse, tree_with
+from branchline.context.index.scan import File, blob_id, grouped
+from unit.context.indexing import analyse
 
 
 def sources(*texts: str) -> dict[File, bytes]:
@@ -17,18 +17,16 @@ def keys(*texts: str) -> list[bytes]:
     return [file.key for file in sources(*texts)]
 
 
-def test_batches_hold_bounded_bytes() -> None:
-    megabytes = {f"f{number:02}": b"%02d" % number * (1 << 20) for number in range(20)}
-    tree = tree_with({**megabytes, "dark": None})
-    found = list(batches(tree, tree.files))
-    assert [file.path for batch in found for file in batch] == sorted(megabytes)
+def test_groups_hold_bounded_bytes() -> None:
+    megabytes = [b"%02d" % number * (1 << 19) for number in range(20)]
+    found = list(grouped(megabytes, len, 4 << 20))
+    assert [one for group in found for one in group] == megabytes
     assert len(found) > 2
-    assert all(sum(map(len, batch.values())) <= 18 << 20 for batch in found)
+    assert all(sum(map(len, group)) <= 5 << 20 for group in found)
 
 
-def test_batches_hold_bounded_blobs() -> None:
-    tree = tree_with({f"f{number}": "x" for number in range(4001)})
-    assert [len(batch) for batch in batches(tree, tree.files)] == [4000, 1]
+def test_groups_hold_bounded_numbers() -> None:
+    assert [len(group) for group in grouped(range(4001), lambda _: 1, 1 << 20)] == [4000, 1]
 
 
 def test_what_is_there_is_not_analysed_again() -> None:

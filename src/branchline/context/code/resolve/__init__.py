@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import islice
 
-from branchline.context.code.analysis import Definition, Import
+from branchline.context.code.analysis import Analysis
 from branchline.context.code.resolve.javascript import CONFIG, JavaScript
 from branchline.context.code.resolve.places import Places
 from branchline.context.code.resolve.python import Python
@@ -12,8 +12,6 @@ from branchline.context.code.resolve.suffixes import Suffixes
 
 MOST = 200
 """How many files one file imports at most."""
-Outline = tuple[int, str, Sequence[Definition], Sequence[Import]]
-"""A file's number, its language, what it defines and what it imports."""
 _IMPORTS, _MODULE = 2000, 400  # of a file; characters: what is more was not written by hand
 
 _ENDINGS = {
@@ -38,22 +36,22 @@ def wanted_configs(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path.endswith(".json") and CONFIG.fullmatch(path)]
 
 
-def resolve(paths: Sequence[str], outlines: Iterable[Outline], configs: Mapping[str, bytes]) -> list[tuple[int, ...]]:
+def resolve(paths: Sequence[str], analyses: Iterable[Analysis], configs: Mapping[str, bytes]) -> list[tuple[int, ...]]:
     """For each file the files that it imports: sorted, each once, never itself, at most MOST.
 
-    `outlines` come in any order; a language without rules of its own imports nothing. `configs`: the content of
+    `analyses`: one a path; a language without rules of its own imports nothing. `configs`: the content of
     `wanted_configs(paths)`; what is missing or broken is done without. An import of something outside the tree, or of
     what cannot be told, is left out. Never raises.
     """
     places = Places(paths, configs)
     importing = {}
-    for file, language, definitions, imports in outlines:
-        if language in _FAMILY_OF:
-            importing[file] = language, [one for one in imports[:_IMPORTS] if len(one.module) <= _MODULE]
-            places.add(file, definitions)
+    for file, known in enumerate(analyses):
+        if known.language in _FAMILY_OF:
+            importing[file] = known.language, [one for one in known.imports[:_IMPORTS] if len(one.module) <= _MODULE]
+            places.add(file, known.definitions)
     families = cache(lambda family: family(places))
     found: list[tuple[int, ...]] = [()] * len(paths)
-    for file, (language, imports) in sorted(importing.items()):
+    for file, (language, imports) in importing.items():
         targets = dict.fromkeys(families(_FAMILY_OF[language]).targets(file, imports))
         targets.pop(file, None)
         found[file] = tuple(sorted(islice(targets, MOST)))

@@ -78,8 +78,8 @@ class JavaScript:
         if path is None:
             return None
         bases = dict.fromkeys((path, _COMPILED.sub("", path), f"{path}/index" if path else "index"))
-        written = (base + ending for base in bases for ending in _ENDINGS)
-        return self._places.first([path, *written])
+        written = (path, *(base + ending for base in bases for ending in _ENDINGS))
+        return next((file for one in written if (file := self._places.number.get(one)) is not None), None)
 
 
 def _aliases(folder: str, options: dict[str, object]) -> Iterator[tuple[str, str]]:

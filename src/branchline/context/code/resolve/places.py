@@ -30,10 +30,6 @@ class Places:
         for name in {one.name for one in definitions if not one.parent and one.kind != "impl"}:
             self.definers[name].append(file)
 
-    def first(self, candidates: Iterable[str]) -> int | None:
-        """The first of some paths that is a file."""
-        return next((self.number[path] for path in candidates if path in self.number), None)
-
     def definer(self, entry: int, name: str) -> int:
         """Of a file that stands for its folder, the file in there that alone defines a name; else the file itself."""
         files = self.definers.get(name, ())

@@ -6,15 +6,7 @@ from functools import cache
 from posixpath import dirname, join
 
 from branchline.context.code.analysis import Import
-from branchline.context.code.resolve.places import (
-    USUAL,
-    Ends,
-    Places,
-    ancestors,
-    joined,
-    modules,
-    nearest,
-)
+from branchline.context.code.resolve.places import USUAL, Ends, Places, ancestors, joined, modules, nearest
 
 WIDE = 12
 """How many files one import of a whole folder links to."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from branchline.context.code.analysis import Definition, Import
 from branchline.context.code.resolve import MOST, resolve, wanted_configs
 from branchline.context.code.resolve.places import Places, joined, nearest
-from unit.context.code.resolve.tree import Files, define, links, take
+from unit.context.code.resolve.tree import Files, analysis, define, links, take
 
 LANGUAGES = ["python", "typescript", "go", "rust", "java", "c", "cpp", "csharp", "ruby", "php", "vue", "yaml"]
 SUFFIXES = (
@@ -43,24 +43,17 @@ CONFIGS = ("tsconfig.json", "package.json")
 @settings(deadline=None)
 @given(PATHS, st.data())
 def test_anything_resolves_to_other_files_sorted_and_each_once(paths: list[str], data: st.DataObject) -> None:
-    outlines = [
-        (file, data.draw(st.sampled_from(LANGUAGES)), (Definition("a", "class", 1, 1, 1, ""),), data.draw(IMPORTS))
-        for file in range(len(paths))
+    analyses = [
+        analysis(data.draw(st.sampled_from(LANGUAGES)), [Definition("a", "class", 1, 1, 1, "")], data.draw(IMPORTS))
+        for _ in paths
     ]
     configs = {name: data.draw(st.binary(max_size=20) | st.just(b'{"name": "a"}')) for name in CONFIGS}
-    found = resolve(paths, outlines, configs)
+    found = resolve(paths, analyses, configs)
     assert len(found) == len(paths)
     for file, targets in enumerate(found):
         assert list(targets) == sorted(set(targets) - {file})
         assert set(targets) <= set(range(len(paths)))
-    assert found == resolve(paths, reversed(outlines), configs)
-
-
-def test_the_order_of_the_outlines_does_not_matter() -> None:
-    paths = ["a/__init__.py", "b/__init__.py", "c.py", "d.py"]
-    taken = [take("b", "x"), take("a", "x"), take("b", "x"), take("a", "x")]
-    outlines = [(file, "python", (), (one,)) for file, one in enumerate(taken)]
-    assert resolve(paths, outlines, {}) == resolve(paths, reversed(outlines), {})
+    assert found == resolve(paths, analyses, configs)
 
 
 def test_what_a_folder_defines_once_stands_for_the_name() -> None:
@@ -83,7 +76,7 @@ def test_a_file_imports_no_more_than_a_bound() -> None:
 
 def test_other_languages_and_files_without_an_outline_import_nothing() -> None:
     imports = (take("b"),)
-    assert resolve(["a.py", "b.py"], [(0, "markdown", (), imports)], {}) == [(), ()]
+    assert resolve(["a.py", "b.py"], [analysis("markdown", (), imports)], {}) == [(), ()]
 
 
 def test_wanted_configurations() -> None:
