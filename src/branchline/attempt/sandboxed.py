@@ -81,13 +81,15 @@ def _workspace(run: Place, tree: Path, mode: Mode) -> Iterator[Mount]:
 
 def with_refused(result: AgentResult, refused: tuple[str, ...]) -> AgentResult:
     """The result of an attempt that failed, with the hosts that it was not let through to: they may be why."""
-    if result.status is AgentStatus.OK:
+    if not refused or result.status is AgentStatus.OK:
         return result
     return msgspec.structs.replace(result, message=f"{result.message}{refused_words(refused)}")
 
 
 def report_with_refused(report: QualityReport, refused: tuple[str, ...]) -> QualityReport:
     """The same for gates; which of them asked is not known."""
+    if not refused:
+        return report
     bad = {Outcome.FAILED, Outcome.ERROR}
     results = [
         msgspec.structs.replace(one, reason=f"{one.reason}{refused_words(refused)}") if one.outcome in bad else one
