@@ -30,8 +30,7 @@ from branchline.git.commit import save, snapshot
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from branchline.ledger.checkpoint import Scribe
-from branchline.ledger.disk import Files
-from branchline.ledger.log import Ledger
+from branchline.ledger.log import Disk, Ledger
 from branchline.ledger.paths import RunPaths
 
 SIZES, ROUNDS = (300, 5_100), 9
@@ -57,7 +56,7 @@ def main() -> None:
         show(f"Durability of an attempt, {files} files: milliseconds, medians", rows, as_json=given.json)
 
 
-class Unsynced(Files):
+class Unsynced(Disk):
     """A ledger's files that are never synced."""
 
     def sync(self) -> None:

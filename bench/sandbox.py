@@ -20,7 +20,7 @@ from spawning import bare, marking, ours, timing
 
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.sandbox import Network, SandboxSettings
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.sandbox.bubblewrap import Access, Sandbox
 from branchline.sandbox.mounts import own
 from branchline.sandbox.probe import ASKED, climb, programs, tried

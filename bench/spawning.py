@@ -18,8 +18,7 @@ import msgspec
 from _measuring import interleaved, options, show, verdict
 
 from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
-from branchline.process.confinement import Confinement
-from branchline.process.containment import held_by
+from branchline.process.containment import Confinement, held_by
 from branchline.process.spawn import run
 
 METHODS: tuple[Containment, ...] = ("group", "subreaper", "namespace")

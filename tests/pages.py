@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from branchline.cli.app import COMMANDS, WIDTH, app
-from branchline.config.schemas import CONTRACTS, MODELS, as_text, schema
+from branchline.config.schemas import MODELS, as_text, schema
 from branchline.core.states import STATES, TERMINAL, State, StateSpec
 
+CONTRACTS = {"execution_plan": "plan", "task_graph": "graph", "context_manifest": "manifest"}
 REFERENCE = """\
 # Command reference
 

@@ -23,7 +23,7 @@ import msgspec
 
 from branchline.core.model.limits import UNLIMITED, Containment
 from branchline.core.model.sandbox import SandboxSettings
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.spawn import run
 from branchline.process.sweep import sweep
 from branchline.sandbox.bubblewrap import Access

@@ -48,7 +48,6 @@ FUNCTIONS = {
 }
 MODULES = {
     "ledger.log": "ledger",
-    "ledger.disk": "ledger",
     "ledger.lease": "lease",
     "ledger.checkpoint": "checkpoint",
     "engine.inbox": "inbox",

@@ -25,7 +25,7 @@ def decisions(ledger: Path) -> Iterator[str]:
     """`number digest commands`, as a run that had come so far would have decided at the time of that record."""
     data = ledger.read_bytes()
     reading = verified(data, None, json.loads(data.split(b"\n", 1)[0])["run_id"])
-    assert reading.ok, reading.fault
+    assert reading.fault is None
     state, old = RunState(), reading.records[0].v == 1
     for record, after in zip_longest(reading.records, reading.records[1:]):
         state.apply(record.event)

@@ -96,13 +96,13 @@ def test_many_add_the_same_tree_at_once(tmp_path: Path) -> None:
     ):
         added = [int(finished(process)) for process in (one, two, three)]
     assert sum(added) >= FILES * 2  # each file once, whoever did it; more only if one waited too long for its turn
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree(2), analyse) == 0
         check(index, 2)
 
 
 def test_readers_see_a_whole_index_while_segments_are_merged(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree(0), analyse)
         writer = program(tmp_path, "for n in range(1, 60): index.add(tree(n), analyse); print(n, flush=True)")
         with started(writer) as process:
@@ -119,7 +119,7 @@ def test_readers_see_a_whole_index_while_segments_are_merged(tmp_path: Path) -> 
 
 
 def test_readers_see_a_whole_tree_while_another_process_empties_the_index(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree(0), analyse)
         body = "for n in range(1, 60): index.add(tree(n), analyse); index.bound(0, tree(0))"
         with started(program(tmp_path, body)) as process:
@@ -141,7 +141,7 @@ def test_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
             time.sleep(chance.random() * 0.4)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        with Index(tmp_path) as index:
+        with closing(Index(tmp_path)) as index:
             for number in (0, chance.randrange(200)):
                 index.add(tree(number), analyse)
                 check(index, number)
@@ -150,7 +150,7 @@ def test_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
 
 
 def test_many_find_the_same_damage_at_once(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree(0), analyse)
     (path,) = tmp_path.glob("*.sqlite")
     path.write_bytes(b"rubbish" * 10_000)
@@ -158,7 +158,7 @@ def test_many_find_the_same_damage_at_once(tmp_path: Path) -> None:
     with started(program(tmp_path, body)) as one, started(program(tmp_path, body)) as two:
         finished(one)
         finished(two)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree(0), analyse) == 0
         check(index, 0)
 
@@ -173,10 +173,10 @@ def test_many_make_the_same_index_at_once(tmp_path: Path) -> None:
 
 
 def test_one_who_writes_for_long_is_not_waited_for_for_ever(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree(0), analyse)
     (path,) = tmp_path.glob("*.sqlite")
-    with closing(connect(path)) as other, Index(tmp_path) as index:
+    with closing(connect(path)) as other, closing(Index(tmp_path)) as index:
         other.execute("BEGIN IMMEDIATE")
         index.database.execute("PRAGMA busy_timeout=50")
         assert index.add(tree(0), analyse) == 0
@@ -196,9 +196,9 @@ def test_all_work_trees_share_one_index(tmp_path: Path) -> None:
     box.commit({"a.py": "def Total", "src/b.py": "Total"})
     box.git("worktree", "add", "-q", str(tmp_path / "side"))
     (tmp_path / "side" / "new.py").write_text("Total Total")
-    with Index(default_folder(box.root, Repo.find(box.root))) as index:
+    with closing(Index(default_folder(box.root, Repo.find(box.root)))) as index:
         assert index.add(work_tree(box.root), analyse) == 2
-    with Index(default_folder(tmp_path / "side", Repo.find(tmp_path / "side"))) as index:
+    with closing(Index(default_folder(tmp_path / "side", Repo.find(tmp_path / "side")))) as index:
         side = work_tree(tmp_path / "side")
         assert index.add(side, analyse) == 1
         corpus = IndexedCorpus(index, side)

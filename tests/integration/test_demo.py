@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from branchline.core.model.plan import Plan
+from branchline.core.refs import Refs
 from branchline.core.states import State
 from branchline.core.work import Work, decode, encode
-from branchline.demo.stage import stage
-from branchline.demo.story import QUARANTINED, Ending, differences
+from branchline.demo.story import QUARANTINED, Ending, differences, stage
 from branchline.engine.pipeline import Session, start
 from branchline.engine.request import pin
 from branchline.errors import InvalidInput
@@ -50,7 +50,7 @@ def test_the_story_comes_out_as_told(played: tuple[Path, "subprocess.CompletedPr
     assert suite.returncode == 0
     assert (root / "tally" / "lines.py").read_text().startswith('"""Lines."""\n')  # its blanks were taken off
     assert "TALLY" not in (root / "tally" / "heading.py").read_text()
-    assert "TALLY" in git(root, "show", f"{Ending.of(paths).kept}:tally/heading.py")
+    assert "TALLY" in git(root, "show", f"{Refs(paths.run_id).gate(f'{QUARANTINED}-1')}:tally/heading.py")
 
 
 def test_what_attempts_were_given_names_no_place_of_the_machine(

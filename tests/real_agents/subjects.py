@@ -17,7 +17,7 @@ from branchline.agents.supervise import attempt
 from branchline.core.model.agent import AgentRequest, AgentResult, ContextFile, Limits, Mode, Progress
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.sandbox import Network, SandboxSettings
-from branchline.process.confinement import PLAIN
+from branchline.process.containment import PLAIN
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox
 from branchline.sandbox.mounts import own
@@ -184,7 +184,7 @@ def subjects(real: Real, server: ModelServer, root: Path, network: Network | Non
     sandbox = OPEN
     if network is not None:
         environ = {"PATH": real.path, "HOME": str(Path.home())}
-        sandbox = climb(SandboxSettings(rung=3, network=network), environ, root=None, show=(main,))
+        sandbox = climb(SandboxSettings(rung=3, network=network, show=(str(main),)), environ, root=None)
     for number in count():
         place = root / f"w{number}"
         git(main, "worktree", "add", "--quiet", "--detach", str(place))

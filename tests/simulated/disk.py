@@ -4,11 +4,12 @@ import errno
 import os
 from collections.abc import Callable
 
+from branchline.ledger.log import Disk
 from simulated.fate import Died, Fate
 
 
-class SimDisk:
-    """`branchline.ledger.disk.Disk` in memory. `trouble`: how likely each write or sync is to fail."""
+class SimDisk(Disk):
+    """A disk in memory. `trouble`: how likely each write or sync is to fail."""
 
     def __init__(self, fate: Fate, trouble: float) -> None:
         self.fate, self.trouble = fate, trouble

@@ -17,7 +17,7 @@ class SimSwitch(KillSwitch):
 
     def pull(self, reason: str) -> None:
         """The first reason stays."""
-        self._reason = self._reason or reason
+        self.reason = self.reason or reason
 
 
 @dataclass(slots=True)

@@ -8,13 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from branchline.agents.acp_runner.events import INSTALL
-from branchline.agents.acp_runner.order import Order
+from branchline.agents.acp_runner.order import INSTALL, Order
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion, invalid, plain
 from branchline.agents.installed import Program, look
-from branchline.agents.output.faults import error_class
-from branchline.agents.output.stream import StreamReader, decoded
+from branchline.agents.stream import StreamReader, decoded, error_class
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.spawn import Exit

@@ -31,7 +31,7 @@ def write_command(
         ours = invocation.rename_env.get(name, name)
         secret = ours != name or SECRET.search(name) or secrets.text(value) != value
         words.append(f'{name}="${ours}"' if secret or value == environ.get(name) else f"{name}={quoted(value)}")
-    words += map(quoted, secrets.data(invocation.argv))
+    words += map(quoted, secrets.clean(invocation.argv))
     stdin = "/dev/null" if invocation.stdin is None else str(record / "stdin.txt")
     text = HEAD.format(folder=quoted(str(cwd))) + " \\\n  ".join([*words, f"< {quoted(stdin)}"]) + "\n"
     (record / COMMAND).write_text(text, encoding="utf-8")

@@ -12,16 +12,14 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.expand import Expansion
 from branchline.agents.installed import Program, look_with_key
-from branchline.agents.output.claude_stream import ClaudeReader
-from branchline.core.model.agent import AgentRequest, ContextFile, Invocation
+from branchline.agents.stream import StreamReader, decoded, error_class, members
+from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec
+from branchline.process.output import readable
+from branchline.process.spawn import Exit
 
 ANTHROPIC = "https://api.anthropic.com"
-CLAUDE = Program(
-    name="claude",
-    tested=("2.1.197", "2.1.330"),
-    install="npm install -g @anthropic-ai/claude-code",
-)
+CLAUDE = Program(name="claude", tested=("2.1.197", "2.1.330"), install="npm install -g @anthropic-ai/claude-code")
 KEY = "ANTHROPIC_API_KEY"
 KEYS = (KEY, "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 ADDRESS = "ANTHROPIC_BASE_URL"
@@ -43,6 +41,15 @@ MENTIONED = 30_000  # tokens; every turn pays for what is mentioned, and it read
 TOKENS_A_LINE = 12
 FEWEST_LINES = 4  # of a part that is worth a mention; shorter ones are heads of definitions, which the prompt lists
 PLAIN_PATH = re.compile(r"[\w.+-][\w./+ -]*")
+EDITORS = frozenset({"Edit", "Write", "NotebookEdit"})
+TARGETS = ("file_path", "notebook_path", "command", "pattern")
+MOST_CALLS = 1000  # that are open
+LIMITS = {"error_max_turns": "turns", "error_max_budget_usd": "budget"}
+NOT_ASKED = "it did not ask the model"
+# JavaScript cuts a text between the halves of a character, and prints the half as it is.
+LONE_HALF = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
+COMPLAINT = re.compile(r"^(?:Claude Code could not start|error): *(.+)", re.IGNORECASE | re.MULTILINE)
+NOT_TAKEN = re.compile(r"unknown option|invalid|not a valid", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class ClaudeCode:
         made = expansion.complete(made)
         return msgspec.structs.replace(made, env={**made.env, ADDRESS: address}) if address else made
 
-    def reader(self, request: AgentRequest) -> ClaudeReader:
+    def reader(self, request: AgentRequest) -> "ClaudeReader":
         """A reader of its JSON lines."""
         return ClaudeReader(request.worktree)
 
@@ -129,3 +136,169 @@ def _understood(schema: Any) -> Any:
     # An object's member may be named `format`; behind it stands a schema, not a text.
     unknown = {name for name in NOT_UNDERSTOOD if isinstance(schema.get(name), str)}
     return {name: _understood(one) for name, one in schema.items() if name not in unknown}
+
+
+class _Tokens(msgspec.Struct, frozen=True):
+    """Of one answer of the model, or of all. What was read from or written to the cache is not in `input_tokens`."""
+
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
+
+
+class _ModelTokens(msgspec.Struct, frozen=True, rename="camel"):
+    """Of one model in the whole attempt; the same under other names."""
+
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
+
+
+class _Block(msgspec.Struct, frozen=True):
+    """A part of a message: a text, a call of a tool, or what came of one."""
+
+    type: str = ""
+    id: str = ""
+    name: str = ""
+    input: Any = None
+    tool_use_id: str = ""
+    is_error: bool | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    id: str = ""
+    model: str = ""
+    content: str | list[_Block] = ""
+    usage: _Tokens | None = None
+
+
+class _Denial(msgspec.Struct, frozen=True):
+    tool_name: str = ""
+    tool_input: Any = None
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """Any line; which of these members it has depends on its type."""
+
+    type: str = ""
+    subtype: str = ""
+    session_id: str = ""
+    message: _Message | str | None = None
+    error: Any = None
+    is_error: bool = False
+    api_error_status: int | None = None
+    num_turns: int | None = None
+    result: str | None = None
+    errors: list[Any] = []
+    stop_reason: str | None = None
+    structured_output: Any = None
+    total_cost_usd: float | None = None
+    usage: _Tokens | None = None
+    model_usage: dict[str, _ModelTokens] = msgspec.field(default={}, name="modelUsage")
+    permission_denials: list[_Denial] = []
+
+
+LINES = msgspec.json.Decoder(_Line)
+
+
+class ClaudeReader(StreamReader):
+    """The verdict is the line of type `result`. The exit code follows it, and `subtype` may say success of an error.
+
+    On the way it tells how many tokens went in; those that came out, and the cost, it tells at its end.
+    """
+
+    def __init__(self, worktree: str) -> None:
+        super().__init__(worktree)
+        self._calls: dict[str, str] = {}  # of editors: the path of each call that has no result yet
+        self._answer = self._named_error = ""
+        self._result: _Line | None = None
+
+    def line(self, data: bytes) -> None:
+        """Take a line in; one that is no event changes nothing."""
+        line = decoded(data, LINES)
+        if line is None:
+            line = decoded(LONE_HALF.sub(rb"\\ufffd", data.decode("utf-8", "replace").encode()), LINES)
+        if line is None:
+            return
+        self._session = line.session_id or self._session
+        if line.type == "result":
+            parts: list[_Tokens | _ModelTokens] = [*line.model_usage.values()]
+            if not parts and line.usage is not None:
+                parts = [line.usage]
+            self._result, self._structured = line, line.structured_output
+            self._usage = Usage(
+                input_tokens=sum(map(_input, parts)) if parts else None,
+                output_tokens=sum(part.output_tokens or 0 for part in parts) if parts else None,
+                cached_tokens=sum(part.cache_read_input_tokens or 0 for part in parts) if parts else None,
+                cost_usd=line.total_cost_usd,
+            )
+            for one in line.permission_denials:
+                self._denied(f"{one.tool_name} {_target(one.tool_input)}")
+        elif isinstance(line.message, _Message):
+            self._heard(line, line.message)
+
+    def result(self, ended: Exit, stderr: bytes) -> AgentResult:
+        """What the result line says, or why there is none."""
+        if self._result is None:  # it was ended, it broke, or it did not take its options
+            complaint = COMPLAINT.search(readable(stderr))
+            told = complaint.group(1) if complaint else ""
+            if NOT_TAKEN.search(told):
+                return self._made(AgentStatus.MODEL_ERROR, told, "bad_request")
+            return self._without_result(ended, stderr, told)
+        last, words = self._result, _problem(self._result)
+        status, kind = _status(last, self._named_error)
+        if status is AgentStatus.OK:
+            self._notes = last.result or ""
+            return self._made(status)
+        return self._made(status, words or (last.subtype if last.num_turns else NOT_ASKED), kind)
+
+    def _heard(self, line: _Line, message: _Message) -> None:
+        for block in message.content if isinstance(message.content, list) else ():
+            if block.type == "tool_use":
+                target = self._relative(_target(block.input))
+                self._did(f"{block.name} {target}")
+                if block.name in EDITORS and len(self._calls) < MOST_CALLS:
+                    self._calls[block.id] = target
+            elif block.type == "tool_result":
+                path = self._calls.pop(block.tool_use_id, None)
+                if path is not None and not block.is_error:
+                    self._changed(path)
+        if line.type == "assistant":
+            self._named_error = line.error if isinstance(line.error, str) else ""
+            if not message.model.startswith("<"):  # `<synthetic>` is Claude Code itself
+                self._model = message.model or self._model
+                used = message.usage  # of the whole answer, on the line of each of its parts
+                if used is not None and message.id != self._answer and self._result is None:
+                    self._answer = message.id
+                    self._add(input_tokens=_input(used), cached_tokens=used.cache_read_input_tokens or 0)
+
+
+def _status(last: _Line, named: str) -> tuple[AgentStatus, str]:
+    if last.subtype in LIMITS:
+        return AgentStatus.LIMIT, LIMITS[last.subtype]
+    if last.subtype == "error_max_structured_output_retries":
+        return AgentStatus.INVALID_OUTPUT, ""
+    if last.stop_reason == "refusal":
+        return AgentStatus.REFUSED, ""
+    if last.is_error or last.subtype.startswith("error"):
+        if named == "max_output_tokens":
+            return AgentStatus.LIMIT, ""
+        found = error_class(_problem(last), last.api_error_status) or error_class(named)
+        return AgentStatus.MODEL_ERROR, found or "connection"
+    return (AgentStatus.OK if last.num_turns else AgentStatus.INVALID_OUTPUT), ""
+
+
+def _problem(last: _Line) -> str:
+    return "; ".join(map(str, last.errors)) or last.result or ""
+
+
+def _input(part: _Tokens | _ModelTokens) -> int:
+    counts = (part.input_tokens, part.cache_read_input_tokens, part.cache_creation_input_tokens)
+    return sum(count or 0 for count in counts)
+
+
+def _target(given: Any) -> str:
+    """What a tool is used on, from its input."""
+    return next((str(found) for name in TARGETS if (found := members(given).get(name))), "")

@@ -4,7 +4,8 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -19,16 +20,33 @@ PLACEHOLDER = re.compile(r"\{[a-z_.]+\}")
 QUOTING = (".json", ".jsonc", ".yaml", ".yml")  # there, values stand between double quotes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Expansion:
-    """Fills in what a specification says for one request. `values`: each placeholder's; None where there is none."""
+    """Fills in what a specification says for one request."""
 
     spec: AgentSpec
     request: AgentRequest
-    values: Mapping[str, str | None] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", _values(self.spec, self.request))
+    @cached_property
+    def values(self) -> Mapping[str, str | None]:
+        """Each placeholder's value; None where there is none."""
+        spec, request, schema, limits = self.spec, self.request, self.request.output_schema, self.request.limits
+        return {
+            "{prompt}": request.prompt,
+            "{prompt_file}": f"{request.folder}/prompt.md",
+            "{mode}": request.mode,
+            "{worktree}": request.worktree,
+            "{folder}": request.folder,
+            "{home}": f"{request.folder}/home" if spec.home == "private" else None,
+            "{model}": spec.model or None,
+            "{workstream}": request.workstream,
+            "{round}": str(request.round),
+            "{base_url}": request.endpoint or spec.base_url or None,
+            "{schema}": None if schema is None else msgspec.json.encode(schema).decode(),
+            "{schema_file}": None if schema is None else f"{request.folder}/schema.json",
+            "{max_turns}": None if limits.turns is None else str(limits.turns),
+            "{max_usd}": None if limits.usd is None else f"{limits.usd:.6f}".rstrip("0").rstrip("."),
+        }
 
     @property
     def prompt(self) -> str:
@@ -40,12 +58,19 @@ class Expansion:
 
     def complete(self, made: Invocation) -> Invocation:
         """What an adapter spawns, with what any specification may add to it: variables, home and grace."""
-        own, renamed = self.variables()
+        env, renamed = {**made.env}, {**made.rename_env}
+        for name, value in self.spec.env.items():
+            match = FROM_ENV.fullmatch(value)
+            ours = match[1] if match else self.spec.key_env if value == KEY else None
+            if ours:
+                renamed[name] = ours
+            elif ours is None and (text := self._text(value)) is not None:
+                env[name] = text
         return msgspec.structs.replace(
             made,
-            env={**made.env, **own},
+            env=env,
             pass_env=(*made.pass_env, *self.spec.pass_env),
-            rename_env={**made.rename_env, **renamed},
+            rename_env=renamed,
             private_home=self.spec.home == "private",
             grace=seconds(self.spec.grace),
         )
@@ -57,18 +82,6 @@ class Expansion:
                 yield from self._group(part)
             else:
                 yield self._argument(part, self.values)
-
-    def variables(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The variables to set, and those to rename: the new name to ours. What has no value is left out."""
-        renamed = {}
-        for name, value in self.spec.env.items():
-            if value == KEY:
-                renamed[name] = self.spec.key_env
-            elif match := FROM_ENV.fullmatch(value):
-                renamed[name] = match[1]
-        texts = {name: self._text(value) for name, value in self.spec.env.items() if name not in renamed}
-        made = {name: text for name, text in texts.items() if text is not None}
-        return made, {name: ours for name, ours in renamed.items() if ours}
 
     def files(self) -> dict[str, str]:
         """The files to write, by their path in the attempt's folder. What has no value is left out."""
@@ -111,16 +124,11 @@ class Expansion:
 
     def _text(self, template: str, *, quoting: bool = False) -> str | None:
         """A text with its placeholders filled in; None if one of them has no value."""
-        missing = False
-
-        def fill(match: re.Match[str]) -> str:
-            nonlocal missing
-            value = self.values.get(match[0], match[0])
-            missing = missing or value is None
-            return json.dumps(value)[1:-1] if quoting else str(value)
-
-        text = PLACEHOLDER.sub(fill, template)
-        return None if missing else text
+        found = {name: self.values.get(name, name) for name in PLACEHOLDER.findall(template)}
+        if None in found.values():
+            return None
+        shown = {name: json.dumps(value)[1:-1] if quoting else str(value) for name, value in found.items()}
+        return PLACEHOLDER.sub(lambda match: shown[match[0]], template)
 
 
 def plain(text: str) -> str:
@@ -131,23 +139,3 @@ def plain(text: str) -> str:
 def invalid(spec: AgentSpec, what: str, hint: str) -> InvalidInput:
     """The error for an agent's specification, or for a request that it cannot take."""
     return InvalidInput(f"agent {spec.id}: {what}", hint=hint)
-
-
-def _values(spec: AgentSpec, request: AgentRequest) -> dict[str, str | None]:
-    schema, turns, usd = request.output_schema, request.limits.turns, request.limits.usd
-    return {
-        "{prompt}": request.prompt,
-        "{prompt_file}": f"{request.folder}/prompt.md",
-        "{mode}": request.mode,
-        "{worktree}": request.worktree,
-        "{folder}": request.folder,
-        "{home}": f"{request.folder}/home" if spec.home == "private" else None,
-        "{model}": spec.model or None,
-        "{workstream}": request.workstream,
-        "{round}": str(request.round),
-        "{base_url}": request.endpoint or spec.base_url or None,
-        "{schema}": None if schema is None else msgspec.json.encode(schema).decode(),
-        "{schema_file}": None if schema is None else f"{request.folder}/schema.json",
-        "{max_turns}": None if turns is None else str(turns),
-        "{max_usd}": None if usd is None else f"{usd:.6f}".rstrip("0").rstrip("."),
-    }

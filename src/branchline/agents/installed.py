@@ -12,7 +12,7 @@ from branchline.agents.base import Probe
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.process.environment import allowed
 from branchline.process.output import readable
-from branchline.process.spawn import CannotStart, Captured, TookTooLong, capture
+from branchline.process.spawn import CannotStart, Captured, capture
 from branchline.process.temporary import temporary_folder
 
 NUMBER = re.compile(r"\d+(?:\.\d+)+")
@@ -76,7 +76,7 @@ def look(program: Program, environ: Mapping[str, str] = os.environ) -> Probe:
 def _ask(argv: list[str], env: Mapping[str, str]) -> Captured | None:
     try:
         return capture(argv, cwd=Path(env["HOME"]), env=env, timeout=PATIENCE)
-    except (CannotStart, TookTooLong):
+    except CannotStart:
         return None
 
 

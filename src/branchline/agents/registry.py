@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from branchline.agents.base import Agent
 from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, PRESETS, AgentSpec
 from branchline.errors import InvalidInput
 
+FOLDER = Path(__file__).with_name("presets")
 ADAPTERS = {
     "scripted": ("branchline.agents.scripted", "ScriptedAgent"),
     "claude_code": ("branchline.agents.claude_code", "ClaudeCode"),
@@ -19,7 +24,6 @@ ADAPTERS = {
 def make(spec: AgentSpec) -> Agent:
     """The agent that a specification describes. Raises InvalidInput if it makes no sense."""
     from branchline.agents.command import CommandAgent
-    from branchline.agents.presets import preset
 
     if not spec.use:
         return CommandAgent(spec)
@@ -38,6 +42,20 @@ def make(spec: AgentSpec) -> Agent:
         offered = ", ".join([*BUILT_IN, *sorted(found.names)])
         raise InvalidInput(f"agent {spec.id}: there is no adapter {spec.use!r}", hint=f"use one of: {offered}")
     return loaded(spec, found[spec.use])
+
+
+def preset(spec: AgentSpec) -> AgentSpec:
+    """The preset that `spec.use` names, a YAML file in the language of users, with what `spec` sets in its place.
+
+    Variables and files are added one by one; `pass_env` is added to the preset's.
+    """
+    from ruamel.yaml import YAML
+
+    ours: dict[str, Any] = YAML(typ="safe", pure=True).load((FOLDER / f"{spec.use}.yaml").read_text("utf-8"))
+    theirs: dict[str, Any] = msgspec.to_builtins(spec)
+    merged = {name: {**ours.get(name, {}), **theirs.get(name, {})} for name in ("env", "files")}
+    passed = {"pass_env": [*ours.get("pass_env", ()), *theirs.get("pass_env", ())]}
+    return msgspec.convert({**ours, **theirs, **merged, **passed}, AgentSpec)
 
 
 class Agents(Mapping[str, Agent]):

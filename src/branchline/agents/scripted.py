@@ -10,7 +10,7 @@ import msgspec
 
 from branchline._version import __version__
 from branchline.agents.base import Ability, Probe
-from branchline.agents.output.stream import StreamReader, decoded
+from branchline.agents.stream import StreamReader, decoded
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.model.agent_spec import SCRIPTED, AgentSpec
 from branchline.process.spawn import Exit

@@ -1,21 +1,23 @@
 """The one supervisor that runs an agent's attempt: spawn, follow, limit, kill, sweep, read."""
 
 import json
+import math
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from branchline.agents.base import Agent, AgentMissing
+from branchline.agents.base import Agent, AgentMissing, Reader
 from branchline.agents.by_hand import write_command
-from branchline.agents.output.answer import checked
-from branchline.agents.output.follow import Follower
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
 from branchline.core.model.limits import LIMIT_REASONS
-from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed, tool_homes
-from branchline.process.output import tail
+from branchline.process.output import open_regular, tail
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
@@ -23,6 +25,14 @@ TAIL_BYTES = 1 << 20
 MESSAGE, NOTES = 2_000, 20_000  # characters
 LOOPBACK = "127.0.0.1,localhost"
 PRIVATE = {"HOME": "home", "TMPDIR": "tmp"}
+CHUNK = 1 << 18
+LONGEST_LINE = 16 << 20  # bytes; what is longer is no event of any agent, and must not fill our memory
+A_LOOK = 16 << 20  # bytes read at one look at most
+A_MOMENT = 0.3  # seconds of work at one look at most, so that a flood does not keep us from watching the clock
+AT_LAST = 5.0  # seconds of work for what is left when the process has ended
+THE_END = 1 << 20  # bytes of it that are read of a flood all the same: the verdict stands at the end
+MOST_ERRORS = 10
+LARGE = 100_000  # bytes; of a larger answer only the first error is told, since finding all takes a minute per MB
 
 
 def attempt(  # noqa: PLR0913 - keyword-only data
@@ -92,7 +102,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     parsed = reader.result(ended, tail(record / "stderr.log", TAIL_BYTES))
     if follower.skipped:
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
-    result = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
+    result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
     with suppress(OSError):
         for name in ("stdout.log", "stderr.log"):
@@ -172,3 +182,107 @@ def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapp
 def _json(value: object) -> str:
     # ASCII, because paths may hold bytes that are no text.
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+class Follower:
+    """Feeds a reader with the lines of a file as they come; `skipped`: part of a flood was left out."""
+
+    def __init__(self, path: Path, reader: Reader) -> None:
+        """The file need not exist yet; a link, a pipe or a device in its place is never read."""
+        self._path, self._reader = path, reader
+        self._descriptor: int | None = None
+        self._rest = bytearray()
+        self._dropping = False
+        self.skipped = False
+
+    def follow(self, most: int = A_LOOK) -> bool:
+        """Read on, at most `most` bytes and not for long; whether there was anything."""
+        if self._descriptor is None:
+            self._descriptor = open_regular(self._path)
+        if self._descriptor is None:
+            return False
+        taken, until = 0, time.thread_time() + A_MOMENT
+        while taken < most and (data := os.read(self._descriptor, CHUNK)):
+            taken += len(data)
+            *ended, rest = data.split(b"\n")
+            for part in ended:
+                if not self._dropping:
+                    self._reader.line(bytes(self._rest) + part)
+                self._rest.clear()
+                self._dropping = False
+            self._rest += rest
+            if len(self._rest) > LONGEST_LINE:
+                self._rest.clear()
+                self._dropping = True
+            if time.thread_time() > until:
+                break
+        return taken > 0
+
+    def finish(self) -> None:
+        """Read what is left, the last line also without its newline; of a flood, what can be read in time, and its end."""
+        until = time.thread_time() + AT_LAST
+        while self.follow():
+            if time.thread_time() > until:
+                # Go on near the end of the file, with the first line that begins there.
+                assert self._descriptor is not None
+                here, there = os.lseek(self._descriptor, 0, os.SEEK_CUR), os.fstat(self._descriptor).st_size - THE_END
+                if here < there:
+                    os.lseek(self._descriptor, there, os.SEEK_SET)
+                    self.skipped = True
+                    self._rest.clear()
+                    self._dropping = True
+                until = math.inf
+        if self._rest and not self._dropping:
+            self._reader.line(bytes(self._rest))
+        self._rest.clear()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def checked(result: AgentResult, request: AgentRequest) -> AgentResult:
+    """The result, or INVALID_OUTPUT with what is wrong, when an answer was due and is not what was asked for."""
+    if request.output_schema is None or result.status is not AgentStatus.OK:
+        return result
+    answer = result.structured if result.structured is not None else answer_in(result.notes)
+    if answer is None:
+        problem = "it gave no answer in the form that was asked for"
+    elif errors := schema_errors(answer, request.output_schema):
+        problem = "; ".join(errors)
+    else:
+        return msgspec.structs.replace(result, structured=answer)
+    return msgspec.structs.replace(result, status=AgentStatus.INVALID_OUTPUT, message=problem, structured=answer)
+
+
+def answer_in(text: str) -> Any:
+    """The JSON object in a text: the whole of it, or its last fenced block, or from its first `{` to its last `}`."""
+    fenced = text.rpartition("```json")[2].partition("```")[0]
+    braced = text[text.find("{") : text.rfind("}") + 1]
+    for candidate in (text, fenced, braced):
+        try:
+            found = msgspec.json.decode(candidate.strip())
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def schema_errors(value: Any, schema: dict[str, Any]) -> list[str]:
+    """What a value breaks of a JSON Schema, a sentence each, at most ten."""
+    import jsonschema_rs
+
+    validator = jsonschema_rs.validator_for(schema)
+    if validator.is_valid(value):
+        return []
+    if len(msgspec.json.encode(value)) > LARGE:
+        try:
+            validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return [_sentence(error.instance_path, error.message)]
+    return [_sentence(error.instance_path, error.message) for error in validator.iter_errors(value)][:MOST_ERRORS]
+
+
+def _sentence(path: list[str | int], message: str) -> str:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f"at {where.lstrip('.') or 'the top'}: {message[:300]}"

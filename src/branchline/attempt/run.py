@@ -25,7 +25,7 @@ from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import KillSwitch
 from branchline.sandbox.bubblewrap import OPEN, Sandbox

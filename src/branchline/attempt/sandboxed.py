@@ -14,10 +14,10 @@ from branchline.attempt.run import Place
 from branchline.core.facts import OwnSandbox
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus
 from branchline.core.model.verdict import Outcome, QualityReport
-from branchline.git.filters import Needs, Wrap
+from branchline.git.filters import Wrap
 from branchline.git.workspace import LFS
 from branchline.sandbox.bubblewrap import Access, Entered, Sandbox, overlays
-from branchline.sandbox.mounts import Mode, Mount, occupied, own
+from branchline.sandbox.mounts import Mode, Mount, occupied
 from branchline.sandbox.probe import nests
 
 NAMED = 3  # refused hosts in a sentence
@@ -50,15 +50,16 @@ def commands_in_sandbox(run: Place, tree: Path) -> AbstractContextManager[Entere
 def filters_in(sandbox: Sandbox) -> Wrap:
     """What puts the user's filters into the sandbox: the content that they read may come from an agent."""
 
-    def wrap(argv: Sequence[str], needs: Needs) -> Sequence[str]:
-        for folder in needs.writable:
-            folder.mkdir(parents=True, exist_ok=True)
-        readable = (path for path in (needs.work_tree, *needs.readable) if path.exists())
-        thrown = [path for path in needs.throwaway if overlays(sandbox.fact.program, path)]
-        kept = [*needs.writable, *(path for path in needs.throwaway if path not in thrown)]
-        mounts = (*own("read", *readable), *own("throwaway", *thrown), *own("write", *kept))
-        with sandbox.entered(Access(mounts=mounts)) as entered:
-            return entered.wrap(argv, needs.work_tree) if entered.wrap else argv
+    def wrap(argv: Sequence[str], folder: Path, mounts: Sequence[Mount]) -> Sequence[str]:
+        shown = []
+        for one in mounts:
+            if one.mode == "write":
+                one.source.mkdir(parents=True, exist_ok=True)
+            if one.source.exists():
+                kept = one.mode == "throwaway" and not overlays(sandbox.fact.program, one.source)
+                shown.append(replace(one, mode="write") if kept else one)
+        with sandbox.entered(Access(mounts=tuple(shown))) as entered:
+            return entered.wrap(argv, folder) if entered.wrap else argv
 
     return wrap
 

@@ -15,10 +15,11 @@ from branchline.attempt.secret_scan import longest_line
 from branchline.attempt.setup import files_to_copy
 from branchline.core.facts import WorktreeSaved
 from branchline.errors import BranchlineError
-from branchline.git.commit import Refused, Saved, save
+from branchline.git.commit import Saved, save
 from branchline.git.folders import delete_tree, is_folder, move, same_content
 from branchline.git.intake import MAX_CONTENT
 from branchline.git.own_commits import OwnCommits, own_commits
+from branchline.git.screen import Refused
 
 MOST_LOOKED_AT = 256_000_000  # bytes of an agent's own commits
 

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from branchline._version import __version__
+from branchline.errors import InvalidInput
+
 WIDTH = 80
 
 
@@ -67,10 +70,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments begin with. Raises UsageError with the nearest name."""
+        """The command that the arguments begin with. Raises InvalidInput with the nearest name."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            raise UnknownCommand(name)
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean: branchline {near[0]}" if near else "branchline --help"
+            raise InvalidInput(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -87,17 +94,6 @@ class LazyGroup(click.Group):
         return own + click.Command.shell_complete(self, ctx, incomplete)
 
 
-class UnknownCommand(click.UsageError):
-    """There is no such command; `hint` names the nearest."""
-
-    def __init__(self, name: str) -> None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        super().__init__(f"there is no command {name!r}")
-        self.hint = f"did you mean: branchline {near[0]}" if near else "branchline --help"
-
-
 @click.command(
     cls=LazyGroup,
     invoke_without_command=True,
@@ -105,18 +101,13 @@ class UnknownCommand(click.UsageError):
     epilog="RUN is a run's id or the beginning of one; without it, the latest run is meant. "
     "`branchline COMMAND --help` says more.",
 )
-@click.option("-V", "--version", is_flag=True, help="Print the version.")
+@click.version_option(__version__, "-V", "--version", message="branchline %(version)s", help="Print the version.")
 @click.pass_context
-def app(ctx: click.Context, /, *, version: bool) -> Any:
+def app(ctx: click.Context, /) -> Any:
     """Many agents, one main line.
 
     Runs coding agents in parallel, each in a git repository of its own; gates what
     they produce, merges it in a fixed order and ships it.
     """
-    if version:
-        from branchline._version import __version__
-
-        click.echo(f"branchline {__version__}")
-        ctx.exit(0)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
@@ -13,8 +13,7 @@ from branchline.cli.given_text import STDIN, given_text
 from branchline.cli.output import is_live, say
 from branchline.config.canonical import canonical
 from branchline.config.load import plan_of
-from branchline.config.removed import recorded_settings
-from branchline.config.settings import Settings
+from branchline.config.settings import Settings, recorded_settings
 from branchline.core.budget import Budget
 from branchline.core.model.forecast import Collision
 from branchline.core.model.plan import Plan
@@ -22,7 +21,7 @@ from branchline.core.pipeline import merge_order
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput
 from branchline.views.format.text import count, plain, table, wrapped
-from branchline.views.waiting import collision_lines
+from branchline.views.status import collision_lines
 
 if TYPE_CHECKING:
     from branchline.ledger.paths import RunPaths
@@ -34,12 +33,9 @@ def request_text(prompt: str | None, file: Path | None) -> str:
     """The request as given: the argument, a file, or stdin (`-` as either). Raises InvalidInput if it says nothing."""
     if file is not None and prompt is not None:
         raise click.UsageError("choose one: PROMPT or --prompt-file")
-    if STDIN in (prompt, str(file)):
-        where, text = "stdin", given_text(None, option="--prompt-file")
-    elif file is not None:
-        where, text = str(file), given_text(file, option="--prompt-file")
-    else:
-        where, text = "the prompt", prompt or ""
+    where, text = "stdin" if STDIN in (prompt, str(file)) else str(file or "the prompt"), prompt or ""
+    if file is not None or prompt == STDIN:
+        text = given_text(file, option="--prompt-file")
     if not text.strip():
         raise InvalidInput(f"{where} is empty: there is nothing to plan", hint='branchline run "what to change"')
     return text
@@ -50,8 +46,8 @@ def somebody_is_there() -> bool:
     return is_live(sys.stderr) and sys.stdin.isatty()
 
 
-def decision(paths: "RunPaths", state: RunState) -> Plan | str:
-    """Ask what becomes of a proposed plan: the plan to go on with, or `no` or `later`."""
+def decision(paths: "RunPaths", state: RunState) -> Plan | Literal["later"] | None:
+    """Ask what becomes of a proposed plan: the plan to go on with, or None where it is refused, or `later`."""
     plan, settings = proposal(state)
     while True:
         choice = click.prompt(
@@ -64,7 +60,7 @@ def decision(paths: "RunPaths", state: RunState) -> Plan | str:
         if choice == "y":
             return plan
         if choice == "n":
-            return "no"
+            return None
         if choice == "l":
             return "later"
         edited = _edited(paths, plan, settings)
@@ -111,13 +107,6 @@ def proposal(state: RunState) -> tuple[Plan, Settings]:
     shown = plan_lines(plan, settings, state.policy.budget, state.proposed.collisions, state.proposed.warnings)
     say("", *shown, "")
     return plan, settings
-
-
-def remind(paths: "RunPaths", state: RunState) -> None:
-    """Say how the plan is approved as it was edited: by itself, `approve` takes the one that was proposed."""
-    file = paths.artifacts / EDITED
-    if state.proposed is not None and file.exists():
-        say(f"  as edited: branchline approve {paths.run_id} --plan {os.path.relpath(file)}")
 
 
 def _edited(paths: "RunPaths", plan: Plan, settings: Settings) -> Plan | None:

@@ -33,11 +33,9 @@ def guarded(args: list[str]) -> int:
     except BranchlineError as error:
         return _refuse(args, error.message, error.hint, error.exit_code)
     except click.ClickException as error:
-        own = getattr(error, "hint", "")
         ctx = getattr(error, "ctx", None)
-        return _refuse(
-            args, error.format_message(), own or f"{ctx.command_path if ctx else 'branchline'} --help", EXIT_USAGE
-        )
+        hint = f"{ctx.command_path if ctx else 'branchline'} --help"
+        return _refuse(args, error.format_message(), hint, EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort):
         return _refuse(args, "interrupted", "", EXIT_INTERRUPTED)
     except BrokenPipeError:

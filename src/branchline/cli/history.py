@@ -41,14 +41,9 @@ def find_root(path: Path) -> Path:
     return here
 
 
-def locate(repo: Path, run: str | None) -> RunPaths:
-    """The files of a run. Raises InvalidInput."""
-    return find_run(find_root(repo), run)
-
-
 def load(repo: Path, run: str | None) -> History:
     """The run of that name. Raises InvalidInput if there is none, LedgerError if its ledger does not verify."""
-    return history_of(locate(repo, run))
+    return history_of(find_run(find_root(repo), run))
 
 
 def user() -> str:
@@ -63,12 +58,10 @@ def ask(paths: RunPaths, kind: str, **more: str) -> Path:
     return drop(paths, msgspec.convert({"kind": kind, "by": user(), **more}, Intent))
 
 
-def load_pipeline(repo: Path, run: str | None, lacks: str) -> History:
-    """The run of that name; InvalidInput if it is a plain graph, which `lacks` what the command is about."""
-    history = load(repo, run)
+def require_pipeline(history: History, lacks: str) -> None:
+    """Raise InvalidInput if the run is a plain graph, which `lacks` what the command is about."""
     if history.state.kind != "pipeline":
         raise InvalidInput(f"run {history.run_id} is a plain graph: it {lacks}")
-    return history
 
 
 def history_of(paths: RunPaths) -> History:

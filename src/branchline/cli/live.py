@@ -12,11 +12,10 @@ from branchline.core.events import Transition
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.attempts import attempts
-from branchline.views.format.text import MARKS, degraded, duration, encodable, plain
-from branchline.views.log import line
-from branchline.views.news import is_bad, news, warnings
-from branchline.views.progress import Row, progress
+from branchline.views.format.text import MARKS, duration, encodable, plain
+from branchline.views.log import is_bad, line, news, warnings
+from branchline.views.status import Row, progress, row_of
+from branchline.views.timeline import attempts
 
 STYLES = {
     State.PENDING: "dim",
@@ -38,7 +37,6 @@ class Live:
     def __init__(self, run_id: str, before: Iterable[Record] = ()) -> None:
         self._run_id = run_id
         self._console = Console(stderr=True, highlight=False)
-        self._ascii = self._console.options.ascii_only
         self._attempts = attempts(before)
         self._texts: dict[str, str] = {}
         self._rows: tuple[Row, ...] = ()
@@ -59,28 +57,17 @@ class Live:
             self._attempts.take(record)
             if isinstance(record.event, Transition):  # what the attempt before it was about is over
                 self._texts.pop(record.event.task_id, None)
-        for record in news(state, records):
-            if is_bad(record.event):
-                self._console.print(Text(self._fit(line(record)), style="red"))
+        for one in news(state, records):
+            if is_bad(one.event):
+                self._console.print(Text(encodable(line(one)), style="red"))
         for warning in warnings(records):
-            self._console.print(Text(self._fit(warning), style="yellow"))
+            self._console.print(Text(encodable(warning), style="yellow"))
         at = records[-1].at
         if state.kind == "pipeline":
             rows = progress(state, self._attempts, at)
         else:  # a graph may have thousands of tasks, and records come every few milliseconds: only what runs
-            tries = [self._attempts.of[name][-1] for name in sorted(state.running)]
-            rows = tuple(
-                Row(
-                    workstream="",
-                    task_id=one.task_id,
-                    step="",
-                    state=State.RUNNING,
-                    attempt=one.attempt,
-                    round=1,
-                    elapsed_ms=one.elapsed(at),
-                )
-                for one in tries
-            )
+            running = [state.records[name] for name in sorted(state.running)]
+            rows = tuple(row_of(record, [record], self._attempts, at) for record in running)
         self._done, self._total = len(state.records) - state.open, len(state.records)
         self._rows, self._heard = rows, time.monotonic()
 
@@ -95,20 +82,20 @@ class Live:
         grid = Table.grid(padding=(0, 2), expand=True)
         for _ in range(5):
             grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="crop" if self._ascii else "ellipsis", ratio=1)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for row in shown:
             style, running = STYLES[row.state], row.state == State.RUNNING
             took = row.elapsed_ms + (since if running else 0)
             tries = [f"try {row.attempt}"] if row.attempt > 1 else []
             tries += [f"round {row.round}"] if row.round > 1 else []
             grid.add_row(
-                Text(self._fit(f"  {MARKS[row.state]}"), style=style),
-                Text(self._fit(plain(row.name)), style="bold" if running else style),
+                Text(encodable(f"  {MARKS[row.state]}"), style=style),
+                Text(encodable(plain(row.name)), style="bold" if running else style),
                 Text(row.step if row.workstream else "", style=style),
                 Text(" ".join(tries), style="yellow"),
                 Text(duration(took) if took else "", style="dim"),
                 Text(
-                    self._fit(plain(self._texts.get(row.task_id, "") if running else row.reason)),
+                    encodable(plain(self._texts.get(row.task_id, "") if running else row.reason)),
                     style="default" if running else "dim",
                 ),
             )
@@ -117,7 +104,3 @@ class Live:
         text = Text(f"Run {self._run_id}", style="bold", no_wrap=True, overflow="crop")
         text.append(f"  {elapsed}  {self._done} of {self._total} tasks done", style="not bold dim")
         return Group(text, grid, *more)
-
-    def _fit(self, text: str) -> str:
-        """The text in signs that the terminal has: a row that comes out longer than it was drawn breaks the table."""
-        return degraded(text) if self._ascii else encodable(text)

@@ -1,13 +1,17 @@
 """Options and arguments that many commands share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+T = TypeVar("T")
 
 
 def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
@@ -20,12 +24,9 @@ def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list
     return [CompletionItem(name) for name in reversed(known) if name.startswith(incomplete.upper())]
 
 
+_folder = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 repo_option = click.option(
-    "--repo",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    default=".",
-    metavar="DIR",
-    help="The repository, or any folder in it. [default: .]",
+    "--repo", type=_folder, default=".", metavar="DIR", help="The repository, or any folder in it. [default: .]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)
@@ -33,7 +34,7 @@ run_needed = click.argument("run", metavar="RUN", shell_complete=_runs)
 file_type = click.Path(dir_okay=False, path_type=Path)
 root_option = click.option(
     "--root",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    type=_folder,
     default=".",
     metavar="DIR",
     help="The folder to look at; it need not be a repository. [default: .]",
@@ -44,6 +45,18 @@ cache_option = click.option(
     metavar="DIR",
     help="Where the index is. [default: in the git directory]",
 )
+
+
+def of_run(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command --repo and --json, and for the name of a run the run itself, as `history`."""
+
+    @wraps(command)
+    def called(*, run: str | None, repo: Path, **given: Any) -> T:
+        from branchline.cli.history import load
+
+        return command(history=load(repo, run), **given)
+
+    return repo_option(json_option(called))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,10 @@ from typing import Any, TextIO
 
 import msgspec
 
-from branchline.views.format.text import degraded, printable
+from branchline.views.format.text import printable
 
 GREEN, RED, YELLOW, CYAN, DIM, BOLD, PLAIN = (f"\x1b[{n}m" for n in ("32", "31", "33", "36", "2", "1", "0"))
+ERASE = "\r\x1b[K"
 
 PATCH_COLOURS = (("diff ", BOLD), ("+++", BOLD), ("---", BOLD), ("+", GREEN), ("-", RED), ("@@", CYAN))
 _COLOURS = {
@@ -44,18 +45,22 @@ def say(*lines: str) -> None:
         sys.stderr.flush()
 
 
+def passing(text: str = "") -> None:
+    """Show on a terminal what is being done, in a line that the next one overwrites; without text, take it away."""
+    if is_live(sys.stderr):
+        with contextlib.suppress(OSError):
+            sys.stderr.write(ERASE + text)
+            sys.stderr.flush()
+
+
 @contextlib.contextmanager
 def busy(text: str) -> Generator[None]:
-    """Show on a terminal what is being done, until the block ends: its imports alone can take a third of a second."""
-    live = is_live(sys.stderr)
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{text} ...\r" if live else "")
-        sys.stderr.flush()
+    """Show what is being done until the block ends: its imports alone can take a third of a second."""
+    passing(f"{text} ...")
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            sys.stderr.write("\x1b[K" if live else "")
+        passing()
 
 
 def is_coloured(stream: TextIO) -> bool:
@@ -81,10 +86,7 @@ def painted(line: str) -> str:
 
 def _write(stream: TextIO, lines: Iterable[str]) -> None:
     coloured = is_coloured(stream)
-    ascii_only = "utf" not in (stream.encoding or "utf-8").lower()
-    for line in lines:
-        text = degraded(line) if ascii_only else line
-        stream.write((painted(text) if coloured else text) + "\n")
+    stream.writelines((painted(line) if coloured else line) + "\n" for line in lines)
 
 
 def page(patch: bytes) -> None:

@@ -34,20 +34,16 @@ def _value(value: object, pad: str) -> str:
         case list() | tuple() if value:
             return "".join(f"\n{pad}- {_value(member, pad + INDENT).lstrip()}" for member in value)
         case str():
-            if not _fits_block(value):
+            lines = value.removesuffix("\n").split("\n")
+            # A literal block would not show these lines as they are.
+            is_plain = all(line == line.rstrip() and line.replace("\t", " ").isprintable() for line in lines)
+            if "\n" not in value or not is_plain or not lines[0][:1].strip() or not lines[-1]:
                 return " " + _quoted(value)
             head = " |" if value.endswith("\n") else " |-"
-            return "\n".join([head, *(pad + line if line else "" for line in value.removesuffix("\n").split("\n"))])
+            return "\n".join([head, *(pad + line if line else "" for line in lines)])
         case _:
             return " " + json.dumps(value)
 
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
-
-
-def _fits_block(text: str) -> bool:
-    """Whether a literal block shows these lines as they are, whatever their spaces."""
-    lines = text.removesuffix("\n").split("\n")
-    is_plain = all(line == line.rstrip() and line.replace("\t", " ").isprintable() for line in lines)
-    return "\n" in text and is_plain and lines[0][:1].strip() != "" and lines[-1] != ""

@@ -1,13 +1,17 @@
-"""A file's content as plain data in which every value and key knows where it is written."""
+"""A file's content as plain data in which every value and key knows where it is written, and what is wrong with it."""
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
-from branchline.config.problems import Finding, Place
+from branchline.errors import InvalidInput
+from branchline.views.format.text import printable
 
+MOST_PROBLEMS = 50
+LONGEST_PROBLEM = 1_000
 MAX_NODES = 200_000
 MAX_DEPTH = 64
 INT_LIMIT = 2**63
@@ -22,6 +26,46 @@ FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.AS
 NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 Path = Sequence[str | int]
+
+
+class Place(NamedTuple):
+    """Where something is written, counted from 1; line 0 stands for the whole file."""
+
+    line: int
+    column: int
+
+
+class Finding(NamedTuple):
+    """Something wrong at a place of a file that the caller knows."""
+
+    place: Place
+    message: str
+    hint: str = ""
+
+    def told(self, file: str) -> str:
+        """The finding in one line of bounded length: a file's words must not command a terminal."""
+        where = f"{file}:{self.place.line}:{self.place.column}" if self.place.line else file
+        text = f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+        return printable(text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "...")
+
+
+class InvalidFile(InvalidInput):
+    """A file cannot be used; `problems` has all that is wrong with it, in the order of the file."""
+
+    def __init__(self, file: str, findings: Iterable[Finding], *, hint: str = "") -> None:
+        self.problems = sorted({*findings})
+        lines = [problem.told(file) for problem in self.problems[:MOST_PROBLEMS]]
+        if len(self.problems) > MOST_PROBLEMS:
+            lines.append(f"and {len(self.problems) - MOST_PROBLEMS} more")
+        super().__init__("\n".join(lines), hint=hint)
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """`did you mean ...?` if a known word is close, else the known words; empty when there is none."""
+    close = get_close_matches(word, known, n=1) or [name for name in known if name.lower() == word.lower()]
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known: " + ", ".join(known[:30]) if known else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +91,19 @@ class Node:
             node = node.children[step]
         return node
 
-    def items(self, key: str) -> Iterator["Node"]:
+    def child(self, key: str) -> "Node":
+        """The value under a key; one without anything in it if there is none."""
+        return self.children.get(key, NOTHING)
+
+    def items(self, key: str) -> list["Node"]:
         """The elements of the list under a key; none if there is no such list."""
-        member = self.children.get(key)
-        if member is not None and isinstance(member.data, list):
-            yield from member.children.values()
+        member = self.child(key)
+        return [*member.children.values()] if isinstance(member.data, list) else []
 
     def text(self, key: str) -> str | None:
         """The text under a key; None if there is no text."""
-        member = self.children.get(key)
-        return member.data if member is not None and isinstance(member.data, str) else None
+        data = self.child(key).data
+        return data if isinstance(data, str) else None
 
     def one(self, key: str) -> list[tuple[str, Place]]:
         """The text under a key with its place; nothing if there is no text."""
@@ -68,11 +115,12 @@ class Node:
         name = self.text("id")
         return f"this {noun}" if name is None else f"{noun} '{name}'"
 
-    def texts(self, key: str) -> Iterator[tuple[str, Place]]:
+    def texts(self, key: str) -> list[tuple[str, Place]]:
         """The texts of the list under a key, with their places."""
-        for item in self.items(key):
-            if isinstance(item.data, str):
-                yield item.data, item.place
+        return [(item.data, item.place) for item in self.items(key) if isinstance(item.data, str)]
+
+
+NOTHING = Node(None, Place(0, 0))
 
 
 class Unreadable(Exception):
@@ -111,32 +159,32 @@ class Builder:
             self.findings.append(Finding(place, "this text has half of a surrogate pair, which is not a character"))
             return text.encode(errors="replace").decode()
 
+    def container(self, items: Mapping[Any, Node], place: Place, keys: Mapping[str, Place] | None = None) -> Node:
+        """A mapping, or without `keys` a list. Raises `Unreadable` if it is too large, its aliases written out."""
+        data: object = {key: item.data for key, item in items.items()}
+        if keys is None:
+            data = [item.data for item in items.values()]
+        size = 1 + sum(child.size for child in items.values())
+        height = 1 + max((child.height for child in items.values()), default=0)
+        if size > MAX_NODES:
+            raise Unreadable(place, f"this has more than {MAX_NODES:,} values, its aliases written out")
+        self.check_depth(height - 1, place)
+        return Node(data, place, items, keys or {}, size, height)
+
+    def check_depth(self, depth: int, place: Place) -> None:
+        """Raise `Unreadable` if a value at this depth is one too deep."""
+        if depth >= MAX_DEPTH:
+            raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
+
     def of(self, data: object, place: Place, depth: int = 0) -> Node:
         """A node of Python data (of TOML or JSON), all of it at one place. Raises `Unreadable`."""
-        check_depth(depth, place)
+        self.check_depth(depth, place)
         if isinstance(data, dict):
             items = {self.text(str(key), place): self.of(value, place, depth + 1) for key, value in data.items()}
-            return container(items, place, dict.fromkeys(items, place))
+            return self.container(items, place, dict.fromkeys(items, place))
         if isinstance(data, list | tuple):
-            return container(dict(enumerate(self.of(value, place, depth + 1) for value in data)), place)
+            return self.container(dict(enumerate(self.of(value, place, depth + 1) for value in data)), place)
         return self.scalar(data, place)
-
-
-def container(items: Mapping[Any, Node], place: Place, keys: Mapping[str, Place] | None = None) -> Node:
-    """A mapping, or without `keys` a list. Raises `Unreadable` if it is too large, its aliases written out."""
-    data = [item.data for item in items.values()] if keys is None else {key: item.data for key, item in items.items()}
-    size = 1 + sum(child.size for child in items.values())
-    height = 1 + max((child.height for child in items.values()), default=0)
-    if size > MAX_NODES:
-        raise Unreadable(place, f"this has more than {MAX_NODES:,} values, its aliases written out")
-    check_depth(height - 1, place)
-    return Node(data, place, items, keys or {}, size, height)
-
-
-def check_depth(depth: int, place: Place) -> None:
-    """Raise `Unreadable` if a value at this depth is one too deep."""
-    if depth >= MAX_DEPTH:
-        raise Unreadable(place, f"this is nested more than {MAX_DEPTH} levels deep")
 
 
 def plain_value(text: str) -> object:

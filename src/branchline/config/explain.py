@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from branchline.config.document import Node, Path
-from branchline.config.problems import Finding, suggestion
-from branchline.config.removed import REMOVED
+from branchline.config.document import Finding, Node, Path, suggestion
 from branchline.config.schemas import Schema, schema
 
 if TYPE_CHECKING:
@@ -44,19 +42,10 @@ def label(path: Path) -> str:
 
 def shown(value: object) -> str:
     """A value as it may stand in a sentence, cut to `SHOWN_TEXT` characters."""
-    match value:
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case str():
-            return repr(value if len(value) <= SHOWN_TEXT else value[:SHOWN_TEXT] + "...")
-        case _:
-            return str(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN_TEXT else value[:SHOWN_TEXT] + "...")
+    words: dict[object, str] = {dict: "a mapping", list: "a list", type(None): "nothing", bool: str(value).lower()}
+    return words.get(type(value), str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,10 @@ class _Explainer:
         node = self.root.at(path)
         match error.kind.name:
             case "additionalProperties":
-                yield from self._unknown_keys(path, fragment, error.kind.as_dict()["unexpected"])
+                free = [key for key in fragment["properties"] if key not in node.keys and key != "$schema"]
+                for key in error.kind.as_dict()["unexpected"]:
+                    message = f"'{key}' is not a key of {self._noun(path, fragment)}"
+                    yield Finding(node.keys[key], message, suggestion(key, free))
             case "required":
                 yield Finding(node.place, f"{label([*path, error.kind.as_dict()['property']])} is missing")
             case "minProperties" | "maxProperties":
@@ -90,7 +82,7 @@ class _Explainer:
                 subject = label(path) if path else f"a {self.name} file"
                 message = f"{subject} must be {self.expected(fragment)}, not {shown(error.instance)}"
                 hint = suggestion(error.instance, _options(fragment)) if isinstance(error.instance, str) else ""
-                yield Finding(self.root.at(path).place, message, hint if hint.startswith("did") else "")
+                yield Finding(node.place, message, hint if hint.startswith("did") else "")
 
     def _fitting(self, error: "ValidationError", fragment: Schema) -> "list[ValidationError]":
         """The errors of the one branch whose type the value has; none if the branches are described as a whole."""
@@ -102,17 +94,6 @@ class _Explainer:
             if not any(c.kind.name in MISFIT and c.instance_path == error.instance_path for c in branch)
         ]
         return branches[0] if len(branches) == 1 else []
-
-    def _unknown_keys(self, path: Path, fragment: Schema, unexpected: list[str]) -> Iterator[Finding]:
-        node = self.root.at(path)
-        free = [key for key in fragment["properties"] if key not in node.keys and key != "$schema"]
-        for key in unexpected:
-            removed = REMOVED.get(".".join([*map(str, path), key])) if self.name == "config" else None
-            if removed:
-                yield Finding(node.keys[key], removed, f"delete `{key}`")
-                continue
-            message = f"'{key}' is not a key of {self._noun(path, fragment)}"
-            yield Finding(node.keys[key], message, suggestion(key, free))
 
     def _noun(self, path: Path, fragment: Schema) -> str:
         if not path:

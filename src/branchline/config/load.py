@@ -9,9 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from branchline.config.checks import check_context, check_graph, check_plan, check_settings
-from branchline.config.document import Builder, Node, Unreadable
+from branchline.config.document import Builder, Finding, InvalidFile, Node, Place, Unreadable
 from branchline.config.explain import schema_findings
-from branchline.config.problems import Finding, InvalidFile, Place
 from branchline.config.schemas import MODELS
 from branchline.config.settings import Settings
 from branchline.core.graph import TaskFile
@@ -24,10 +23,8 @@ MAX_BYTES = 4_000_000
 TOML_TABLE = re.compile(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?branchline\b", re.MULTILINE)
 
 M = TypeVar("M", bound=msgspec.Struct)
-
-
-_Kind = tuple[type[M], Callable[[Node], Iterable[Finding]]]
-"""A kind of file: its model, and what to check beyond the schema."""
+Check = Callable[[Node], Iterable[Finding]]
+"""What is wrong with a document beyond what its schema says."""
 
 
 def load_settings(path: Path | None, *, root: Path) -> Settings:
@@ -36,10 +33,10 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
     `path` None: `branchline.yaml` in `root`, else `[tool.branchline]` of its `pyproject.toml`, else the defaults.
     Raises InvalidFile.
     """
+    if path is None and os.path.lexists(root / SETTINGS_FILE):  # a dangling link is a mistake, not an absence
+        path = root / SETTINGS_FILE
     if path is not None:
-        return _load(path, (Settings, check_settings))
-    if os.path.lexists(root / SETTINGS_FILE):  # a dangling link is a mistake, not an absence
-        return _load(root / SETTINGS_FILE, (Settings, check_settings))
+        return _load(path, Settings, check_settings)
     if (root / "pyproject.toml").is_file():
         return _from_pyproject(root / "pyproject.toml")
     return Settings(version=1)
@@ -47,17 +44,17 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
 
 def load_context(path: Path | None, *, root: Path) -> ContextSettings:
     """How context is chosen: by a file of its own, or else by the settings of a repository. Raises InvalidFile."""
-    return load_settings(None, root=root).context if path is None else _load(path, (ContextSettings, check_context))
+    return load_settings(None, root=root).context if path is None else _load(path, ContextSettings, check_context)
 
 
 def plan_of(path: Path, settings: Settings) -> Plan:
     """The plan in a file, checked against the agents that the settings know. Raises InvalidFile."""
-    return _load(path, _plan(settings, None))
+    return _load(path, Plan, _plan_check(settings, None))
 
 
 def plan_from_data(data: object, settings: Settings, *, agents: Collection[str] | None = None) -> Plan:
     """A plan from plain data, checked as a file is. It may name `agents`: by default all of the settings. Raises InvalidFile."""
-    return _from_data(data, "plan", Place(0, 0), _plan(settings, agents))
+    return _model("plan", Plan, _plan_check(settings, agents), lambda builder: builder.of(data, Place(0, 0)))
 
 
 def scriptless(specs: Iterable[AgentSpec]) -> frozenset[str]:
@@ -69,19 +66,19 @@ def scriptless(specs: Iterable[AgentSpec]) -> frozenset[str]:
 
 def load_graph(path: Path) -> TaskFile:
     """The task graph in a file; each of its tasks has a command. Raises InvalidFile."""
-    return _load(path, (TaskFile, check_graph))
+    return _load(path, TaskFile, check_graph)
 
 
-def _plan(settings: Settings, agents: Collection[str] | None) -> _Kind[Plan]:
+def _plan_check(settings: Settings, agents: Collection[str] | None) -> Check:
     known = [agent.id for agent in settings.agents] if agents is None else agents
     scripted = scriptless(settings.agents)
-    return Plan, lambda root: check_plan(root, known, settings.agent, scripted)
+    return lambda root: check_plan(root, known, settings.agent, scripted)
 
 
-def _load(path: Path, kind: _Kind[M]) -> M:
+def _load(path: Path, model: type[M], check: Check) -> M:
     from branchline.config.yaml import read_yaml  # its library takes a while to import
 
-    return _model(os.fspath(path), kind, lambda builder: read_yaml(_text(path), builder))
+    return _model(os.fspath(path), model, check, lambda builder: read_yaml(_text(path), builder))
 
 
 def _from_pyproject(path: Path) -> Settings:
@@ -99,12 +96,8 @@ def _from_pyproject(path: Path) -> Settings:
     if data is None:
         return Settings(version=1)
     header = TOML_TABLE.search(text)
-    line = text.count("\n", 0, header.start()) + 1 if header else 0
-    return _from_data(data, file, Place(line, 1), (Settings, check_settings))
-
-
-def _from_data(data: object, file: str, place: Place, kind: _Kind[M]) -> M:
-    return _model(file, kind, lambda builder: builder.of(data, place))
+    place = Place(text.count("\n", 0, header.start()) + 1 if header else 0, 1)
+    return _model(file, Settings, check_settings, lambda builder: builder.of(data, place))
 
 
 def _text(path: Path) -> str:
@@ -126,14 +119,13 @@ def _text(path: Path) -> str:
         raise Unreadable(Place(line, column), "this file is not UTF-8 text") from error
 
 
-def _model(file: str, kind: _Kind[M], read: Callable[[Builder], Node]) -> M:
+def _model(file: str, model: type[M], check: Check, read: Callable[[Builder], Node]) -> M:
     """The model of a document, or an InvalidFile with everything that is wrong with it."""
     builder = Builder()
     try:
         root = read(builder)
     except Unreadable as error:
         raise InvalidFile(file, [*builder.findings, error.finding]) from error
-    model, check = kind
     name = next(name for name, one in MODELS.items() if one is model)
     findings = [*builder.findings, *schema_findings(name, root), *check(root)]
     if findings:

@@ -21,7 +21,6 @@ MODELS: dict[str, type[msgspec.Struct]] = {
     "context": ContextSettings,
     "manifest": Manifest,
 }
-CONTRACTS = {"execution_plan": "plan", "task_graph": "graph", "context_manifest": "manifest"}
 MAX_WORKSTREAMS = 1_000
 MAX_TASKS = 20_000
 NAME = r"^[A-Za-z0-9_.-]+$"

@@ -1,6 +1,6 @@
 """What `branchline.yaml` may say. Every field has a default but `version`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from branchline.core.model.sandbox import SandboxSettings
 from branchline.core.model.verdict import Gate
 from branchline.core.refs import DEFAULT_TAG
 from branchline.core.retry import RetryPolicy
+from branchline.errors import InvalidInput
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PresetName = Literal["python", "pre-commit", "gitleaks"]
@@ -178,3 +179,14 @@ class Settings(Model, frozen=True, kw_only=True):
     def guarded(self) -> tuple[str, ...]:
         """The globs of protected paths, lock files among them if they are to be."""
         return (*self.protect, *LOCKS) if self.approvals.locks else self.protect
+
+
+def recorded_settings(pins: dict[str, Any]) -> Settings:
+    """The settings that a run has pinned. Raises InvalidInput where another version of Branchline has pinned them."""
+    try:
+        return msgspec.convert(pins["settings"], Settings)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(
+            f"the run began with another version of Branchline: {error}",
+            hint="finish it with that version, or start a new run: branchline run",
+        ) from error

@@ -8,8 +8,7 @@ from ruamel.yaml import events as kinds
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from branchline.config.document import MAX_NODES, Builder, Node, Unreadable, check_depth, container, plain_value
-from branchline.config.problems import Finding, Place
+from branchline.config.document import MAX_NODES, Builder, Finding, Node, Place, Unreadable, plain_value
 
 CORE_TAGS = {"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"}
 START = Place(1, 1)
@@ -70,12 +69,12 @@ class _Reader:
                 is_plain = event.implicit[0] if tag is None else tag != "!!str"
                 made = self._builder.scalar(plain_value(event.value) if is_plain else event.value, place)
             else:
-                check_depth(depth, place)
+                self._builder.check_depth(depth, place)
                 if isinstance(event, kinds.MappingStartEvent):
                     made = self._mapping(place, depth)
                 else:
                     items = (self._node(inner, depth + 1) for inner in self._within())
-                    made = container(dict(enumerate(items)), place)
+                    made = self._builder.container(dict(enumerate(items)), place)
             if event.anchor is not None:
                 self._anchors[event.anchor] = made
         self._count += 1
@@ -93,7 +92,7 @@ class _Reader:
                 self._builder.findings.append(Finding(self.place, message))
             keys.setdefault(key, self.place)
             members.setdefault(key, self._node(next(self._events), depth + 1))
-        return container(members, place, keys)
+        return self._builder.container(members, place, keys)
 
     def _within(self) -> Iterator[kinds.Event]:
         """The events that begin something in a container, until that ends."""
@@ -106,7 +105,7 @@ class _Reader:
             return self._builder.text(event.value, place)
         key = self._node(event, depth).data if isinstance(event, kinds.AliasEvent) else None
         if not isinstance(key, str):
-            check_depth(depth, place)
+            self._builder.check_depth(depth, place)
             raise Unreadable(place, "a key must be a single word or text, not a list or a mapping")
         return key
 

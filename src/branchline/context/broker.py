@@ -13,21 +13,18 @@ from weakref import finalize
 
 from msgspec.structs import replace as replace_fields
 
-from branchline.context.bans import ban_of
 from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis
 from branchline.context.excerpts import forms
-from branchline.context.explain import matches
 from branchline.context.graph import GRAPH_VERSION, ImportGraph
-from branchline.context.index.cache import Index, Progress
+from branchline.context.index.cache import Analyse, Index, Progress
 from branchline.context.index.database import default_folder
 from branchline.context.index.history import history_of
 from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.index.scan import Tree, tree_of, work_tree
-from branchline.context.index.writing import Analyse
 from branchline.context.manifest import assembled, fingerprint
 from branchline.context.query import parse
-from branchline.context.rank import RANKING_VERSION, Anchors, Ranked, rank
-from branchline.context.selection import Selection, select
+from branchline.context.rank import RANKING_VERSION, Anchors, Ranked, matches, rank
+from branchline.context.selection import Selection, ban_of, select
 from branchline.context.tokens import Counter, counter
 from branchline.core.model.manifest import (
     Candidate,
@@ -54,13 +51,14 @@ def _surely(answer: "Callable[Concatenate[Broker, _P], _T]") -> "Callable[Concat
     """Answer again, on a new index, if the index turned out to be damaged or another process has emptied it."""
 
     @wraps(answer)
-    def answered(broker: "Broker", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def answered(self: "Broker", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         while True:
             try:
-                found = answer(broker, *args, **kwargs)
-                broker.confirm()
+                found = answer(self, *args, **kwargs)
+                self._index.confirm()
             except sqlite3.DatabaseError as error:
-                broker.start_again(error)
+                self._index.replace(error)
+                self.__dict__.pop("corpus", None)  # it is what the index said
             else:
                 return found
 
@@ -146,15 +144,6 @@ class Broker:
             self._texts[file.path] = None if data is None else data.decode("utf-8", "replace")
         return self._texts
 
-    def confirm(self) -> None:
-        """Raise sqlite3.DatabaseError if another process has emptied the index since it was asked first."""
-        self._index.confirm()
-
-    def start_again(self, error: sqlite3.DatabaseError) -> None:
-        """Forget what the index said, and go on with another. Raises the error where no other can be had."""
-        self._index.replace(error)
-        self.__dict__.pop("corpus", None)
-
     @property
     def warnings(self) -> tuple[str, ...]:
         """What could not be done as it should."""
@@ -204,7 +193,7 @@ class Broker:
     def _selected(self, request: ContextRequest, ranked: Sequence[Ranked]) -> Selection:
         """What of the ranked files fits. Only files that have a chance are looked at; the others are left out unseen."""
         settings, paths, count = request.settings, self.corpus.paths, counter(request.settings.exact_tokens)
-        chosen = {one.file: one for one in _likely(ranked, self._category, settings)}
+        chosen = {one.file: one for one in _likely(ranked, self.corpus.about_paths.categories, settings)}
         always = [path for path in paths if path in request.targets or matches_any(settings.pin, path)]
         numbers = {path: file for file, path in enumerate(paths)}
         ranks = {one.file: one for one in ranked}
@@ -221,9 +210,6 @@ class Broker:
         candidates = [self._candidate(one, count) for one in chosen.values()]
         return select(request, candidates, [*unseen, *unread], budget=int(request.budget * (1 - count.margin)))
 
-    def _category(self, file: int) -> Category:
-        return self.corpus.about_paths.categories[file]
-
     def _candidate(self, one: Ranked, count: Counter) -> Candidate:
         """A ranked file with the forms it can be shown in."""
         path, analysis = self.corpus.paths[one.file], self.corpus.analysis(one.file)
@@ -234,7 +220,7 @@ class Broker:
         ]
         return Candidate(
             path=path,
-            category=self._category(one.file),
+            category=self.corpus.about_paths.categories[one.file],
             score=one.score,
             breakdown=one.breakdown,
             size_bytes=analysis.size,
@@ -244,16 +230,14 @@ class Broker:
         )
 
 
-def _likely(
-    ranked: Iterable[Ranked], category: Callable[[int], Category], settings: ContextSettings
-) -> Iterator[Ranked]:
+def _likely(ranked: Iterable[Ranked], categories: Sequence[Category], settings: ContextSettings) -> Iterator[Ranked]:
     """The files that a manifest may hold: of each category as many of the best as there may be, and one more."""
-    caps, taken = settings.caps, Counts[str]()
-    most = {"code": caps.code, "tests": caps.tests, "docs": caps.docs, "other": caps.other}
+    taken, most = Counts[str](), settings.max_files
     for one in ranked:
-        kind, cap = category(one.file), most[category(one.file)]
-        if taken[kind] <= min(settings.max_files if cap is None else cap, settings.max_files):
-            taken[kind] += 1
+        category = categories[one.file]
+        cap = getattr(settings.caps, category)
+        if taken[category] <= (most if cap is None else min(cap, most)):
+            taken[category] += 1
             yield one
 
 
@@ -269,26 +253,21 @@ def of_folder(
     `settings` say how long the pieces of a text are; `cache`: the folder of the index.
     """
     tree = work_tree(root)
-    index = _opened(cache or default_folder(root, tree.repo), settings)
-    return Broker(tree, index, _analysis(settings), on_progress)
+    return _made(tree, cache or default_folder(root, tree.repo), settings, on_progress)
 
 
 def of_tree(
     repo: Repo, commit: str, tree: str | None = None, *, settings: ContextSettings = DEFAULT, cache: Path | None = None
 ) -> Broker:
     """A broker for a tree in the object store; `commit` is what it grew from, and whose tree it is if none is given."""
-    index = _opened(cache or default_folder(repo.root, repo), settings)
-    return Broker(tree_of(repo, commit, tree), index, _analysis(settings))
+    return _made(tree_of(repo, commit, tree), cache or default_folder(repo.root, repo), settings)
 
 
-def _opened(folder: Path, settings: ContextSettings) -> Index:
-    return Index(folder, version=f"{ANALYSIS_VERSION}/{settings.chunk_tokens}/{settings.chunk_overlap}")
-
-
-def _analysis(settings: ContextSettings) -> Analyse:
+def _made(tree: Tree, folder: Path, settings: ContextSettings, on_progress: Progress | None = None) -> Broker:
     def analysed(data: bytes, name: str) -> Analysis:
         from branchline.context.code.analyse import analyse  # a warm query analyses nothing
 
         return analyse(data, name, chunk_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
 
-    return analysed
+    index = Index(folder, version=f"{ANALYSIS_VERSION}/{settings.chunk_tokens}/{settings.chunk_overlap}")
+    return Broker(tree, index, analysed, on_progress)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from branchline.context.excerpts import GAP, show
 from branchline.core.model.manifest import Manifest, ManifestFile
-from branchline.gates.output import shown
 from branchline.views.format.excerpt import fenced, legible
-from branchline.views.format.text import count
+from branchline.views.format.text import count, shown
 
 RANGES = 12  # of a file's lines that are listed
 SUFFIX = 10  # characters; what is longer names no language

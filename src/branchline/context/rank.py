@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from heapq import nsmallest
 
 from branchline.context import scores as signals
-from branchline.context.features import Points, Sighting
-from branchline.context.index.indexed import IndexedCorpus
+from branchline.context.index.indexed import IndexedCorpus, terms_in
 from branchline.context.query import Query
+from branchline.context.scores import Points, Sighting
 
 WEIGHTS: dict[str, float] = {
     "lexical": 1.2, "title": 0.5, "compound": 0.8, "chunk": 1.5, "path": 1.0, "mention": 2.0, "trace": 1.2,
@@ -22,6 +22,7 @@ ASIDE = frozenset({
 })  # fmt: skip
 """First parts of paths that hold code about the code."""
 LOOKED_INTO, SEEDS, RANKED = 80, 20, 5000
+TOLD = 8  # matches of a signal in a file
 _ENOUGH = {"mention": 1.0, "trace": 1.0, "module": 1.0, "symbol": 1.0}
 """How many points are full evidence, whatever other files have."""
 RANKING_VERSION = "2"
@@ -120,3 +121,34 @@ def _seeds(points: Points, files: Iterable[int]) -> Points:
     above = {file: (points[file] - floor) ** 2 for file in top}
     whole = sum(above.values())
     return {file: value / whole for file, value in above.items() if value}
+
+
+def matches(query: Query, corpus: IndexedCorpus, ranked: Ranked) -> dict[str, tuple[str, ...]]:
+    """Signal to what it found in a file, the weightiest first, at most TOLD each; signals of one number have none."""
+    seen, file = Sighting(query, corpus), ranked.file
+    heads = corpus.pieces(file).heads
+    defined = {definition.name for definition in corpus.analysis(file).definitions}
+
+    def held(weights: Mapping[str, float]) -> list[str]:
+        terms = (term for term in weights if file in seen.found[term])
+        return sorted(terms, key=lambda term: (-weights[term], term))
+
+    found = {
+        "lexical": held(seen.weights),
+        "title": held(seen.weighted(query.title)),
+        "compound": held(seen.weighted(query.compounds)),
+        "path": sorted({*query.title, *query.prose, *query.compounds} & terms_in(corpus.paths[file])),
+        "chunk": [
+            f"{head.name} (lines {head.start}-{head.end})" if head.name else f"lines {head.start}-{head.end}"
+            for head in (heads[place] for _, place in ranked.pieces[:3])
+        ],
+        "mention": [text for text in query.mentions if file in seen.located(text)],
+        "trace": [text for text in query.frames if file in seen.located(text)],
+        "module": [dotted for dotted in query.dotted if seen.resolved(dotted)[0] == file],
+        "symbol": [word for word, looks in query.identifiers.items() if looks and word in defined],
+        "imported": [
+            *(f"imports {corpus.paths[other]}" for other in corpus.graph.imports(file)),
+            *(f"imported by {corpus.paths[other]}" for other in corpus.graph.importers(file)),
+        ],
+    }
+    return {name: tuple(texts[:TOLD]) for name, texts in found.items() if texts and name in ranked.breakdown}

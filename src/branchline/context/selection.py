@@ -1,18 +1,42 @@
 """From ranked files and a budget to what a manifest holds: which files, in which form, what is left out and why."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from branchline.context.bans import ban_of
-from branchline.context.forms import distinct, grown
-from branchline.core.model.manifest import Candidate, ContextRequest, ExcludedFile, Form, ManifestFile
-from branchline.core.rules.globs import matches_any
+from branchline.context.index.scan import CACHES, METADATA
+from branchline.core.model.manifest import Candidate, ContextRequest, ExcludedFile, Form, ManifestFile, Mode
+from branchline.core.rules.globs import fold, matches_any
 
+GROWTH: dict[Mode, tuple[int, int]] = {"outline": (1, 0), "excerpt": (2, 1), "full": (6, 5)}
+"""File i of the queue, from 0, grows to a mode when file a * i + b comes in, in its smallest form."""
+NEARLY = 1.3
+"""A form is passed over if the next larger one costs at most so many times as much."""
+SMALL, SHARE = 1500, 0.25
+"""A form of more than SMALL tokens waits until it is at most this share of all that stands before it."""
 PLACES = 4
 """Decimal places of a score: files are ranked by what the manifest says, not by noise behind it."""
 
+INNER = frozenset({".git", ".runs"})
+SECRET_FOLDERS = frozenset({".ssh", ".gnupg"})
+SECRET_NAME = re.compile(
+    r""" \.env(rc)?
+    | \.env\.(?!(example|sample|template|dist)$).*
+    | .*\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk)
+    | .*\.tfstate(\..*)?
+    | id_(rsa|dsa|ecdsa|ed25519).*
+    | secrets\.(ya?ml|json|toml|ini|cfg|conf|properties|xml|txt|env|tfvars)
+    | client_secret.*\.json
+    | credentials(\.(json|ya?ml|toml|ini|csv|xml|txt|db))?
+    | \.(netrc|npmrc|pypirc|pgpass|htpasswd|git-credentials|dockercfg)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""Names, in lower case, of files that hold secrets. Source code such as secrets.py is none, nor is .env.example."""
+
+Ban = Literal["", "secret", "banned"]
 Role = Literal["target", "pin", "ranked"]
 ROLES: tuple[Role, ...] = ("target", "pin", "ranked")
 
@@ -190,3 +214,91 @@ def _warnings(
     reasons = Counter(out.reason for out in outs if out.path in targets)
     if reasons:
         yield "targets that are left out: " + ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
+
+
+def ban_of(path: str, globs: Iterable[str] = (), *, is_target: bool = False) -> Ban:
+    """Why a path is never shown; empty if it may be. `globs` are the user's; the built-in bans are blind to case.
+
+    Targets override caches and the user's globs, because somebody named them; secrets and the inner folders they do not
+    override, because a plan that an agent wrote may name targets too.
+    """
+    *folders, name = fold(path).split("/")
+    if SECRET_NAME.fullmatch(name) or not SECRET_FOLDERS.isdisjoint(folders):
+        return "secret"
+    if not INNER.isdisjoint(folders):
+        return "banned"
+    if not is_target and (not (CACHES | METADATA).isdisjoint(folders) or matches_any(globs, path)):
+        return "banned"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A file of the queue grows to a form; `cost` is what that adds, `size` what decides whether it waits."""
+
+    file: int
+    form: Form
+    cost: int
+    size: int
+
+
+def distinct(forms: Sequence[Form], max_full: int) -> tuple[Form, ...]:
+    """The forms to choose between, each clearly larger than the one before; `max_full`: tokens of a whole file, at most.
+
+    None are left of a file that has no other form than a whole that is too large.
+    """
+    kept: list[Form] = []
+    for form in reversed(forms):
+        fits = form.mode != "full" or form.tokens <= max_full
+        if fits and (not kept or kept[-1].tokens > NEARLY * form.tokens):
+            kept.append(form)
+    return tuple(reversed(kept))
+
+
+def grown(queue: Sequence[tuple[Form, ...]], *, pinned: int, spent: int, limit: int) -> dict[int, Form]:
+    """The files of a queue that are shown, by their place in it, and how. Best files come first.
+
+    Each has its forms as `distinct` leaves them. `pinned`: so many files in front all come in before any of them grows.
+    `spent`: tokens that are in use already, of the `limit`.
+
+    A larger budget never shows less of any of them. That holds exactly if what is shown under every budget is the
+    beginning of one sequence of steps; so there is one, made without looking at the budget and cut where the budget ends.
+    What remains unused is less than what the next step costs. Therefore small forms come first, and a large one waits
+    until enough stands before it: as long as anything else is left to show, what remains unused is less than SMALL, or
+    than SHARE of what is used.
+    """
+    shown: dict[int, Form] = {}
+    for step in _sequence(queue, pinned, spent):
+        spent += step.cost
+        if spent > limit:
+            break
+        shown[step.file] = step.form
+    return shown
+
+
+def _sequence(queue: Sequence[tuple[Form, ...]], pinned: int, spent: int) -> Iterator[_Step]:
+    """All steps by their keys, but for those that wait.
+
+    A file's forms stay in order: where one need not wait, neither need the smaller ones, which stand before it.
+    """
+    waiting: list[_Step] = []
+    for step in _by_key(queue, pinned):
+        waiting.append(step)
+        while ready := next((s for s in waiting if s.size <= max(SMALL, SHARE * spent)), None):
+            waiting.remove(ready)
+            spent += ready.cost
+            yield ready
+    yield from waiting
+
+
+def _by_key(queue: Sequence[tuple[Form, ...]], pinned: int) -> list[_Step]:
+    keyed: list[tuple[int, _Step]] = []
+    for file, forms in enumerate(queue):
+        before = 0
+        for number, form in enumerate(forms):
+            factor, offset = GROWTH[form.mode] if number else (1, 0)
+            is_first = file < pinned and not number
+            key, size = (-1, 0) if is_first else (factor * file + offset, form.tokens)
+            keyed.append((key, _Step(file, form, form.tokens - before, size)))
+            before = form.tokens
+    return [step for _, step in sorted(keyed, key=lambda pair: pair[0])]

@@ -1,33 +1,72 @@
-"""The demo's story: how it must end, whether it did, and what that shows."""
+"""The demo: the repository that it plays in, how its story must end, whether it did, and what that shows."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from branchline.core.facts import CiStatus, Codegate, IntegrationComplete, ShipComplete
+from msgspec.structs import replace
+
+from branchline.config.load import load_settings, plan_of
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.pipeline import STEPS
 from branchline.core.refs import DEFAULT_TAG, Refs, branch_ref, tag_ref
 from branchline.core.run_state import RunState
 from branchline.core.states import State
+from branchline.core.workstream import known
 from branchline.engine.opening import git_fault
+from branchline.engine.request import Request, pin
+from branchline.errors import InvalidInput
+from branchline.git.command import Git
 from branchline.git.landing.checkout import is_dirty
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
-from branchline.views.format.text import wrapped
+from branchline.views.format.text import short, wrapped
 
+PROJECT = Path(__file__).with_name("project")
+OTHER = "branchline demo --keep NEW_FOLDER"
 LANDED = ("lines", "summary", "longest", "heading-plain")
 REPAIRED = "longest"
 FIXED = "lines"
 QUARANTINED = "heading-upper"
-SHORT = 12
 
 OPENING = (
     "Five workstreams, thirteen steps, agents that follow a script: no key, no network.",
     "One builds on another. One fails its tests and repairs its work. Two want the",
     "same line, and one of these is left out; nothing it made is lost.",
 )
+
+
+def stage(folder: Path) -> Request:
+    """Make the repository in the new or empty folder `folder`; what the demo will ask of a run.
+
+    Raises InvalidInput if something is in the folder, or if it cannot be written.
+    """
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInput(f"{folder} is not empty", hint=OTHER)
+        shutil.copytree(PROJECT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise InvalidInput(f"cannot write {folder}: {error.strerror}", hint=OTHER) from error
+    git = Git(folder / ".git", folder)
+    git.call("init", "--quiet", "--initial-branch=main")
+    git.call("add", "--all", "--", ".")
+    git.call("commit", "--quiet", "--message", "Count words")
+    settings = load_settings(None, root=folder)
+
+    def ours(argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The Python that runs us: there may be no other, or one behind a shim slower than the gate."""
+        return argv and tuple(sys.executable if word == "python3" else word for word in argv)
+
+    gates = tuple(replace(gate, fix=ours(gate.fix), verify=ours(gate.verify)) for gate in settings.gates)
+    settings = replace(settings, gates=gates)
+    plan = plan_of(folder / "plan.yaml", settings)
+    return pin(Repo.open(folder), settings, plan=plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +84,13 @@ class Ending:
         reading = read(paths)
         return cls(paths, Repo.open(paths.root), reading.records, require(reading, paths))
 
-    @property
-    def kept(self) -> str:
-        """The ref that keeps the quarantined work."""
-        return Refs(self.paths.run_id).gate(f"{QUARANTINED}-1")
-
     def commits(self) -> dict[str, str | None]:
         """The commit that each witness names; in this story it is the same for all."""
-        events = [record.event for record in self.records]
-        merged = next((e.commit for e in reversed(events) if isinstance(e, IntegrationComplete)), None)
-        checked = next((e.commit for e in reversed(events) if isinstance(e, CiStatus) and e.verdict == "passed"), None)
-        shipped = next((e.commit for e in reversed(events) if isinstance(e, ShipComplete)), None)
+        steps = self.state.pipeline
         return {
-            "the merge result": merged,
-            "the commit that CI passed": checked,
-            "the commit that shipped": shipped,
+            "the merge result": steps.integration.commit if steps.integration else None,
+            "the commit that CI passed": steps.ci.commit if steps.ci else None,
+            "the commit that shipped": steps.shipped.commit if steps.shipped else None,
             "main": self.repo.read_ref(branch_ref("main")),
             "the release tag": self.repo.read_ref(tag_ref(Refs(self.paths.run_id).tag(DEFAULT_TAG))),
             "HEAD of the checkout": self.repo.head_commit(),
@@ -90,22 +121,20 @@ def differences(ending: Ending) -> Iterator[str]:
         yield "these are not one commit: " + ", ".join(f"{who} {commit}" for who, commit in commits.items())
     if is_dirty(repo):
         yield "the checkout is not clean"
-    if repo.read_ref(ending.kept) is None:
-        yield f"the quarantined work is not kept: there is no {ending.kept}"
+    kept = Refs(ending.paths.run_id).gate(f"{QUARANTINED}-1")
+    if repo.read_ref(kept) is None:
+        yield f"the quarantined work is not kept: there is no {kept}"
     if fault := git_fault(repo, ending.paths, read(ending.paths)):
         yield f"the ledger does not agree with the mark in git: {fault}"
-    tidied = [r.event for r in ending.records if isinstance(r.event, Codegate) and r.event.workstream == FIXED]
-    work = ending.state.pipeline.of(FIXED).work
-    if work is None or not tidied or tidied[-1].tree == work.tree:
+    fixed = state.pipeline.of(FIXED)
+    if fixed.work is None or fixed.batch is None or fixed.batch.tree == fixed.work.tree:
         yield f"no fixer changed the batch of {FIXED}"
 
 
 def moral(ending: Ending) -> list[str]:
     """What the run has shown, with the commands to look for oneself."""
-    run, commit = ending.paths.run_id, str(ending.commits()["main"])[:SHORT]
-    gates = (
-        r.task.id for r in ending.state.records.values() if r.task.step == "code_gate" and r.task.workstream == REPAIRED
-    )
+    run, commit = ending.paths.run_id, short(str(ending.commits()["main"]))
+    repair = known(ending.state.find("code_gate", REPAIRED))
     told = {
         "What was tested is what landed.": (
             f"The merge result, the commit that CI passed, main, the release tag and the checkout are one: {commit}.",
@@ -113,7 +142,7 @@ def moral(ending: Ending) -> list[str]:
         ),
         "A failed gate is a report, not an end.": (
             f"{REPAIRED} failed its tests; its agent got the report and repaired it in a second round.",
-            f"branchline show {run} {next(gates)}",
+            f"branchline show {run} {repair.task.id}",
         ),
         "Nothing is lost.": (
             f"{QUARANTINED} conflicts with what was merged before it, so it was left out, whole. Its work is kept.",

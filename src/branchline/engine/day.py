@@ -48,7 +48,7 @@ def committed(paths: RunPaths, now: int) -> float:
     for run_id in run_ids(paths.root):
         other = RunPaths(paths.root, run_id)
         reading = read(other)
-        if reading.ok and not reading.records:  # killed as it began: it has started nothing
+        if reading.fault is None and not reading.records:  # killed as it began: it has started nothing
             continue
         state = require(reading, other)
         if run_id == paths.run_id or _day(state.started_at) != day:

@@ -17,7 +17,7 @@ from branchline.core.run_state import RunState
 from branchline.core.work import Failure, Result, Success
 from branchline.engine.driver import Job
 from branchline.ledger.paths import RunPaths
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, run
 
 Implementation = Callable[[str, str], Mapping[str, Any] | None]

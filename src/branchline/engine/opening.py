@@ -12,8 +12,7 @@ from branchline.agents.registry import Agents
 from branchline.attempt.run import Run
 from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
-from branchline.config.removed import recorded_settings
-from branchline.config.settings import Settings
+from branchline.config.settings import Settings, recorded_settings
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs
@@ -72,7 +71,7 @@ def contained(run: Run, sandbox: Sandbox) -> Run:
 
 
 def shelter(repo: Repo, settings: Settings, work: WorkArea) -> Sandbox:
-    """What holds what a run in `repo` starts, tried out. Raises SandboxMissing if that is less than the settings ask for.
+    """What holds what a run in `repo` starts, tried out. Raises InvalidInput if that is less than the settings ask for.
 
     No command sees others' work, the git directory and, where the run began in a linked worktree, the main one. The
     checkout itself needs no cover: the workspace stands there.

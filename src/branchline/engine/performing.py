@@ -51,7 +51,7 @@ def step_jobs(run: Run, say: Callable[[str, str], None]) -> Callable[[Task, int,
 
 def _performed(ctx: StepContext) -> Result:
     """What the step's attempt came to, its failure too. No text in it holds a secret."""
-    clean = ctx.run.secrets.data
+    clean = ctx.run.secrets.clean
     result: Result
     try:
         result = STEPS[ctx.task.step](ctx)

@@ -71,7 +71,7 @@ def begin(paths: RunPaths, started: RunStarted) -> Held:
     paths.make(*((paths.artifacts, paths.scratch) if started.kind == "pipeline" else ()))
     lease = Lease(paths, now=clock())
     left = read(paths) if paths.ledger.exists() else None
-    if left is not None and (left.records or not left.ok):
+    if left is not None and (left.records or left.fault is not None):
         lease.release()
         raise InvalidInput(f"run {paths.run_id} exists already", hint=f"branchline resume {paths.run_id}")
     state = RunState()

@@ -30,10 +30,10 @@ from branchline.engine.driver import Doing
 from branchline.engine.opening import open_run
 from branchline.engine.performing import step_jobs
 from branchline.errors import GitError, InvalidInput
-from branchline.git.borrowing import borrow, require_whole
 from branchline.git.folders import delete_tree
 from branchline.git.repo import Repo
-from branchline.git.workspace import Workspaces
+from branchline.git.storage import require_whole
+from branchline.git.workspace import Workspaces, borrow
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import WorkArea

@@ -11,9 +11,9 @@ from branchline.core.durations import seconds
 from branchline.core.model.limits import LIMIT_REASONS, ProcessLimits
 from branchline.core.model.verdict import Gate, GateResult, Outcome, applies
 from branchline.core.rules.globs import matches_any
-from branchline.gates.output import printed
-from branchline.process.confinement import PLAIN, Confinement
+from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed
+from branchline.process.output import readable, tail
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 
@@ -61,7 +61,7 @@ def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> Gate
         return GateResult(gate=gate.id, outcome=outcome, reason=reason, argv=template)
     except CannotStart as error:
         return GateResult(gate=gate.id, outcome=Outcome.ERROR, reason=error.message, argv=template)
-    output = printed(site.logs / log, OUTPUT_CHARACTERS)
+    output = readable(tail(site.logs / log, 4 * OUTPUT_CHARACTERS))[-OUTPUT_CHARACTERS:]
     outcome, reason = _judged(gate, purpose, ended, site.confinement(gate).limits)
     module = _module(argv)
     told = module and f"No module named {module.partition('.')[0]}" in output.replace("'", "")

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from branchline.core.model.verdict import Gate
-from branchline.errors import InvalidInput
 
 PYTHON_FILES = ("**/*.py", "**/*.pyi", "**/*.ipynb", "**/pyproject.toml", "**/ruff.toml", "**/.ruff.toml")
 TYPE_FILES = ("**/*.py", "**/*.pyi", "**/pyproject.toml", "**/setup.cfg", "**/mypy.ini", "**/.mypy.ini")
@@ -15,14 +14,9 @@ MYPY_TARGETS = ("files", "packages", "modules")
 
 
 def expand(presets: Iterable[str], *, root: Path) -> tuple[Gate, ...]:
-    """The gates of the presets for the repository at `root`. Raises InvalidInput for an unknown preset."""
+    """The gates of the presets, names that `branchline.yaml` may hold, for the repository at `root`."""
     known = {"python": _python, "pre-commit": _pre_commit, "gitleaks": _gitleaks}
-    gates: list[Gate] = []
-    for preset in presets:
-        if preset not in known:
-            raise InvalidInput(f"there is no preset {preset!r}", hint=f"use one of {', '.join(known)}")
-        gates += known[preset](root)
-    return tuple(gates)
+    return tuple(gate for preset in presets for gate in known[preset](root))
 
 
 def _python(root: Path) -> list[Gate]:

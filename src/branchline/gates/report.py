@@ -7,8 +7,6 @@ import msgspec
 from branchline.core.model.verdict import Outcome, QualityReport
 from branchline.views.format.excerpt import fenced
 
-SHOWN = (Outcome.FAILED, Outcome.ERROR)
-
 
 def render(report: QualityReport) -> str:
     """A table of every gate, then what the failed ones printed."""
@@ -22,7 +20,7 @@ def render(report: QualityReport) -> str:
     for result in report.results:
         reason = result.reason.replace("|", "\\|").replace("\n", " ")
         lines.append(f"| {result.gate} | {result.outcome} | {reason} |")
-    for result in report.of(*SHOWN):
+    for result in report.of(Outcome.FAILED, Outcome.ERROR):
         if result.output.strip():
             lines += ["", f"### {result.gate}: `{' '.join(result.argv)}`", "", fenced(result.output)]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ import msgspec
 
 from branchline.core.model.verdict import FIX_PASSES, Gate, GateResult, Outcome, Phase, QualityReport, in_order
 from branchline.gates.command import Site, run_gate
-from branchline.gates.output import shown
+from branchline.views.format.text import shown
 
 NAMED_FILES = 5
 BAD = frozenset({Outcome.FAILED, Outcome.ERROR})

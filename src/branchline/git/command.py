@@ -62,10 +62,6 @@ _REDIRECTS = (
 )
 
 
-class UnsupportedGit(InvalidInput):
-    """git is missing, or too old for `merge-tree --write-tree`."""
-
-
 class ObjectsGone(GitError, InvalidInput):
     """Objects are not where git looks for them; trying again does not bring them back."""
 
@@ -74,23 +70,23 @@ class ObjectsGone(GitError, InvalidInput):
 
 @cache
 def find_git() -> Path:
-    """Return the git executable on PATH, never one of the current folder. Raises UnsupportedGit."""
+    """Return the git executable on PATH, never one of the current folder. Raises InvalidInput."""
     places = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
     found = shutil.which("git", path=os.pathsep.join(places))
     if found is None:
-        raise UnsupportedGit("git is not on PATH", hint="install git 2.38 or newer")
+        raise InvalidInput("git is not on PATH", hint="install git 2.38 or newer")
     return Path(found)
 
 
 @cache
 def version() -> tuple[int, ...]:
-    """Return git's version, e.g. (2, 39, 5). Raises UnsupportedGit if it is older than 2.38."""
+    """Return git's version, e.g. (2, 39, 5). Raises InvalidInput if it is too old for `merge-tree --write-tree`."""
     words = capture([str(find_git()), "version"], cwd=Path("/"), env={}).stdout.decode(errors="replace")
     numbers = words.split()[2].split(".") if len(words.split()) > 2 else []
     found = tuple(int(number) for number in numbers if number.isdigit())
     if found < OLDEST:
         message = f"{words.strip() or 'this git'} is too old: Branchline needs 2.38"
-        raise UnsupportedGit(message, hint="install git 2.38 or newer")
+        raise InvalidInput(message, hint="install git 2.38 or newer")
     return found
 
 
@@ -131,6 +127,13 @@ class Git:
         """Like `call`, for one line of output."""
         return os.fsdecode(self.call(*args, stdin=stdin, env=env).removesuffix(b"\n"))
 
+    def says(self, *question: str) -> bool:
+        """Whether git answers a question with yes, its exit code 0, or with no, 1. Raises GitError on any other."""
+        done = self.status_of(*question)
+        if done.code not in (0, 1):
+            raise failed(f"git {question[0]} failed", done)
+        return done.code == 0
+
     def stands_for(self, ref: str) -> str:
         """Return the full name of the ref that a symbolic ref (`HEAD`) stands for; empty if it is none."""
         return os.fsdecode(self.status_of("symbolic-ref", "--quiet", ref).stdout.removesuffix(b"\n"))
@@ -155,9 +158,9 @@ class Git:
         return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 
 
-def discover(path: Path, *args: str) -> Captured:
-    """Run `git rev-parse` in a folder whose git directory is not known yet."""
-    return _run([*_CONFIGURED, "rev-parse", *args], cwd=path)
+def anywhere(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
+    """Run git in a folder whose git directory, if there is one, is not known yet; return its exit code and output."""
+    return capture([str(find_git()), *_CONFIGURED, *args], cwd=cwd, env=_environment(), stdin=stdin)
 
 
 def as_user(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
@@ -173,7 +176,7 @@ def user_environment() -> dict[str, str]:
 
 def configured(text: bytes) -> list[tuple[str, str]] | None:
     """The settings that a configuration file's text makes, in order; None if git cannot read it."""
-    done = _run(["config", "--file", "-", "--no-includes", "--null", "--list"], cwd=Path("/"), stdin=text)
+    done = anywhere("config", "--file", "-", "--no-includes", "--null", "--list", cwd=Path("/"), stdin=text)
     if done.code != 0:
         return None
     pairs = (os.fsdecode(one).partition("\n") for one in done.stdout.split(b"\0")[:-1])
@@ -197,10 +200,6 @@ def words(done: Captured) -> str:
     """Return what git said about a failure, in one line."""
     said = os.fsdecode(done.stderr).strip() or f"exit code {done.code}"
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
-
-
-def _run(args: list[str], *, cwd: Path, stdin: bytes = b"") -> Captured:
-    return capture([str(find_git()), *args], cwd=cwd, env=_environment(), stdin=stdin)
 
 
 def _environment() -> dict[str, str]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
@@ -18,15 +18,12 @@ from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
 from branchline.errors import GitError
-from branchline.git.checked_out import untouched
 from branchline.git.command import Git, ObjectsGone, words
 from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.intake import MAX_CONTENT, Inspector, take_in
-from branchline.git.objects import LINK, PLAIN, fields, index_lines, refused_by, staged
+from branchline.git.objects import LINK, PLAIN, fields, index_lines, put, refused_by, staged
 from branchline.git.repo import Repo
-from branchline.git.screen import Refused, Screen
-
-__all__ = ["Refused", "Saved", "Snapshot", "kept_from_gc", "save", "snapshot"]
+from branchline.git.screen import Refused, Screen, untouched
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,9 +117,9 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         fresh, aside = base.at(work_tree, folder / "index"), folder / "objects"
         shutil.copyfile(folder / "base-index", folder / "index")
         aside.mkdir()
-        _put(fresh, dict.fromkeys(screen.gone, ("0", "0" * len(base_tree))))
+        put(fresh, dict.fromkeys(screen.gone, ("0", "0" * len(base_tree))))
         screen.refused += _added(fresh.storing(aside), screen.taken, unfiltered=include_ignored)
-        _put(fresh, _as_it_was(fresh, screen, folder))
+        put(fresh, _as_it_was(fresh, screen, folder))
         ignored: tuple[str, ...] = ()
         if wanted:
             listed = fresh.call("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
@@ -145,12 +142,6 @@ def _as_it_was(git: Git, screen: Screen, folder: Path) -> dict[str, tuple[str, s
         same = untouched(git, folder / "base-index", folder, left)
         kept |= {path: screen.stored[path] for path in screen.taken if path in same}
     return kept
-
-
-def _put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
-    if entries:
-        # Without a work tree git does not look at files that are as young as the index, and runs no filter for them.
-        git.at(index=git.index).call("update-index", "-z", "--index-info", stdin=index_lines(entries))
 
 
 @kept_from_gc

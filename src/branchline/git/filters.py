@@ -4,20 +4,28 @@ git starts a filter in the work tree, with the content on its standard input. Ou
 of its own, so each command first gets the user's back: it finds its keys and settings where it finds them for the user.
 """
 
+import hashlib
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SAVED = "BRANCHLINE_USER_"  # + the name of a variable of the user's that our git has another value of
+from branchline.errors import GitError
+from branchline.sandbox.mounts import Mount, own
+
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
 _CONFIG = "GIT_CONFIG_"
 _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
 _WORD = re.compile(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
 _CHECKOUT = "BRANCHLINE_CHECKOUT"  # the variable that holds the top of the user's checkout
 _TOP = re.compile(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
+LFS_POINTER = 1024  # of a pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_POINTER = re.compile(
+    rb"version https?://[^\n]+\n(?:ext-[^\n]+\n)*oid sha256:(?P<oid>[0-9a-f]{64})\nsize (?P<size>[0-9]+)\n?"
+)
+LFS_ASIDE = "lfs"  # where Git LFS stores what comes in, below the folder where new objects are kept meanwhile
 _NOTHING = "cat"  # the command for a direction in which the user has none
 
 
@@ -31,21 +39,11 @@ class Filter:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a filter must find inside a sandbox, besides programs: the files it works on, and folders by their use.
+Wrap = Callable[[Sequence[str], Path, Sequence[Mount]], Sequence[str]]
+"""Puts a command that works in a folder into a sandbox where it finds the mounts, if they exist: its new command line.
 
-    In those of `throwaway` it writes what must not last; where that cannot be had, it may last.
-    """
-
-    work_tree: Path
-    readable: tuple[Path, ...]
-    writable: tuple[Path, ...]
-    throwaway: tuple[Path, ...] = ()
-
-
-Wrap = Callable[[Sequence[str], Needs], Sequence[str]]
-"""Puts a command into a sandbox: returns the command line that runs it contained, with the command as its end."""
+What must not last, in a folder to throw away, may last where that cannot be had.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,11 @@ class Filters:
         an error, even where the user's git would go on and store the content unfiltered.
         """
         has_store = self.lfs_store.is_dir()
-        store = lfs_aside(aside) if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
-        own = (store,) if store == self.lfs_store else ()  # nothing new is to come into the user's
-        readable = (*self.readable, self.lfs_store) if has_store else self.readable
-        needs = Needs(work_tree, readable, writable=() if own else (store,), throwaway=own)
+        store = aside / LFS_ASIDE if aside else self.lfs_store if has_store else self.reference.parent / "lfs-none"
+        readable = own("read", work_tree, *self.readable, *([self.lfs_store] if has_store else ()))
+        written = own("throwaway" if store == self.lfs_store else "write", store)  # nothing new comes into the user's
         shell = ["/bin/sh", "-c"]
-        contained = [*(self.wrap(shell, needs) if self.wrap else shell)]
+        contained = [*(self.wrap(shell, work_tree, (*readable, *written)) if self.wrap else shell)]
         commands: dict[str, tuple[str, bool]] = {}
         settings: dict[str, str] = {}
         for name, one in self.known.items():
@@ -97,25 +94,18 @@ class Filters:
             started = shlex.join([*contained, f'eval "${_AS_USER}"; {text}', "sh"])
             if command:
                 settings[key] = f"{started.replace('%', '%%')} %f" if named else started
-        saved = {f"{_SAVED}{name}": users[name] for name in overlay & users.keys()}
-        saved[_AS_USER] = self._head(users, overlay, store)
-        return {
-            **{name: value for name, value in users.items() if name not in overlay},
-            **saved,
-            **ours,
-        } | _as_variables(settings)
-
-    def _head(self, users: Mapping[str, str], overlay: set[str], store: Path) -> str:
-        """What each command begins with: the user's variables again, and where Git LFS keeps content."""
-        lines = [f"unset {' '.join(sorted(overlay))}"]
-        lines += [f'export {name}="${_SAVED}{name}"' for name in sorted(overlay & users.keys())]
-        settings = {**self.settings, "lfs.storage": str(store)}
-        variables = {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
-        variables |= _as_variables(settings, int(users.get(f"{_CONFIG}COUNT", "0")))
+        kept = {name: value for name, value in users.items() if name not in overlay}
+        # what each command begins with: the user's variables again, and where Git LFS keeps content
+        of_lfs = {**self.settings, "lfs.storage": str(store)}
+        variables = {name: users[name] for name in sorted(overlay & users.keys())}
+        variables |= {_CHECKOUT: str(self.root), "GIT_DIR": str(self.git_dir)}
+        variables |= _as_variables(of_lfs, int(users.get(f"{_CONFIG}COUNT", "0")))
         if store != self.lfs_store:
             # git-lfs looks for content that it has not got beside borrowed objects (fs.go, resolveReferenceDirs)
             variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.reference)
-        return "\n".join([*lines, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())])
+        lines = (f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+        begin = "\n".join([f"unset {' '.join(sorted(overlay))}", *lines])
+        return {**kept, _AS_USER: begin, **ours, **_as_variables(settings)}
 
 
 def of_checkout(one: Filter, root: Path) -> Filter:
@@ -137,9 +127,39 @@ def of_checkout(one: Filter, root: Path) -> Filter:
     return Filter(clean, smudge, process, one.required)
 
 
-def lfs_aside(aside: Path) -> Path:
-    """Return where Git LFS stores what comes in, while new objects are kept in the folder `aside`."""
-    return aside / "lfs"
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What git stores in the place of a file: the SHA-256 of its content, and its size."""
+
+    oid: str
+    size: int
+
+
+def lfs_pointer(data: bytes) -> Pointer | None:
+    """Return what a blob names, or None: it is no pointer."""
+    match = _POINTER.fullmatch(data) if len(data) < LFS_POINTER else None
+    return Pointer(match["oid"].decode(), int(match["size"])) if match else None
+
+
+def lfs_place(store: Path, oid: str) -> Path:
+    """Return where a store keeps the content of an object."""
+    return store / "objects" / oid[:2] / oid[2:4] / oid
+
+
+def require_lfs(path: Path, oid: str) -> None:
+    """Raise GitError unless a file's content is what its name in the store says: a filter wrote it, not we."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != oid:
+        raise GitError(f"Git LFS stored content under a wrong name: {oid} is {found}")
+
+
+def lfs_missing(stores: Iterable[Path], pointers: Iterable[Pointer]) -> list[Pointer]:
+    """Return the pointers whose content is in none of the stores; an empty file needs none."""
+    there = tuple(stores)
+    return [
+        one for one in pointers if one.size and not any(os.path.isfile(lfs_place(store, one.oid)) for store in there)
+    ]
 
 
 def _as_variables(settings: Mapping[str, str], before: int = 0) -> dict[str, str]:

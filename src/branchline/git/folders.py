@@ -6,23 +6,19 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 
 def delete_tree(path: Path) -> None:
     """Delete a file or a folder with all that is in it, never following a link; nothing there is fine."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        try:
-            shutil.rmtree(path)
-        except PermissionError:
-            let_us_in(path)
-            shutil.rmtree(path)
-    else:
+    if not is_folder(path):
         path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        let_us_in(path)
+        shutil.rmtree(path)
 
 
 def let_us_in(root: Path) -> None:
@@ -68,25 +64,6 @@ def move(source: Path, target: Path) -> None:
 def _special(folder: str, names: list[str]) -> list[str]:
     modes = ((name, os.lstat(os.path.join(folder, name)).st_mode) for name in names)
     return [name for name, mode in modes if stat.S_IFMT(mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)]
-
-
-def open_plain(path: str | Path) -> BinaryIO | None:
-    """Open a plain file; None for a link, a pipe, which would have us wait, and what is not there or not for us."""
-    with suppress(OSError, ValueError):  # a name that stands in a file of an agent's may hold a NUL
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return open(descriptor, "rb", buffering=0)
-        os.close(descriptor)
-    return None
-
-
-def read_plain(path: str | Path, most: int) -> bytes:
-    """The first bytes of a plain file, at most so many; nothing of what `open_plain` does not open."""
-    file = open_plain(path)
-    if file is None:
-        return b""
-    with file:
-        return file.read(most)
 
 
 def text_of(path: Path) -> str:

@@ -8,14 +8,15 @@ import errno
 import os
 import shutil
 import stat
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from branchline.git import lfs
 from branchline.git.command import Git
-from branchline.git.filters import lfs_aside
-from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, index_lines, raw_changes
+from branchline.git.filters import LFS_ASIDE, LFS_POINTER, lfs_place, lfs_pointer, require_lfs
+from branchline.git.objects import GITLINK, Change, ObjectStore, by_line, put, raw_changes
 from branchline.git.screen import Refused
 
 AT_ONCE = 32_000_000  # bytes of content in memory
@@ -46,45 +47,33 @@ class Intake:
 
         The content of a Git LFS pointer is the file that it stands for.
         """
-        group: list[Change] = []
-        room = AT_ONCE
-        for one in self.incoming:
-            if one.new_oid in skip:
-                continue
-            if group and self._bytes(one) > room:
-                yield self._read(group)
-                group, room = [], AT_ONCE
-            group.append(one)
-            room -= self._bytes(one)
-        if group:
-            yield self._read(group)
+        waiting = deque(one for one in self.incoming if one.new_oid not in skip)
+        while waiting:
+            group = [waiting.popleft()]
+            room = AT_ONCE - self._bytes(group[0])
+            while waiting and (size := self._bytes(waiting[0])) <= room:
+                group.append(waiting.popleft())
+                room -= size
+            content = dict(self.store.read_blobs({one.new_oid for one in group}))
+            content |= {oid: path.read_bytes() for oid, path in self.large_files.items() if oid in content}
+            yield [(one, content[one.new_oid]) for one in group]
 
     def _pointers(self, aside: Path | None) -> dict[str, Path]:
         """The new content in the store of Git LFS aside, by the blob of its pointer."""
-        if aside is None or not lfs_aside(aside).is_dir():
+        if aside is None or not (aside / LFS_ASIDE).is_dir():
             return {}
         found = {}
-        small = [oid for oid, size in self._sizes.items() if size < lfs.MOST_BYTES]
+        small = [oid for oid, size in self._sizes.items() if size < LFS_POINTER]
         for oid, data in self.store.read_blobs(small):
-            named = lfs.pointer(data)
-            if named and (stored := lfs.place(lfs_aside(aside), named.oid)).is_file():
-                lfs.require_true(stored, named.oid)
+            named = lfs_pointer(data)
+            if named and (stored := lfs_place(aside / LFS_ASIDE, named.oid)).is_file():
+                require_lfs(stored, named.oid)
                 found[oid] = stored
         return found
 
     def _bytes(self, one: Change) -> int:
         large = self.large_files.get(one.new_oid)
         return large.stat().st_size if large else self._sizes[one.new_oid]
-
-    def _read(self, group: list[Change]) -> list[tuple[Change, bytes]]:
-        content = dict(self.store.read_blobs({one.new_oid for one in group}))
-        return [
-            (
-                one,
-                self.large_files[one.new_oid].read_bytes() if one.new_oid in self.large_files else content[one.new_oid],
-            )
-            for one in group
-        ]
 
 
 def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) -> list[Refused]:
@@ -103,30 +92,22 @@ def take_in(git: Git, aside: Path, base_tree: str, inspect: Inspector | None) ->
     if refused:  # they become what they are in the base: there, or not
         tracked = {entry.path: (entry.mode, entry.oid) for entry in ObjectStore(git).entries(base_tree)}
         gone = ("0", "0" * len(base_tree))
-        back = index_lines({path: tracked.get(path, gone) for path in refused})
-        git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=back)
+        put(git, {path: tracked.get(path, gone) for path in refused})
     incoming = [*intake.incoming, *([] if inspect else intake.too_large)]
     left = sorted({one.new_oid for one in incoming if one.path not in refused})
     for oid in left:
         if oid in intake.large_files:  # before its pointer
             stored = intake.large_files[oid]
-            _place(stored, git.git_dir / "lfs" / stored.relative_to(lfs_aside(aside)))
+            _place(stored, git.git_dir / "lfs" / stored.relative_to(aside / LFS_ASIDE))
     here = [oid for oid in left if (aside / oid[:2] / oid[2:]).exists()]
-    if len(here) <= MOST_LOOSE or not _packed(git, aside, here):
-        for oid in here:
-            _place(aside / oid[:2] / oid[2:], git.git_dir / "objects" / oid[:2] / oid[2:])
+    if len(here) > MOST_LOOSE:
+        pack = (git.git_dir / "objects" / "pack" / "pack").resolve()
+        reading = replace(git, lenders=(aside,))
+        reading.call("-c", "pack.threads=1", "pack-objects", "-q", "--window=0", str(pack), stdin=by_line(here))
+        return flaws
+    for oid in here:
+        _place(aside / oid[:2] / oid[2:], git.git_dir / "objects" / oid[:2] / oid[2:])
     return flaws
-
-
-def _packed(git: Git, aside: Path, oids: Iterable[str]) -> bool:
-    """Bring objects in as one pack; whether that could be done: not from another file system."""
-    folder = (git.git_dir / "objects" / "pack").resolve()
-    plain = ("-c", "core.fsync=all", "-c", "pack.threads=1", "pack-objects", "-q", "--window=0", str(folder / "pack"))
-    done = git.storing(aside).status_of(*plain, stdin=by_line(oids))
-    if done.code == 0:
-        for made in folder.glob(f"pack-{done.stdout.decode().strip()}.*"):
-            _share(made)
-    return done.code == 0
 
 
 def _place(source: Path, target: Path) -> None:

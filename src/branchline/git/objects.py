@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from branchline.errors import GitError
+from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, ObjectsGone, failed
 from branchline.process.spawn import Captured
 from branchline.process.temporary import temporary
@@ -60,10 +60,7 @@ class ObjectStore:
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `descendant` holds `ancestor`; a commit holds itself."""
-        done = self.content.status_of("merge-base", "--is-ancestor", ancestor, descendant)
-        if done.code not in (0, 1):
-            raise failed(f"cannot compare {ancestor} with {descendant}", done)
-        return done.code == 0
+        return self.content.says("merge-base", "--is-ancestor", ancestor, descendant)
 
     def entries(self, tree: str) -> list[Entry]:
         """Return every file of a tree, or of a commit's, in git's order."""
@@ -164,6 +161,51 @@ class ObjectStore:
         return self.content.text("commit-tree", tree, *ancestry, stdin=text, env=dates)
 
 
+def newest_commits(store: ObjectStore, commit: str, most: int) -> tuple[list[tuple[str, int]], bool]:
+    """Return the newest commits that `commit` holds, merges left out, as (id, unix time), and whether that is all.
+
+    A commit whose object is missing ends them.
+    """
+    options = ("--timestamp", "--no-merges", f"--max-count={most}", "--end-of-options", commit, "--")
+    done = store.content.status_of("rev-list", *options)
+    pairs = (line.split() for line in done.stdout.decode().splitlines())
+    return [(found, int(when)) for when, found in pairs], done.code == 0
+
+
+def time_of(store: ObjectStore, commit: str) -> int:
+    """Return the time of a commit in unix seconds, 0 if it is missing."""
+    done = store.content.status_of("rev-list", "--timestamp", "--no-walk", "--end-of-options", commit, "--")
+    return int(done.stdout.split()[0]) if done.code == 0 else 0
+
+
+def changed_files(store: ObjectStore, commits: Iterable[str]) -> tuple[dict[str, list[str]], bool]:
+    """Return the files that each commit changed, against its parent, and whether that is all.
+
+    A root commit and one that changed nothing have no files; a rename is both files. A tree that is missing ends them.
+    """
+    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    form = "--format=%x00%H"  # an empty field, which no file name is, stands before each commit
+    done = store.content.status_of("diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames", form, stdin=asked)
+    found = {}
+    for record in os.fsdecode(done.stdout).removeprefix("\0").split("\0\0"):
+        commit, _, names = record.partition("\0\n")
+        if names:
+            found[commit] = names.removesuffix("\0").split("\0")
+    return found, done.code == 0
+
+
+def export(store: ObjectStore, commit: str, folder: Path) -> None:
+    """Write every file of a commit into `folder`, which must not exist yet. Raises InvalidInput, GitError."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        what = f"cannot make {folder}: {error.strerror}; nothing was written"
+        raise InvalidInput(what, hint="name a new folder") from error
+    with scratch_index(store.content, folder.resolve()) as git:
+        git.call("read-tree", commit)
+        git.call("checkout-index", "--all", "--quiet")
+
+
 def fields(output: bytes) -> Iterator[str]:
     """Yield the NUL-terminated fields of git's output, decoded as file names are."""
     return iter(os.fsdecode(output).split("\0")[:-1])
@@ -182,6 +224,13 @@ def by_nul(paths: Iterable[str]) -> bytes:
 def index_lines(entries: Mapping[str, tuple[str, str]]) -> bytes:
     """Return {path: (mode, blob)} as `update-index -z --index-info` reads it; mode 0 removes a path."""
     return by_nul(f"{mode} {oid}\t{path}" for path, (mode, oid) in entries.items())
+
+
+def put(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
+    """Set {path: (mode, blob)} in git's index; mode 0 removes a path."""
+    if entries:
+        # Without a work tree git does not look at files that are as young as the index, and runs no filter for them.
+        git.at(index=git.index).call("update-index", "-z", "--replace", "--index-info", stdin=index_lines(entries))
 
 
 def raw_changes(raw: bytes) -> Iterator[Change]:

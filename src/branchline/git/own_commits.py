@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 from branchline.core.refs import TAGS, branch_ref
 from branchline.errors import GitError
 from branchline.git.command import words
-from branchline.git.folders import is_folder, let_us_in, read_plain, unlock
+from branchline.git.folders import is_folder, let_us_in, unlock
 from branchline.git.objects import ObjectStore, by_line
 from branchline.git.repo import Repo
+from branchline.process.output import head
 
 MOST_FILES = 2000  # refs and reflogs that are read
 MOST_BYTES = 4 << 20  # of one of them
@@ -173,4 +174,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _text(file: Path) -> bytes:
-    return read_plain(file, MOST_BYTES)
+    return head(file, MOST_BYTES)

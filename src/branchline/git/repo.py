@@ -5,13 +5,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from branchline.core.refs import HEADS
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, discover, version, words
+from branchline.git.command import Git, anywhere, version, words
 from branchline.git.filters import Wrap
 from branchline.git.objects import ObjectStore, fields
 from branchline.git.user_git import gone, quarantine, read_user_git
@@ -20,14 +21,6 @@ from branchline.process.temporary import temporary_folder
 
 class NotARepository(InvalidInput):
     """The path is not inside the work tree of a git repository."""
-
-
-class BareRepository(InvalidInput):
-    """The repository has no work tree."""
-
-
-class NoCommits(InvalidInput):
-    """The repository has no commit to start from."""
 
 
 class RefMoved(GitError):
@@ -49,20 +42,19 @@ class Repo(ObjectStore):
         self.refs = Git(git_dir)
         home = Path(tempfile.mkdtemp(prefix="branchline-git-", dir=temporary_folder()))
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-        self._others: dict[Path, Repo] = {}
         self.user = read_user_git(root, git_dir, common_dir)
         super().__init__(quarantine(home, self.user))
 
     @classmethod
     def open(cls, path: Path) -> "Repo":
-        """Open the repository that `path` is in. Raises NotARepository, BareRepository, NoCommits, UnsupportedGit."""
+        """Open the repository that `path` is in. Raises NotARepository, and InvalidInput for one that cannot be used."""
         repo = cls.find(path)
         if repo.resolve("HEAD") is None:
             named = repo.refs.status_of("rev-parse", "--verify", "--quiet", "HEAD")
             if named.code == 0:
                 raise gone(repo.user, [named.stdout.decode().strip()])
             hint = "git add -A && git commit -m 'first commit'"
-            raise NoCommits(f"{repo.root} has no commit to start from", hint=hint)
+            raise InvalidInput(f"{repo.root} has no commit to start from", hint=hint)
         return repo
 
     @classmethod
@@ -72,14 +64,15 @@ class Repo(ObjectStore):
         path = path.absolute()
         if not path.is_dir():
             raise NotARepository(f"{path} is not a folder")
-        done = discover(path, "--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+        asked = ("--is-bare-repository", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
+        done = anywhere("rev-parse", *asked, cwd=path)
         answers = done.stdout.decode(errors="surrogateescape").split("\n", 3)  # the last one may hold a newline
         if answers[0] == "true":
             message = f"{path} is a bare repository: it has no files to work on"
             named = further_work_trees(Path(answers[3].removesuffix("\n")))
             if there := [place for _, place in named if place.is_dir()]:
                 message += f"; its work trees are {', '.join(map(str, there))}"
-            raise BareRepository(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
+            raise InvalidInput(message, hint=f"cd {there[0]}" if there else f"git clone {path} work && cd work")
         if done.code != 0 and b"not a git repository" not in done.stderr:  # a format that this git does not know
             raise NotARepository(f"git cannot read the repository of {path}: {words(done)}", hint="git status")
         if done.code != 0 or answers[1] != "true":
@@ -93,22 +86,22 @@ class Repo(ObjectStore):
         """Put a marker into the environment of every git, from now on (see process.spawn.sweep)."""
         self.refs, self.content = replace(self.refs, marker=marker), replace(self.content, marker=marker)
 
-    def contain(self, wrap: Wrap) -> None:
+    def contain(self, wrap: Wrap | None) -> None:
         """Run the user's filters in what `wrap` makes of their commands, from now on."""
         if self.content.filters:
             self.content = replace(self.content, filters=replace(self.content.filters, wrap=wrap))
 
-    def content_at(self, checkout: Path) -> Git:
-        """Return git for the content of any checkout of the repository, with the settings that the user's git has there."""
+    def seen_from(self, checkout: Path) -> "Repo":
+        """Return the repository as the user's git sees it in one of its checkouts. Raises GitError if it is none."""
         if checkout == self.root:
-            return self.content.at(checkout)
-        if checkout not in self._others:
-            self._others[checkout] = Repo.find(checkout)
-            self._others[checkout].mark(self.refs.marker)
-        other = self._others[checkout].content
-        if other.filters and self.content.filters:
-            other = replace(other, filters=replace(other.filters, wrap=self.content.filters.wrap))
-        return other.at(checkout)
+            return self
+        with suppress(NotARepository):
+            other = Repo.find(checkout)
+            if other.common_dir == self.common_dir:
+                other.mark(self.refs.marker)
+                other.contain(self.content.filters.wrap if self.content.filters else None)
+                return other
+        raise GitError(f"{checkout} is not a checkout of {self.root}")
 
     def resolve(self, revision: str) -> str | None:
         """Return the id of the commit that `revision` names, or None."""
@@ -178,8 +171,7 @@ class Repo(ObjectStore):
 
     def put_ref(self, ref: str, new: str) -> None:
         """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
-        order = f"update {ref}\0{new}\0\0".encode(errors="surrogateescape")
-        self.refs.call("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
+        self.refs.call("update-ref", "--no-deref", ref, new)
 
     def keep_ref(self, ref: str, new: str) -> None:
         """Like `put_ref`, but what one of our own refs held before stays, as `<ref>-kept-1`, `-kept-2`, ..."""

@@ -16,19 +16,33 @@ from itertools import chain, islice
 from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
-from branchline.git.checked_out import outside_sparse
-from branchline.git.collisions import collisions
 from branchline.git.command import Git
-from branchline.git.folders import open_plain, read_plain
-from branchline.git.objects import EXECUTABLE, GITLINK, LINK, PLAIN, attributes, fields, staged
-from branchline.git.submodules import is_untouched
+from branchline.git.folders import same_content
+from branchline.git.objects import (
+    EXECUTABLE,
+    GITLINK,
+    LINK,
+    PLAIN,
+    Entry,
+    attributes,
+    fields,
+    put,
+    refused_by,
+    staged,
+)
 from branchline.git.user_git import is_true
+from branchline.git.workspace import is_untouched
+from branchline.process.output import head, open_regular
 
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _GIT_NAMES = frozenset({".git", "git~1"})
 # a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
 _MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
+
+
+_CONVERTING = ("text", "eol", "crlf", "ident", "filter", "working-tree-encoding")
+_CHECK_OUT = ("checkout-index", "--quiet", "--force", "-z", "--stdin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +188,7 @@ class Screen:
         """The line for the topmost folder above a file that says of itself that a program made it."""
         for one in self._unknown(folder, self._marked):
             line = self._marked[os.path.dirname(one)]
-            marks = (read_plain(self._place(f"{one}/{name}"), len(start)) == start for name, start in _MARKS.items())
+            marks = (head(self._place(f"{one}/{name}"), len(start)) == start for name, start in _MARKS.items())
             if line is None and any(marks) and not any(path.startswith(f"{one}/") for path in self._tracked):
                 line = f"/{one}/"
             self._marked[one] = line
@@ -272,6 +286,77 @@ class Screen:
         return os.path.join(self._root, path)
 
 
+def untouched(git: Git, base_index: Path, folder: Path, paths: Collection[str]) -> set[str]:
+    """Return those of the paths whose bytes in the work tree are what a checkout of the base writes.
+
+    git cleans some of these to other content than the base has: CRLF files that `* text` came after, files stored
+    before their filter was configured, filters that do not give back what they took. `base_index` holds the base.
+    """
+    blank = folder / "checkout"
+    blank.mkdir()
+    base = git.at(blank, base_index)  # the attributes of the base, because no file of the work tree is seen
+    converted = {path for path, value in attributes(base, paths, *_CONVERTING) if value != "unspecified"}
+    if base.status_of("config", "--get", "core.autocrlf").stdout.strip() not in (b"", b"false"):
+        converted.update(paths)
+    for _ in refused_by(lambda some: base.status_of(*_CHECK_OUT, stdin=some), sorted(converted)):
+        pass  # its filter fails, so it cannot be told
+    work_tree = git.work_tree or Path()
+    return {path for path in converted if same_content(work_tree / path, blank / path)}
+
+
+def outside_sparse(git: Git, files: Iterable[Entry], folder: Path) -> set[str]:
+    """Return the files of a tree that a sparse checkout leaves out, as git itself applies the user's patterns.
+
+    git says so only of what it checks out, so it checks out a tree of the same paths in which every file is empty.
+    """
+    blank, objects = folder / "sparse", folder / "sparse-objects"
+    for made in (blank, objects):
+        made.mkdir()
+    aside = git.storing(objects)
+    empty = aside.at().text("hash-object", "-w", "--stdin")
+    emptied = {one.path: (PLAIN, empty) for one in files if one.mode != GITLINK}
+    same_paths = aside.at(index=folder / "sparse-index")
+    put(same_paths, emptied)
+    tree = same_paths.text("write-tree")
+    checkout = aside.at(blank, folder / "sparse-checkout-index")
+    checkout.call("read-tree", "-m", "-u", tree)
+    return {line[2:] for line in fields(checkout.call("ls-files", "-z", "-t")) if line.startswith("S ")}
+
+
+def collisions(there: Iterable[str], new: Iterable[str]) -> dict[str, str]:
+    """Each new path that some file systems take for another one, with that one: they ignore case, or ways to write a letter.
+
+    Folders count, too. Paths that collided before are no concern of ours.
+    """
+    places: dict[str, str] = {}
+    for path in there:
+        for part in _upwards(path):
+            folded = _folded(part)
+            if places.get(folded) == part:
+                break  # what is above it has been seen
+            places.setdefault(folded, part)
+    found = {}
+    for path in new:
+        for part in _upwards(path):
+            other = places.setdefault(_folded(part), part)
+            if other != part:
+                found[path] = other
+    return found
+
+
+def _upwards(path: str) -> Iterable[str]:
+    yield path
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _folded(name: str) -> str:
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def blob_id(place: str, length: int) -> str | None:
     """Return the id, of `length` digits, of a blob that holds the bytes of a file or link; None if it cannot be read."""
     digest = hashlib.new("sha256" if length == 64 else "sha1", usedforsecurity=False)
@@ -280,11 +365,11 @@ def blob_id(place: str, length: int) -> str | None:
             target = os.fsencode(os.readlink(place))
             digest.update(b"blob %d\0%s" % (len(target), target))
             return digest.hexdigest()
-        file = open_plain(place)
-        if file is None:
+        descriptor = open_regular(place)
+        if descriptor is None:
             return None
-        with file:
-            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+        with open(descriptor, "rb", buffering=0) as file:
+            digest.update(b"blob %d\0" % os.fstat(descriptor).st_size)
             while part := file.read(1 << 20):
                 digest.update(part)
     except OSError:

@@ -4,12 +4,11 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 from branchline.core.refs import Obstacle, branch_ref
-from branchline.errors import BranchlineError
-from branchline.git import lfs
+from branchline.errors import BranchlineError, InvalidInput
 from branchline.git.command import Git, ObjectsGone, words
+from branchline.git.filters import LFS_POINTER, lfs_missing, lfs_pointer
 from branchline.git.objects import attributes, by_line, by_nul
 from branchline.git.repo import Repo
 from branchline.git.user_git import gone, object_folders
@@ -25,13 +24,8 @@ _FETCH = ("-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false
 _AS_GIT_FETCHES = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin")
 
 
-_REPLACED = Obstacle(
-    "objects are replaced (git replace); runs see the original ones", "git replace --list", fatal=False
-)
-
-
 def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
-    """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch_missing`).
+    """Return what a run on the commit `base` would trip over; what can be fetched has been (`fetch`).
 
     `target`: the branch that is shipped to, in the mode `ship`.
     """
@@ -41,7 +35,9 @@ def problems(repo: Repo, base: str, target: str, ship: str) -> list[Obstacle]:
     try:
         if lost := missing(repo, commits):
             raise gone(repo.user, lost)
-        return [*([_REPLACED] if repo.list_refs("refs/replace") else []), *_filters(repo, base)]
+        what, command = "objects are replaced (git replace); runs see the original ones", "git replace --list"
+        found = [Obstacle(what, command, fatal=False)] if repo.list_refs("refs/replace") else []
+        return [*found, *_filters(repo, base)]
     except BranchlineError as error:
         return [Obstacle(error.message, error.hint)]
 
@@ -51,14 +47,20 @@ def fetch(repo: Repo, commits: Iterable[str]) -> None:
 
     What cannot be had is left to `problems` to tell.
     """
-    wanted = [*commits]
-    if repo.user.promisors:
-        with suppress(ObjectsGone):
-            fetch_missing(repo, wanted)
+    wanted, before = [*commits], list[str]()
+    with suppress(ObjectsGone):
+        for _ in range(_ROUNDS if repo.user.promisors else 0):
+            left = missing(repo, wanted)
+            fetched = (
+                repo.user.status_of(*_FETCH, one, *_AS_GIT_FETCHES, stdin=by_line(left)) for one in repo.user.promisors
+            )
+            if left in ([], before) or all(done.code != 0 for done in fetched):
+                break
+            before = left
     for commit in wanted if LFS in repo.user.filters else ():
         with suppress(BranchlineError), _blank(repo.content, commit) as git:
             found = filtered(git, repo, commit).get(LFS, {})
-            if found and _large_files(repo, commit, found).absent:
+            if found and _without_content(repo, commit, found)[0]:
                 repo.user.status_of("lfs", "fetch", _remote(repo), commit)
 
 
@@ -73,29 +75,11 @@ def missing(repo: Repo, commits: Iterable[str]) -> list[str]:
     return [line[1:] for line in listed.decode(errors="replace").splitlines() if line.startswith("?")]
 
 
-def fetch_missing(repo: Repo, commits: Iterable[str]) -> int:
-    """Fetch what is missing of these commits' trees, where a remote promised it; return how many objects came.
-
-    Raises ObjectsGone if they cannot be had.
-    """
-    wanted, came = [*commits], 0
-    last: list[str] = []
-    for _ in range(_ROUNDS):
-        left = missing(repo, wanted)
-        if not left:
-            return came
-        if left == last or not repo.user.promisors:
-            break
-        said = ""
-        for remote in repo.user.promisors:
-            done = repo.user.status_of(*_FETCH, remote, *_AS_GIT_FETCHES, stdin=by_line(left))
-            if done.code == 0:
-                break
-            said = words(done)
-        else:
-            raise gone(repo.user, left, said)
-        came, last = came + len(left), left
-    raise gone(repo.user, left)
+def require_whole(repo: Repo, commits: Iterable[str]) -> None:
+    """Raise InvalidInput unless the objects of all these commits' trees are there."""
+    if lost := missing(repo, commits):
+        text = f"objects of the run are gone: the object {lost[0]} is gone from {repo.common_dir}"
+        raise InvalidInput(text, hint="git fsck --connectivity-only")
 
 
 def _filters(repo: Repo, base: str) -> Iterator[Obstacle]:
@@ -105,9 +89,11 @@ def _filters(repo: Repo, base: str) -> Iterator[Obstacle]:
             if name not in repo.user.filters:
                 yield _unconfigured(repo, name, found)
                 continue
-            seen = _large_files(repo, base, found) if name == LFS else _LargeFiles()
-            yield from _without_content(repo, base, seen)
-            here = {path: oid for path, oid in found.items() if path not in seen.absent | seen.left_out}
+            here = found
+            if name == LFS:
+                absent, left_out, skipped = _without_content(repo, base, found)
+                yield from _content_words(repo, base, absent, left_out, skipped)
+                here = {path: oid for path, oid in found.items() if path not in absent | left_out}
             if here:
                 yield from _tried(repo, git, name, here)
 
@@ -140,52 +126,46 @@ def filtered(git: Git, repo: Repo, base: str) -> dict[str, dict[str, str]]:
 
 def _unconfigured(repo: Repo, name: str, found: Mapping[str, str]) -> Obstacle:
     """Files that attributes send through a filter that the user's git does not have."""
-    small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
+    small = [oid for oid, size in repo.sizes(found.values()).items() if size < LFS_POINTER]
     blobs = dict(repo.read_blobs([*small[:1], next(iter(found.values()))]))
     what = f"{_named(found)} {'is' if len(found) == 1 else 'are'} stored through the filter {name}, which your git does not have"
     root = shlex.quote(str(repo.root))
-    if any(lfs.pointer(data) for data in blobs.values()):
+    if any(lfs_pointer(data) for data in blobs.values()):
         return Obstacle(what, f"git -C {root} lfs install && git -C {root} lfs pull")
     if any(data.startswith(_ENCRYPTED) for data in blobs.values()):
         return Obstacle(what, f"cd {root} && git-crypt unlock")
     return Obstacle(f"{what}: runs store what agents write there as it is, as your git would", fatal=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _LargeFiles:
-    """Files that Git LFS stores: whose content is `absent`, is `left_out` by the user's choice, or never wanted here."""
-
-    absent: set[str] = field(default_factory=set)
-    left_out: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
-
-
-def _large_files(repo: Repo, base: str, found: Mapping[str, str]) -> _LargeFiles:
+def _without_content(repo: Repo, base: str, found: Mapping[str, str]) -> tuple[set[str], set[str], set[str]]:
+    """Files that Git LFS stores: whose content is absent, is left out by the user's choice, or is never wanted here."""
     programs = repo.user.filters[LFS]
     skip = os.environ.get("GIT_LFS_SKIP_SMUDGE", "0") not in ("", "0", "false")
     if skip or "--skip" in f"{programs.smudge} {programs.process}":
-        return _LargeFiles(skipped=set(found))
-    small = [oid for oid, size in repo.sizes(found.values()).items() if size < lfs.MOST_BYTES]
-    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs.pointer(data))}
+        return set(), set(), set(found)
+    small = [oid for oid, size in repo.sizes(found.values()).items() if size < LFS_POINTER]
+    named = {oid: one for oid, data in repo.read_blobs(small) if (one := lfs_pointer(data))}
     # where Git LFS looks: in the user's store, and in those beside borrowed objects
     stores = [repo.user.lfs_store, *(folder.parent / "lfs" for folder in object_folders(repo.common_dir)[1:])]
-    lost = set(lfs.missing(stores, named.values()))
+    lost = set(lfs_missing(stores, named.values()))
     absent = {path for path, oid in found.items() if named.get(oid) in lost}
     wanted = _wanted(repo, base) if absent else set()
-    return _LargeFiles(absent & wanted, absent - wanted)
+    return absent & wanted, absent - wanted, set()
 
 
-def _without_content(repo: Repo, base: str, seen: _LargeFiles) -> Iterator[Obstacle]:
+def _content_words(
+    repo: Repo, base: str, absent: set[str], left_out: set[str], skipped: set[str]
+) -> Iterator[Obstacle]:
     again = f"git -C {shlex.quote(str(repo.root))} lfs"
     for paths, why in (
-        (seen.skipped, "your git is set up to skip their content"),
-        (seen.left_out, "lfs.fetchinclude or lfs.fetchexclude leaves their content out"),
+        (skipped, "your git is set up to skip their content"),
+        (left_out, "lfs.fetchinclude or lfs.fetchexclude leaves their content out"),
     ):
         if paths:
             text = f"agents and gates see pointers of Git LFS in the place of {_named(paths)}: {why}"
             yield Obstacle(text, f"{again} pull --include= --exclude=", fatal=False)
-    if seen.absent:
-        text = f"the content of {_named(seen.absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
+    if absent:
+        text = f"the content of {_named(absent)} is not in the store of Git LFS, {repo.user.lfs_store}"
         yield Obstacle(text, f"{again} fetch {_remote(repo)} {base[:12]}")
 
 

@@ -27,6 +27,7 @@ _STORAGE = (
     " extensions.objectformat lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
 )
 _COMMAND = re.compile(r"filter\.(.*)\.(?:clean|smudge|process)", re.DOTALL)
+_KEYS = ("clean", "smudge", "process", "required")
 _PROMISOR = re.compile(r"remote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilter)", re.DOTALL)
 _FALSE = frozenset({"", "false", "no", "off", "0"})
 _DEEPEST = 5  # how far git follows alternates of alternates (object-file.c, link_alt_odb_entries)
@@ -35,18 +36,14 @@ _PLAIN_VALUE = re.compile(r"[\w./:=-]+")
 _PLAIN_PATH = re.compile(r'(?![#"])[^\n]+')
 
 
-class UntrustedRepository(InvalidInput):
-    """The user's git refuses to read the repository's configuration, because another user owns it."""
-
-
 @dataclass(frozen=True, slots=True)
 class UserGit:
     """The user's git in one checkout, as `read_user_git` found it; what is configured later does not count.
 
     `storage`: settings that say how content is stored, by full lower-case name. `promisors`: the remotes that hand out
     missing objects later (a partial clone), with the filter that left them out. `sparse`: the patterns of a sparse checkout.
-    The four texts are files that the user
-    has beside the configuration; git reads them in the order global, tree, info, and the later one wins.
+    The four texts are files that the user has beside the configuration; git reads them in the order global, tree, info, and
+    the later one wins.
     """
 
     root: Path
@@ -75,7 +72,7 @@ class UserGit:
 
 
 def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
-    """Read what the user's git says in the checkout at `root`. Raises GitError where it refuses to read it."""
+    """Read what the user's git says in the checkout at `root`. Raises GitError, and InvalidInput where another user owns it."""
     plain = UserGit(root, git_dir, common_dir)
     settings = dict[str, str]()
     local = False
@@ -88,13 +85,11 @@ def read_user_git(root: Path, git_dir: Path, common_dir: Path) -> UserGit:
         refused = plain.status_of("rev-parse", "--git-dir")
         if refused.code != 0:
             hint = f"git config --global --add safe.directory {shlex.quote(str(root))}"
-            raise UntrustedRepository(f"your git does not read {root}: {words(refused)}", hint=hint)
+            raise InvalidInput(f"your git does not read {root}: {words(refused)}", hint=hint)
     lfs = os.path.expanduser(settings.get("lfs.storage", ""))
     sparse = is_true(settings.get("core.sparsecheckout", ""))
-    return UserGit(
-        root,
-        git_dir,
-        common_dir,
+    return replace(
+        plain,
         storage={name: value for name, value in settings.items() if name in _STORAGE.split()},
         filters=_filters(settings),
         promisors=_promisors(settings),
@@ -113,14 +108,9 @@ def is_true(value: str) -> bool:
 
 
 def _filters(settings: Mapping[str, str]) -> dict[str, Filter]:
-    def said(name: str, key: str) -> str:
-        return settings.get(f"filter.{name}.{key}", "")
-
     names = dict.fromkeys(match[1] for name in settings if (match := _COMMAND.fullmatch(name)))
-    return {
-        one: Filter(said(one, "clean"), said(one, "smudge"), said(one, "process"), is_true(said(one, "required")))
-        for one in names
-    }
+    said = {one: [settings.get(f"filter.{one}.{key}", "") for key in _KEYS] for one in names}
+    return {one: Filter(clean, smudge, process, is_true(last)) for one, (clean, smudge, process, last) in said.items()}
 
 
 def _promisors(settings: Mapping[str, str]) -> dict[str, str]:
@@ -238,7 +228,7 @@ def _alternates(objects: Path, depth: int) -> Iterator[Path]:
             yield from _alternates(folder, depth + 1)
 
 
-def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
+def gone(user: UserGit, oids: list[str]) -> ObjectsGone:
     """Return the error that says which objects are missing, where they were to come from, and what helps."""
     what = f"{len(oids)} objects that a run needs are missing from {user.common_dir}, such as {oids[0]}"
     again = f"git -C {shlex.quote(str(user.root))}"
@@ -250,7 +240,7 @@ def gone(user: UserGit, oids: list[str], said: str = "") -> ObjectsGone:
         return ObjectsGone(f"{what}: {why}", hint=f"put {lost[0]} back, or write where it is now into {names}")
     if user.promisors:
         remote = next(iter(user.promisors))
-        why = f"it is a partial clone, and the remote {remote} did not give them{f': {said}' if said else ''}"
+        why = f"it is a partial clone, and the remote {remote} did not give them"
         return ObjectsGone(f"{what}: {why}", hint=f"{again} fetch {shlex.quote(remote)}")
     if lenders:
         what += f": it borrows from {', '.join(map(str, lenders))}, where objects may have been removed"

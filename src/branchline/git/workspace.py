@@ -10,16 +10,16 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
-from branchline.git.command import EMAIL, NAME, Git
+from branchline.git.command import EMAIL, NAME, Git, configured
 from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in, unlock
-from branchline.git.objects import by_nul, fields, staged
+from branchline.git.objects import by_nul, fields, scratch_index, staged
+from branchline.git.own_commits import head_of
 from branchline.git.repo import Repo
-from branchline.git.submodules import fill
 from branchline.git.user_git import UserGit, make_git_dir, object_folders
 
 REMOVED = ".removed+"  # a workspace on its way out, beside where it was; no workstream's id has a "+"
@@ -110,7 +110,12 @@ class Workspaces:
         kept = ["--exclude=/" + re.sub(r"[\\*?\[ !#]", r"\\\g<0>", one) for one in keeping]
         with self._checkouts:
             git.call("checkout-index", "--all", "--force", "--quiet", "--index")
-            _empty_submodules(git, path, keeping)
+            for one in staged(git):  # `git clean` never looks into submodules
+                place = path / one.path
+                real = os.path.realpath(place.parent) == str(place.parent)
+                if one.kind == "commit" and one.path not in keeping and real:
+                    delete_tree(place)
+                    place.mkdir(exist_ok=True)
             _judge_by_the_tree(git, path, keeping)
             if git.status_of("clean", "-ffdq", *kept).code != 0:
                 let_us_in(path)
@@ -167,13 +172,54 @@ class Workspaces:
         return link
 
 
-def _empty_submodules(git: Git, root: Path, keep: tuple[str, ...]) -> None:
-    """Empty the folders of submodules, reached through real folders: `git clean` never looks into them."""
-    for one in staged(git):
-        place = root / one.path
-        if one.kind == "commit" and one.path not in keep and os.path.realpath(place.parent) == str(place.parent):
-            delete_tree(place)
+def borrow(repo: Repo, folder: Path, head: str) -> None:
+    """Make in the empty `folder` a repository at commit `head` that reads the user's objects, and stores its own there."""
+    git_dir = folder / ".git"
+    make_git_dir(git_dir, head, repo.user, object_folders(repo.common_dir))
+    if repo.is_shallow():
+        (git_dir / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
+
+
+def known_submodules(repo: Repo, tree: str) -> Iterator[tuple[str, str, str, Path]]:
+    """The submodules of a tree that the user has: name, path, commit, and the folder of their objects."""
+    entries = repo.entries(tree)
+    links = {entry.path: entry.oid for entry in entries if entry.kind == "commit"}
+    said = next((entry.oid for entry in entries if entry.path == ".gitmodules" and entry.kind == "blob"), None)
+    if not links or said is None:
+        return
+    for key, path in configured(repo.read_blob(said)) or ():
+        name = key.removeprefix("submodule.").removesuffix(".path")
+        if key != f"submodule.{name}.path" or path not in links or ".." in name.split("/"):
+            continue
+        places = [repo.git_dir / "modules" / name, repo.common_dir / "modules" / name, repo.root / path / ".git"]
+        for place in places:
+            asked = ("cat-file", "-e", f"{links[path]}^{{commit}}")
+            if is_folder(place) and Git(place).status_of(*asked).code == 0:
+                yield name, path, links[path], (place / "objects").resolve()
+                break
+
+
+def fill(repo: Repo, root: Path, tree: str, make: Callable[[Path, str, Path], Git]) -> None:
+    """Check the submodules of `tree` out in the workspace `root`; `make(git_dir, commit, objects)` makes a git directory."""
+    for name, path, commit, objects in known_submodules(repo, tree):
+        place = root / path
+        if os.path.realpath(place.parent) == str(place.parent):
             place.mkdir(exist_ok=True)
+            git = make(place / ".git", commit, objects)
+            git.at(place).call("read-tree", "--reset", "-u", commit)
+            # Without it `git submodule status` calls it not initialised.
+            git.call("config", "--file", str(root / ".git" / "config"), f"submodule.{name}.active", "true")
+
+
+def is_untouched(git: Git, place: Path, commit: str) -> bool:
+    """Whether a filled submodule is as it was checked out; `git`: one of ours, that reads no configuration of it."""
+    if head_of(place) != commit:
+        return False
+    with scratch_index(replace(git, lenders=(place / ".git/objects",)), place) as own:
+        for question in (("read-tree", commit), ("update-index", "-q", "--refresh"), ("diff-files", "--quiet")):
+            if own.status_of(*question).code != 0:
+                return False
+        return not own.status_of("ls-files", "--others", "--exclude-standard").stdout
 
 
 def _judge_by_the_tree(git: Git, root: Path, keep: tuple[str, ...]) -> None:

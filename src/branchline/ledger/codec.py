@@ -83,8 +83,7 @@ def decode(line: bytes, *, seq: int, prev: str, offset: int = 0) -> Record:
     if tail[8:-2] != sha.encode("ascii"):
         raise BadRecord("its hash does not match its text: it was changed after it was written")
     try:
-        body = json.loads(line.decode("ascii"))
-        return _record(body, seq=seq, prev=prev, sha=sha, offset=offset)
+        return _record(json.loads(line.decode("ascii")), seq=seq, prev=prev, sha=sha, offset=offset)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadRecord(f"its content is not valid: {error}") from error
 

@@ -16,7 +16,6 @@ from branchline.core.ids import ulid
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput, LedgerError
 from branchline.ledger.codec import GENESIS, VERSION, BadRecord, Record, decode, encode
-from branchline.ledger.disk import Disk, Files
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.upcast import Upcaster
 
@@ -46,14 +45,44 @@ class Reading:
     fault: Fault | None
 
     @property
-    def ok(self) -> bool:
-        """Whether every record verifies."""
-        return self.fault is None
-
-    @property
     def count(self) -> int:
         """How many lines verify."""
         return _count(self.records)
+
+
+class Disk:
+    """The two files that a ledger has on a disk: its records, and the mark beside them. Raises OSError as the system does."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._ledger = os.open(paths.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._head = os.open(paths.head, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        folder = os.open(paths.ledger.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # its entries
+        finally:
+            os.close(folder)
+
+    def append(self, data: bytes) -> int:
+        """Write at the end of the ledger; how many bytes were taken."""
+        return os.write(self._ledger, data)
+
+    def sync(self) -> None:
+        """Make what was appended durable."""
+        getattr(os, "fdatasync", os.fsync)(self._ledger)  # macOS has no fdatasync
+
+    def cut(self, size: int) -> None:
+        """Cut the ledger to that many bytes, durably."""
+        os.ftruncate(self._ledger, size)
+        os.fsync(self._ledger)
+
+    def mark(self, line: bytes) -> None:
+        """Replace the high-water mark, in place: marks are all of one length. It may be lost, and is never synced."""
+        os.pwrite(self._head, line, 0)
+
+    def close(self) -> None:
+        """Close the files."""
+        os.close(self._ledger)
+        os.close(self._head)
 
 
 class Ledger:
@@ -63,7 +92,7 @@ class Ledger:
         self.paths, self.epoch, self.clock = paths, epoch, clock
         self.seq, self.sha, self.size = 0, GENESIS, 0
         with self._writing():
-            self._disk = disk or Files(paths)
+            self._disk = disk or Disk(paths)
 
     def continue_from(self, reading: Reading) -> None:
         """Go on after the records read; a torn tail is cut off first, and what was read is durable then."""

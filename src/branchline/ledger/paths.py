@@ -1,23 +1,33 @@
 """Where a run keeps its record: below the git common directory, so that no cleaning of a checkout reaches it.
 
-A folder that is no checkout keeps its runs in `<root>/.runs`.
+A folder that is no checkout keeps its runs in `<root>/.runs`. In a checkout that is a link to the record, unless a tool of
+the project would follow it. docs/record-link.md has the experiment behind each rule: which programs do, and which settings
+stop them. The files that say so are the project's own, so they may be missing, broken or of any shape: what cannot be read
+says no.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from branchline.core.refs import RUNS as RUN_REFS
 from branchline.errors import InvalidInput
-from branchline.ledger.link import followed_by
 
 RUNS = ".runs"
 RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
+EXCLUDES = {".runs", ".runs/*", ".runs/**", ".*"}
+MANIFEST = re.compile(r"^[ \t]*(global-include|(graft|recursive-include)[ \t]+(\.(?![\w-])|\.runs\b|\*))", re.MULTILINE)
+PRUNED = re.compile(r"^[ \t]*prune[ \t]+\.runs/?[ \t]*$", re.MULTILINE)
+PACKAGES = ("vitest", "@biomejs/biome", "vite")
+PRETTIER = re.compile(r"\D*[12]\b")  # Prettier 3 no longer follows links
+NODE_TEST = re.compile(r"\bnode\s(.*\s)?--test\b")
 
 
 class RunPaths:
@@ -35,6 +45,8 @@ class RunPaths:
             runs = old if not (home / run_id).exists() and (old / run_id).is_dir() else home
         self.root, self.run_id, self.runs = root, run_id, runs
         self.run_dir = folder = runs / run_id
+        # the name that the run's processes carry: its id, and where it is, because ids can be fixed and runs copied
+        self.marker = f"{run_id}@{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
         self.ledger = folder / "logs" / "run.jsonl"  # the truth
         self.head = folder / "logs" / "run.head"  # the high-water mark: how far the ledger is known to have come
         self.lock = folder / "run.lock"  # the lease's; never deleted
@@ -47,12 +59,6 @@ class RunPaths:
         self.kept = folder / "kept"  # what agents left that git cannot hold, moved out of worktrees that went
         self.prompt = folder / "prompt.md"  # what was asked
         self.attempts = folder / "attempts"  # a folder an attempt
-
-    @property
-    def marker(self) -> str:
-        """The name that the run's processes carry: its id, and where it is, because ids can be fixed and runs copied."""
-        place = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:12]
-        return f"{self.run_id}@{place}"
 
     def keep(self) -> Path:
         """The folder `kept`, made for its owner's eyes alone: files with secrets come to lie there."""
@@ -115,19 +121,16 @@ def show_record(root: Path, name: str) -> None:
         if shown.is_symlink() and not shown.exists():  # the repository was moved
             shown.unlink()
         if not os.path.lexists(shown):
-            _exclude(home.parent.parent / "info" / "exclude", f"/{RUNS}\n")
+            excludes, line = home.parent.parent / "info" / "exclude", f"/{RUNS}".encode()
+            text = excludes.read_bytes() if excludes.exists() else b""
+            if line not in text.splitlines():
+                excludes.parent.mkdir(exist_ok=True)
+                with excludes.open("ab") as file:
+                    file.write(b"%s%s\n" % (b"" if not text or text.endswith(b"\n") else b"\n", line))
             inside = home.is_relative_to(root.resolve())
             shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
         elif not shown.samefile(home):
             (shown / name).symlink_to(home / name)
-
-
-def _exclude(file: Path, line: str) -> None:
-    text = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
-    if line not in text.splitlines(keepends=True):
-        file.parent.mkdir(exist_ok=True)
-        with file.open("a", encoding="utf-8", errors="surrogateescape") as opened:
-            opened.write(line if not text or text.endswith("\n") else f"\n{line}")
 
 
 def run_ids(root: Path) -> list[str]:
@@ -178,3 +181,67 @@ def pick_run(known: Sequence[str], name: str | None, where: str) -> str:
         return found[0]
     problem = f"{name!r} begins {len(found)} runs: {', '.join(found[:5])}" if found else f"there is no run {name!r}"
     raise InvalidInput(problem, hint="branchline list")
+
+
+def followed_by(root: Path) -> str:
+    """The tool of the project in `root` that would follow the link, or "" if none would. Reads small files only."""
+    pyproject = _parsed(root / "pyproject.toml", tomllib.loads)
+    backend = str(_table(pyproject, "build-system").get("build-backend", "setuptools"))
+    if backend.startswith("hatchling") and _hatchling_takes(_table(pyproject, "tool", "hatch", "build"), root):
+        return "hatchling"
+    manifest = _text(root / "MANIFEST.in")
+    if backend.startswith("setuptools") and MANIFEST.search(manifest) and not PRUNED.search(manifest):
+        return "setuptools"
+    package = _parsed(root / "package.json", json.loads)
+    needed = {**_table(package, "dependencies"), **_table(package, "devDependencies")}
+    for name in PACKAGES:
+        if name in needed:
+            return name
+    if PRETTIER.match(str(needed.get("prettier", ""))):
+        return "prettier"
+    return "node --test" if any(map(NODE_TEST.search, map(str, _table(package, "scripts").values()))) else ""
+
+
+def _hatchling_takes(build: dict[str, Any], root: Path) -> bool:
+    """Hatchling walks through links into every folder, and knows the top folder's `.gitignore`, not `info/exclude`."""
+    settings = {**build, **_table(build, "targets", "sdist")}
+    patterns = [*_words(settings.get("exclude"))]
+    if settings.get("ignore-vcs") is not True:
+        patterns += _text(root / ".gitignore").splitlines()
+    if any(pattern.strip().strip("/") in EXCLUDES for pattern in patterns):
+        return False
+    if only := [*_words(settings.get("only-include")), *_words(settings.get("packages"))]:
+        return any(path.removeprefix("./").strip("/") in {"", ".", ".runs"} for path in only)
+    include = list(_words(settings.get("include")))
+    return not include or not all(map(_anchored, include))
+
+
+def _anchored(pattern: str) -> bool:
+    """Whether a pattern, in the form of `.gitignore`, names a place below the top, and not a name in any folder."""
+    first, slash, rest = pattern.removeprefix("/").partition("/")
+    named = first not in {"", "**", "*", ".*", ".runs"}
+    return named and (pattern.startswith("/") or bool(slash and rest))
+
+
+def _words(value: object) -> list[str]:
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
+
+
+def _table(value: object, *keys: str) -> dict[str, Any]:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _parsed(path: Path, parse: Callable[[str], object]) -> object:
+    try:
+        return parse(_text(path))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        return ""

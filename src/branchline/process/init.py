@@ -61,7 +61,7 @@ def keep(given: dict[str, str], argv: list[str], report: int) -> None:
     with open(int(given["environ"]), "rb") as file:
         pairs = (one.partition(b"=") for one in file.read().split(b"\0") if one)
         environ = {name: value for name, _, value in pairs}
-    be_rather_killed()
+    written("/proc/self/oom_score_adj", str(OOM_SCORE))
     method = given["method"]
     alone = method != "subreaper" and is_alone(sandboxed=method == "sandbox")
     if not alone:
@@ -80,16 +80,6 @@ def keep(given: dict[str, str], argv: list[str], report: int) -> None:
     )
     tell(report, "started", pid)
     tell(report, "ended", *tended(command, alone=alone, sandboxed=method == "sandbox"))
-
-
-def be_rather_killed() -> None:
-    """Be the first to go when memory runs out."""
-    try:
-        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
-            if int(file.read()) < OOM_SCORE:
-                file.write(b"%d" % OOM_SCORE)
-    except OSError:
-        pass
 
 
 def is_alone(*, sandboxed: bool) -> bool:
@@ -169,7 +159,7 @@ def tended(command: int, *, alone: bool, sandboxed: bool) -> tuple[int, int, int
     while status is None:
         number = _signal.sigwait({*ASK, KILL, _signal.SIGCHLD})
         if number == _signal.SIGCHLD:
-            status = reaped(command)
+            status = reaped(command)[0]
         elif number == KILL:
             break
         elif alone and not sandboxed:
@@ -188,16 +178,16 @@ def tended(command: int, *, alone: bool, sandboxed: bool) -> tuple[int, int, int
     return told, left, living, used.ru_utime + used.ru_stime
 
 
-def reaped(command: int) -> int | None:
-    """Take note of every child that has ended; the status of the command if it is among them."""
+def reaped(command: int) -> tuple[int | None, bool]:
+    """Take note of every child that has ended: the status of the command if it is among them, and whether others live."""
     found = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return found
+            return found, False
         if pid == 0:
-            return found
+            return found, True
         if pid == command:
             found = status
 
@@ -207,29 +197,18 @@ def killed_all(command: int, *, alone: bool) -> tuple[int, int | None]:
     deadline = time.monotonic() + KILL_SECONDS
     found = None
     while True:
-        status = reaped(command)
+        status, more = reaped(command)
         found = status if found is None else found
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        except ChildProcessError:  # an orphan would have become our child
+        if not more:  # an orphan would have become our child
             return 0, found
         if time.monotonic() > deadline:
             return len(list(descendants())), found
-        if alone:
-            send(-1, _signal.SIGKILL)
-        else:
-            kill_descendants()
+        living = [] if alone else list(descendants())
+        # A group is killed at once: however fast its members fork, none is born after that.
+        groups = {-group for _, group in living if group != os.getpgrp()}
+        for one in (-1,) if alone else (*groups, *(pid for pid, _ in living)):
+            send(one, _signal.SIGKILL)
         time.sleep(0.0005)
-
-
-def kill_descendants() -> None:
-    """Kill all that can be seen at this moment."""
-    living = list(descendants())
-    # A group is killed at once: however fast its members fork, none is born after that.
-    for group in {group for _, group in living if group != os.getpgrp()}:
-        send(-group, _signal.SIGKILL)
-    for pid, _ in living:
-        send(pid, _signal.SIGKILL)
 
 
 def descendants() -> "Iterator[tuple[int, int]]":

@@ -22,11 +22,20 @@ def tail(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def open_regular(path: Path, flags: int = os.O_RDONLY) -> int | None:
-    """A descriptor of a regular file; None if it is missing, a link, a pipe or a device."""
+def head(path: str | Path, limit: int) -> bytes:
+    """The first bytes of a regular file, at most `limit`; nothing of what `open_regular` does not open."""
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return b""
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        return file.read(limit)
+
+
+def open_regular(path: str | Path) -> int | None:
+    """A descriptor of a regular file; None for a link, a device, a pipe, and what is not there or not for us."""
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):  # a name that stands in a file of an agent's may hold a NUL
         return None
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor

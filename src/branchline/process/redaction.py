@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -23,8 +23,6 @@ LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program'
 
 _WORDS = re.compile(r"[A-Za-z/_.: -]{1,11}")
 
-T = TypeVar("T", bound=msgspec.Struct)
-
 
 def telling(environ: Mapping[str, str]) -> list[str]:
     """The values of secret variables that can be told from innocent text: neither a path nor a short word."""
@@ -37,10 +35,12 @@ class Secrets:
 
     def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
         named = (value for name, value in environ.items() if SECRET.search(name))
-        self._values = sorted({value for value in (*named, *more) if len(value) >= SHORTEST}, key=_longest_first)
+        self._values = sorted(
+            {value for value in (*named, *more) if len(value) >= SHORTEST}, key=lambda one: (-len(one), one)
+        )
         # JSON escapes quotes and line ends.
         written = {form for value in self._values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
-        self._written = [os.fsencode(value) for value in sorted(written, key=_longest_first)]
+        self._written = [os.fsencode(value) for value in sorted(written, key=lambda one: (-len(one), one))]
 
     def text(self, text: str) -> str:
         """A text without them, and without whatever has the form of a key."""
@@ -50,24 +50,19 @@ class Secrets:
             "utf-8", "surrogatepass"
         )
 
-    def data(self, value: Any) -> Any:
-        """Data, such as JSON holds or a struct, without them; keys too."""
+    def clean(self, value: Any) -> Any:
+        """A struct, or data such as JSON holds, without them; keys too."""
         if type(value) is str:  # a member of an enumeration is none
             return self.text(value)
         if isinstance(value, list | tuple):
-            return type(value)(map(self.data, value))
+            return type(value)(map(self.clean, value))
         if isinstance(value, dict):
-            return {self.data(key): self.data(one) for key, one in value.items()}
+            return {self.clean(key): self.clean(one) for key, one in value.items()}
         if isinstance(value, msgspec.Struct):
             members = {name: getattr(value, name) for name in value.__struct_fields__}
-            cleaned = {name: new for name, one in members.items() if (new := self.data(one)) != one}
+            cleaned = {name: new for name, one in members.items() if (new := self.clean(one)) != one}
             return msgspec.structs.replace(value, **cleaned) if cleaned else value
         return value
-
-    def clean(self, result: T) -> T:
-        """A struct without them: its texts, and those in its members."""
-        cleaned: T = self.data(result)
-        return cleaned
 
     def clean_folder(self, folder: Path) -> None:
         """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""

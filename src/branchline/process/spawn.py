@@ -18,8 +18,7 @@ from pathlib import Path
 from branchline.core.model.limits import ProcessLimits
 from branchline.errors import BranchlineError
 from branchline.process.cgroup import ControlGroup
-from branchline.process.confinement import MB, PLAIN, Command, Confinement, ceiling
-from branchline.process.containment import Contained, start
+from branchline.process.containment import MB, PLAIN, Command, Confinement, Contained, ceiling, start
 from branchline.process.limits import BOMBS, Watch, cause
 from branchline.process.sweep import MARKER, sweep
 
@@ -27,21 +26,17 @@ _NOT_RUNNABLE = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOT
 
 
 class CannotStart(BranchlineError):
-    """The system would not start the process."""
+    """The system would not start the process, or a short one that we wait for did not end in time."""
 
 
 class ToolMissing(CannotStart):
     """The executable does not exist, or may not be executed."""
 
 
-class TookTooLong(BranchlineError):
-    """A short command that we wait for did not end in time; it was killed."""
-
-
 class KillSwitch:
     """The token of one attempt: pulled from any thread, it ends the attempt's processes, those to come included.
 
-    `must_finish`: the attempt is past the point at which giving it up would leave it half done.
+    `reason`: why it was pulled, the first one that was given; `must_finish`: the attempt is past the point at which giving it up would leave it half done.
     """
 
     def __init__(self, grace: float = 2.0) -> None:
@@ -49,19 +44,14 @@ class KillSwitch:
         self._grace = grace
         self._lock = threading.Lock()
         self._guarded: set[Contained] = set()
-        self._reason: str | None = None
+        self.reason: str | None = None
         self.must_finish = False
-
-    @property
-    def reason(self) -> str | None:
-        """Why it was pulled (the first reason given), or None."""
-        return self._reason
 
     def pull(self, reason: str) -> None:
         """End every process of the attempt: asked now, killed after the grace. The first reason stays."""
         with self._lock:
-            if self._reason is None:
-                self._reason = reason
+            if self.reason is None:
+                self.reason = reason
                 for one in self._guarded:
                     one.ask()
                 timer = threading.Timer(self._grace, self._kill)
@@ -73,7 +63,7 @@ class KillSwitch:
         """Have the switch end what was started while the block runs; it must not be finished inside."""
         with self._lock:
             self._guarded.add(contained)
-            if self._reason is not None:
+            if self.reason is not None:
                 contained.kill()
         try:
             yield
@@ -190,7 +180,7 @@ def run(  # noqa: PLR0913 - keyword-only data
 def capture(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: bytes = b"", timeout: float | None = None
 ) -> Captured:
-    """Run a short, trusted command and return what it printed. Raises ToolMissing, CannotStart, TookTooLong.
+    """Run a short, trusted command and return what it printed. Raises ToolMissing, CannotStart.
 
     It gets a session of its own, so that a Ctrl-C in the terminal cannot stop it halfway.
     """
@@ -200,8 +190,7 @@ def capture(
     try:
         out, err = process.communicate(stdin, timeout)
     except subprocess.TimeoutExpired as late:
-        message = f"{argv[0]} did not end within {timeout:g} s"
-        raise TookTooLong(message) from late
+        raise CannotStart(f"{argv[0]} did not end within {timeout:g} s") from late
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
@@ -227,21 +216,18 @@ def _explained(program: str, cwd: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NOT_RUNNABLE and os.path.isdir(cwd):
-            message = f"cannot run {program}: {error.strerror}"
-            raise ToolMissing(message, hint=f"install {program}, or correct PATH") from error
-        message = f"cannot start {program} in {cwd}: {error.strerror}"
-        raise CannotStart(message) from error
+            hint = f"install {program}, or correct PATH"
+            raise ToolMissing(f"cannot run {program}: {error.strerror}", hint=hint) from error
+        raise CannotStart(f"cannot start {program} in {cwd}: {error.strerror}") from error
     except ValueError as error:  # a NUL byte in an argument or in the environment
-        message = f"cannot start {program!r}: {error}"
-        raise CannotStart(message) from error
+        raise CannotStart(f"cannot start {program!r}: {error}") from error
 
 
 def _limit_reached(contained: Contained, timeout: float | None, looks: Watch) -> str | None:
     """Wait for the end, or for a limit: its name."""
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     while True:
-        pause = min(deadline - time.monotonic(), looks.pause)
-        if contained.ended(None if math.isinf(pause) else pause):
+        if contained.ended(min(deadline - time.monotonic(), looks.pause)):
             return None
         if reason := looks.look():
             return reason

@@ -12,18 +12,17 @@ _OWN_GRACE = 2.0  # seconds for a short command of ours to finish before it is a
 _LIMIT = 5.0  # seconds; a fork bomb may outrun us: give up rather than loop for ever
 
 
-def sweep(marker: str) -> int:
-    """End every process of ours whose environment says that it belongs to `marker`, and return how many.
+def sweep(marker: str) -> None:
+    """End every process of ours whose environment says that it belongs to `marker`.
 
     `marker` is a whole marker or the first components of one: a run's id sweeps all attempts of that run.
     They are asked, and killed a second later. A short command of ours (its marker ends in OWN) may finish first,
     because a git that is stopped in the wrong moment leaves its locks behind.
     It reads /proc; a system without one finds nothing.
     """
-    seen: set[int] = set()
     asked: set[int] = set()
     began = time.monotonic()
-    while found := _marked(marker):
+    while found := living(marker):
         waited = time.monotonic() - began
         if waited > _LIMIT:
             break
@@ -33,17 +32,10 @@ def sweep(marker: str) -> int:
                 asked.add(pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL if overdue >= _GRACE else signal.SIGTERM)
-        seen.update(found)
         time.sleep(0.005)
-    return len(seen)
 
 
-def living(marker: str) -> list[int]:
-    """The processes that `sweep` would end."""
-    return sorted(_marked(marker))
-
-
-def _marked(marker: str) -> dict[int, bool]:
+def living(marker: str) -> dict[int, bool]:
     """Return the processes that belong to `marker`, and whether each is a short command of our own."""
     prefix = f"{MARKER}={marker}".encode(errors="surrogateescape")
     found = {}

@@ -8,12 +8,13 @@ import atexit
 import fcntl
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+
+PREFIX = "branchline-own-"
 
 
 def temporary_folder() -> Path:
@@ -33,29 +34,18 @@ def temporary() -> Iterator[Path]:
 
 @cache
 def _of_process(pid: int) -> Path:
-    base = Path(tempfile.gettempdir()).resolve() / f"branchline-tmp-{os.getuid()}"
-    turn = None
-    while turn is None:
-        with suppress(FileExistsError):
-            base.mkdir(mode=0o700)
-        with suppress(FileNotFoundError):  # the process that used it last has just removed it
-            found = base.lstat()
-            private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            if not private or found.st_uid != os.getuid():  # all users may write there, and one has made it
-                return Path(tempfile.mkdtemp(prefix="branchline-"))
-            turn = _locked(base, fcntl.LOCK_EX)
-            if not os.path.samestat(base.stat(), os.fstat(turn)):
-                os.close(turn)
-                turn = None
+    base = Path(tempfile.gettempdir()).resolve()
+    for left in base.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is another user's, or locked: its process lives
+            lock = _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    own = Path(tempfile.mkdtemp(dir=base, prefix=PREFIX))
     try:
-        for entry in base.iterdir():
-            with suppress(OSError):  # it is locked: its process lives
-                os.close(_locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB))
-                shutil.rmtree(entry, ignore_errors=True)
-        own = Path(tempfile.mkdtemp(dir=base, prefix=""))
         _locked(own, fcntl.LOCK_EX)  # until the end of the process
-    finally:
-        os.close(turn)
+        own.lstat()
+    except FileNotFoundError:  # a process that began at the same moment took it for one that is left
+        return _of_process(pid)
     atexit.register(_leave, own, pid)
     return own
 
@@ -65,11 +55,8 @@ def _locked(folder: Path, how: int) -> int:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, how)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
     except OSError:
-        if how & fcntl.LOCK_NB:  # no locks here: nobody can tell whether its process lives
+        if how & fcntl.LOCK_NB:  # or there are no locks here, and nobody can tell whether its process lives
             os.close(descriptor)
             raise
     return descriptor
@@ -78,5 +65,3 @@ def _locked(folder: Path, how: int) -> int:
 def _leave(own: Path, pid: int) -> None:
     if os.getpid() == pid:
         shutil.rmtree(own, ignore_errors=True)
-        with suppress(OSError):
-            own.parent.rmdir()

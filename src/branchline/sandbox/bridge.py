@@ -23,11 +23,14 @@ def main() -> None:
     """Listen, leave a process behind that hands on, run the command in our place."""
     path, proxy, ports, *argv = sys.argv[1:]
     # Programs that speak with a server on this machine do not ask a proxy for it.
-    doors = [(listening(int(port)), connect(port)) for port in ports.split(",") if port != "-"]
+    named = [port for port in ports.split(",") if port != "-"]
+    doors = [(listening(int(port)), f"CONNECT {LOOPBACK}:{port} HTTP/1.1\r\n\r\n".encode()) for port in named]
     if proxy == "proxy":
-        door = listening(0)
-        doors.append((door, b""))
-        announce(door.getsockname()[1])
+        doors.append((listening(0), b""))
+        for name in VARIABLES:
+            os.environ[name] = os.environ[name.lower()] = f"http://{LOOPBACK}:{doors[-1][0].getsockname()[1]}"
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{LOOPBACK},localhost"
+        os.environ["NODE_USE_ENV_PROXY"] = "1"  # Node's own fetch does not look otherwise
     command = os.pidfd_open(os.getpid())
     if os.fork() == 0:
         if os.fork() == 0:  # twice, so that the command has no child that it knows nothing of
@@ -41,20 +44,6 @@ def main() -> None:
     except OSError as error:
         print(f"branchline: cannot run {argv[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127)
-
-
-def connect(port: str) -> bytes:
-    """What the proxy is asked for a port of the host's loopback."""
-    return f"CONNECT {LOOPBACK}:{port} HTTP/1.1\r\n\r\n".encode()
-
-
-def announce(port: int) -> None:
-    """Name the proxy in the variables that programs look at."""
-    url = f"http://{LOOPBACK}:{port}"
-    for name in VARIABLES:
-        os.environ[name] = os.environ[name.lower()] = url
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{LOOPBACK},localhost"
-    os.environ["NODE_USE_ENV_PROXY"] = "1"  # Node's own fetch does not look otherwise
 
 
 def listening(port: int) -> "_socket.socket":
@@ -75,27 +64,18 @@ def stay(path: str, doors: "list[tuple[_socket.socket, bytes]]", command: int) -
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    greetings = {door.fileno(): greeting for door, greeting in doors}
     poll = select.poll()
-    for descriptor in (command, *(door.fileno() for door, _ in doors)):
+    for descriptor in (command, *greetings):
         poll.register(descriptor, select.POLLIN)
-    if command in dict(poll.poll()):  # until somebody comes: what follows would only take the command's time
-        return
-    import socket
-    import threading
+    while command not in (ready := dict(poll.poll())):
+        import socket  # now that somebody comes: before, it would only take the command's time
+        import threading
 
-    for door, greeting in doors:
-        opened = socket.socket(fileno=door.detach())
-        threading.Thread(target=accept, args=(path, opened, greeting), daemon=True).start()
-    select.select([command], (), ())
-
-
-def accept(path: str, door: "socket.socket", greeting: bytes) -> None:
-    """Serve everyone who comes to one door."""
-    import threading
-
-    while True:
-        client, _ = door.accept()
-        threading.Thread(target=serve, args=(path, client, greeting), daemon=True).start()
+        for one in ready:
+            with socket.socket(fileno=os.dup(one)) as door:
+                client, _ = door.accept()
+            threading.Thread(target=serve, args=(path, client, greetings[one]), daemon=True).start()
 
 
 def serve(path: str, client: "socket.socket", greeting: bytes) -> None:

@@ -5,13 +5,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact, SandboxSettings, host_and_port
-from branchline.process.confinement import Confinement
-from branchline.process.spawn import CannotStart, TookTooLong, capture
+from branchline.process.containment import Confinement
+from branchline.process.spawn import CannotStart, capture
 from branchline.sandbox.egress import Egress
 from branchline.sandbox.masks import Hiding, above, hiding, sights
 from branchline.sandbox.mounts import LinkInPath, Mount, beneath, mountpoints, occupied, ordered, own, place_of, seen
@@ -75,7 +75,14 @@ class Sandbox:
     root: Path | None = None
     covered: tuple[Path, ...] = ()
     environ: Mapping[str, str]
-    hidden: Hiding | None = None
+    hidden: Hiding | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.fact.rung == 3:
+            home = Path(self.environ.get("HOME") or "/")
+            show = (Path(self.fact.program).parent, *own_paths(self.settings.show, home, self.root))
+            hide = own_paths(self.settings.hide, home, self.root)
+            object.__setattr__(self, "hidden", hiding(self.environ, show=show, hide=hide, over=self.covered))
 
     @property
     def on(self) -> bool:
@@ -97,15 +104,16 @@ class Sandbox:
                 problem = f"{mount.source} leads to {mount.source.resolve()}"
                 raise LinkInPath(f"{problem}: something has put a link in its place")
         mounts = self._mounts(hidden, access)
-        hosts, ports = self._hosts(access), self._ports(access)
-        egress = Egress(hosts, ports) if self.settings.network != "host" and (hosts or ports) else None
-        outward: tuple[Mount, ...] = ()
-        bridge: tuple[str, ...] = ()
-        if egress is not None:
-            outward = (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read"))
-            words = ("proxy" if hosts else "-", ",".join(map(str, ports)) or "-")
-            bridge = (sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), *words)
-        options = [*self._namespaces(access)]
+        listed = self.settings.network
+        hosts = (*map(host_and_port, listed), *access.hosts) if isinstance(listed, tuple) else ()
+        given = access.ports if access.needed or listed != "none" else ()
+        ports = tuple(dict.fromkeys([*given, *(port for host, port in hosts if host in LOCAL)]))
+        egress = Egress(hosts, ports) if listed != "host" and (hosts or ports) else None
+        outward = (Mount(egress.path, DOOR, "read"), Mount(BRIDGE, SCRIPT, "read")) if egress else ()
+        words = ("proxy" if hosts else "-", ",".join(map(str, ports)) or "-")
+        bridge = (sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), *words) if egress else ()
+        users = NOBODY if access.nests and os.getuid() == 0 else () if access.nests else ("--disable-userns",)
+        options = (*NAMESPACES, *(() if listed == "host" else ("--unshare-net",)), *users, *HELD)
 
         def wrap(argv: Sequence[str], cwd: Path) -> list[str]:
             program = self._program(hidden, argv[0], mounts)
@@ -113,31 +121,8 @@ class Sandbox:
             inside = ("--chdir", str(place_of(cwd, access.mounts)), "--", *bridge, *argv)
             return [self.fact.program, *options, *disk, *inside]
 
-        try:
-            with mountpoints(mounts, access.mounts):
-                yield Entered(wrap, lambda: () if egress is None else egress.refused)
-        finally:
-            if egress is not None:
-                egress.close()
-
-    def _hosts(self, access: Access) -> tuple[tuple[str, int], ...]:
-        listed = self.settings.network
-        return (*map(host_and_port, listed), *access.hosts) if isinstance(listed, tuple) else ()
-
-    def _ports(self, access: Access) -> tuple[int, ...]:
-        listed = [port for host, port in self._hosts(access) if host in LOCAL]
-        given = access.ports if access.needed or self.settings.network != "none" else ()
-        return tuple(dict.fromkeys([*given, *listed]))
-
-    def _namespaces(self, access: Access) -> Iterator[str]:
-        yield from NAMESPACES
-        if self.settings.network != "host":
-            yield "--unshare-net"
-        if not access.nests:
-            yield "--disable-userns"
-        elif os.getuid() == 0:
-            yield from NOBODY
-        yield from HELD
+        with closing(egress) if egress else nullcontext(), mountpoints(mounts, access.mounts):
+            yield Entered(wrap, lambda: egress.refused if egress else ())
 
     def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
         """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""
@@ -209,7 +194,7 @@ def overlays(program: str, folder: Path) -> bool:
         tried = (*NAMESPACES, "--ro-bind", "/", "/", "--overlay-src", str(folder), "--tmp-overlay", str(folder))
         try:
             code = capture([program, *tried, "--", "true"], cwd=Path("/"), env={}, timeout=PATIENCE).code
-        except (CannotStart, TookTooLong):
+        except CannotStart:
             code = -1
         _OVERLAYS[place] = code == 0
     return _OVERLAYS[place]
@@ -219,17 +204,3 @@ def own_paths(texts: Iterable[str], home: Path, root: Path | None) -> list[Path]
     """Paths as the settings write them: absolute, below the home, or below the repository's top folder."""
     below = root or Path("/")
     return [home / text[2:] if text.startswith("~/") else below / text for text in texts]
-
-
-def layout(
-    settings: SandboxSettings,
-    environ: Mapping[str, str],
-    *,
-    root: Path | None,
-    covered: Iterable[Path] = (),
-    show: Iterable[Path] = (),
-) -> Hiding:
-    """What a run's sandbox hides and shows; `show` is what the run needs, `root` the repository's top folder."""
-    home = Path(environ.get("HOME") or "/")
-    shown = [*show, *own_paths(settings.show, home, root)]
-    return hiding(environ, show=shown, hide=own_paths(settings.hide, home, root), over=covered)

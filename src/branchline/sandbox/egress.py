@@ -18,20 +18,19 @@ MOST_NAMED = 20  # refused hosts that are remembered; a program may try thousand
 LOOPBACK = "127.0.0.1"
 ABSOLUTE = re.compile(r"http://[A-Za-z0-9.:-]{1,253}")
 
-Entries = tuple[tuple[str, int], ...]
-
 
 class Egress:
     """Takes HTTP's CONNECT on a unix socket, and makes the connection if its host and port are allowed.
 
     `hosts` are names or `*.` and a domain, each with a port; `ports` are those of this machine's loopback. A name that
-    leads to this machine or to its link is refused: a foreign nameserver must not open what was not named.
+    leads to this machine or to its link is refused: a foreign nameserver must not open what was not named. `refused`:
+    `host:port` of what was asked for and not allowed, each once, in order.
     """
 
     def __init__(self, hosts: Iterable[tuple[str, int]] = (), ports: Iterable[int] = ()) -> None:
-        self._hosts: Entries = tuple(hosts)
+        self._hosts = tuple(hosts)
         self._local = {(LOOPBACK, port) for port in ports}
-        self._refused: dict[str, None] = {}
+        self.refused: tuple[str, ...] = ()
         self._folder = ExitStack()
         self.path = self._folder.enter_context(temporary()) / "egress"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -43,11 +42,6 @@ class Egress:
             os.close(folder)
         self._server.listen(64)
         threading.Thread(target=self._accept, name="egress", daemon=True).start()
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """`host:port` of what was asked for and not allowed, each once, in order."""
-        return tuple(self._refused)
 
     def close(self) -> None:
         """Take no more connections; those under way end when one of their sides does."""
@@ -94,15 +88,11 @@ class Egress:
             client.sendall(_reply(405, "Method Not Allowed", "this proxy only takes CONNECT: use https"))
             return None
         host, port = target
-        if not (target in self._local or host_matches(self._hosts, host, port)):
-            self._refuse(f"{host}:{port}")
-            client.sendall(_reply(403, "Forbidden", f"{host}:{port} is not in sandbox.network"))
-            return None
         try:
-            upstream = _connected(host, port) if target not in self._local else _open((host, port))
-        except PermissionError:
+            upstream = self._connected(host, port)
+        except PermissionError as error:
             self._refuse(f"{host}:{port}")
-            client.sendall(_reply(403, "Forbidden", f"{host} leads back to this machine"))
+            client.sendall(_reply(403, "Forbidden", str(error)))
             return None
         except OSError as error:
             client.sendall(_reply(502, "Bad Gateway", f"cannot reach {host}:{port}: {error.strerror or error}"))
@@ -110,9 +100,26 @@ class Egress:
         client.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
         return upstream
 
+    def _connected(self, host: str, port: int) -> socket.socket:
+        """A connection to a host. Raises OSError, PermissionError if it is not allowed or leads only to here or our link."""
+        local = (host, port) in self._local
+        if not local and not host_matches(self._hosts, host, port):
+            raise PermissionError(f"{host}:{port} is not in sandbox.network")
+        problem: OSError = PermissionError(f"{host} leads back to this machine")
+        for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            where = ipaddress.ip_address(str(address[0]).partition("%")[0])
+            mapped = getattr(where, "ipv4_mapped", None) or where
+            if not local and (mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified):
+                continue
+            try:
+                return socket.create_connection((str(address[0]), port), timeout=PATIENCE)
+            except OSError as error:
+                problem = error
+        raise problem
+
     def _refuse(self, what: str) -> None:
-        if what and len(self._refused) < MOST_NAMED:
-            self._refused[what] = None
+        if what and what not in self.refused and len(self.refused) < MOST_NAMED:
+            self.refused += (what,)
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
@@ -132,25 +139,6 @@ def _target(head: bytes) -> tuple[str, int] | None:
     if not (host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
         return None
     return host.lower().rstrip("."), int(port)
-
-
-def _connected(host: str, port: int) -> socket.socket:
-    """A connection to a host. Raises OSError, PermissionError if all of its addresses are this machine's or its link's."""
-    problem: OSError = PermissionError()
-    for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        where = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        mapped = getattr(where, "ipv4_mapped", None) or where
-        if mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified:
-            continue
-        try:
-            return _open((str(address[0]), port))
-        except OSError as error:
-            problem = error
-    raise problem
-
-
-def _open(address: tuple[str, int]) -> socket.socket:
-    return socket.create_connection(address, timeout=PATIENCE)
 
 
 def _reply(code: int, reason: str, text: str) -> bytes:

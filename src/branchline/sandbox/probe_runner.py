@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess  # noqa: TID251 - of the package that may
 import sys
+from contextlib import suppress
 from types import SimpleNamespace as Place
 
 TYPE_CHECKING = False  # as in typing, which costs more to import than all the rest
@@ -19,20 +20,15 @@ if TYPE_CHECKING:
 
 OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "NODE_USE_ENV_PROXY", "no_proxy", "NO_PROXY"}
 MNT_DETACH = 2
+NEW = os.O_WRONLY | os.O_CREAT
 CLONE_NEWNS_NEWUSER = 0x10020000
 ELSEWHERE = ("192.0.2.1", 9)  # set aside for documentation: nobody answers
 SECONDS = 0.2
 
 
-def write(path: str) -> None:
-    """Write a file of the stage, or fail."""
-    with open(path, "a") as file:
-        file.write("probe\n")
-
-
-def open_to_write(path: str) -> None:
-    """Open a file of the machine's own for writing, or fail. Nothing is written: the sandbox may not hold."""
-    os.close(os.open(path, os.O_WRONLY))
+def reach(path: str, flags: int = os.O_RDONLY) -> None:
+    """Open a file, or fail. Nothing is written: the sandbox may not hold."""
+    os.close(os.open(path, flags, 0o600))
 
 
 def git(place: Place, *args: str) -> bool:
@@ -48,34 +44,19 @@ def connect(port: int) -> bool:
         return client.recv(5) == b"probe"
 
 
-def own_loopback() -> bool:
-    """Whether a server and its client in here find each other."""
+def own_loopback() -> None:
+    """Have a server and its client in here find each other."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        with socket.create_connection(server.getsockname(), timeout=SECONDS):
-            return True
+        socket.create_connection(server.getsockname(), timeout=SECONDS).close()
 
 
-def abstract(name: str) -> None:
-    """Connect to a unix socket that has no path."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(f"\0{name}")
-
-
-def tcp_out() -> bool:
-    """Whether a packet finds a way out; a time-out means that it did."""
-    try:
-        socket.create_connection(ELSEWHERE, timeout=SECONDS).close()
-    except TimeoutError:
-        return True
-    return True
-
-
-def udp_out() -> None:
-    """Send a datagram."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.sendto(b"probe", ELSEWHERE)
+def dial(family: int, kind: int, address: "tuple[str, int] | str") -> None:
+    """Connect, or fail; a time-out means that packets find a way out."""
+    with socket.socket(family, kind) as client, suppress(TimeoutError):
+        client.settimeout(SECONDS)
+        client.connect(address)
 
 
 def sees_coordinator(place: Place) -> bool:
@@ -86,10 +67,9 @@ def sees_coordinator(place: Place) -> bool:
 
 def kill(place: Place) -> bool:
     """Whether the coordinator can be sent a signal."""
-    if sees_coordinator(place):
+    if seen := sees_coordinator(place):
         os.kill(place.pid, 0)
-        return True
-    return False
+    return seen
 
 
 def foreign_variables(place: Place) -> bool:
@@ -132,7 +112,7 @@ def write_outside(place: Place) -> bool:
         os.write(descriptor, b"probe\n")
         os.close(descriptor)
         return True
-    open_to_write("/etc/passwd")
+    reach("/etc/passwd", os.O_WRONLY)
     return True
 
 
@@ -140,11 +120,6 @@ def status(name: str) -> str:
     """One value of our own /proc/self/status."""
     with open("/proc/self/status") as file:
         return next(line.split()[1] for line in file if line.startswith(f"{name}:"))
-
-
-def read(path: str) -> None:
-    """Open a file for reading, or fail."""
-    os.close(os.open(path, os.O_RDONLY))
 
 
 def mount(place: Place) -> bool:
@@ -159,7 +134,7 @@ def mount(place: Place) -> bool:
 def write_temporary() -> None:
     """Write to /tmp, and leave nothing there."""
     path = f"/tmp/branchline-probe.{os.getpid()}"  # noqa: S108 - it is the sandbox's own
-    write(path)
+    reach(path, NEW)
     os.unlink(path)
 
 
@@ -177,42 +152,42 @@ DECISIVE = (OWN_FOLDER, GIT, OUTSIDE, SECRET, PROCESS, NETWORK)
 """What is tried before a run. All the rest is tried by `branchline doctor --sandbox`, and by our tests."""
 
 ALLOWED: "dict[str, Callable[[Place], object]]" = {
-    OWN_FOLDER: lambda place: write(f"{place.folder}/new.txt"),
+    OWN_FOLDER: lambda place: reach(f"{place.folder}/new.txt", NEW),
     GIT: lambda place: git(place, "status"),
     "git commit": lambda place: git(place, "commit", "--allow-empty", "--message=probe"),
-    "write the workspace": lambda place: write(f"{place.main}/new.txt"),
+    "write the workspace": lambda place: reach(f"{place.main}/new.txt", NEW),
     "write /tmp": lambda _: write_temporary(),
-    "write a home of its own": lambda place: write(f"{place.home}/new.txt"),
+    "write a home of its own": lambda place: reach(f"{place.home}/new.txt", NEW),
     "loopback of its own": lambda _: own_loopback(),
     "a port that is let through": lambda place: connect(place.open_port),
 }
 
 DENIED: "dict[str, Callable[[Place], object]]" = {
     OUTSIDE: write_outside,
-    SECRET: lambda place: read(place.secrets[0]),
-    "read the user's checkout": lambda place: read(place.secrets[1]),
-    "read the ledger": lambda place: read(place.secrets[2]),
-    "read another workspace": lambda place: read(place.secrets[3]),
-    "read another attempt": lambda place: read(place.secrets[4]),
-    "write borrowed objects": lambda place: write(f"{place.state}/objects/probe"),
+    SECRET: lambda place: reach(place.secrets[0]),
+    "read the user's checkout": lambda place: reach(place.secrets[1]),
+    "read the ledger": lambda place: reach(place.secrets[2]),
+    "read another workspace": lambda place: reach(place.secrets[3]),
+    "read another attempt": lambda place: reach(place.secrets[4]),
+    "write borrowed objects": lambda place: reach(f"{place.state}/objects/probe", NEW),
     "replace borrowed objects": lambda place: os.rename(f"{place.state}/objects", f"{place.state}/other"),
     "make a workspace": lambda place: os.mkdir(f"{place.state}/r/w/c"),
     "uncover the home": lambda place: uncover(place.home, place.secrets[0]),
     "uncover the checkout": lambda place: uncover(place.main, place.secrets[1]),
-    "write /etc": lambda _: open_to_write("/etc/passwd"),
-    "write a kernel setting": lambda _: open_to_write("/proc/sys/kernel/core_pattern"),
+    "write /etc": lambda _: reach("/etc/passwd", os.O_WRONLY),
+    "write a kernel setting": lambda _: reach("/proc/sys/kernel/core_pattern", os.O_WRONLY),
     "make a device": lambda place: device(f"{place.main}/disk"),
     "mount": mount,
     "hold a capability": lambda _: int(status("CapEff"), 16) != 0,
     "gain privileges": lambda _: status("NoNewPrivs") != "1",
-    "a terminal": lambda _: read("/dev/tty"),
+    "a terminal": lambda _: reach("/dev/tty"),
     PROCESS: sees_coordinator,
     "signal the coordinator": kill,
     "see variables that were not given": foreign_variables,
     NETWORK: lambda place: connect(place.shut_port),
-    "TCP out": lambda _: tcp_out(),
-    "UDP out": lambda _: udp_out(),
-    "the host's abstract sockets": lambda place: abstract(place.abstract),
+    "TCP out": lambda _: dial(socket.AF_INET, socket.SOCK_STREAM, ELSEWHERE),
+    "UDP out": lambda _: dial(socket.AF_INET, socket.SOCK_DGRAM, ELSEWHERE),
+    "the host's abstract sockets": lambda place: dial(socket.AF_UNIX, socket.SOCK_STREAM, f"\0{place.abstract}"),
 }
 
 SHUT = frozenset({"a port that is let through", "TCP out", "UDP out", "the host's abstract sockets"})
@@ -234,7 +209,7 @@ def main() -> None:
     """Try those that are asked for, in order."""
     with open(sys.argv[1]) as file:
         given = json.load(file)
-    place, tried = Place(**given), {**ALLOWED, **DENIED}  # where things are: `branchline.sandbox.stage` says it
+    place, tried = Place(**given), {**ALLOWED, **DENIED}  # where things are: `branchline.sandbox.probe` says it
     print(json.dumps({name: found(place, tried[name]) for name in given["names"]}))
 
 

@@ -19,11 +19,10 @@ from branchline.core.refs import branch_ref
 from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
-from branchline.gates.output import shown
 from branchline.git.commit import Snapshot, kept_from_gc
 from branchline.git.folders import is_folder
 from branchline.git.own_commits import head_of
-from branchline.views.format.text import count
+from branchline.views.format.text import count, shown
 
 MOST_NAMED = 20  # ignored files, in a message
 

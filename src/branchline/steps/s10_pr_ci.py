@@ -10,7 +10,7 @@ from branchline.core.work import Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.forge.base import ChangeRequest
 from branchline.forge.local import LocalForge
-from branchline.views.pull_request import Evidence, body, title
+from branchline.views.report import body, title
 
 
 def prepare(ctx: StepContext) -> Work:
@@ -26,11 +26,10 @@ def conclude(ctx: StepContext, outcome: WorkOutcome) -> Success | Failure:
     commit = known(ctx.state.integration).commit
     changed = [c.path for c in run.repo.changes(run.repo.tree_of(run.base), run.repo.tree_of(commit))]
     records, state = run.history()
-    evidence = Evidence(reports={"integration": report}, files=changed)
     location = LocalForge(run.paths.artifacts).open_request(
         ChangeRequest(
-            title=title(run.run_id, run.plan),
-            body=body(run.run_id, records, state, run.plan, evidence),
+            title=title(run.run_id, state),
+            body=body(run.run_id, records, state, report, changed),
             branch=run.refs.integration,
             target=run.target,
             commit=commit,

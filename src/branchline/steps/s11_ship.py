@@ -14,7 +14,7 @@ from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
 from branchline.git.landing.checkout import CheckoutDirty, Halfway
-from branchline.git.landing.target import TargetHeld, move
+from branchline.git.landing.target import move
 from branchline.git.repo import RefMoved
 from branchline.git.storage import fetch
 
@@ -156,7 +156,7 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> Integra
     except Halfway as error:
         if _finished(ctx, base, commit):  # the second failure says less than the first
             result.warnings.append(f"{run.target} has moved, but not all of its checkout: {_words(error)}")
-    except (CheckoutDirty, TargetHeld) as error:
+    except CheckoutDirty as error:
         why = f"{error.message}; nothing was shipped, {run.refs.integration} holds the result"
         raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error
     except _FAILURES:

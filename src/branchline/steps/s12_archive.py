@@ -31,7 +31,7 @@ def run(ctx: StepContext) -> Success:
         saved = pool.map(lambda name: _saved(ctx, state, name), names)
         ctx.told.extend(fact for fact in saved if fact is not None)
     vacate(run.work)
-    page = run.keep("report.md", report(run.run_id, records, state, run.accepted))
+    page = run.keep("report.md", report(run.run_id, records, state))
     if merged := ctx.state.integration:
         patch = run.repo.patch(run.repo.tree_of(run.base), run.repo.tree_of(merged.commit))
         (run.paths.artifacts / "change.patch").write_bytes(patch)

@@ -29,7 +29,7 @@ class Claim:
 class Claims:
     """`refs` by full name, `objects` with the record that names each, `held`: (branch, commit, record) of what landed."""
 
-    run_id: str
+    ours: Refs
     refs: dict[str, Claim] = field(default_factory=dict)
     objects: dict[str, int] = field(default_factory=dict)
     held: list[tuple[str, str, int]] = field(default_factory=list)
@@ -37,22 +37,16 @@ class Claims:
     _attempts: dict[str, int] = field(default_factory=dict)
     _last: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def ours(self) -> Refs:
-        """The names of the run's refs."""
-        return Refs(self.run_id)
-
     def take(self, record: Timed) -> None:
         """Take one record in; what an earlier one said of a ref counts until a task that may move it starts."""
         seq, event = record.seq, record.event
         for oid in _objects(event):
             self.objects.setdefault(oid, seq)
         match event:
-            case e.RunStarted(tasks=tasks):
-                self._add(tasks)
-                self._last[""] = str(event.pins.get("base", ""))
-            case e.TasksAdded(tasks=tasks):
-                self._add(tasks)
+            case e.RunStarted(tasks=tasks) | e.TasksAdded(tasks=tasks):
+                self._tasks.update((task.id, task) for task in tasks)
+                if isinstance(event, e.RunStarted):
+                    self._last[""] = str(event.pins.get("base", ""))
             case e.Transition(new_state=State.RUNNING):
                 task = self._tasks[event.task_id]
                 self._attempts[task.id] = event.attempt
@@ -69,9 +63,6 @@ class Claims:
                 self.refs = {name: claim for name, claim in self.refs.items() if name not in refs}
             case _:
                 self.refs.update(self._said(event, seq))
-
-    def _add(self, tasks: Iterable[Task]) -> None:
-        self._tasks.update((task.id, task) for task in tasks)
 
     def _said(self, event: e.AnyEvent, seq: int) -> Iterator[tuple[str, Claim]]:
         match event:
@@ -108,7 +99,7 @@ class Claims:
 
 def claims(run_id: str, records: Iterable[Timed]) -> Claims:
     """All that the records of a run, from its first on, say of git."""
-    found = Claims(run_id)
+    found = Claims(Refs(run_id))
     for record in records:
         found.take(record)
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from branchline.core.model.manifest import Explanation, Manifest, ManifestFile, Span
-from branchline.views.format.text import COLUMNS, count, duration, padded, plain, table, wrapped
+from branchline.views.format.text import COLUMNS, count, duration, padded, plain, section, table, wrapped
 
 BAR = 8
 NARROW = 60  # columns; below them a path has more need of the room than the bar and the mode
@@ -37,11 +37,9 @@ def manifest_lines(manifest: Manifest, *, columns: int = COLUMNS) -> list[str]:
     best = max((file.score for file in (*manifest.files, *manifest.tests)), default=0.0)
     out: list[str] = []
     for title, files in (("Files", manifest.files), ("Tests", manifest.tests)):
-        if files:
-            out += ["", title] if out else [title]
-            for rank, file in enumerate(files, start=1):
-                out += _file_lines(rank, file, best, columns)
-    return out or ["No file fits"]
+        ranked = enumerate(files, start=1)
+        out += section(title, [line for rank, file in ranked for line in _file_lines(rank, file, best, columns)])
+    return out[1:] or ["No file fits"]
 
 
 def _file_lines(rank: int, file: ManifestFile, best: float, columns: int) -> list[str]:
@@ -102,7 +100,7 @@ def explanation_lines(found: Explanation, *, columns: int = COLUMNS) -> list[str
         (_words(name), f"{points:.2f}", ", ".join(found.matches.get(name, ())))
         for name, points in _by_points(found.breakdown)
     ]
-    without = {name: texts for name, texts in found.matches.items() if name not in found.breakdown}
-    signals += [(_words(name), "", ", ".join(texts)) for name, texts in without.items()]
+    rest = found.matches.items()
+    signals += [(_words(name), "", ", ".join(texts)) for name, texts in rest if name not in found.breakdown]
     out = [f"{plain(found.path)}: {'in' if found.included else 'out'}", *table(rows, columns=columns)]
-    return [*out, "", "Signals", *table(signals, columns=columns)] if signals else out
+    return [*out, *section("Signals", table(signals, columns=columns))]

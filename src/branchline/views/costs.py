@@ -1,17 +1,45 @@
-"""What the agents used, and what is left of the budget. Unknown is unknown, never zero."""
+"""Which agents were called, what they used, and what is left of the budget. Unknown is unknown, never zero."""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import fsum
 
 import msgspec
 
+from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.budget import Account
+from branchline.core.model.agent import Usage
 from branchline.core.run_state import RunState
-from branchline.views.calls import Call, calls
-from branchline.views.format.text import count, dollars, table, thousands
+from branchline.core.states import State
+from branchline.views.format.text import count, dollars, section, table, thousands
 from branchline.views.record import Timed
 
 NOBODY = "-"
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent, run once.
+
+    An attempt that ended without a word on its agents is a call without `agent`, its status that of the attempt.
+    `folder`: its files, in the run's folder. `manifest`: the digest of what it was given to read, with so many files and
+    tokens; empty in old ledgers.
+    """
+
+    task_id: str
+    attempt: int
+    role: str
+    status: str
+    workstream: str = ""
+    round: int = 1
+    agent: str = ""
+    model: str = ""
+    milliseconds: int | None = None
+    folder: str = ""
+    usage: Usage = Usage()
+    manifest: str = ""
+    context_files: int = 0
+    context_tokens: int = 0
+    context_warning: str = ""
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +93,41 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     on_unknown: str
 
 
-def costs(records: Iterable[Timed], state: RunState) -> Costs:
-    """The sums over a ledger."""
-    return summed(calls(records, state))
+def calls(records: Iterable[Timed], state: RunState) -> tuple[Call, ...]:
+    """The calls that a ledger tells of, or must have seen, in the order in which it knows of them.
+
+    An attempt that is still running, or whose coordinator died, counts as one call of which nothing is known.
+    """
+    roles = {"execute": "editor"} | ({} if state.pins.get("plan") else {"planning": "planner"})
+    found: list[Call] = []
+    waiting: dict[str, int] = {}  # tasks with an attempt under way of which no agent has told anything yet
+
+    def silent(task_id: str, status: str) -> Call:
+        """The attempt under way as a call of which nothing is known."""
+        task = state.records[task_id].task
+        own = {name: getattr(task, name) for name in ("workstream", "round")} | {"role": roles[task.step]}
+        return Call(task_id=task_id, attempt=waiting.pop(task_id), status=status, **own)
+
+    for record in records:
+        match record.event:
+            case e.Transition(new_state=State.RUNNING) | e.AttemptResumed() as event:
+                if state.records[event.task_id].task.step in roles:
+                    waiting[event.task_id] = event.attempt
+            case f.AgentCalled() as event:
+                waiting.pop(event.task_id, None)
+                found.append(msgspec.convert(event, Call, from_attributes=True))
+            case f.ExecuteWsComplete() as event if event.task_id in waiting:  # ledgers from before `agent_called`
+                usage = event.usage
+                if usage.cost_usd is not None and usage.cost_source == "unknown":  # nobody else could tell then
+                    usage = msgspec.structs.replace(usage, cost_source="agent")
+                call = silent(event.task_id, event.status)
+                found.append(msgspec.structs.replace(call, agent=event.agent, usage=usage))
+            case e.Transition(old_state=State.RUNNING) as event if event.task_id in waiting:
+                call = silent(event.task_id, event.error_class or event.new_state.lower())
+                found += [call] if event.error_class != "AgentMissing" else []  # it failed before any agent began
+            case e.AttemptInterrupted() as event if event.task_id in waiting:
+                found.append(silent(event.task_id, "interrupted"))
+    return (*found, *(silent(name, "running") for name in list(waiting)))
 
 
 def summed(found: Sequence[Call]) -> Costs:
@@ -104,9 +164,9 @@ def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
     """Everything about the money of a pipeline's run."""
     found = calls(records, state)
     budget, spending = state.policy.budget, state.spending
-    limits = [_limit("run", budget.run, spending.total)]
-    limits += [_limit(f"workstream {name}", budget.workstream, one) for name, one in spending.workstreams.items()]
-    limits += [_limit(name, getattr(budget, name)) for name in ("attempt", "day")]
+    accounts: dict[str, tuple[float | None, Account | None]] = {"run": (budget.run, spending.total)}
+    accounts |= {f"workstream {name}": (budget.workstream, one) for name, one in spending.workstreams.items()}
+    accounts |= {"attempt": (budget.attempt, None), "day": (budget.day, None)}
     return Bill(
         run_id=run_id,
         total=summed(found),
@@ -114,8 +174,8 @@ def bill(run_id: str, records: Iterable[Timed], state: RunState) -> Bill:
         roles=shares(found, lambda call: call.role),
         agents=shares(found, lambda call: " ".join(filter(None, (call.agent, call.model)))),
         unknown=tuple(call for call in found if call.usage.cost_usd is None),
-        limits=tuple(limit for limit in limits if limit is not None),
-        on_unknown=state.policy.budget.unknown,
+        limits=tuple(_limit(of, limit, one) for of, (limit, one) in accounts.items() if limit is not None),
+        on_unknown=budget.unknown,
     )
 
 
@@ -134,7 +194,7 @@ def brief(costs: Costs) -> tuple[str, str]:
     known = [used.known for used in (costs.input_tokens, costs.output_tokens) if used.known is not None]
     money, unknown = costs.cost_usd.known, costs.cost_usd.unknown_attempts
     told = "unknown" if money is None else dollars(money) + (f", {unknown} unknown" if unknown else "")
-    return f"{_short(sum(known))} tokens" if known else "", told
+    return f"{thousands(sum(known))} tokens" if known else "", told
 
 
 def lines(bill: Bill) -> list[str]:
@@ -144,14 +204,13 @@ def lines(bill: Bill) -> list[str]:
         shares: list[tuple[str, ...]] = [(title, "calls", "input", "cached", "output", "cost")] if found else []
         for share in found:
             used = share.costs
-            tokens = [_cell(one, _short) for one in (used.input_tokens, used.cached_tokens, used.output_tokens)]
+            tokens = [_cell(one, thousands) for one in (used.input_tokens, used.cached_tokens, used.output_tokens)]
             shares.append((share.name, str(used.attempts), *tokens, _cell(used.cost_usd, dollars) + _by_source(used)))
         out += ["", *table(shares)] if found else []
     if any("+" in line for line in out):
         out += ["", "  + and something that nobody knows"]
-    if bill.unknown:
-        calls_ = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
-        out += ["", f"Cost unknown: {count(len(bill.unknown), 'call')}", *table(calls_)]
+    calls_ = [(c.task_id, f"attempt {c.attempt}", c.role, c.agent or NOBODY, c.status) for c in bill.unknown]
+    out += section(f"Cost unknown: {count(len(bill.unknown), 'call')}", table(calls_))
     if bill.limits:
         after = "no other agent is started" if bill.on_unknown == "refuse" else "the run goes on"
         limits = []
@@ -171,15 +230,11 @@ def _used(values: Sequence[float | None]) -> Used:
     return Used(known=total if known else None, unknown_attempts=len(values) - len(known))
 
 
-def _limit(of: str, limit: float | None, account: Account | None = None) -> Limit | None:
-    if limit is None or account is None:
-        return None if limit is None else Limit(of=of, limit=limit)
+def _limit(of: str, limit: float, account: Account | None) -> Limit:
+    if account is None:
+        return Limit(of=of, limit=limit)
     reserved, left = fsum(account.reserved.values()), account.left(limit)
     return Limit(of=of, limit=limit, counted=account.spent, reserved=reserved, left=max(0.0, left or 0.0))
-
-
-def _short(number: float) -> str:
-    return thousands(int(number))
 
 
 def _by_source(costs: Costs) -> str:

@@ -5,25 +5,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from branchline.core.facts import ExecuteWsComplete, GatedFact, IntegrationComplete, ShipComplete, WorktreeSaved
+from branchline.core import events as e
+from branchline.core import facts as f
 from branchline.core.model.forecast import Collision
-from branchline.core.model.plan import Plan
+from branchline.core.model.limits import WEAK
+from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.model.verdict import Outcome
 from branchline.core.outcome import EXIT_UNCHECKED, workstream_outcomes
 from branchline.core.run_state import RunState
 from branchline.core.states import State
-from branchline.views.calls import calls
-from branchline.views.costs import NOBODY, brief, by_workstream, summed
-from branchline.views.format.text import count, duration, plain, table, wrapped
-from branchline.views.next_command import next_commands
+from branchline.views.costs import NOBODY, brief, by_workstream, calls, summed
+from branchline.views.format.text import count, duration, paragraphs, plain, short, table, wrapped
 from branchline.views.record import Timed, last_at
-from branchline.views.sandbox import sandbox_sections
-from branchline.views.status import Word, status_word
-from branchline.views.waiting import Waiting, collision_lines, waiting, waiting_lines
+from branchline.views.status import Waiting, Word, collision_lines, next_commands, status_word, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
 THE_PLAN = "(the plan)"
-SHORT = 12
+INSTALL = "pip install 'branchline[sandbox]'"
 
 
 class Integration(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,18 +91,16 @@ def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) 
 
 def landing(records: Iterable[Timed]) -> Landing:
     """What was merged and shipped. Where the target had moved, the ship step made the merge result anew."""
-    merged: IntegrationComplete | None = None
-    ship: ShipComplete | None = None
+    merged: f.IntegrationComplete | None = None
+    ship: f.ShipComplete | None = None
     shipped = None
     for record in records:
         match record.event:
-            case IntegrationComplete() as event:
+            case f.IntegrationComplete() as event:
                 merged, ship = event, None
-            case ShipComplete() as event:
+            case f.ShipComplete() as event:
                 ship = event
                 shipped = Shipped(target=event.target, commit=event.commit, tag=event.tag) if event.target else shipped
-            case _:
-                pass
     found = Integration(branch=merged.branch, commit=(ship or merged).commit) if merged else None
     told = dict.fromkeys(text for event in (merged, ship) if event for text in event.warnings)
     return Landing(found, shipped, tuple(told))
@@ -114,38 +110,41 @@ def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
     """(gate, where, reason) of every gate that checked nothing, as the facts of the latest tasks tell."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for record in state.current().values():
-        gates = record.fact.gates if isinstance(record.fact, GatedFact) else ()
+        gates = record.fact.gates if isinstance(record.fact, f.GatedFact) else ()
         for gate in (one for one in gates if one.outcome == Outcome.SKIPPED):
             found.setdefault((gate.gate, gate.reason), {})[record.task.workstream or record.task.step] = None
     return [(gate, ", ".join(where), reason) for (gate, reason), where in found.items()]
 
 
-def lines(recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None = None) -> list[str]:
-    """The recap as text; a plan adds the titles of the workstreams."""
+def titles(state: RunState) -> dict[str, str]:
+    """The title of each workstream of the accepted plan, by its id and in the plan's order."""
+    return {str(w["id"]): str(w.get("title", "")) for w in state.plan.get("workstreams", ())}
+
+
+def lines(recap: Recap, records: Sequence[Timed], state: RunState) -> list[str]:
+    """The recap as text."""
     elapsed = duration(max(0, last_at(records) - records[0].at))
     out = [f"Run {recap.run_id}: {recap.status}, {elapsed}, exit code {recap.exit_code}"]
     unchecked = table(skipped_gates(state)) if recap.exit_code == EXIT_UNCHECKED else []
     first = ("NOT CHECKED: no gate has checked this change", unchecked)
-    for title, body in (first, *_waits(recap, state), *_sections(recap, records, state, plan)):
+    for title, body in (first, *_waits(recap, state), *_sections(recap, records, state)):
         out += ["", title, *(body or ())] if body != [] else []
     return out
 
 
-def _sections(
-    recap: Recap, records: Sequence[Timed], state: RunState, plan: Plan | None
-) -> Iterator[tuple[str, list[str] | None]]:
+def _sections(recap: Recap, records: Sequence[Timed], state: RunState) -> Iterator[tuple[str, list[str] | None]]:
     """The sections, each with its body; None: it needs none; empty: there is nothing to say."""
-    titles = {w.id: w.title for w in plan.workstreams} if plan else {}
+    named = titles(state)
     good = [w for w in recap.workstreams if w.state == State.COMPLETED]
     bad = [w for w in recap.workstreams if w.state != State.COMPLETED]
     merged, where = recap.integration, ""
     if recap.shipped:
         tag = f", tag {plain(recap.shipped.tag)}" if recap.shipped.tag else ""
-        where = f" on {plain(recap.shipped.target)} as {recap.shipped.commit[:SHORT]}{tag}"
+        where = f" on {plain(recap.shipped.target)} as {short(recap.shipped.commit)}{tag}"
     elif merged:
-        where = f" on {plain(merged.branch)} as {merged.commit[:SHORT]}"
-    yield f"Landed{where}", table([(w.id, titles.get(w.id, "")) for w in good])
-    yield "Warnings", _paragraphs(recap.warnings)
+        where = f" on {plain(merged.branch)} as {short(merged.commit)}"
+    yield f"Landed{where}", table([(w.id, named.get(w.id, "")) for w in good])
+    yield "Warnings", paragraphs(recap.warnings)
     yield "Not landed", table([(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad])
     if state.kind == "graph":
         tasks = list(state.current().values())
@@ -162,13 +161,13 @@ def _sections(
         yield "NOT CHECKED: there are no gates", wrapped("Add gates: or presets: to branchline.yaml.", indent="  ")
     yield from sandbox_sections(records, state)
     # Ignored files and by-products that agents made.
-    facts = [record.fact for record in state.current().values() if isinstance(record.fact, ExecuteWsComplete)]
+    facts = [record.fact for record in state.current().values() if isinstance(record.fact, f.ExecuteWsComplete)]
     yield "Not in the batches", table([(fact.workstream, text) for fact in facts for text in fact.left_out])
     yield "NOT IN GIT: too large, or nothing that git holds; kept as it is", table(not_saved(records))
     yield "Agents", table(agent_rows(records, state))
     places = [
         ("run folder", recap.run_dir),
-        ("integration", f"{merged.branch} at {merged.commit[:SHORT]}" if merged else ""),
+        ("integration", f"{merged.branch} at {short(merged.commit)}" if merged else ""),
         ("saved work", f"branchline restore {recap.run_id}" if recap.workstreams else ""),
     ]
     yield "Where things are", table([place for place in places if place[1]])
@@ -178,13 +177,9 @@ def _sections(
     yield "Next", [f"  {plain(command)}" for command in commands]
 
 
-def _paragraphs(texts: Iterable[str]) -> list[str]:
-    return [line for text in texts for line in wrapped(text, indent="  ")]
-
-
 def not_saved(records: Iterable[Timed]) -> list[tuple[str, str]]:
     """(workstream, what) of everything in a worktree that its last save left out, or why there was none."""
-    last = {r.event.workstream: r.event for r in records if isinstance(r.event, WorktreeSaved)}
+    last = {r.event.workstream: r.event for r in records if isinstance(r.event, f.WorktreeSaved)}
     rows = [(name, text) for name, event in last.items() for text in event.left_out]
     return rows + [(name, f"its worktree stays: {event.kept}") for name, event in last.items() if event.kept]
 
@@ -216,4 +211,26 @@ def _waits(recap: Recap, state: RunState) -> Iterator[tuple[str, list[str]]]:
     yield "The plan waits to be accepted", table([(w["id"], w.get("title", "")) for w in streams])
     if collisions := collision_lines(state.proposed.collisions):
         yield collisions[1], collisions[2:]
-    yield "Warnings", _paragraphs(state.proposed.warnings)
+    yield "Warnings", paragraphs(state.proposed.warnings)
+
+
+def sandbox_of(records: Iterable[Timed], state: RunState) -> SandboxFact | None:
+    """The one that the run used last; None in an older ledger, and for a plain graph."""
+    found = msgspec.convert(state.pins["sandbox"], SandboxFact) if "sandbox" in state.pins else None
+    later = [r.event.sandbox for r in records if isinstance(r.event, e.RunResumed) and r.event.sandbox]
+    return later[-1] if later else found
+
+
+def sandbox_sections(records: Sequence[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
+    """What a recap has to say aloud: there was no sandbox unasked; what it did not let out; processes could get away."""
+    fact = sandbox_of(records, state)
+    if fact is not None and fact.rung < 3 and (fact.why != ASKED_FOR or fact.rung == 0):
+        told = f"Agents and gates could read and write what you can: {fact.why}. Type: {INSTALL}"
+        yield "NOT SANDBOXED", wrapped(told, indent="  ")
+    called = [r.event for r in records if isinstance(r.event, f.AgentCalled)]
+    refused = [(one.workstream or one.role, one.agent, host) for one in called for host in one.refused_hosts]
+    if refused:
+        yield "Not let out by the sandbox (sandbox.network)", table([*dict.fromkeys(refused)])
+    checked = state.pipeline.preflight
+    if any(one.containment == "group" for one in called) or (checked and checked.containment == "group"):
+        yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

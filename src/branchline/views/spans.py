@@ -10,6 +10,7 @@ of a step is known when the run ends, because until then a new round may go on w
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Literal
 
 from branchline.core import events as e
@@ -27,6 +28,29 @@ CODES: dict[State, StatusCode] = {State.COMPLETED: "ok", State.FAILED: "error"}
 RUN_CODES: dict[str, StatusCode] = {"succeeded": "ok", "cancelled": "unset"}
 SUPERSEDED = "branchline.superseded_by"
 MILLION = 1_000_000
+TOLD: dict[type, dict[str, str]] = {
+    e.RunResumed: {"branchline.by": "by"},
+    e.TasksAdded: {"branchline.reason": "reason"},
+    e.IntentReceived: {"branchline.intent": "kind", "branchline.by": "by", "task.id": "task_id"},
+    e.Healed: {"branchline.by": "by", "branchline.healed": "done"},
+    e.SavedReleased: {"branchline.by": "by", "branchline.released": "refs"},
+    e.RolledBack: {"branchline.by": "by", "branchline.commit": "commit"},
+    f.AgentCalled: {  # OpenTelemetry's conventions for generative models name what they can
+        "task.id": "task_id",
+        "gen_ai.agent.name": "agent",
+        "gen_ai.response.model": "model",
+        "gen_ai.usage.input_tokens": "usage.input_tokens",
+        "gen_ai.usage.output_tokens": "usage.output_tokens",
+        "error.type": "error_class",
+        "branchline.role": "role",
+        "branchline.status": "status",
+        "branchline.cost_usd": "usage.cost_usd",
+        "branchline.milliseconds": "milliseconds",
+    },
+    f.PlanProposed: {"task.id": "task_id", "branchline.plan": "digest"},
+    f.PlanComplete: {"task.id": "task_id", "branchline.plan": "digest", "branchline.by": "by"},
+}
+"""What the event of a span says of what happened, by the attribute's name: the member of the fact; else only its task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,44 +114,9 @@ def finished(spans: Sequence[Span]) -> tuple[Span, ...]:
     )
 
 
-def _encodable(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    return {key: encodable(value) if isinstance(value, str) else value for key, value in attributes.items()}
-
-
-def _told(event: e.AnyEvent) -> Mapping[str, Value | None]:  # noqa: PLR0911 - one line an event
-    """What a span event says of what happened. OpenTelemetry's conventions for generative models name what they can."""
-    match event:
-        case e.RunResumed():
-            return {"branchline.by": event.by}
-        case e.TasksAdded():
-            return {"branchline.reason": event.reason}
-        case e.IntentReceived():
-            return {"branchline.intent": event.kind, "branchline.by": event.by, "task.id": event.task_id}
-        case e.Healed():
-            return {"branchline.by": event.by, "branchline.healed": len(event.done)}
-        case e.SavedReleased():
-            return {"branchline.by": event.by, "branchline.released": len(event.refs)}
-        case e.RolledBack():
-            return {"branchline.by": event.by, "branchline.commit": event.commit}
-        case f.AgentCalled():
-            return {
-                "task.id": event.task_id,
-                "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.agent.name": event.agent,
-                "gen_ai.response.model": event.model,
-                "gen_ai.usage.input_tokens": event.usage.input_tokens,
-                "gen_ai.usage.output_tokens": event.usage.output_tokens,
-                "error.type": event.error_class,
-                "branchline.role": event.role,
-                "branchline.status": event.status,
-                "branchline.cost_usd": event.usage.cost_usd,
-                "branchline.milliseconds": event.milliseconds,
-            }
-        case f.PlanProposed():
-            return {"task.id": event.task_id, "branchline.plan": event.digest}
-        case f.PlanComplete():
-            return {"task.id": event.task_id, "branchline.plan": event.digest, "branchline.by": event.by}
-    return {"task.id": getattr(event, "task_id", "")}
+def _attributes(told: Mapping[str, Value | None]) -> dict[str, Value]:
+    """What is known, in a form that every encoder takes."""
+    return {k: encodable(v) if isinstance(v, str) else v for k, v in told.items() if v is not None and v != ""}
 
 
 Key = tuple[str, str]
@@ -179,13 +168,16 @@ class _Tracer:
             parent_id=span_id(self.run_id, *parent) if parent else None,
             name=name,
             start_ns=self.at_ns,
-            attributes=_encodable({"trace.id": self.run_id, "branchline.kind": key[0], **attributes}),
+            attributes=_attributes({"trace.id": self.run_id, "branchline.kind": key[0], **attributes}),
         )
         return self.spans[key]
 
     def note(self, key: Key, event: e.AnyEvent) -> None:
-        told = {key: value for key, value in _told(event).items() if value is not None and value != ""}
-        self.spans[key].events.append(SpanEvent(str(event.__struct_config__.tag), self.at_ns, _encodable(told)))
+        fields = TOLD.get(type(event), {"task.id": "task_id"})
+        told = {key: attrgetter(name)(event) for key, name in fields.items()}
+        told = {key: len(value) if isinstance(value, tuple) else value for key, value in told.items()}
+        told |= {"gen_ai.operation.name": "invoke_agent"} if isinstance(event, f.AgentCalled) else {}
+        self.spans[key].events.append(SpanEvent(str(event.__struct_config__.tag), self.at_ns, _attributes(told)))
 
     def task(self, task_id: str) -> Key:
         """The task's span, begun with its step's where need be."""
@@ -203,7 +195,7 @@ class _Tracer:
 
     def about(self, task: Task) -> dict[str, Value]:
         told = {"task.id": task.id, "branchline.step": task.step, "branchline.workstream": task.workstream}
-        return {**{k: v for k, v in told.items() if v}, "branchline.round": task.round}
+        return {**told, "branchline.round": task.round}
 
     def move(self, event: e.Transition, seq: int) -> None:
         parent = self.task(event.task_id)
@@ -215,8 +207,7 @@ class _Tracer:
         if State.RUNNING in {event.old_state, event.new_state}:
             parent = self.attempt[event.task_id]
         told = {"transition.from": str(event.old_state), "transition.to": str(event.new_state), **numbered}
-        if event.reason:
-            told["branchline.reason"] = event.reason
+        told["branchline.reason"] = event.reason
         point = self.begin(("transition", str(seq)), parent, f"{event.old_state} -> {event.new_state}", told)
         code = CODES.get(event.new_state, "unset")
         point.close(self.at_ns, code, event.reason)
@@ -239,9 +230,8 @@ class _Tracer:
 
     def end_run(self, event: e.RunEnded) -> None:
         for (kind, name), span in self.spans.items():
-            if (
-                kind == "step"
-            ):  # it ends with the last of its tasks, and failed if one did that no later round made good
+            if kind == "step":
+                # It ends with the last of its tasks, and failed if one did that no later round made good.
                 own = [self.spans[key] for key in self.spans if key[0] == "task" and self.tasks[key[1]].step == name]
                 bad = [task for task in own if task.status == "error" and SUPERSEDED not in task.attributes]
                 last = max(self.at_ns if task.end_ns is None else task.end_ns for task in own)

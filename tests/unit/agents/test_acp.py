@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from branchline.agents.acp import AcpAgent
-from branchline.agents.output.answer import checked
-from branchline.agents.supervise import attempt
+from branchline.agents.supervise import attempt, checked
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput

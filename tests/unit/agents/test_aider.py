@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.agents.aider import Aider, provider_of
-from branchline.agents.output.answer import checked
+from branchline.agents.supervise import checked
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Progress, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.core.model.manifest import Span

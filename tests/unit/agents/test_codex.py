@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.agents.codex import Codex
-from branchline.agents.output.answer import checked
+from branchline.agents.supervise import checked
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Progress, Usage
 from branchline.core.model.agent_spec import AgentSpec
 from branchline.errors import InvalidInput

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from branchline.agents.command import CommandAgent
-from branchline.agents.presets import FOLDER, preset
-from branchline.agents.registry import ADAPTERS, make
+from branchline.agents.registry import ADAPTERS, FOLDER, make, preset
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Limits, Mode
 from branchline.core.model.agent_spec import BUILT_IN, PRESETS, AgentSpec
 from branchline.process.spawn import Exit

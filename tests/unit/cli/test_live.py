@@ -62,15 +62,6 @@ def test_what_an_agent_is_about_is_shown_in_one_line(told: Told) -> None:
     assert len(told.live._texts["t"]) == LONGEST_TEXT
 
 
-def test_a_terminal_without_unicode_gets_lines_of_the_width_that_was_drawn(told: Told) -> None:
-    told.live._ascii = True
-    told.live.say("t", "Edit ü.py · 3 files" + " and more" * 10)
-    lines = told.drawn()
-    assert all(line.isascii() for line in lines)
-    assert lines[1].startswith("  >  t")
-    assert max(map(len, lines)) <= 60
-
-
 def test_the_next_attempt_begins_without_the_words_of_the_last(told: Told) -> None:
     told.live.say("t", "working hard")
     told.tell([told.move(RUNNING, FAILED, 1), told.move(FAILED, PENDING, 1), told.move(PENDING, RUNNING, 2)])

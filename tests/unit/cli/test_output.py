@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from branchline.cli.output import BOLD, CYAN, GREEN, PLAIN, RED, is_coloured, page, painted, show
+from branchline.cli.output import BOLD, CYAN, GREEN, PLAIN, RED, is_coloured, page, painted
 
 
 class Terminal(io.StringIO):
@@ -62,13 +62,6 @@ def test_states_are_coloured_where_they_are_cells(line: str, colour: str) -> Non
 def test_headings_are_bold() -> None:
     assert painted("Where things are") == f"{BOLD}Where things are{PLAIN}"
     assert painted("12:00:01.000 a RUNNING -> COMPLETED") == "12:00:01.000 a RUNNING -> COMPLETED"
-
-
-def test_a_terminal_that_has_only_ascii_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
-    show(["  ✓ done  ━━│"])
-    assert raw.getvalue() == b"  + done  ==|\n"
 
 
 def test_a_patch_cannot_act_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

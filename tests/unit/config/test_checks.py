@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from branchline.config.document import InvalidFile
 from branchline.config.load import load_graph, load_settings, plan_from_data, scriptless
-from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import AgentSpec
 
@@ -101,7 +101,7 @@ def settings_complaints(tmp_path: Path, text: str) -> list[tuple[int, int, str]]
     path.write_text("version: 1\n" + text)
     with pytest.raises(InvalidFile) as caught:
         load_settings(path, root=tmp_path)
-    return [(problem.line, problem.column, problem.message) for problem in caught.value.problems]
+    return [(*problem.place, problem.message) for problem in caught.value.problems]
 
 
 def test_settings_checks(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ tasks:
     path.write_text(text)
     with pytest.raises(InvalidFile) as caught:
         load_graph(path)
-    assert [(problem.line, problem.column, problem.message) for problem in caught.value.problems] == [
+    assert [(*problem.place, problem.message) for problem in caught.value.problems] == [
         (3, 43, "the tasks wait for each other: a -> b -> a"),
         (4, 46, "task 'b' depends on 'build', which does not exist"),
         (5, 10, "the task id 'b' is used twice"),

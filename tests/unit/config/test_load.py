@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from branchline.config.document import InvalidFile
 from branchline.config.load import load_context, load_graph, load_settings, plan_from_data, plan_of
-from branchline.config.problems import InvalidFile
 from branchline.config.settings import Settings
 from branchline.core.model.manifest import Caps, ContextSettings
 from branchline.core.model.plan import Plan
@@ -68,7 +68,7 @@ def complaints(path: Path) -> list[str]:
     with pytest.raises(InvalidFile) as caught:
         load_plan(path)
     assert caught.value.exit_code == 2
-    return [str(problem).removeprefix(f"{path}:").strip() for problem in caught.value.problems]
+    return [problem.told(os.fspath(path)).removeprefix(f"{path}:").strip() for problem in caught.value.problems]
 
 
 def workstream(**members: object) -> dict[str, object]:
@@ -338,7 +338,7 @@ chunk_tokens: 80
 """
         with pytest.raises(InvalidFile) as caught:
             load_context(written(tmp_path, text, "context.yaml"), root=tmp_path)
-        assert [str(problem).partition("context.yaml:")[2] for problem in caught.value.problems] == [
+        assert [problem.told("").removeprefix(":") for problem in caught.value.problems] == [
             "1:1: 'max_token' is not a key of a context file; did you mean 'max_tokens'?",
             "2:9: 'window' must be an integer of at least 1, not 0",
             "3:14: 'caps.code' must be an integer of at least 0, not 'many'",
@@ -354,7 +354,7 @@ chunk_tokens: 80
         written(tmp_path, "version: 1\ncontext: {ban: [/x], chunk_overlap: 900}\n", "branchline.yaml")
         with pytest.raises(InvalidFile) as caught:
             load_context(None, root=tmp_path)
-        assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, 17), (2, 37)]
+        assert [problem.place for problem in caught.value.problems] == [(2, 17), (2, 37)]
 
 
 YAML_PIECES = st.lists(

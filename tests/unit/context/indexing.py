@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from branchline.context.code.analysis import Analysis, Chunk, Definition, Import, Pieces
+from branchline.context.code.analysis import Analysis, Chunk, Definition, Import, pieces_of
 from branchline.context.code.words import WORD
 from branchline.context.index.cache import Index
-from branchline.context.index.content import File, blob_id
 from branchline.context.index.indexed import IndexedCorpus
 from branchline.context.index.postings import Segment
-from branchline.context.index.scan import Tree
+from branchline.context.index.scan import File, Tree, blob_id
 
 
 class Texts:
@@ -28,12 +27,12 @@ class Texts:
             yield file, self.texts[file.path]
 
 
-def tree_with(texts: Mapping[str, str | bytes | None]) -> Tree:
-    """A tree of these files."""
+def tree_with(texts: Mapping[str, str | bytes | None], reader: Texts | None = None) -> Tree:
+    """A tree of these files, read by another reader if one is given."""
     data = {path: text.encode() if isinstance(text, str) else text for path, text in texts.items()}
     files = tuple(File(path, blob_id(data[path] or b"?")) for path in sorted(data))
     fingerprint = hashlib.sha256(repr(files).encode()).hexdigest()
-    return Tree(files, (), "", 0, "/", fingerprint, Texts(data))
+    return Tree(files, (), "", 0, "/", fingerprint, (reader or Texts(data)).read)
 
 
 def analyse(data: bytes, path: str) -> Analysis:
@@ -72,6 +71,6 @@ def surely(index: Index, tree: Tree, use: Callable[[IndexedCorpus], None]) -> No
             return
 
 
-def pieces_of(analysis: Analysis) -> Pieces:
-    """The chunks of an analysis as they are indexed."""
-    return Pieces.of(analysis.chunks, Segment().terms)
+def places_in(analysis: Analysis) -> dict[str, list[int]]:
+    """The terms of an analysis as they are indexed."""
+    return pieces_of(analysis.chunks, Segment().terms)[1]

@@ -1,6 +1,6 @@
 import pytest
 
-from branchline.context.bans import ban_of
+from branchline.context.selection import ban_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.context.forms import NEARLY, SHARE, SMALL, distinct, grown
+from branchline.context.selection import NEARLY, SHARE, SMALL, distinct, grown
 from branchline.core.model.manifest import Form, Mode
 from strategies import MODES
 from strategies import forms as any_forms

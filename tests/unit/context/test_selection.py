@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from branchline.context.bans import ban_of
-from branchline.context.selection import Selection, rounded, select
+from branchline.context.selection import Selection, ban_of, rounded, select
 from branchline.core.model.manifest import (
     Candidate,
     Caps,

@@ -27,7 +27,7 @@ from support import Project
 SRC = Path(branchline.__file__).parent
 OTHERS = {
     "git/user_git.py": "the HEAD of a repository of ours, which names no branch",
-    "sandbox/stage.py": "files of a repository that is made up",
+    "sandbox/probe.py": "files of a repository that is made up",
 }
 PLAN = msgspec.convert({"version": 1, "goal": "g", "workstreams": [{"id": "a"}, {"id": "b"}]}, Plan)
 WANTED = needed("R", PLAN, "merge", "release/{run_id}")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from branchline.core.model.verdict import Gate, GateResult, Outcome
-from branchline.errors import InvalidInput
 from branchline.gates.command import Purpose, Site, run_gate
 from branchline.gates.presets import expand
 from branchline.process.spawn import KillSwitch
@@ -47,12 +46,6 @@ def ran(gate: Gate, purpose: Purpose, root: Path, *changed: str) -> GateResult:
     environ = {**os.environ, "HOME": str(root.parent)}
     site = Site(tree=root, changed=changed or ("a.py",), logs=logs, environ=environ, kill=KillSwitch())
     return run_gate(gate, purpose, site)
-
-
-def test_unknown_preset(root: Path) -> None:
-    with pytest.raises(InvalidInput, match="no preset 'pyhton'") as caught:
-        expand(["pyhton"], root=root)
-    assert caught.value.hint == "use one of python, pre-commit, gitleaks"
 
 
 def test_python_gates_in_a_repository_that_configures_nothing(root: Path) -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from branchline.errors import InvalidInput
-from branchline.git.borrowing import borrow, require_whole
 from branchline.git.repo import Repo
-from branchline.git.workspace import Workspaces
+from branchline.git.storage import require_whole
+from branchline.git.workspace import Workspaces, borrow
 from unit.git.sandbox import Sandbox
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from branchline.git.collisions import collisions
+from branchline.git.screen import collisions
 
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 

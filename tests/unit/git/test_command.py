@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from branchline.git.command import UnsupportedGit, find_git, version
+from branchline.errors import InvalidInput
+from branchline.git.command import find_git, version
 from branchline.git.commit import save, snapshot
 from branchline.git.landing.checkout import fast_forward, is_dirty
 from branchline.git.landing.merge import merge_trees
@@ -120,7 +121,7 @@ def test_git_missing_or_old_is_refused_with_a_hint(
     find_git.cache_clear()
     version.cache_clear()
     try:
-        with pytest.raises(UnsupportedGit) as caught:
+        with pytest.raises(InvalidInput) as caught:
             version()
     finally:
         find_git.cache_clear()

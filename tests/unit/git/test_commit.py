@@ -11,8 +11,9 @@ import pytest
 
 from branchline.errors import GitError
 from branchline.git.command import ObjectsGone
-from branchline.git.commit import Refused, Snapshot, kept_from_gc, save, snapshot
+from branchline.git.commit import Snapshot, kept_from_gc, save, snapshot
 from branchline.git.repo import Repo
+from branchline.git.screen import Refused
 from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 

@@ -12,11 +12,11 @@ import pytest
 
 from branchline.errors import GitError
 from branchline.git.commit import snapshot
-from branchline.git.filters import Needs
 from branchline.git.intake import Intake
 from branchline.git.repo import Repo
 from branchline.git.screen import Refused
 from branchline.git.storage import problems
+from branchline.sandbox.mounts import Mount, own
 from unit.git.sandbox import Sandbox
 from unit.git.users import changes, check_out, configure, needs_crypt, needs_lfs, rewrite, stored, take
 
@@ -89,9 +89,9 @@ def test_filters_that_an_agent_configures_do_not_run(up: Repo, box: Sandbox) -> 
 def test_every_filter_runs_in_what_contains_it(up: Repo, box: Sandbox) -> None:
     ran = box.scratch / "ran"
 
-    def wrap(argv: Sequence[str], needs: Needs) -> list[str]:
-        assert needs.work_tree.is_dir()
-        assert up.common_dir in needs.readable
+    def wrap(argv: Sequence[str], folder: Path, mounts: Sequence[Mount]) -> list[str]:
+        assert folder.is_dir()
+        assert {*own("read", folder, up.common_dir)} <= {*mounts}
         return ["sh", "-c", f'echo "$@" >>{shlex.quote(str(ran))}; exec "$@"', "100% contained", *argv]
 
     up.contain(wrap)

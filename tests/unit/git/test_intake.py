@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from branchline.git import intake as module
-from branchline.git.commit import Refused, Snapshot, save, snapshot
+from branchline.git.commit import Snapshot, save, snapshot
 from branchline.git.intake import Intake
 from branchline.git.repo import Repo
+from branchline.git.screen import Refused
 from branchline.git.workspace import Workspaces
 from unit.git.sandbox import Sandbox
 

@@ -1,4 +1,4 @@
-from branchline.git.log import changed_files, newest_commits, time_of
+from branchline.git.objects import changed_files, newest_commits, time_of
 from branchline.git.repo import Repo
 from unit.git.sandbox import Sandbox
 

@@ -10,7 +10,7 @@ from branchline.errors import GitError, InvalidInput
 from branchline.git.command import ObjectsGone
 from branchline.git.commit import snapshot
 from branchline.git.repo import Repo
-from branchline.git.storage import fetch_missing, missing
+from branchline.git.storage import fetch, missing, problems
 from unit.git.sandbox import Sandbox
 from unit.git.users import changes, check_out, take
 
@@ -36,10 +36,10 @@ def test_a_partial_clone_gets_what_a_run_needs(how: list[str], box: Sandbox, ori
     assert side
     assert missing(repo, [side])
     before = box.git("show-ref", cwd=clone)
-    assert fetch_missing(repo, [side, repo.head_commit()]) > 0
+    fetch(repo, [side, repo.head_commit()])
     assert missing(repo, [side, repo.head_commit()]) == []
     assert box.git("show-ref", cwd=clone) == before
-    assert fetch_missing(repo, [side]) == 0
+    fetch(repo, [side])
     check_out(repo, box.scratch / "w", side)
     assert (box.scratch / "w" / "only-on-side").exists() or repo.user.sparse
 
@@ -59,10 +59,11 @@ def test_a_promisor_that_is_gone_is_named(box: Sandbox, origin: Path) -> None:
     box.git("clone", "-q", "--no-checkout", "--filter=blob:none", f"file://{origin}", str(clone))
     origin.rename(box.scratch / "moved")
     repo = Repo.open(clone)
-    with pytest.raises(ObjectsGone, match="partial clone") as caught:
-        fetch_missing(repo, [repo.head_commit()])
-    assert caught.value.hint == f"git -C {clone} fetch origin"
-    assert isinstance(caught.value, InvalidInput), "such a failure is not tried again"
+    fetch(repo, [repo.head_commit()])
+    (found,) = problems(repo, repo.head_commit(), "main", "branch")
+    assert "partial clone" in found.text
+    assert found.command == f"git -C {clone} fetch origin"
+    assert issubclass(ObjectsGone, InvalidInput), "such a failure is not tried again"
 
 
 def lose(clone: Path, repo: Repo, path: str) -> None:
@@ -73,9 +74,9 @@ def lose(clone: Path, repo: Repo, path: str) -> None:
 def test_a_lost_object_is_named_with_the_command_that_shows_more(box: Sandbox, repo: Repo) -> None:
     lose(box.root, repo, "a.txt")
     assert len(missing(repo, [repo.head_commit()])) == 1
-    with pytest.raises(ObjectsGone, match="missing") as caught:
-        fetch_missing(repo, [repo.head_commit()])
-    assert caught.value.hint == f"git -C {box.root} fsck --connectivity-only"
+    (found,) = problems(repo, repo.head_commit(), "main", "branch")
+    assert "missing" in found.text
+    assert found.command == f"git -C {box.root} fsck --connectivity-only"
     with pytest.raises(ObjectsGone):
         check_out(repo, box.scratch / "w")
 
@@ -101,8 +102,8 @@ def test_a_lender_that_collects_its_garbage_is_named(box: Sandbox) -> None:
     box.git("reset", "-q", "--hard", old)
     box.git("reflog", "expire", "--expire=now", "--all")
     box.git("gc", "-q", "--prune=now")
-    with pytest.raises(ObjectsGone, match=str(box.root)):
-        fetch_missing(repo, [base])
+    (found,) = problems(repo, base, "main", "branch")
+    assert str(box.root) in found.text
     with pytest.raises(GitError):
         snapshot(repo.content, clone, repo.tree_of(base), scratch=box.scratch)
     with pytest.raises(ObjectsGone):
@@ -116,7 +117,7 @@ def test_a_sha256_repository_is_whole(box: Sandbox) -> None:
     box.git("add", "a", cwd=root)
     box.git("commit", "-qm", "first", cwd=root)
     repo = Repo.open(root)
-    assert fetch_missing(repo, [repo.head_commit()]) == 0
+    assert missing(repo, [repo.head_commit()]) == []
     git = check_out(repo, box.scratch / "w")
     assert changes(repo, take(repo, git, box)) == {}
     (box.scratch / "w" / "a").write_text("b")
@@ -140,4 +141,4 @@ def test_alternates_are_followed_like_git_does(box: Sandbox) -> None:
     done = subprocess.run(["git", "fsck"], cwd=depths[-1], capture_output=True, check=False)
     assert done.returncode == 0
     repo = Repo.open(depths[-1])
-    assert fetch_missing(repo, [repo.head_commit()]) == 0
+    assert missing(repo, [repo.head_commit()]) == []

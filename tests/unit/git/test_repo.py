@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from branchline.errors import GitError
+from branchline.errors import GitError, InvalidInput
 from branchline.git.landing.checkout import is_dirty
-from branchline.git.repo import BareRepository, NoCommits, NotARepository, RefMoved, Repo
+from branchline.git.repo import NotARepository, RefMoved, Repo
 from unit.git.sandbox import Sandbox
 
 
@@ -24,14 +24,14 @@ def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
 
 def test_a_bare_repository(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", "--bare", tmp_path], check=True)
-    with pytest.raises(BareRepository) as caught:
+    with pytest.raises(InvalidInput) as caught:
         Repo.open(tmp_path)
     assert caught.value.hint.startswith("git clone")
 
 
 def test_a_repository_without_commits(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    with pytest.raises(NoCommits) as caught:
+    with pytest.raises(InvalidInput) as caught:
         Repo.open(tmp_path)
     assert "git commit" in caught.value.hint
     assert Repo.find(tmp_path).root == tmp_path.resolve()

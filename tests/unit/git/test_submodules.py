@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from branchline.git.repo import Repo
-from branchline.git.submodules import is_untouched, known_submodules
-from branchline.git.workspace import Workspaces
+from branchline.git.workspace import Workspaces, is_untouched, known_submodules
 from unit.git.sandbox import Sandbox
 from unit.git.test_workspace import plain
 

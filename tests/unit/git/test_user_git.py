@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from branchline.errors import InvalidInput
 from branchline.git.filters import Filter
 from branchline.git.repo import Repo
 from branchline.git.user_git import (
-    UntrustedRepository,
     alternates_text,
     config_text,
     furnish,
@@ -178,7 +178,7 @@ def test_variables_that_redirect_git_do_not_count(box: Sandbox, monkeypatch: pyt
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_repository_of_another_user_is_refused_with_the_command(box: Sandbox, home: Path) -> None:
     subprocess.run(["chown", "-R", "12345", box.root], check=True)
-    with pytest.raises(UntrustedRepository) as caught:
+    with pytest.raises(InvalidInput) as caught:
         read_user_git(box.root, box.root / ".git", box.root / ".git")
     assert caught.value.hint == f"git config --global --add safe.directory {box.root}"
     (home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {box.root}\n")

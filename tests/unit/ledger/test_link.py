@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from branchline.ledger.link import followed_by
+from branchline.ledger.paths import followed_by
 
 HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 SDIST = "[tool.hatch.build.targets.sdist]\n"

@@ -72,7 +72,7 @@ def test_everything_that_outputs_had_is_in_facts(path: Path) -> None:
 @pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
 def test_a_record_more_has_the_number_and_the_hash_of_its_move(path: Path) -> None:
     reading = reading_of(path.read_bytes())
-    assert reading.ok
+    assert reading.fault is None
     assert reading.count == len(bodies(path))
     assert [record.seq for record in reading.records] == sorted(record.seq for record in reading.records)
     for record, after in zip(reading.records, reading.records[1:], strict=False):
@@ -147,7 +147,7 @@ def test_a_ledger_that_this_version_goes_on_with_is_of_both() -> None:
         seq=before.count, epoch=2, id="X", at=0, run_id=before.records[0].run_id, event=RunResumed(by="me")
     )
     after = reading_of(data + encode(resumed, before.records[-1].sha)[0])
-    assert after.ok
+    assert after.fault is None
     assert after.count == before.count + 1
     assert [record.v for record in after.records] == [1] * len(before.records) + [VERSION]
     assert behind(after.records, 0, before.count, after.records[-1].sha) is None

@@ -13,8 +13,7 @@ import msgspec
 import pytest
 
 from branchline.core.model.limits import UNLIMITED, Containment
-from branchline.process.confinement import Command, Confinement, prefixed
-from branchline.process.containment import start
+from branchline.process.containment import Command, Confinement, prefixed, start
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 from branchline.process.sweep import sweep
 from processes import running, soon, three_ways, token
@@ -186,7 +185,7 @@ import sys
 from pathlib import Path
 import msgspec
 from branchline.core.model.limits import UNLIMITED
-from branchline.process.confinement import Command, Confinement, prefixed
+from branchline.process.containment import Command, Confinement, prefixed
 from branchline.process.spawn import run
 
 held = Confinement(limits=msgspec.structs.replace(UNLIMITED, containment=sys.argv[1]))

@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from branchline.process import disk as growth
-from branchline.process.disk import Growth
+from branchline.process import limits as growth
+from branchline.process.limits import Growth
 from processes import soon
 
 MB = 1 << 20

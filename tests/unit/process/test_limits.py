@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
-from branchline.process.confinement import Confinement, ceiling, kernel, rlimits
+from branchline.process.containment import Confinement, ceiling, kernel, rlimits
 from branchline.process.limits import cause
 from branchline.process.spawn import Exit, run
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from branchline.core.model.limits import UNLIMITED
-from branchline.process.confinement import Confinement
+from branchline.process.containment import Confinement
 from branchline.process.spawn import Exit, run
-from branchline.process.sweep import sweep
+from branchline.process.sweep import living, sweep
 from processes import running, token
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sweep reads /proc")
@@ -50,15 +50,17 @@ def test_whole_components_only(sh: Sh) -> None:
     assert [len(running(name)) for name in (one, ten, other)] == [1, 1, 1]
     sweep("sweep-a/t/1")
     assert [len(running(name)) for name in (one, ten, other)] == [0, 1, 1]
-    assert sweep("sweep-a") >= 1
+    assert living("sweep-a")
+    sweep("sweep-a")
     assert [len(running(name)) for name in (one, ten, other)] == [0, 0, 1]
     sweep("sweep-ab")
-    assert sweep("sweep-ab") == 0
+    assert not living("sweep-ab")
 
 
 def test_a_short_command_of_ours_may_finish(sh: Sh, tmp_path: Path) -> None:
     assert sh("setsid sh -c 'sleep 0.5; echo $$ > finished' & sleep 0.1", marker="sweep-own/git").ok
-    assert sweep("sweep-own") >= 1
+    assert living("sweep-own")
+    sweep("sweep-own")
     assert (tmp_path / "finished").exists()
 
 

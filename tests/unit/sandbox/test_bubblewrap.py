@@ -18,10 +18,10 @@ import pytest
 
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.sandbox import Network, SandboxSettings
-from branchline.process.confinement import PLAIN, Confinement, kernel
+from branchline.process.containment import PLAIN, Confinement, kernel
 from branchline.process.environment import allowed
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
-from branchline.sandbox.bubblewrap import OPEN, Access, Sandbox, layout, overlays
+from branchline.sandbox.bubblewrap import OPEN, Access, Sandbox, overlays
 from branchline.sandbox.mounts import LinkInPath, Mode, Mount, own
 from branchline.sandbox.probe import ASKED, climb, programs
 from support import IDENTITY
@@ -133,8 +133,7 @@ def make(tmp_path: Path) -> Make:
         asked = SandboxSettings(**settings)
         environ = allowed({**os.environ, **environ}, extra={"HOME": str(home)})
         covered = (main, main / ".git", stage.state)
-        hidden = layout(asked, environ, root=main, covered=covered)
-        sandbox = replace(found(), settings=asked, environ=environ, hidden=hidden, root=main, covered=covered)
+        sandbox = replace(found(), settings=asked, environ=environ, root=main, covered=covered)
         return replace(stage, sandbox=sandbox)
 
     return made
@@ -355,8 +354,7 @@ def test_a_repository_that_is_the_home_hides_its_secrets(make: Make, tmp_path: P
     stage = make(main=tmp_path / "home")
     (stage.home / ".local/bin").mkdir()
     (stage.home / ".local/bin/tool").symlink_to("/bin/echo")
-    hidden = layout(stage.sandbox.settings, stage.sandbox.environ, root=stage.main, covered=stage.sandbox.covered)
-    stage = replace(stage, sandbox=replace(stage.sandbox, hidden=hidden))
+    stage = replace(stage, sandbox=replace(stage.sandbox))
     done = stage.sh("ls -A ~; git log --format=%s; ~/.local/bin/tool tool; cat ~/.ssh/id", stage.reaching(caches=True))
     assert done.out.split("\n")[:-2] == [".cache", ".git", ".local", "a.txt", "first", "tool"], done.out
     assert not done.ok
@@ -466,8 +464,7 @@ def test_a_home_that_is_a_link_in_a_hidden_folder_is_there(make: Make, tmp_path:
     (tmp_path / "u").symlink_to(stage.home)
     environ = {**stage.sandbox.environ, "HOME": str(tmp_path / "u"), "PATH": f"{tmp_path}/u/.local/bin:/bin:/usr/bin"}
     (stage.home / ".local/bin").mkdir()
-    hidden = layout(stage.sandbox.settings, environ, root=stage.main, covered=stage.sandbox.covered)
-    stage = replace(stage, sandbox=replace(stage.sandbox, environ=environ, hidden=hidden))
+    stage = replace(stage, sandbox=replace(stage.sandbox, environ=environ))
     done = stage.sh("cd && touch x && ls -A; ls -d ~/.local/bin")
     assert done.out == f".local\nx\n{tmp_path}/u/.local/bin\n"
 

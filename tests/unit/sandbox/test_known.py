@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from branchline.core.model.sandbox import SandboxFact
-from branchline.sandbox.known import Known
+from branchline.sandbox.probe import Known
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from branchline.core.model.sandbox import ASKED_FOR, Network, SandboxSettings
 from branchline.errors import InvalidInput
 from branchline.sandbox import probe_runner
 from branchline.sandbox.bubblewrap import overlays
-from branchline.sandbox.probe import ASKED, SandboxMissing, climb, nests, programs, tried
+from branchline.sandbox.probe import ASKED, climb, nests, programs, tried
 from branchline.sandbox.probe_runner import DECISIVE, GIT, NETWORK, OUTSIDE, PROCESS, SECRET, UNCHANGED
 
 REAL = [*programs(os.environ)]
@@ -199,7 +199,7 @@ def test_where_it_does_not_start_the_rung_is_lower_and_says_why(broken: dict[str
 
 @pytest.mark.parametrize("settings", [SandboxSettings(min=3), SandboxSettings(rung=3)])
 def test_below_what_is_asked_for_nothing_starts(broken: dict[str, str], settings: SandboxSettings) -> None:
-    with pytest.raises(SandboxMissing, match=r"rung 1, and rung 3 is asked for: .*No permissions") as caught:
+    with pytest.raises(InvalidInput, match=r"rung 1, and rung 3 is asked for: .*No permissions") as caught:
         climb(settings, broken, root=None)
     assert caught.value.exit_code == 2
     assert caught.value.hint.startswith("pip install" if sys.platform == "linux" else "set a lower")
@@ -221,7 +221,7 @@ def test_a_repository_that_is_the_whole_disk_has_none() -> None:
 
 
 def test_the_variable_goes_not_below_the_least() -> None:
-    with pytest.raises(SandboxMissing):
+    with pytest.raises(InvalidInput):
         climb(SandboxSettings(min=3), {**os.environ, ASKED: "1"}, root=None)
 
 

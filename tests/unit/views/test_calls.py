@@ -6,8 +6,7 @@ from branchline.core.events import AnyEvent, AttemptInterrupted, AttemptResumed,
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.calls import calls
-from branchline.views.costs import Used, summed
+from branchline.views.costs import Used, calls, summed
 
 Drive = Callable[..., list[Record]]
 TASK = "task_007_execute_a"

@@ -1,5 +1,5 @@
 from branchline.core.model.forecast import Collision
-from branchline.views.waiting import SHOWN_PATHS, collision_lines
+from branchline.views.status import SHOWN_PATHS, collision_lines
 
 
 def test_the_likeliest_are_told_with_a_few_of_their_files() -> None:

@@ -10,8 +10,7 @@ from branchline.core.model.agent import CostSource, Usage
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.calls import calls
-from branchline.views.costs import Costs, Used, bill, brief, costs, lines, rows
+from branchline.views.costs import Costs, Used, bill, brief, calls, lines, rows, summed
 
 Drive = Callable[..., list[Record]]
 TASK = "task_007_execute_a"
@@ -55,7 +54,7 @@ def mixed(drive_pipeline: Drive) -> list[Record]:
 
 
 def test_ledgers_from_before_agent_called(pipeline_run: list[Record]) -> None:
-    found = costs(pipeline_run, state_of(pipeline_run))
+    found = summed(calls(pipeline_run, state_of(pipeline_run)))
     assert found.cost_usd == Used(known=0.02, unknown_attempts=4)
     assert found.input_tokens == Used(known=1200, unknown_attempts=4)
     assert found.sources == {"agent": 0.02}
@@ -63,7 +62,7 @@ def test_ledgers_from_before_agent_called(pipeline_run: list[Record]) -> None:
 
 def test_nothing_known_is_unknown_and_never_zero(pipeline_run: list[Record]) -> None:
     begun = pipeline_run[:14]
-    found = costs(begun, state_of(begun))
+    found = summed(calls(begun, state_of(begun)))
     assert found.cost_usd == Used(known=None, unknown_attempts=2)
     assert {shown for _, shown in rows(found)} == {"unknown"}
     assert [call.status for call in calls(begun, state_of(begun))] == ["timeout", "running"]
@@ -85,7 +84,7 @@ def test_a_known_zero_is_zero() -> None:
 
 def test_no_call_costs_nothing(drive_pipeline: Drive) -> None:
     records = drive_pipeline({"task_001_preflight": [{"state": State.FAILED}]})
-    found = costs(records, state_of(records))
+    found = summed(calls(records, state_of(records)))
     assert found.attempts == 0
     assert rows(found)[0] == ("cost", "none")
 

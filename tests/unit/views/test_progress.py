@@ -8,8 +8,8 @@ from branchline.core.graph import Task
 from branchline.core.run_state import replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.attempts import Attempt, attempts
-from branchline.views.progress import Row, progress
+from branchline.views.status import Row, progress
+from branchline.views.timeline import Attempt, attempts
 
 Drive = Callable[..., list[Record]]
 

@@ -5,7 +5,6 @@ import msgspec
 
 from branchline.core.facts import AgentCalled, CiStatus, Codegate, Fact, IntegrationComplete, ShipComplete
 from branchline.core.graph import Task
-from branchline.core.model.plan import Plan
 from branchline.core.model.verdict import GateOutcome, Outcome
 from branchline.core.run_state import replay
 from branchline.core.states import State
@@ -19,9 +18,9 @@ def recap_of(records: list[Record]) -> Recap:
     return recap("RUN", records, replay(record.event for record in records), "/repo/.runs/RUN")
 
 
-def text_of(records: list[Record], plan: Plan | None = None) -> str:
+def text_of(records: list[Record]) -> str:
     state = replay(record.event for record in records)
-    return "\n".join(lines(recap("RUN", records, state, "/repo/.runs/RUN"), records, state, plan))
+    return "\n".join(lines(recap("RUN", records, state, "/repo/.runs/RUN"), records, state))
 
 
 def test_json_has_exactly_the_agreed_members(pipeline_run: list[Record]) -> None:
@@ -45,8 +44,8 @@ def test_json_has_exactly_the_agreed_members(pipeline_run: list[Record]) -> None
     assert tag.startswith("release/")
 
 
-def test_text_says_what_landed_what_did_not_and_what_nobody_checked(pipeline_run: list[Record], plan: Plan) -> None:
-    text = text_of(pipeline_run, plan)
+def test_text_says_what_landed_what_did_not_and_what_nobody_checked(pipeline_run: list[Record]) -> None:
+    text = text_of(pipeline_run)
     assert text.startswith("Run RUN: partial, 1m 25s, exit code 5\n\nLanded on main as cccccccccccc, tag release/")
     assert "\n  a     Say hello\n  docs  Describe the greetings\n" in text
     assert "\nNot landed\n  b  failed: conflict with a in greetings.txt\n" in text

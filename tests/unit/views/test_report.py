@@ -1,7 +1,6 @@
 from collections.abc import Callable
 
 from branchline.core.facts import PlanComplete, ShipComplete
-from branchline.core.model.plan import Plan
 from branchline.core.run_state import replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record
@@ -10,12 +9,12 @@ from branchline.views.report import report
 Drive = Callable[..., list[Record]]
 
 
-def report_of(records: list[Record], plan: Plan | None = None) -> str:
-    return report("RUN", records, replay(record.event for record in records), plan)
+def report_of(records: list[Record]) -> str:
+    return report("RUN", records, replay(record.event for record in records))
 
 
-def test_the_whole_story(pipeline_run: list[Record], plan: Plan) -> None:
-    text = report_of(pipeline_run, plan)
+def test_the_whole_story(pipeline_run: list[Record]) -> None:
+    text = report_of(pipeline_run)
     for expected in (
         "# Run RUN\n",
         "Started 2026-11-18 11:06:40 UTC, took 1m 25s. Ended partial (exit code 5). Shipped to `main` as `cccc",

@@ -7,8 +7,8 @@ from branchline.core.events import RunPolicy, RunResumed, RunStarted
 from branchline.core.facts import AgentCalled
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.run_state import RunState, replay
+from branchline.views.recap import sandbox_of, sandbox_sections
 from branchline.views.record import Timed
-from branchline.views.sandbox import sandbox_of, sandbox_sections
 
 HELD = SandboxFact(rung=3, version="0.11.0")
 NONE = SandboxFact(rung=1, why="bubblewrap is not installed")

@@ -2,9 +2,8 @@ import pytest
 
 from branchline.core.states import State
 from branchline.ledger.codec import Record
-from branchline.views.attempts import Attempt, attempts
 from branchline.views.format.text import width
-from branchline.views.timeline import chart, lines
+from branchline.views.timeline import Attempt, attempts, chart, lines
 
 
 def test_one_bar_an_attempt(pipeline_run: list[Record]) -> None:

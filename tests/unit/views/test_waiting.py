@@ -9,13 +9,10 @@ from branchline.core import events as e
 from branchline.core import facts as f
 from branchline.core.run_state import replay
 from branchline.ledger.codec import Record
-from branchline.views.next_command import next_commands
-from branchline.views.progress import progress
 from branchline.views.recap import lines, recap
 from branchline.views.record import last_at
+from branchline.views.status import SHOWN, next_commands, progress, status, waiting, waiting_lines
 from branchline.views.status import lines as status_lines
-from branchline.views.status import status
-from branchline.views.waiting import SHOWN, waiting, waiting_lines
 
 Drive = Callable[..., list[Record]]
 Append = Callable[[list[Record], int, e.AnyEvent], list[Record]]
@@ -83,7 +80,7 @@ def test_shipping_that_waits(unshipped: list[Record]) -> None:
     state = replay(record.event for record in unshipped)
     assert [w.task_id for w in waiting(state)] == [SHIP]
     assert next_commands("RUN", "waiting", state)[:2] == ("branchline diff RUN", f"branchline approve RUN {SHIP}")
-    from branchline.views.attempts import attempts
+    from branchline.views.timeline import attempts
 
     rows = {row.name: row.reason for row in progress(state, attempts(unshipped), 0)}
     assert rows["a"] == "merged, waits for approval: main is to move to it"

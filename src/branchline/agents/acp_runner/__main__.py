@@ -17,8 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from branchline.agents.acp_runner.events import INSTALL, Failed, emit
-from branchline.agents.acp_runner.order import Order
+from branchline.agents.acp_runner.order import INSTALL, Failed, Order, emit
 
 BUFFER = 1 << 20  # bytes read ahead; a message may be longer
 LAST_WORDS = 2.0  # seconds to read what an agent said before it ended

@@ -1,21 +1,28 @@
 """What an agent that speaks ACP may call us for: leave to use a tool, writing a file, and to be heard."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import acp
 import msgspec
 from acp import schema
+from pydantic import ValidationError
 
-from branchline.agents.acp_runner.events import emit
-from branchline.agents.acp_runner.order import Order, refusal, write_refusal
-from branchline.agents.acp_runner.usage import Spent
+from branchline.agents.acp_runner.order import Order, emit, refusal, write_refusal
+from branchline.agents.stream import members
+from branchline.core.model.agent import Usage
 
 LONGEST_TEXT = 4 << 20  # characters of the last message
+LAST_CALL_ONLY = frozenset({"OpenCode"})
+"""Agents whose answer tells the tokens of the last call of the model for those of all: no figure is better than that."""
 
 
 class Client:
-    """Answers what the agent asks, by the rules of its order, and prints an event for all that it does."""
+    """Answers what the agent asks, by the rules of its order, and prints an event for all that it does.
+
+    The library hands its messages on by keyword.
+    """
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -29,7 +36,7 @@ class Client:
     def on_connect(self, conn: acp.Agent) -> None:
         """Part of the library's interface."""
 
-    async def session_update(self, session_id: str, update: Any, **meta: Any) -> None:  # noqa: ARG002 - the interface
+    async def session_update(self, update: Any, **_: Any) -> None:
         """What the agent says and does. Thoughts, plans and lists of commands are left out."""
         if isinstance(update, schema.AgentMessageChunk):
             self.spent.message(update.field_meta or {})
@@ -50,11 +57,7 @@ class Client:
             emit("usage", usage=msgspec.to_builtins(self.spent.usage))
 
     async def request_permission(
-        self,
-        session_id: str,  # noqa: ARG002 - the interface
-        tool_call: schema.ToolCallUpdate,
-        options: list[schema.PermissionOption],
-        **meta: Any,  # noqa: ARG002 - the interface
+        self, tool_call: schema.ToolCallUpdate, options: list[schema.PermissionOption], **_: Any
     ) -> schema.RequestPermissionResponse:
         """Allow it once, or not: never for ever, so that the agent asks for the next one, too."""
         call = self._known(tool_call)
@@ -73,13 +76,7 @@ class Client:
             outcome=schema.AllowedOutcome(outcome="selected", option_id=once.option_id)
         )
 
-    async def write_text_file(
-        self,
-        session_id: str,  # noqa: ARG002 - the interface
-        path: str,
-        content: str,
-        **meta: Any,  # noqa: ARG002 - the interface
-    ) -> schema.WriteTextFileResponse:
+    async def write_text_file(self, path: str, content: str, **_: Any) -> schema.WriteTextFileResponse:
         """Write a whole file that the scope allows."""
         inside = self._inside(path)
         if reason := write_refusal(self.order, inside):
@@ -122,3 +119,44 @@ class Client:
 
 def _not_done(path: str, reason: str) -> acp.RequestError:
     return acp.RequestError.invalid_params({"details": f"{path}: {reason}"})
+
+
+class Spent:
+    """Adds up an attempt. A cost of 0 is unknown: agents say so of models that they have no price for."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+    def message(self, meta: dict[str, Any]) -> None:
+        """The metadata of a message: Qwen tells what each call of the model used there."""
+        before = self.usage
+        with suppress(ValidationError):  # most say nothing
+            counts = _counts(schema.Usage.model_validate(meta.get("usage")))
+            self._know(**{name: (getattr(before, name) or 0) + (count or 0) for name, count in counts.items()})
+
+    def cost(self, cost: schema.Cost) -> None:
+        """What the session has cost so far."""
+        if cost.currency == "USD" and cost.amount > 0:
+            self._know(cost_usd=cost.amount)
+
+    def answered(self, answer: schema.PromptResponse, agent: str) -> None:
+        """The answer to the prompt, which may tell what all of it used; Gemini does in its metadata."""
+        counts = members(members((answer.field_meta or {}).get("quota")).get("token_count"))
+        if answer.usage is not None and agent not in LAST_CALL_ONLY:
+            self._know(**_counts(answer.usage))
+        elif isinstance(counts.get("input_tokens"), int) and isinstance(counts.get("output_tokens"), int):
+            self._know(input_tokens=counts["input_tokens"], output_tokens=counts["output_tokens"])
+
+    def _know(self, **counts: float | None) -> None:
+        self.usage = msgspec.structs.replace(self.usage, **counts)
+
+
+def _counts(told: schema.Usage) -> dict[str, int | None]:
+    """Its tokens, with those cached and thought, which agents count beside the others, as the protocol has it, or within."""
+    apart = told.total_tokens > told.input_tokens + told.output_tokens
+    cached = (told.cached_read_tokens or 0) + (told.cached_write_tokens or 0)
+    return {
+        "input_tokens": told.input_tokens + (cached if apart else 0),
+        "output_tokens": told.output_tokens + ((told.thought_tokens or 0) if apart else 0),
+        "cached_tokens": told.cached_read_tokens,
+    }

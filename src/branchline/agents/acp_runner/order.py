@@ -1,5 +1,7 @@
-"""What an agent that speaks ACP is asked, and what it may do when it asks back. Pure."""
+"""What the runner is given and what it prints: one JSON line an event, the last one `result` or `error`."""
 
+import json
+import sys
 from collections.abc import Iterable
 
 import msgspec
@@ -7,6 +9,7 @@ import msgspec
 from branchline.core.model.agent import ContextFile, Mode
 from branchline.core.rules.globs import fold, matches_any, matches_folded
 
+INSTALL = "pip install agent-client-protocol"
 HARMLESS = frozenset({"read", "search", "think"})
 FREE_TO_EDITORS = frozenset({"execute", "fetch", "switch_mode"})
 """Kinds of tool that name no files: an attempt that may edit may use them. Git looks at the outcome, whatever ran."""
@@ -51,3 +54,17 @@ def write_refusal(order: Order, path: str | None) -> str:
     if order.write and not matches_any(order.write, path):
         return "outside the workstream's scope"
     return "protected" if matches_folded(order.protect, path) else ""
+
+
+class Failed(Exception):
+    """The conversation came to no result: the `kind` of error, what happened, and a code if the agent gave one."""
+
+    def __init__(self, kind: str, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.code = kind, message, code
+
+
+def emit(event: str, /, **members: object) -> None:
+    """Print an event."""
+    sys.stdout.write(json.dumps({"type": event, **members}) + "\n")
+    sys.stdout.flush()

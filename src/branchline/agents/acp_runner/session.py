@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from branchline._version import __version__
 from branchline.agents.acp_runner.client import Client
-from branchline.agents.acp_runner.events import Failed, emit
-from branchline.agents.acp_runner.order import Order
+from branchline.agents.acp_runner.order import Failed, Order, emit
 
 ANSWERS_WITHIN = 120.0  # seconds to open a session; the work itself is bounded by the attempt
 TO_CANCEL = 0.5  # seconds; an agent that no longer reads would keep us

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from branchline.agents.metering.counting import LONGEST
-from branchline.agents.output.stream import decoded
+from branchline.agents.stream import decoded
 
 SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|cred|cookie", re.IGNORECASE)
 FREE = ("/count_tokens", ":countTokens")
 MODEL_IN_PATH = re.compile(r"/(?:models|deployments)/([^/:]+)")
 BETWEEN_EVENTS = re.compile(rb"(\r?\n\r?\n)")
 LONGEST_NAME = 200
+LONGEST = 8 << 20  # bytes of one event, or of an answer that is no stream; what is longer is not counted
 
 
 class Api(StrEnum):

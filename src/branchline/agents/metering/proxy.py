@@ -18,17 +18,19 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 import msgspec
 from aiohttp import web
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
+from branchline.agents.access import LOOPBACK
 from branchline.agents.base import Agent
-from branchline.agents.metering.api import Question, Unasked, error_body, question
-from branchline.agents.metering.counting import is_stream
-from branchline.agents.metering.tally import Account, Exchange, Tally
-from branchline.agents.metering.upstream import base_url, passed_on, way_to
+from branchline.agents.expand import plain
+from branchline.agents.metering.api import Question, error_body, question
+from branchline.agents.metering.counting import Account, Exchange, Tally
 from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.pricing import Price
 from branchline.errors import BranchlineError, InvalidInput
@@ -43,6 +45,13 @@ AT_ONCE = 128  # connections that may wait to be accepted
 GONE = "the agent closed its connection"
 UNNAMED = ("accept", "accept-encoding", "content-type", "user-agent")
 """Headers that a client of aiohttp would add: an agent that sends none has its reasons."""
+HOP_BY_HOP = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "expect", "host"),
+    }
+)
+"""Headers that are about one connection, or that we set ourselves."""
 QUIET = logging.getLogger("branchline.metering")  # the transcript tells what came of each request
 QUIET.setLevel(logging.CRITICAL + 1)
 
@@ -225,9 +234,7 @@ class Proxy:
                 proxy=self._by_way_of,
                 allow_redirects=False,
             ) as reply:
-                kind = reply.headers.get("content-type", "")
-                account.head(reply.status, reply.content_length, kind)
-                unasked = Unasked() if asked.usage_added and is_stream(kind) else None
+                unasked = account.head(reply.status, reply.content_length, reply.headers.get("content-type", ""))
                 answer = web.StreamResponse(
                     status=reply.status,
                     reason=reply.reason,
@@ -284,3 +291,45 @@ def _failure(asked: Question, error: Exception, words: str) -> web.Response:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def base_url(url: str) -> URL:
+    """A provider's base URL. Raises InvalidInput if it is no plain http or https URL."""
+    found = _parsed(url)
+    plain_url = found is not None and found.scheme in {"http", "https"} and found.host
+    if found is None or not plain_url or found.user or found.password or found.query_string or found.fragment:
+        raise InvalidInput(
+            f"{url.partition('?')[0].rpartition('@')[2]!r} is no base URL of a provider",
+            hint="set `base_url:` to one like https://api.example.org/v1, without a name, a key or a query in it",
+        )
+    return found
+
+
+def way_to(provider: URL) -> URL | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for. Raises InvalidInput for one that we cannot use."""
+    proxies = getproxies_environment()
+    named = proxies.get(provider.scheme) or proxies.get("all")
+    if not named or provider.host in LOOPBACK or proxy_bypass(provider.authority):
+        return None
+    found = _parsed(named if "://" in named else f"http://{named}")
+    if found is None or found.scheme != "http" or not found.host:
+        raise InvalidInput(
+            f"the environment asks for a {found.scheme if found else 'broken'} proxy to {provider.host}, "
+            "which metering cannot use",
+            hint="name an http:// proxy in HTTPS_PROXY, or except the host by NO_PROXY",
+        )
+    return found
+
+
+def _parsed(url: str) -> URL | None:
+    try:
+        return URL(url)
+    except ValueError:
+        return None
+
+
+def passed_on(headers: MultiMapping[str], *but: str) -> CIMultiDict[str]:
+    """The headers that concern the other end too, without those named in `but`."""
+    named = {word.strip().lower() for value in headers.getall("connection", ()) for word in value.split(",")}
+    left_out = HOP_BY_HOP.union(named, but)
+    return CIMultiDict((name, plain(value)) for name, value in headers.items() if name.lower() not in left_out)

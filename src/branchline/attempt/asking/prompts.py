@@ -12,11 +12,11 @@ from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import conflict_of, guarded_if, rejected
 from branchline.core.model.agent import ContextFile
 from branchline.core.model.verdict import Gate, Outcome, QualityReport, in_order
-from branchline.gates.output import shown
 from branchline.git.objects import Entry
 from branchline.views.format import excerpt
 from branchline.views.format.markdown import code
 from branchline.views.format.template import TemplateError, faults, render
+from branchline.views.format.text import shown
 
 REPAIR_DIFF, REVIEW_DIFF, FEEDBACK, ANSWER = 20_000, 60_000, 8000, 20_000  # characters
 LISTED = 200

@@ -12,8 +12,8 @@ from branchline.git.landing.checkout import is_dirty
 from branchline.git.landing.target import checked_out_at, obstacles
 from branchline.git.objects import fields
 from branchline.git.repo import Repo
-from branchline.git.submodules import known_submodules
 from branchline.git.user_git import is_true
+from branchline.git.workspace import known_submodules
 
 FETCHING = r"^(fetch\.prunetags|remote\..*\.(prunetags|fetch|mirror))$"
 

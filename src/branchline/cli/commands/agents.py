@@ -9,7 +9,7 @@ from branchline.cli.options import json_option, repo_option
 from branchline.cli.output import emit, show
 from branchline.cli.survey import every_spec, survey
 from branchline.config.load import load_settings
-from branchline.views.format.text import table
+from branchline.views.format.text import section, table
 
 TESTED = {True: "tested", False: "untested", None: ""}
 
@@ -45,7 +45,4 @@ def command(*, repo: Path, as_json: bool) -> None:
             "Not installed": [(s.name, s.hint) for s in found if not (s.installed or s.problem)],
             "Not usable": [(s.name, s.problem + (f"; {s.hint}" if s.hint else "")) for s in found if s.problem],
         }
-        for title, told in sections.items():
-            if told:
-                out += ["", title, *table(told)]
-        show(out)
+        show([*out, *(line for title, told in sections.items() for line in section(title, table(told)))])

@@ -5,12 +5,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from branchline.cli.deciding import decide, require_person
-from branchline.cli.driving import driven
-from branchline.cli.history import load
-from branchline.cli.options import file_type, json_option, repo_option, run_argument
+from branchline.cli.driving import decide, require_person, settled
+from branchline.cli.history import History
+from branchline.cli.options import file_type, of_run, run_argument
 from branchline.config.load import plan_of
-from branchline.config.removed import recorded_settings
+from branchline.config.settings import recorded_settings
 from branchline.core.model.plan import Plan
 from branchline.errors import InvalidInput
 
@@ -19,19 +18,15 @@ from branchline.errors import InvalidInput
 @run_argument
 @click.argument("task", required=False, metavar="[TASK]")
 @click.option("--plan", "file", type=file_type, metavar="FILE", help="Carry this plan out instead of the proposed one.")
-@repo_option
-@json_option
-def command(*, run: str | None, task: str | None, file: Path | None, repo: Path, as_json: bool) -> int:
+@of_run
+def command(*, history: History, task: str | None, file: Path | None, as_json: bool) -> int:
     """Say yes to what waits, a plan or a change, and go on.
 
     Changes that wait are those of protected paths, many deletions, shipping. TASK is a task or a workstream;
     without it, all that waits is approved. `branchline status` says what waits and why, `branchline diff` shows it.
     Exits like `run`.
     """
-    from branchline.engine.pipeline import resume
-
     require_person()
-    history = load(repo, run)
     if not history.state.plan_waits:
         if file is not None:
             raise InvalidInput(
@@ -43,4 +38,4 @@ def command(*, run: str | None, task: str | None, file: Path | None, repo: Path,
         plan = msgspec.convert(history.state.proposed.plan, Plan)
     else:
         plan = plan_of(file, recorded_settings(history.state.pins))
-    return driven(history.paths, lambda session: resume(history.paths, session, accept=plan), as_json=as_json)
+    return settled(history.paths, plan, as_json=as_json)

@@ -1,25 +1,21 @@
 """`branchline cancel`: the end of a run, whoever drives it."""
 
-from pathlib import Path
-
 import click
 
-from branchline.cli.history import ask, load
-from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.history import History, ask
+from branchline.cli.options import of_run, run_argument
 from branchline.cli.output import emit, say
 from branchline.errors import InvalidInput
 
 
 @click.command("cancel")
 @run_argument
-@repo_option
-@json_option
-def command(*, run: str | None, repo: Path, as_json: bool) -> None:
+@of_run
+def command(*, history: History, as_json: bool) -> None:
     """End a run; what its agents made so far is kept.
 
     A live run is asked to end; one that was interrupted is ended here, and nothing of it starts again.
     """
-    history = load(repo, run)
     if history.state.end is not None:
         raise InvalidInput(
             f"run {history.run_id} has ended ({history.state.end.status}): there is nothing to cancel",

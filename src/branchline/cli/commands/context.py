@@ -4,13 +4,14 @@ import gc
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from branchline.cli.options import cache_option, file_type, root_option
-from branchline.cli.output import emit, say, show
+from branchline.cli.output import emit, passing, say, show
 from branchline.errors import InvalidInput
 from branchline.views.context import explanation_lines, manifest_lines, summary
 from branchline.views.format.text import plain
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from branchline.core.model.manifest import Manifest
 
 WIDEST = 120
+PATIENCE, PAUSE = 1.0, 0.1  # seconds until there is something to see of indexing, and between two looks
 at_least_one = click.IntRange(min=1)
 there_type = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -67,7 +69,6 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"choose one: --json or --format {form}")
     form = form or ("json" if as_json or out is not None else "")
-    from branchline.cli.context.indexing import Indexing
     from branchline.cli.context.request import Options, asked
 
     request, file = asked(words, Options(**options))
@@ -99,6 +100,30 @@ def command(*, words: tuple[str, ...], cache: Path | None, out: Path | None, **o
     sys.stdout.flush()
     say(*(f"warning: {plain(text)}" for text in (*broker.warnings, *manifest.warnings)))
     say(summary(manifest, indexed=indexing.files, elapsed_ms=indexing.elapsed_ms))
+
+
+class Indexing:
+    """Hears how far indexing has come: after a second that is shown. `files` new ones have been indexed."""
+
+    def __init__(self) -> None:
+        self.files = self.elapsed_ms = 0
+        self._began = time.monotonic()
+        self._next = self._began + PATIENCE
+        self._is_shown = False
+
+    def hear(self, done: int, total: int) -> None:
+        """Take note that so many files are indexed, of so many that were to be."""
+        now = time.monotonic()
+        self.files, self.elapsed_ms = done, round((now - self._began) * 1000)
+        if now >= self._next:
+            self._next, self._is_shown = now + PAUSE, True
+            passing(f"indexing {done:,} of {total:,} files")
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._is_shown:
+            self._is_shown = False
+            passing()
 
 
 def _columns() -> int:

@@ -8,12 +8,9 @@ import click
 from branchline.cli.driving import driven
 from branchline.cli.options import json_option
 from branchline.cli.output import emit, say
-from branchline.demo.stage import stage
-from branchline.demo.story import OPENING, Ending, differences, moral
+from branchline.demo.story import OPENING, Ending, differences, moral, stage
 from branchline.engine.pipeline import start
 from branchline.views.recap import EXIT_INTERRUPTED
-
-EXIT_OTHERWISE = 1
 
 
 @click.command("demo")
@@ -34,4 +31,4 @@ def command(*, keep: Path | None, as_json: bool) -> int:
     say("", *(["The story did not come out as told:", *(f"  {one}" for one in wrong)] if wrong else moral(ending)))
     if as_json:
         emit({"ok": not wrong, "folder": str(paths.root), "run_id": paths.run_id, "differences": wrong})
-    return EXIT_OTHERWISE if wrong else 0
+    return 1 if wrong else 0

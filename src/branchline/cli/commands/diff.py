@@ -1,33 +1,31 @@
 """`branchline diff`: the change that a run or one of its workstreams made."""
 
 import sys
-from pathlib import Path
 
 import click
 
-from branchline.cli.history import History, load_pipeline
-from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.history import History, require_pipeline
+from branchline.cli.options import of_run, run_argument
 from branchline.cli.output import emit, page
 from branchline.core.approvals import waiting_for
 from branchline.core.facts import ExecuteWsComplete, WorktreesReady, WsCheckpoint
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
-from branchline.views.recap import landing
+from branchline.views.recap import landing, titles
 
 
 @click.command("diff")
 @run_argument
 @click.argument("workstream", required=False, metavar="[WS]")
-@repo_option
-@json_option
-def command(*, run: str | None, workstream: str | None, repo: Path, as_json: bool) -> None:
+@of_run
+def command(*, history: History, workstream: str | None, as_json: bool) -> None:
     """Print the change that a run or a workstream made.
 
     Without WS: the merge result against the base. With it: the workstream's last commit, or where it has none, what
     its agent left last, against what it started from. Of what waits for a person, exactly the change that waits.
     `git apply` takes the patch; --json prints its size by file.
     """
-    history = load_pipeline(repo, run, "changed no repository")
+    require_pipeline(history, "changed no repository")
     store = Repo.open(history.paths.root)
     if workstream:
         old, new = _of_workstream(history, workstream)
@@ -53,8 +51,7 @@ def command(*, run: str | None, workstream: str | None, repo: Path, as_json: boo
 
 def _of_workstream(history: History, name: str) -> tuple[str, str]:
     """What a workstream started from, and the last thing that it came to."""
-    names = [str(w["id"]) for w in history.state.plan.get("workstreams", ())]
-    if name not in names:
+    if name not in (names := titles(history.state)):
         raise InvalidInput(f"run {history.run_id} has no workstream {name!r}", hint=f"it has {', '.join(names)}")
     if need := waiting_for(history.state, "consume", name):
         return need.base, need.tree

@@ -1,6 +1,7 @@
 """`branchline init`: a configuration and an example plan for a repository."""
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -16,57 +17,7 @@ from branchline.ledger.paths import record_home, show_record
 from branchline.views.format.text import plain
 
 PREFERRED = tuple(name for name in BUILT_IN if name not in {"scripted", "acp"})
-
-CONFIG = """\
-# yaml-language-server: $schema=.runs/schemas/config.schema.json
-# What the keys mean: branchline schema config
-version: 1
-base: {base}
-max_parallel: 4
-
-# Checks that every workstream, and their merge, must pass.
-presets: [{presets}]
-gates: []
-#  - id: tests
-#    verify: [make, test]
-#    timeout: 10m
-
-# The agent that plans, and that works where a plan names no other. More of each: branchline agents
-{agent}
-# An agent of your own is any command; what stands in braces is filled in.
-agents: []
-#  - id: my-agent
-#    command: [my-agent, --message-file, "{{prompt_file}}"]
-
-# US dollars that a run may spend at most.
-# budget: {{run: 5.00}}
-
-merge: {{on_conflict: drop}}   # a workstream that conflicts is left out, and kept
-ship: {{mode: branch}}         # merge: move the base to the result
-"""
-
-PLAN = """\
-# yaml-language-server: $schema=.runs/schemas/plan.schema.json
-# Try it: branchline run --plan plan.yaml
-version: 1
-goal: Say hello
-workstreams:
-  - id: hello
-    title: Add a greeting
-    prompt: Create hello.txt that says hello.
-    scope: {write: [hello.txt]}
-    agent: scripted            # does what the script says; name your own agent here
-    script:
-      - write: {path: hello.txt, content: "hello\\n"}
-  - id: list
-    title: List the greeting
-    prompt: Create greetings.txt that lists hello.txt.
-    depends_on: [hello]
-    scope: {write: [greetings.txt]}
-    agent: scripted
-    script:
-      - write: {path: greetings.txt, content: "hello.txt\\n"}
-"""
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @click.command("init")
@@ -92,16 +43,15 @@ def command(*, repo: Path, as_json: bool) -> None:
         told = "installed" if seen.installed else seen.hint or seen.problem
         lines += [f"#   {name:<15}  {plain(told)}"] if name != chosen else []
     named = json.dumps(base or found.head_commit())
-    config = CONFIG.format(base=named, presets=", ".join(presets), agent="\n".join(lines) + "\n")
-    texts = {"branchline.yaml": config, "plan.yaml": PLAN}
-    files = {found.root / name: text for name, text in texts.items()}
+    filled = {"@BASE@": named, "@PRESETS@": ", ".join(presets), "@AGENT@": "\n".join(lines) + "\n"}
+    files = {found.root / name: (TEMPLATES / name).read_text("utf-8") for name in ("branchline.yaml", "plan.yaml")}
     there = [path for path in files if path.exists() or path.is_symlink()]
     if there:
         names = " and ".join(path.name for path in there)
         raise InvalidInput(f"{found.root} has {names} already; nothing was written", hint="branchline doctor")
     for path, text in files.items():
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(re.sub("|".join(filled), lambda mark: filled[mark[0]], text))
     # The schemas that the first lines name, for editors; in the folder that no `git status` shows.
     runs = record_home(found.root)
     (runs / "schemas").mkdir(parents=True, exist_ok=True)

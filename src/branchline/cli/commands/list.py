@@ -49,7 +49,7 @@ def command(*, repo: Path, as_json: bool) -> None:
     elif runs:
         rows = [("run", "status", "started", "goal")]
         for one in runs:
-            started = "" if one.started_at is None else moment(one.started_at).removesuffix(":00 UTC")[:16]
+            started = "" if one.started_at is None else moment(one.started_at)[:16]
             rows.append((one.run_id, one.status, started, cut(plain(one.goal), GOAL_COLUMNS)))
         show(table(rows, indent=""))
     else:

@@ -23,13 +23,11 @@ def command(*, root: Path, cache: Path | None) -> None:
     from branchline.cli.output import say
 
     try:
-        from branchline.cli.context.mcp_server import serve
+        from branchline.cli.context.mcp_server import Tools, serve
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("branchline"):
             raise
         raise InvalidInput("the library for MCP is not installed, or is older than 2", hint=INSTALL) from error
-    from branchline.cli.context.mcp_tools import Tools
-
     if sys.stdin.isatty():
         say(
             "This waits for an MCP client on stdin. To connect Claude Code:",

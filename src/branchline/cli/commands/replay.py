@@ -1,25 +1,19 @@
 """`branchline replay`: gates, batches and merges of a run done again from what its agents left."""
 
-from pathlib import Path
-
 import click
 import msgspec
 
-from branchline.cli.history import load
-from branchline.cli.options import json_option, repo_option, run_argument
+from branchline.cli.history import History
+from branchline.cli.options import of_run, run_argument
 from branchline.cli.output import emit, say, show
-from branchline.views.format.text import count, table
-
-EXIT_DIFFERS = 1
-SHORT = 12
+from branchline.views.format.text import count, short, table
 
 
 @click.command("replay")
 @run_argument
 @click.option("--no-gates", is_flag=True, help="Leave the gates out: only batches and merges are done again.")
-@repo_option
-@json_option
-def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> int:
+@of_run
+def command(*, history: History, no_gates: bool, as_json: bool) -> int:
     """Do a run's gates and merges again, and name the first that differs.
 
     They begin with what the agents left then. No agent is called, nothing of the repository is touched. Exits 0 if
@@ -27,18 +21,17 @@ def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> in
     """
     from branchline.engine.replay import replayed
 
-    history = load(repo, run)
     rows = list(replayed(history.paths, history.records, gates=not no_gates, say=say))
     first = next((row for row in rows if row.differs), None)
     if as_json:
         steps = [{**msgspec.to_builtins(row), "differs": row.differs} for row in rows]
         emit({"run_id": history.run_id, "same": first is None, "first": first and first.task_id, "steps": steps})
-        return EXIT_DIFFERS if first else 0
+        return 1 if first else 0
     cells = [
         (
             row.task_id,
-            row.then.object[:SHORT],
-            row.now.object[:SHORT] if row.now else "",
+            short(row.then.object),
+            short(row.now.object) if row.now else "",
             f"differs: {row.note}" if row.differs else f"not done again: {row.note}" if row.note else "same",
         )
         for row in rows
@@ -47,4 +40,4 @@ def command(*, run: str | None, no_gates: bool, repo: Path, as_json: bool) -> in
     done = sum(row.now is not None for row in rows)
     end = f"{first.task_id} is the first that differs: {first.note}" if first else "everything came to the same"
     show(["", f"run {history.run_id}: {count(done, 'step')} done again, {end}"])
-    return EXIT_DIFFERS if first else 0
+    return 1 if first else 0

@@ -9,10 +9,10 @@ from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, say, show
 from branchline.core.refs import Refs, branch_ref
 from branchline.errors import InvalidInput
-from branchline.git.export import export
+from branchline.git.objects import export
 from branchline.git.repo import RefMoved, Repo
 from branchline.ledger.paths import pick_run, run_ids, saved_runs
-from branchline.views.format.text import table
+from branchline.views.format.text import short, table
 
 KINDS = {
     "saved": "everything that was in a workspace",
@@ -20,7 +20,6 @@ KINDS = {
     "gate": "a batch as the gates judged it",
     "checkpoint": "a checkpoint",
 }
-SHORT = 12
 
 
 @click.command("restore")
@@ -50,7 +49,7 @@ def command(
             emit([{"name": name, "commit": commit} for name, commit in found.items()])
             return
         for kind, words in KINDS.items():
-            if rows := [(name, commit[:SHORT]) for name, commit in found.items() if name.startswith(f"{kind}/")]:
+            if rows := [(name, short(commit)) for name, commit in found.items() if name.startswith(f"{kind}/")]:
                 show([f"{kind}: {words}", *table(rows), ""])
         if found:
             show([f"  branchline restore {run_id} NAME --to DIR"])

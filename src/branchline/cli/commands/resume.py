@@ -1,13 +1,10 @@
 """`branchline resume`: a run goes on where it stopped."""
 
-from pathlib import Path
-
 import click
 
-from branchline.cli.driving import driven
-from branchline.cli.history import load
-from branchline.cli.options import json_option, repo_option, run_argument
-from branchline.cli.taking_up import take_up
+from branchline.cli.driving import driven, take_up
+from branchline.cli.history import History
+from branchline.cli.options import of_run, run_argument
 from branchline.engine.recover import complete
 from branchline.errors import InvalidInput
 
@@ -24,22 +21,14 @@ ENDED = {"succeeded": "has succeeded", "cancelled": "was cancelled", "partial": 
     metavar="USD",
     help="What the run may spend in all, without other limits.",
 )
-@repo_option
-@json_option
+@of_run
 def command(
-    *,
-    run: str | None,
-    checkpoint: int | None,
-    skip: tuple[str, ...],
-    budget: float | None,
-    repo: Path,
-    as_json: bool,
+    *, history: History, checkpoint: int | None, skip: tuple[str, ...], budget: float | None, as_json: bool
 ) -> int:
     """Go on with a run that was interrupted or that failed.
 
     What is completed stays. ID is the checkpoint_id of a checkpoint.json, or any record's number. Exits like `run`.
     """
-    history = load(repo, run)
     end = history.state.end
     if checkpoint is None and end and end.status != "failed" and (end.status != "partial" or budget is None):
         complete(history.paths, history.state)

@@ -1,14 +1,11 @@
 """`branchline retry`: one task again."""
 
-from pathlib import Path
-
 import click
 
-from branchline.cli.driving import driven
-from branchline.cli.history import ask, load
-from branchline.cli.options import json_option, repo_option, run_needed
+from branchline.cli.driving import driven, take_up
+from branchline.cli.history import History, ask
+from branchline.cli.options import of_run, run_needed
 from branchline.cli.output import emit, say
-from branchline.cli.taking_up import take_up
 from branchline.core.rounds import retry_round
 from branchline.errors import InvalidInput
 
@@ -16,14 +13,12 @@ from branchline.errors import InvalidInput
 @click.command("retry")
 @run_needed
 @click.argument("task")
-@repo_option
-@json_option
-def command(*, run: str, task: str, repo: Path, as_json: bool) -> int:
+@of_run
+def command(*, history: History, task: str, as_json: bool) -> int:
     """Do one task of a run again, and what follows from it.
 
     A live run is asked to; one that nobody drives goes on here. Exits like `run`.
     """
-    history = load(repo, run)
     refusal = retry_round(history.state, task)
     if isinstance(refusal, str):
         raise InvalidInput(refusal, hint=f"branchline graph {history.run_id}")

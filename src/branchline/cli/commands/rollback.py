@@ -1,12 +1,10 @@
 """`branchline rollback`: what a run has shipped, undone."""
 
-from pathlib import Path
-
 import click
 
-from branchline.cli.deciding import require_person
-from branchline.cli.history import load_pipeline, user
-from branchline.cli.options import json_option, repo_option, run_needed
+from branchline.cli.driving import require_person
+from branchline.cli.history import History, require_pipeline, user
+from branchline.cli.options import of_run, run_needed
 from branchline.cli.output import emit, say
 from branchline.views.format.text import plain
 
@@ -14,9 +12,8 @@ from branchline.views.format.text import plain
 @click.command("rollback")
 @run_needed
 @click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the commit and in the ledger.")
-@repo_option
-@json_option
-def command(*, run: str, reason: str, repo: Path, as_json: bool) -> None:
+@of_run
+def command(*, history: History, reason: str, as_json: bool) -> None:
     """Undo what a run has shipped, by a new commit.
 
     It is made on the branch that the run has moved. What came later stays. Where that changes the same lines, or the checkout has uncommitted changes in the way, nothing
@@ -25,7 +22,7 @@ def command(*, run: str, reason: str, repo: Path, as_json: bool) -> None:
     from branchline.engine.rollback import SHORT, rollback
 
     require_person()
-    history = load_pipeline(repo, run, "changed no repository")
+    require_pipeline(history, "changed no repository")
     before = history.state.rolled_back
     done = rollback(history.paths, by=user(), reason=reason)
     if as_json:

@@ -14,8 +14,6 @@ from branchline.core.model.manifest import ContextRequest, ContextSettings, Task
 from branchline.errors import InvalidInput
 
 FILES = ("branchline.yaml", "pyproject.toml")
-EXPLAIN = "explain"
-NOTHING = "there is no task: give TEXT, --input FILE, --keywords or --target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ def asked(words: tuple[str, ...], options: Options) -> tuple[ContextRequest, str
     if file is not None:
         return request, in_root(options.root, file)
     if not (request.text.strip() or request.keywords or request.targets or options.pin):
-        raise click.UsageError(NOTHING)
+        raise click.UsageError("there is no task: give TEXT, --input FILE, --keywords or --target")
     return request, None
 
 
@@ -64,11 +62,9 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, str | None]:
         case ():
             return None, None
         case ("explain",):
-            raise click.UsageError(f"{EXPLAIN} needs FILE: branchline context {EXPLAIN} FILE [TEXT]")
-        case ("explain", file):
-            return file, None
-        case ("explain", file, text):
-            return file, text
+            raise click.UsageError("explain needs FILE: branchline context explain FILE [TEXT]")
+        case ("explain", file, *text) if len(text) <= 1:
+            return file, text[0] if text else None
         case (text,):
             return None, text
     raise click.UsageError("TEXT is one argument; put the task in quotes")
@@ -82,7 +78,7 @@ def _task(text: str | None, file: Path | None) -> str:
         return given_text(file, option="--input")
     if text is not None:
         return _clean(text)
-    return "" if sys.stdin is None or sys.stdin.isatty() else given_text(None, option="--input")
+    return "" if sys.stdin.isatty() else given_text(None, option="--input")
 
 
 def _clean(text: str) -> str:
@@ -118,8 +114,7 @@ def _settings(options: Options) -> ContextSettings:
     found = configured(options.root, options.config)
     if options.pin or options.ban:  # refuse what a file would be refused for, before anything is indexed
         from branchline.config.checks import check_context
-        from branchline.config.document import Builder
-        from branchline.config.problems import Place
+        from branchline.config.document import Builder, Place
 
         if "" in (*options.pin, *options.ban):
             raise InvalidInput("a glob is empty", hint="--pin 'docs/**'")

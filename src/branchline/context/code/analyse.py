@@ -6,11 +6,10 @@ import re
 
 from branchline.context.code.analysis import Analysis, Import
 from branchline.context.code.chunks import Window, code_chunks, text_chunks
-from branchline.context.code.definitions import Found, definitions
+from branchline.context.code.definitions import Found, definitions, sketched
 from branchline.context.code.grammars import parse
 from branchline.context.code.imports import imports
 from branchline.context.code.languages import CODE, PROSE, language_of, names_test
-from branchline.context.code.sketch import sketched
 
 _PEEK = 8192  # bytes
 _MARKER = 4096  # bytes that the mark of a generated file is among

@@ -75,41 +75,35 @@ class Pieces(msgspec.Struct, frozen=True, array_like=True):
     """The chunks of a file turned round, as a query meets them: an index term to where it is.
 
     `places`: each term (see `words.terms_of`) to the numbers of the chunks that hold it, each followed by how often; a
-    number may come again.
+    number may come again. Of its many terms a query asks for a few, and only those are decoded.
     """
-
-    heads: tuple[Piece, ...]
-    places: dict[str, list[int]]
-
-    @classmethod
-    def of(cls, chunks: Iterable[Chunk], terms_of: Callable[[str], tuple[str, ...]]) -> "Pieces":
-        """The chunks of an analysis, in their order. `terms_of`: a word to its terms."""
-        heads, places = [], dict[str, list[int]]()
-        for number, chunk in enumerate(chunks):
-            heads.append(Piece(chunk.name, chunk.start, chunk.end, sum(chunk.words.values())))
-            for word, count in chunk.words.items():
-                for term in terms_of(word):
-                    if term in places:
-                        places[term] += number, count
-                    else:
-                        places[term] = [number, count]
-        return cls(tuple(heads), places)
-
-
-class StoredPieces(msgspec.Struct, frozen=True, array_like=True):
-    """The same as it is stored: of its many terms a query asks for a few, and only those are decoded."""
 
     heads: tuple[Piece, ...]
     places: dict[str, msgspec.Raw]
 
     def holding(self, term: str) -> dict[int, int]:
         """The numbers of the chunks that hold a term, each with how often."""
-        if term not in self.places:
-            return {}
-        held, counts = _numbers.decode(self.places[term]), dict[int, int]()
+        counts: dict[int, int] = {}
+        held = _numbers.decode(self.places[term]) if term in self.places else []
         for number, count in zip(held[::2], held[1::2], strict=True):
             counts[number] = counts.get(number, 0) + count
         return counts
+
+
+def pieces_of(
+    chunks: Iterable[Chunk], terms_of: Callable[[str], tuple[str, ...]]
+) -> tuple[list[Piece], dict[str, list[int]]]:
+    """The members of `Pieces` for the chunks of an analysis. `terms_of`: a word to its terms."""
+    heads, places = list[Piece](), dict[str, list[int]]()
+    for number, chunk in enumerate(chunks):
+        heads.append(Piece(chunk.name, chunk.start, chunk.end, sum(chunk.words.values())))
+        for word, count in chunk.words.items():
+            for term in terms_of(word):
+                if term in places:
+                    places[term] += number, count
+                else:
+                    places[term] = [number, count]
+    return heads, places
 
 
 _numbers = msgspec.msgpack.Decoder(list[int])

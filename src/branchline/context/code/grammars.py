@@ -10,20 +10,15 @@ if TYPE_CHECKING:
     from tree_sitter import Language, Tree
 
 WHEELS = {
-    "python": ("tree_sitter_python", "language"),
+    **{
+        one: (f"tree_sitter_{one}", "language")
+        for one in ("python", "javascript", "go", "rust", "java", "c", "cpp", "ruby")
+    },
     "typescript": ("tree_sitter_typescript", "language_typescript"),
     "tsx": ("tree_sitter_typescript", "language_tsx"),
-    "javascript": ("tree_sitter_javascript", "language"),
-    "go": ("tree_sitter_go", "language"),
-    "rust": ("tree_sitter_rust", "language"),
-    "java": ("tree_sitter_java", "language"),
-    "c": ("tree_sitter_c", "language"),
-    "cpp": ("tree_sitter_cpp", "language"),
     "csharp": ("tree_sitter_c_sharp", "language"),
-    "ruby": ("tree_sitter_ruby", "language"),
     "php": ("tree_sitter_php", "language_php"),
 }
-
 _DEEP = 12  # levels of brackets that pairs are taken off
 _UNPAIRED = 2000  # brackets left after that; code that people write leaves some sixty
 _ANGLES = b"<" * 200  # in one statement; a parser that tries generics needs quadratic memory for such

@@ -1,7 +1,7 @@
 """What a file imports, as it is written: patterns of each language; what stands in a string or a comment does not count."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ MOST = 2000
 _NEAR = 40  # bytes to the end of a call
 _LOOK_BACK = 4000  # bytes of what may be between `import` and `from "x"`
 Match = re.Match[bytes]
-Reader = Callable[[Match], Iterator[Import]]
+Reader = Callable[[Match], Iterable[Import]]
 
 _PYTHON = (
     rb"^[ \t]*(?:from(?=[\s.])[ \t]*([. \t]*[\w.]*)[ \t]+c?import[ \t]*(\([^)]{0,20000}\)|(?:[^\n#;\\]|\\\r?\n)+)"
@@ -161,18 +161,6 @@ def _jvm(match: Match) -> Iterator[Import]:
     yield Import(module.rstrip("."), names, kind)
 
 
-def _c(match: Match) -> Iterator[Import]:
-    yield Import(_text(match[1] or match[2]), (), "quoted" if match[1] else "angled")
-
-
-def _csharp(match: Match) -> Iterator[Import]:
-    yield Import(_text(match[2]), (), "using static" if match[1] else "using")
-
-
-def _ruby(match: Match) -> Iterator[Import]:
-    yield Import(_text(match[4]), (_text(match[3]),) if match[2] else (), _text(match[1] or match[2]))
-
-
 def _php(match: Match) -> Iterator[Import]:
     if match[4]:
         yield Import(_text(match[5]).strip(), (), _text(match[4]))
@@ -189,11 +177,18 @@ _READERS: dict[str, tuple[Reader, bytes, bytes]] = {
     **dict.fromkeys(("python", "cython"), (_python, _PYTHON, b"import")),
     **dict.fromkeys(("javascript", "typescript", "tsx", "vue", "svelte"), (_javascript, _JAVASCRIPT, b"")),
     **dict.fromkeys(("java", "kotlin", "scala", "groovy", "swift"), (_jvm, _JVM, b"import")),
-    **dict.fromkeys(("c", "cpp", "objc"), (_c, _C, b"#")),
+    **dict.fromkeys(
+        ("c", "cpp", "objc"),
+        (lambda match: [Import(_text(match[1] or match[2]), (), "quoted" if match[1] else "angled")], _C, b"#"),
+    ),
     "go": (_go, _GO, b"import"),
     "rust": (_rust, _RUST, b""),
-    "csharp": (_csharp, _CSHARP, b"using"),
-    "ruby": (_ruby, _RUBY, b""),
+    "csharp": (lambda match: [Import(_text(match[2]), (), "using static" if match[1] else "using")], _CSHARP, b"using"),
+    "ruby": (
+        lambda match: [Import(_text(match[4]), (_text(match[3]),) if match[2] else (), _text(match[1] or match[2]))],
+        _RUBY,
+        b"",
+    ),
     "php": (_php, _PHP, b""),
 }
 """How to read a match, the pattern, and a word that each line has that it matches (none: it may match anywhere)."""

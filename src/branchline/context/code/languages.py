@@ -25,55 +25,42 @@ csv: csv tsv; template: j2 jinja jinja2 erb ejs hbs mustache tmpl tpl; po: po po
 terraform: tf tfvars hcl; nix: nix; diff: diff patch; lock: lock; qml: qml; dot: dot gv; env: env
 dockerfile: dockerfile
 """
-_NAMES = {
-    "makefile": "make", "gnumakefile": "make", "dockerfile": "dockerfile", "containerfile": "dockerfile",
-    "rakefile": "ruby", "gemfile": "ruby", "vagrantfile": "ruby", "podfile": "ruby", "guardfile": "ruby",
-    "jenkinsfile": "groovy", "build": "starlark", "workspace": "starlark", "sconstruct": "python", "wscript": "python",
-    "cmakelists.txt": "cmake", "justfile": "just", "procfile": "yaml", "pipfile": "toml", "go.mod": "gomod",
-    "go.sum": "lock", "package-lock.json": "lock", "pnpm-lock.yaml": "lock", "npm-shrinkwrap.json": "lock",
-    "readme": "text", "license": "text", "licence": "text", "copying": "text", "changelog": "text", "changes": "text",
-    "authors": "text", "contributing": "text", "notice": "text", "news": "text", "todo": "text", "install": "text",
-    "requirements.txt": "requirements", "constraints.txt": "requirements", ".bashrc": "shell", ".profile": "shell",
-}  # fmt: skip
+_NAMES = """
+make: makefile gnumakefile; dockerfile: dockerfile containerfile; ruby: rakefile gemfile vagrantfile podfile guardfile
+groovy: jenkinsfile; starlark: build workspace; python: sconstruct wscript; cmake: cmakelists.txt; just: justfile
+yaml: procfile; toml: pipfile; gomod: go.mod; lock: go.sum package-lock.json pnpm-lock.yaml npm-shrinkwrap.json
+text: readme license licence copying changelog changes authors contributing notice news todo install
+requirements: requirements.txt constraints.txt; shell: .bashrc .profile
+"""
 
 
-def _by_ending(table: str) -> dict[str, str]:
+def by_word(table: str) -> dict[str, str]:
+    """Each word of a table of `name: word word; ...` to the name that it stands behind."""
     entries = (entry.split(":") for line in table.strip().splitlines() for entry in line.split(";"))
     return {ending: language.strip() for language, endings in entries for ending in endings.split()}
 
 
-CODE = frozenset(_by_ending(_CODE).values())
+CODE = frozenset(by_word(_CODE).values())
 """Languages that are programs; all but the first dozen without a grammar."""
-PROSE = frozenset(_by_ending(_PROSE).values())
-_BY_ENDING = {**_by_ending(_OTHER), **_by_ending(_PROSE), **_by_ending(_CODE)}
+PROSE = frozenset(by_word(_PROSE).values())
+_BY_NAME = by_word(_NAMES)
+_BY_ENDING = {**by_word(_OTHER), **by_word(_PROSE), **by_word(_CODE)}
 
 _SHEBANG = re.compile(
     rb"#![^\n]*?\b(python|node|deno|bun|ts-node|ruby|php|perl|lua|Rscript|(?:ba|z|k|da|fi)?sh)(?![a-z])"
 )
-_SHEBANG_LANGUAGES = {
-    "python": "python", "node": "javascript", "deno": "typescript", "bun": "typescript", "ts-node": "typescript",
-    "ruby": "ruby", "php": "php", "perl": "perl", "lua": "lua", "Rscript": "r",
-}  # fmt: skip
+_BY_PROGRAM = by_word(
+    "python: python; javascript: node; typescript: deno bun ts-node; ruby: ruby; php: php; perl: perl; lua: lua; r: Rscript"
+)
 _CPP = re.compile(
     rb"^[ \t]*(?:template\s*<|namespace\b|class\s+\w+|using\s+\w|(?:public|private|protected)\s*:)|std::", re.MULTILINE
 )
 _OBJC = re.compile(rb"^[ \t]*(?:@interface|@implementation|@protocol|@class|#import)\b", re.MULTILINE)
 _PEEK = 65_536  # bytes; what a header is shows early
 
-_TEST_FOLDERS = frozenset(
-    [
-        "tests",
-        "__tests__",
-        "__mocks__",
-        "__snapshots__",
-        "__fixtures__",
-        "testdata",
-        "test-data",
-        "test-utils",
-        "e2e",
-        "unittests",
-    ]
-)
+_TEST_FOLDERS = frozenset({
+    "tests", "__tests__", "__mocks__", "__snapshots__", "__fixtures__", "testdata", "test-data", "test-utils", "e2e", "unittests",
+})  # fmt: skip
 _TEST_PROJECT = re.compile(r"(?:^|[._-])(?:tests?|specs|unittests|integrationtests)$")
 _TEST_SOURCES = frozenset(
     ["test", "androidtest", "integrationtest", "functionaltest", "testfixtures", "jvmtest", "commontest", "it"]
@@ -97,13 +84,13 @@ def language_of(path: str, data: bytes = b"") -> str:
     Its first bytes are looked at for a header that may be C or C++, and for a script without an ending.
     """
     name = path[path.rfind("/") + 1 :]
-    language = _NAMES.get(name.lower())
+    language = _BY_NAME.get(name.lower())
     if language is not None:
         return language
     stem, dot, ending = name.rpartition(".")
     if not (dot and stem):
         found = _SHEBANG.match(data, 0, 200)
-        return _SHEBANG_LANGUAGES.get(found[1].decode(), "shell") if found else ""
+        return _BY_PROGRAM.get(found[1].decode(), "shell") if found else ""
     if ending == "h":
         start = data[:_PEEK]
         return "objc" if _OBJC.search(start) else "cpp" if _CPP.search(start) else "c"

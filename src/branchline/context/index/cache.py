@@ -8,16 +8,23 @@ again, and where none can be used the index is in memory; `warnings` says so.
 import hashlib
 import sqlite3
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from branchline.context.index.database import FORMAT, connect, discard, is_damage, sealed, transaction, unsealed
-from branchline.context.index.scan import Tree
-from branchline.context.index.writing import Analyse, batches, rows_of, write
+import msgspec
+
+from branchline.context.code.analysis import Analysis, pieces_of
+from branchline.context.index.database import FORMAT, connect, discard, is_damage, sealed, transaction, turn, unsealed
+from branchline.context.index.postings import Segment, chunked, merge, put_segment
+from branchline.context.index.scan import File, Tree, grouped
 
 Progress = Callable[[int, int], None]
+Analyse = Callable[[bytes, str], Analysis]
+"""From the bytes of a blob and the last name of its path to its analysis."""
+_BATCH_BYTES = 16 << 20
+_encode = msgspec.msgpack.Encoder().encode
 MOST_BYTES = 1 << 30
 """What the file may hold before it is emptied, unless most of it is of the tree in use."""
 _KEPT_BYTES = 64 << 20  # of all values that are kept by key
@@ -60,12 +67,6 @@ class Index:
             self._connect()
         except (sqlite3.DatabaseError, OSError) as error:
             self.replace(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the file back."""
@@ -174,3 +175,46 @@ class Index:
 
     def _how_often_emptied(self) -> int:
         return int(self.database.execute("SELECT emptied FROM counter").fetchone()[0])
+
+
+def batches(tree: Tree, missing: Iterable[File]) -> Iterator[dict[File, bytes]]:
+    """Read some files of a tree, a bounded number at a time; what cannot be read is left out."""
+    found = ((file, data) for file, data in tree.read(missing) if data is not None)
+    return map(dict, grouped(found, lambda pair: len(pair[1]), _BATCH_BYTES))
+
+
+def write(database: sqlite3.Connection, path: Path | None, batch: dict[File, bytes], analyse: Analyse) -> int:
+    """Analyse and store the blobs that no other process has stored since; how many. Raises sqlite3.DatabaseError."""
+    with turn(path):
+        known = rows_of(database, [file.key for file in batch])
+        fresh = [file for file in batch if file.key not in known]
+        if not fresh:
+            return 0
+        with transaction(database):  # so many numbers that are never given again
+            first = int(database.execute("SELECT next_blob FROM counter").fetchone()[0])
+            database.execute("UPDATE counter SET next_blob = ?", (first + len(fresh),))
+        segment, rows, analyses = Segment(), [], []
+        for blob, file in enumerate(fresh, first):
+            analysis = analyse(batch[file], file.path.rpartition("/")[2])
+            pieces = pieces_of(analysis.chunks, segment.terms)
+            rows.append((blob, file.key, segment.add(blob, analysis, pieces[1]), analysis.flag != "binary"))
+            outline = msgspec.structs.replace(analysis, chunks=())
+            analyses.append((blob, sealed(_encode(outline)), sealed(_encode(pieces))))
+        with transaction(database):
+            # A process that did not wait for its turn may have stored one of them too: its number then stays unused.
+            database.executemany("INSERT OR IGNORE INTO blob VALUES (?, ?, ?, ?)", rows)
+            database.executemany("INSERT INTO analysis VALUES (?, ?, ?)", analyses)
+            put_segment(database, segment.rows())
+        with suppress(sqlite3.OperationalError):  # what was analysed is stored; the next one that writes merges
+            merge(database)
+    return len(fresh)
+
+
+def rows_of(database: sqlite3.Connection, keys: Iterable[bytes]) -> dict[bytes, tuple[int, int, int]]:
+    """The (number, terms, is text) of those keys that are in the index."""
+    found: dict[bytes, tuple[int, int, int]] = {}
+    for some in chunked(list(keys)):
+        wanted = ",".join("?" * len(some))
+        asked = f"SELECT key, id, terms, is_text FROM blob WHERE key IN ({wanted})"  # noqa: S608 - question marks only
+        found.update((key, row) for key, *row in database.execute(asked, some))
+    return found

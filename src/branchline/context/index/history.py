@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from branchline.git.log import changed_files, newest_commits, time_of
+from branchline.git.objects import changed_files, newest_commits, time_of
 from branchline.git.repo import Repo
 
 COMMITS = 4000

@@ -1,24 +1,31 @@
 """One tree as the index knows it: all that ranking sees of it. Files are numbers, their positions in `paths`."""
 
+import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import msgspec
 
-from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, StoredPieces
+from branchline.context.code.analysis import ANALYSIS_VERSION, Analysis, Definition, Import, Pieces
+from branchline.context.code.languages import category_of, language_of, vendored
+from branchline.context.code.words import WORD, terms_of
 from branchline.context.graph import ImportGraph
 from branchline.context.index.cache import Index
 from branchline.context.index.database import Damaged, unsealed
 from branchline.context.index.history import History
 from branchline.context.index.postings import defined, held, lists_of, named
 from branchline.context.index.scan import Tree
-from branchline.context.paths import VERSION, Paths
+from branchline.core.model.manifest import Category
 
 _T = TypeVar("_T")
 _KEPT = 1000  # files whose chunks are kept at hand
 _ANALYSIS = msgspec.msgpack.Decoder(Analysis)
-_PIECES = msgspec.msgpack.Decoder(StoredPieces)
+_PIECES = msgspec.msgpack.Decoder(Pieces)
+_PATHS_VERSION = "1"
+_NUMBERS = msgspec.msgpack.Decoder(list[int])
+_CATEGORIES: tuple[Category, ...] = ("code", "tests", "docs", "other")
 
 
 class IndexedCorpus:
@@ -54,13 +61,13 @@ class IndexedCorpus:
         self.pieces = lru_cache(_KEPT)(self._pieces_of)
 
     @cached_property
-    def about_paths(self) -> Paths:
+    def about_paths(self) -> "Paths":
         """What the paths say, kept by the tree's fingerprint."""
-        key = f"paths/{VERSION}/{ANALYSIS_VERSION}/{self._tree.fingerprint}/{len(self.paths)}"
+        key = f"paths/{_PATHS_VERSION}/{ANALYSIS_VERSION}/{self._tree.fingerprint}/{len(self.paths)}"
         if packed := self._index.get(key):
-            return Paths.from_bytes(packed)
+            return msgspec.msgpack.decode(packed, type=Paths)
         known = Paths.of(self.paths)
-        self._index.put(key, known.to_bytes())
+        self._index.put(key, msgspec.msgpack.encode(known))
         return known
 
     def postings(self, term: str) -> Mapping[int, int]:
@@ -80,14 +87,9 @@ class IndexedCorpus:
         """What is known of a file, but for its chunks."""
         return self._unpacked("outline", file, _ANALYSIS)
 
-    def _pieces_of(self, file: int) -> StoredPieces:
+    def _pieces_of(self, file: int) -> Pieces:
         """The chunks of a file."""
         return self._unpacked("chunks", file, _PIECES)
-
-    def texts(self, files: Sequence[int]) -> Mapping[int, str]:
-        """The texts of files; empty for one that cannot be read."""
-        read = self.read([self.paths[file] for file in files])
-        return {file: read.get(self.paths[file]) or "" for file in files}
 
     def outlines(self) -> Iterator[tuple[int, str, tuple[Definition, ...], tuple[Import, ...]]]:
         """Yield (file, language, definitions, imports) of every file, its chunks unread."""
@@ -116,3 +118,42 @@ class IndexedCorpus:
             return decoder.decode(unsealed(row[0]))
         except msgspec.DecodeError as error:
             raise Damaged(f"what the index keeps of a file is no analysis: {error}") from error
+
+
+class Paths(msgspec.Struct, frozen=True, array_like=True, dict=True):
+    """The paths of a tree; files are numbers, their places among them.
+
+    `kinds`: a byte a file, its place in _CATEGORIES; `vendored`: the files that were brought in from elsewhere or built;
+    `terms`: of the code files, those with a term in their path, sorted.
+    """
+
+    kinds: bytes
+    vendored: frozenset[int]
+    terms: dict[str, msgspec.Raw]
+
+    @classmethod
+    def of(cls, paths: Sequence[str]) -> "Paths":
+        """Look at paths."""
+        kinds = bytes(_CATEGORIES.index(category_of(path, language_of(path))) for path in paths)
+        terms = defaultdict[str, list[int]](list)
+        for file, path in enumerate(paths):
+            if kinds[file] == 0:
+                for term in terms_in(path):
+                    terms[term].append(file)
+        encode = msgspec.msgpack.encode
+        others = frozenset(file for file, path in enumerate(paths) if vendored(path))
+        return cls(kinds, others, {term: msgspec.Raw(encode(files)) for term, files in terms.items()})
+
+    @cached_property
+    def categories(self) -> Sequence[Category]:
+        """What each file is for."""
+        return [_CATEGORIES[kind] for kind in self.kinds]
+
+    def holding(self, term: str) -> list[int]:
+        """The code files with a term in their path, without the ending of its name; sorted."""
+        return _NUMBERS.decode(self.terms[term]) if term in self.terms else []
+
+
+def terms_in(path: str) -> frozenset[str]:
+    """The index terms of a path, without the ending of its name."""
+    return frozenset(term for word in WORD.findall(os.path.splitext(path)[0]) for term in terms_of(word))

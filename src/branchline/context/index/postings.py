@@ -7,12 +7,12 @@ Every query looks into every segment, so they are kept few: small ones are merge
 import sqlite3
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
 
-from branchline.context.code.analysis import Analysis, Pieces
+from branchline.context.code.analysis import Analysis
 from branchline.context.code.words import terms_of_token
 from branchline.context.index.database import sealed, transaction, unsealed
 
@@ -31,10 +31,10 @@ class Segment:
         self.terms = cache(terms_of_token)
         self._lists: defaultdict[str, array[int]] = defaultdict(partial(array, "I"))
 
-    def add(self, blob: int, analysis: Analysis, pieces: Pieces) -> int:
-        """Add a blob, once, by its number; `pieces` are its chunks. Returns how many terms it has."""
+    def add(self, blob: int, analysis: Analysis, found: Mapping[str, Sequence[int]]) -> int:
+        """Add a blob, once, by its number; `found`: the places of its terms. Returns how many they are."""
         total = 0
-        for term, places in pieces.places.items():
+        for term, places in found.items():
             count = sum(places[1::2])
             self._lists[term].extend((blob, count))
             total += count

@@ -16,12 +16,11 @@ from shlex import quote
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError
-from branchline.git.checked_out import untouched
-from branchline.git.command import Git, as_user, discover, failed, words
+from branchline.git.command import Git, as_user, words
 from branchline.git.folders import files_below, is_folder
 from branchline.git.objects import EXECUTABLE, Change, attributes, fields, staged
 from branchline.git.repo import RefMoved, Repo
-from branchline.git.screen import blob_id
+from branchline.git.screen import blob_id, untouched
 from branchline.process.temporary import temporary
 
 LOCK_SECONDS = 3.0
@@ -29,7 +28,7 @@ CLAIM = b"branchline fast-forward "  # what our lock of a checkout says, followe
 
 
 class CheckoutDirty(GitError):
-    """A user's checkout cannot be moved without touching something of the user's; nothing was changed."""
+    """A branch cannot be moved without touching something of the user's: files, or what git is at; nothing was changed."""
 
 
 class Halfway(GitError):
@@ -40,13 +39,15 @@ class Halfway(GitError):
 class _Move:
     """Of which branch, from which commit to which, what that changes, and all the refs that move: {ref: (new, old)}.
 
-    `halfway`: the files may be in between, so our hold on the index must outlive us if we fail; `moved`: the refs have.
+    `claim`: what our lock of the index says; `halfway`: the files may be in between, so that lock must outlive us if we fail;
+    `moved`: the refs have.
     """
 
     ref: str
     old: str
     new: str
     refs: Mapping[str, tuple[str | None, str | None]]
+    claim: bytes
     halfway: bool
     moved: bool
     changes: list[Change] = field(default_factory=list)
@@ -54,9 +55,7 @@ class _Move:
 
 def is_dirty(repo: Repo, checkout: Path | None = None) -> bool:
     """Whether the user's git sees a change to a tracked file of a checkout (by default our own), staged or not."""
-    work_tree = checkout or repo.root
-    _git_dir_of(repo, work_tree)
-    return next(_status(work_tree), None) is not None
+    return next(_status(repo.seen_from(checkout or repo.root).root), None) is not None
 
 
 def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *, tag: str = "") -> None:
@@ -66,47 +65,48 @@ def fast_forward(repo: Repo, checkout: Path, branch: str, old: str, new: str, *,
     in the way, else CheckoutDirty and nothing changed. Raises RefMoved when the branch is elsewhere, or the checkout on
     another one. Killed halfway, calling it again finishes the work.
     """
-    ref, git_dir = branch_ref(branch), _git_dir_of(repo, checkout)
+    ref, own = branch_ref(branch), repo.seen_from(checkout)
     refs: dict[str, tuple[str | None, str | None]] = {ref: (new, old), **({tag: (new, None)} if tag else {})}
     if not repo.is_ancestor(old, new):
         raise CheckoutDirty(f"{new} does not descend from {old}: {branch} cannot be fast-forwarded")
     at = repo.read_ref(ref)
-    begun = claim_of(git_dir) == _claim_text(old, new)
+    claim = CLAIM + f"{old} {new}\n".encode()
+    begun = claim_of(own.git_dir) == claim
     if at == new and not begun:
         return
     if at not in (old, new):
         repo.move_ref(ref, new, old)  # raises RefMoved
-    move = _Move(ref, old, new, refs, halfway=begun, moved=begun and at == new)
+    move = _Move(ref, old, new, refs, claim, halfway=begun, moved=begun and at == new)
     try:
-        with _index_lock(git_dir, move):
+        with _index_lock(own.git_dir, move):
             move.changes = repo.changes(old, new)
-            _claimed(repo, Git(git_dir), checkout, move)
+            _claimed(own, move)
     except (GitError, OSError) as error:
         if not move.moved:
             raise
-        mended = f"rm -f {quote(str(git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
+        mended = f"rm -f {quote(str(own.git_dir / 'index.lock'))} && git -C {quote(str(checkout))} reset --hard"
         why = error.message if isinstance(error, GitError) else str(error)
         text = f"{checkout} is not all at {new[:12]} yet: {why}; once the cause is gone: {mended}"
         raise Halfway(text) from error
 
 
-def _claimed(repo: Repo, own: Git, checkout: Path, move: _Move) -> None:
-    """Move the refs and the files, with the index claimed. `own`: git on the checkout's git directory."""
-    if own.stands_for("HEAD") != move.ref:
-        raise RefMoved(f"{checkout} is not on {move.ref} any more")
+def _claimed(repo: Repo, move: _Move) -> None:
+    """Move the refs and the files, with the index claimed. `repo`: as it is seen from the checkout."""
+    if repo.refs.stands_for("HEAD") != move.ref:
+        raise RefMoved(f"{repo.root} is not on {move.ref} any more")
     if not move.halfway:
         repo.move_ref(move.ref, move.old, move.old)  # raises RefMoved: who held the lock before us may have moved it
-    index = own.git_dir / "branchline-index"
+    index = repo.git_dir / "branchline-index"
     index.with_name("branchline-index.lock").unlink(missing_ok=True)
-    shutil.copy2(own.git_dir / "index", index)  # with its time: git compares it with those of the files
-    git = repo.content_at(checkout).at(checkout, index)
-    for shared in own.git_dir.glob("sharedindex.*"):  # the other half (`core.splitIndex`): git looks in its own folder
+    shutil.copy2(repo.git_dir / "index", index)  # with its time: git compares it with those of the files
+    git = repo.content.at(repo.root, index)
+    for shared in repo.git_dir.glob("sharedindex.*"):  # the other half (`core.splitIndex`): git looks in its own folder
         with suppress(FileExistsError):
             (git.git_dir / shared.name).symlink_to(shared)
     try:
-        if not _same(git, "diff-index", "--cached", "--quiet", move.new):
+        if not git.says("diff-index", "--cached", "--quiet", move.new):
             _advance(repo, git, move)
-            index.replace(own.git_dir / "index")
+            index.replace(repo.git_dir / "index")
     finally:
         index.unlink(missing_ok=True)
     repo.move_refs(move.refs)
@@ -139,11 +139,9 @@ def _advance(repo: Repo, git: Git, move: _Move) -> None:
 @contextmanager
 def _index_lock(git_dir: Path, move: _Move) -> Iterator[None]:
     """Hold git's lock of the index, or take up that of a killed call for the same move."""
-    lock, draft = (
-        git_dir / "index.lock",
-        git_dir / f"branchline-lock-{move.new}",
-    )  # so that a killed call's is written again
-    draft.write_bytes(_claim_text(move.old, move.new))
+    lock = git_dir / "index.lock"
+    draft = git_dir / f"branchline-lock-{move.new}"  # so that a killed call's is written again
+    draft.write_bytes(move.claim)
     try:
         if not move.halfway:
             _take(draft, lock)
@@ -189,17 +187,13 @@ def claim_of(git_dir: Path) -> bytes:
     return said if said.startswith(CLAIM) else b""
 
 
-def _claim_text(old: str, new: str) -> bytes:
-    return CLAIM + f"{old} {new}\n".encode()
-
-
 def _require_clean(git: Git, move: _Move) -> list[str]:
     """Raise CheckoutDirty unless only files that we may write are in the way of the move.
 
     Return those that git takes for changed and will not write over, although they are as they were checked out: it
     would store them differently now (CRLF files that `* text` came after).
     """
-    if not _same(git, "diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
+    if not git.says("diff-index", "--cached", "--quiet", "--ignore-submodules=dirty", move.old):
         raise _dirty(git, "it has staged changes")
     git.call("update-index", "-q", "--refresh", "--ignore-submodules", ok=(0, 1))
     moving = {change.path for change in move.changes}
@@ -297,19 +291,3 @@ def _in(git: Git, path: str) -> str:
 
 def _dirty(git: Git, why: str, *, hint: str = "commit, stash or move away what is in the way") -> CheckoutDirty:
     return CheckoutDirty(f"{git.work_tree} cannot be fast-forwarded: {why}", hint=hint)
-
-
-def _same(git: Git, *question: str) -> bool:
-    done = git.status_of(*question)
-    if done.code not in (0, 1):
-        raise failed(f"git {question[0]} failed in {git.work_tree}", done)
-    return done.code == 0
-
-
-def _git_dir_of(repo: Repo, work_tree: Path) -> Path:
-    if work_tree == repo.root:
-        return repo.git_dir
-    found = Path(os.fsdecode(discover(work_tree, "--absolute-git-dir").stdout.removesuffix(b"\n")))
-    if found != repo.common_dir and found.parent != repo.common_dir / "worktrees":
-        raise GitError(f"{work_tree} is not a checkout of {repo.root}")
-    return found

@@ -1,20 +1,23 @@
 """Merge two commits without a checkout, settle what a declared policy settles, and never pick a side silently."""
 
+import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 from branchline.git.command import failed
-from branchline.git.landing.json_merge import Clash, merge_texts
 from branchline.git.objects import EXECUTABLE, PLAIN, ObjectStore, attributes, fields, scratch_index
 from branchline.process.temporary import temporary
 
 Strategy = Literal["union", "json"]
 StrategyOf = Callable[[str], Strategy | None]
+Stages = dict[str, tuple[str, str]]  # (mode, blob): 1 base, 2 ours, 3 theirs
 
+_ABSENT = object()
 _CONTENT = "CONFLICT (contents)"
 _REGULAR = (PLAIN, EXECUTABLE)
 _BY_LINES = "Auto-merging"
@@ -41,21 +44,6 @@ class Conflicted:
     paths: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Conflict:
-    """What git says about one path: (mode, blob) by stage - 1 base, 2 ours, 3 theirs - and the kinds of conflict."""
-
-    stages: dict[str, tuple[str, str]] = field(default_factory=dict)
-    kinds: set[str] = field(default_factory=set)
-
-    @property
-    def mode(self) -> str | None:
-        """The file's mode if all that conflicts is the content of one regular file, else None."""
-        modes = {mode for mode, _ in self.stages.values()}
-        plain = self.kinds == {_CONTENT} and {"2", "3"} <= self.stages.keys() and len(modes) == 1
-        return next((mode for mode in modes if plain and mode in _REGULAR), None)
-
-
 def merge_trees(  # noqa: PLR0913 - keyword-only data
     store: ObjectStore,
     ours: str,
@@ -73,20 +61,19 @@ def merge_trees(  # noqa: PLR0913 - keyword-only data
     `union` only those that forbid a merge by lines. Commits without a common ancestor raise GitError.
     """
     drivers = _drivers(store, declared, ours, theirs) if declared else {}
-    heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in _BUILT_IN}
-    if not union:
-        heeded = {path: driver for path, driver in heeded.items() if driver != "union"}
+    known = _BUILT_IN.keys() if union else _BUILT_IN.keys() - {"union"}
+    heeded = {path: driver for path, driver in drivers.items() if strategy_of(path) is None and driver in known}
     if base:  # three commits of ours, because only git 2.40 lets one name a merge base
         root = store.commit(store.tree_of(base), [], "merge base", 0)
         ours, theirs = (store.commit(store.tree_of(side), [root], "side", 0) for side in (ours, theirs))
     tree, conflicts, by_lines = _merge(store, ours, theirs, heeded)
     strange = tuple((path, drivers[path]) for path in by_lines if drivers.get(path, "-") not in _BUILT_IN)
     settled: dict[str, tuple[str, str] | None] = {}
-    for path, conflict in conflicts.items():
+    for path, stages in conflicts.items():
         strategy = strategy_of(path)
-        data = _settle(store, conflict, strategy) if strategy is not None and conflict.mode else None
-        if data is not None and conflict.mode:
-            settled[path] = (conflict.mode, store.write_blob(data))
+        data = _settle(store, stages, strategy) if strategy is not None and stages else None
+        if data is not None:
+            settled[path] = (stages["2"][0], store.write_blob(data))
     final = store.edit_tree(tree, settled) if settled else tree
     left = tuple(path for path in conflicts if path not in settled)
     return Conflicted(final, left) if left else Merged(final, tuple(settled), strange)
@@ -131,8 +118,11 @@ def _drivers(store: ObjectStore, declared: str, ours: str, theirs: str) -> dict[
 
 def _merge(
     store: ObjectStore, ours: str, theirs: str, drivers: Mapping[str, str]
-) -> tuple[str, dict[str, _Conflict], list[str]]:
-    """Return the merged tree, what conflicts, by path, and the paths whose content git had to merge."""
+) -> tuple[str, dict[str, Stages], list[str]]:
+    """Return the merged tree, the paths in conflict, and the paths whose content git had to merge.
+
+    Of a path where all that conflicts is the content of one regular file its stages are told, of others none.
+    """
     with temporary() as folder:
         declared = folder / "attributes"
         declared.write_bytes(b"".join(_line(path, driver) for path, driver in drivers.items()))
@@ -141,18 +131,24 @@ def _merge(
     if done.code not in (0, 1):
         raise failed(f"git cannot merge {theirs} into {ours}", done)
     output = fields(done.stdout)
-    tree, found, merged = next(output), dict[str, _Conflict](), list[str]()
+    tree, merged = next(output), list[str]()
+    stages, kinds = defaultdict[str, Stages](dict), defaultdict[str, set[str]](set)
     for line in iter(lambda: next(output), ""):
         meta, path = line.split("\t", 1)
         mode, oid, stage = meta.split()
-        found.setdefault(path, _Conflict()).stages[stage] = (mode, oid)
+        stages[path][stage] = (mode, oid)
     for count in output:
         paths = [next(output) for _ in range(int(count))]
         kind, _ = next(output), next(output)
         merged += paths if kind == _BY_LINES else []
         for path in paths if kind.startswith("CONFLICT") else ():
-            found.setdefault(path, _Conflict()).kinds.add(kind)
-    return tree, dict(sorted(found.items(), key=lambda item: os.fsencode(item[0]))), merged
+            kinds[path].add(kind)
+    found = {}
+    for path in sorted({*stages, *kinds}, key=os.fsencode):
+        modes = {mode for mode, _ in stages[path].values()}
+        one_file = kinds[path] == {_CONTENT} and {"2", "3"} <= stages[path].keys() and len(modes) == 1
+        found[path] = stages[path] if one_file and modes <= {*_REGULAR} else {}
+    return tree, found, merged
 
 
 def _line(path: str, driver: str) -> bytes:
@@ -163,8 +159,8 @@ def _line(path: str, driver: str) -> bytes:
     return b'"/' + quoted + b'" ' + _BUILT_IN[driver] + b"\n"
 
 
-def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> bytes | None:
-    sides = [conflict.stages.get(stage, ("", ""))[1] for stage in ("1", "2", "3")]
+def _settle(store: ObjectStore, stages: Stages, strategy: Strategy) -> bytes | None:
+    sides = [stages.get(stage, ("", ""))[1] for stage in ("1", "2", "3")]
     base, ours, theirs = (store.read_blob(oid) if oid else b"" for oid in sides)
     if strategy == "union":
         with temporary() as folder:
@@ -177,3 +173,59 @@ def _settle(store: ObjectStore, conflict: _Conflict, strategy: Strategy) -> byte
         return merge_texts(base.decode(), ours.decode(), theirs.decode()).encode()
     except (Clash, UnicodeError):
         return None
+
+
+class Clash(Exception):
+    """Both sides changed one value, each in its own way, or the text cannot be rewritten as it was."""
+
+
+def merge_texts(base: str, ours: str, theirs: str) -> str:
+    """Merge three JSON documents key by key, laid out as `ours` is (indentation, end of file). An empty base is `{}`.
+
+    Raises Clash, also for what is not plain JSON: repeated keys, NaN, numbers that a float does not hold exactly.
+    """
+    try:
+        value = merge3(_parse(base.strip() or "{}"), _parse(ours), _parse(theirs))
+    except (ValueError, RecursionError) as error:
+        raise Clash(str(error)) from error
+    indent = re.match(r"\s*[\[{]\r?\n([ \t]+)", ours)
+    comma = ", " if not indent and re.search(r",\s", ours) else ","
+    colon = ": " if indent or re.search(r'":\s', ours) else ":"
+    layout = indent[1] if indent else None
+    text = json.dumps(value, indent=layout, separators=(comma, colon), ensure_ascii=ours.isascii())
+    return text + ours[len(ours.rstrip()) :]
+
+
+def merge3(base: Any, ours: Any, theirs: Any) -> Any:
+    """Merge parsed values: objects key by key, anything else whole; ours' keys come first. Raises Clash."""
+    if _same(ours, theirs) or _same(base, theirs):
+        return ours
+    if _same(base, ours):
+        return theirs
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        raise Clash("both sides changed one value")
+    before = base if isinstance(base, dict) else {}
+    sides = (before, ours, theirs)
+    merged = {key: merge3(*(side.get(key, _ABSENT) for side in sides)) for key in {**ours, **theirs}}
+    return {key: value for key, value in merged.items() if value is not _ABSENT}
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is _ABSENT or other is _ABSENT:
+        return one is other
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)  # unlike ==, tells 1 from true
+
+
+def _parse(text: str) -> Any:
+    def members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise Clash("a key is repeated")
+        return found
+
+    def exact(digits: str) -> float:
+        if repr(float(digits)) != digits:  # NaN and Infinity are no JSON, and are not written so either
+            raise Clash(f"the number {digits} would be rewritten")
+        return float(digits)
+
+    return json.loads(text, object_pairs_hook=members, parse_float=exact, parse_constant=exact)

@@ -7,10 +7,9 @@ from pathlib import Path
 from shlex import quote
 
 from branchline.core.refs import HEADS, Obstacle, branch_ref
-from branchline.errors import GitError
 from branchline.git.command import Git
 from branchline.git.folders import text_of
-from branchline.git.landing.checkout import fast_forward
+from branchline.git.landing.checkout import CheckoutDirty, fast_forward
 from branchline.git.repo import Repo, further_work_trees
 
 _UNDER_WAY = {
@@ -19,10 +18,6 @@ _UNDER_WAY = {
     "REVERT_HEAD": "revert",
     "rebase-apply/applying": "am",
 }
-
-
-class TargetHeld(GitError):
-    """A branch cannot be moved now, because git or another checkout holds it; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +41,11 @@ def checkouts(repo: Repo) -> list[Checkout]:
     one registration is damaged, so the git directory is read instead.
     """
     bare = Git(repo.common_dir).status_of("rev-parse", "--is-bare-repository").stdout == b"true\n"
-    main = [] if bare else [(repo.common_dir, _main_place(repo))]
+    main = [] if bare else [(repo.common_dir, repo.root)]
     found = []
     for git_dir, named in (*main, *further_work_trees(repo.common_dir)):
-        place, is_main = repo.root if git_dir == repo.git_dir else named, git_dir == repo.common_dir
+        is_main = git_dir == repo.common_dir
+        place = repo.root if git_dir == repo.git_dir else _main_place(repo) if is_main else named
         gone = place is not None and not (place if is_main else place / ".git").exists()
         counts = is_main or not gone or (git_dir / "locked").exists()
         found.append(Checkout(git_dir, place, Git(git_dir).stands_for("HEAD"), gone, counts))
@@ -82,11 +78,11 @@ def obstacles(repo: Repo, branch: str) -> list[Obstacle]:
 def move(repo: Repo, branch: str, old: str, new: str, *, tag: str = "") -> None:
     """Move a branch from `old` to its descendant `new`, and where it is checked out, its files; `tag` with it.
 
-    All of it or nothing. Raises TargetHeld, CheckoutDirty, RefMoved. Killed halfway, calling it again finishes the work.
+    All of it or nothing. Raises CheckoutDirty, RefMoved. Killed halfway, calling it again finishes the work.
     """
     at = repo.read_ref(branch_ref(branch))
     for one in obstacles(repo, branch) if at != new else ():
-        raise TargetHeld(one.text, hint=one.command)
+        raise CheckoutDirty(one.text, hint=one.command)
     places = checked_out_at(repo, branch)
     if places:
         fast_forward(repo, places[0], branch, old, new, tag=tag)
@@ -96,8 +92,6 @@ def move(repo: Repo, branch: str, old: str, new: str, *, tag: str = "") -> None:
 
 def _main_place(repo: Repo) -> Path | None:
     """Where the main work tree is. Only the work tree itself knows, if its git directory lies elsewhere."""
-    if repo.git_dir == repo.common_dir:
-        return repo.root
     told = Git(repo.common_dir).status_of("config", "--null", "--get", "core.worktree")
     if told.code == 0:
         return Path(os.path.normpath(repo.common_dir / os.fsdecode(told.stdout.removesuffix(b"\0"))))

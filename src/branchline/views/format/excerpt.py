@@ -1,8 +1,7 @@
 """Untrusted text in a prompt or a report: legible, cut where it is too long, and fenced so that it cannot end early."""
 
-import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from branchline.views.format.text import count, printable
 
@@ -72,20 +71,11 @@ def tree(paths: Iterable[str], lines: int = LINES_OF_TREE) -> list[str]:
             folder = path[:cut]
             below.setdefault(folder, Counter())
         below[folder][path] += 1
-    shown = Counter(below[""])
-    waiting = _subfolders(below, "")
-    while waiting:
-        _, size, folder = heapq.heappop(waiting)
-        if len(shown) - 1 + size <= lines:
+    shown = Counter(below.pop(""))
+    for folder in sorted(below, key=lambda name: (name.count("/"), len(below[name]), name)):
+        if folder in shown and len(shown) - 1 + len(below[folder]) <= lines:
             del shown[folder]
             shown.update(below[folder])
-            for one in _subfolders(below, folder):
-                heapq.heappush(waiting, one)
     listed = sorted(shown)
     told = [f"{name} ({count(shown[name], 'file')})" if name.endswith("/") else name for name in listed[:lines]]
     return [*told, f"[and {len(listed) - lines:,} more]"] if len(listed) > lines else told
-
-
-def _subfolders(below: Mapping[str, Counter[str]], folder: str) -> list[tuple[int, int, str]]:
-    """The folders in a folder in the order in which they are to be opened: by depth, then by entries, then by name."""
-    return sorted((name.count("/"), len(below[name]), name) for name in below[folder] if name in below)

@@ -8,23 +8,29 @@ from branchline.views.format.text import plain
 SPECIAL = re.compile(r"([\\`*\[\]<>|~])")
 
 
+class Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
 def escaped(text: str) -> str:
     """The text on one line, with nothing in it that Markdown or HTML would act on."""
-    return SPECIAL.sub(r"\\\1", plain(text))
+    return text if isinstance(text, Markdown) else SPECIAL.sub(r"\\\1", plain(text))
 
 
-def code(text: str) -> str:
+def code(text: str) -> Markdown:
     """The text as a code span, whatever backticks it holds."""
     line, fence = plain(text), "`"
     while fence in line:
         fence += "`"
     blank = " " if "`" in line else ""
-    return f"{fence}{blank}{line}{blank}{fence}" if line else ""
+    return Markdown(f"{fence}{blank}{line}{blank}{fence}" if line else "")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table, each cell Markdown already, with an empty line after it; nothing without rows."""
-    body = [f"| {' | '.join(row)} |" for row in rows]
+    """A table with an empty line after it; nothing without rows."""
+    body = [f"| {' | '.join(map(escaped, row))} |" for row in rows]
     return [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *body, ""] if body else []
 
 

@@ -1,7 +1,7 @@
 """Plain text for terminals: safe to print, aligned, 80 columns, nothing hidden; colours are the caller's business."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, takewhile
 from unicodedata import combining, east_asian_width
@@ -25,13 +25,6 @@ MARKS = {
     State.CANCELLED: "⊘",
 }
 
-_ASCII = str.maketrans({"·": ".", "▶": ">", "✓": "+", "✗": "x", "⊘": "/", "━": "=", "│": "|", "…": "~"})
-
-
-def degraded(text: str) -> str:
-    """The same text for a terminal that has only ASCII; every sign keeps its width."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
-
 
 def plain(text: str) -> str:
     """Untrusted text on one line: white space becomes one blank, all else that does not print is written out."""
@@ -43,6 +36,11 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c in keep or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shown(path: str) -> str:
+    """A file name on one line and as valid text, whatever bytes it holds."""
+    return printable(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def encodable(text: str) -> str:
@@ -92,6 +90,11 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds // SECOND, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def short(oid: str) -> str:
+    """The beginning of an object id or of a digest: as much as people compare."""
+    return oid[:12]
+
+
 def count(number: int, noun: str) -> str:
     """A number with its noun: 1 file, 2 files."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -102,6 +105,11 @@ def wrapped(text: str, *, indent: str, columns: int = COLUMNS) -> list[str]:
     room = max(columns - len(indent), NARROWEST)
     lines = textwrap.wrap(cut(plain(text), LONGEST_CELL), room, break_on_hyphens=False, break_long_words=False)
     return [indent + line for line in lines]
+
+
+def paragraphs(texts: Iterable[str]) -> list[str]:
+    """Some paragraphs of untrusted text, indented as a table is."""
+    return [line for text in texts for line in wrapped(text, indent="  ")]
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "  ", columns: int = COLUMNS) -> list[str]:
@@ -118,6 +126,11 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "  ", columns: int = C
     return lines
 
 
+def section(title: str, body: Sequence[str]) -> list[str]:
+    """A heading with its body, after an empty line; nothing without a body."""
+    return ["", title, *body] if body else []
+
+
 def dollars(amount: float) -> str:
     """Money in US dollars, to the cent; what is less than a cent keeps four places, so that it does not become zero."""
     if 0 < amount < SMALLEST_AMOUNT:
@@ -125,12 +138,12 @@ def dollars(amount: float) -> str:
     return f"${amount:,.4f}" if 0 < amount < CENT else f"${amount:,.2f}"
 
 
-def thousands(number: int) -> str:
+def thousands(number: float) -> str:
     """A number to about two digits: 950, 1.2k, 12k, 3.4M."""
     for size, sign in ((MILLION, "M"), (THOUSAND, "k")):
         if number >= size:
-            return f"{number / size:.1f}{sign}" if number < 10 * size else f"{number // size}{sign}"
-    return str(number)
+            return f"{number / size:.1f}{sign}" if number < 10 * size else f"{int(number) // size}{sign}"
+    return str(int(number))
 
 
 def progress_line(progress: Progress) -> str:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from branchline.agents.acp_runner.events import Failed, emit
+from branchline.agents.acp_runner.order import Failed, emit
 
 
 def test_an_event_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from branchline.agents.acp_runner.__main__ import carry_out
-from branchline.agents.acp_runner.events import Failed
-from branchline.agents.acp_runner.order import Order
+from branchline.agents.acp_runner.order import Failed, Order
 from branchline.core.model.agent import ContextFile
 
 pytest.importorskip("acp", reason="the extra acp is not installed")

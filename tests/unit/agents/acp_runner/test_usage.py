@@ -4,7 +4,7 @@ pytest.importorskip("acp", reason="the extra acp is not installed")
 
 from acp import schema
 
-from branchline.agents.acp_runner.usage import Spent
+from branchline.agents.acp_runner.client import Spent
 from branchline.core.model.agent import Usage
 
 

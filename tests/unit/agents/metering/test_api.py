@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.metering.api import Api, Unasked, error_body, question, without_secrets
-from branchline.agents.metering.counting import LONGEST
+from branchline.agents.metering.api import LONGEST, Api, Unasked, error_body, question, without_secrets
 from unit.agents.metering.provider import chat, event_bytes
 
 PATHS = [

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.agents.metering.counting import LONGEST, Counter
+from branchline.agents.metering.api import LONGEST
+from branchline.agents.metering.counting import Counter
 from branchline.core.model.agent import Usage
 from unit.agents.metering.provider import anthropic, chat, event_bytes, gemini, responses
 

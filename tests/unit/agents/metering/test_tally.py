@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from branchline.agents.metering.api import question
-from branchline.agents.metering.tally import Account, Exchange, Tally
+from branchline.agents.metering.counting import Account, Exchange, Tally
 from branchline.core.model.agent import Usage
 from branchline.core.model.pricing import Price
 from unit.agents.metering.provider import anthropic, event_bytes

@@ -2,7 +2,7 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from branchline.agents.metering.upstream import base_url, passed_on, way_to
+from branchline.agents.metering.proxy import base_url, passed_on, way_to
 from branchline.errors import InvalidInput
 
 

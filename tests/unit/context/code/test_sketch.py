@@ -3,8 +3,7 @@
 import pytest
 
 from branchline.context.code.analyse import analyse
-from branchline.context.code.definitions import MOST
-from branchline.context.code.sketch import sketched
+from branchline.context.code.definitions import MOST, sketched
 
 
 def names(source: str, language: str) -> list[str]:

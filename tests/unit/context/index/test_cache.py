@@ -70,7 +70,7 @@ TEXTS = st.dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=24), st.randoms(use_true_random=False))
 def test_any_trees_in_any_order(trees: list[dict[str, str]], chance: random.Random) -> None:
-    with Index(None) as index:
+    with closing(Index(None)) as index:
         for texts in trees:
             index.add(tree_with(texts), analyse)
             if chance.random() < 0.1:
@@ -88,9 +88,9 @@ def test_only_what_is_new_is_analysed(tmp_path: Path) -> None:
         seen[path] += 1
         return analyse(data, path)
 
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree_with({"a.py": "x", "d/a.py": "x", "b.py": "x"}), noted) == 2
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree_with({"a.py": "x", "c/a.py": "x", "b.py": "y"}), noted) == 1
         assert index.add(tree_with({"a.py": "x", "c/a.py": "x", "b.py": "y"}), noted) == 0
     assert seen == {"a.py": 1, "b.py": 2}
@@ -98,7 +98,7 @@ def test_only_what_is_new_is_analysed(tmp_path: Path) -> None:
 
 def test_analyses_of_another_version_are_not_used(tmp_path: Path) -> None:
     for version in ("1", "2"):
-        with Index(tmp_path, version=version) as index:
+        with closing(Index(tmp_path, version=version)) as index:
             assert index.add(tree_with(FILES), analyse) == 2
 
 
@@ -111,15 +111,15 @@ def test_progress_is_told() -> None:
 
 def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     texts: dict[str, bytes | None] = {"a.py": b"one", "b.py": None}
-    tree = tree_with(texts)
-    assert isinstance(tree.reader, Texts)
-    with Index(tmp_path) as index:
+    reader = Texts(texts)
+    tree = tree_with(texts, reader)
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree, analyse) == 1
         assert IndexedCorpus(index, tree).left_out == {"b.py": "unreadable"}
-        tree.reader.texts = {"b.py": b"?"}
+        reader.texts = {"b.py": b"?"}
         assert index.add(tree, analyse) == 1
         assert IndexedCorpus(index, tree).left_out == {}
-    assert tree.reader.asked == ["a.py", "b.py", "b.py"]
+    assert reader.asked == ["a.py", "b.py", "b.py"]
 
 
 def test_a_tree_that_was_never_added_is_empty() -> None:
@@ -129,12 +129,12 @@ def test_a_tree_that_was_never_added_is_empty() -> None:
 
 
 def test_values_are_kept_until_there_are_too_many(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.get("a") is None
         index.put("a", b"1")
         index.put("a", b"2")
     megabyte = bytes(1 << 20)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.get("a") == b"2"
         for number in range(70):
             index.put(f"large {number}", megabyte)
@@ -151,7 +151,7 @@ def test_a_tree_of_known_blobs_is_kept_too() -> None:
 
 
 def test_a_question_about_a_known_tree_writes_nothing(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(FILES), analyse)
         changes = index.database.total_changes
         check(index, FILES)
@@ -159,7 +159,7 @@ def test_a_question_about_a_known_tree_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_index_that_is_too_large_is_emptied_unless_it_is_of_one_tree(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(many()), analyse)
         index.add(tree_with(FILES), analyse)
         (large,) = index.database.execute("PRAGMA page_count").fetchone()
@@ -174,7 +174,7 @@ def test_an_index_that_is_too_large_is_emptied_unless_it_is_of_one_tree(tmp_path
 
 
 def test_nothing_is_emptied_while_another_process_writes(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(many()), analyse)
         with closing(connect(file_of(tmp_path))) as other, transaction(other):
             index.database.execute("PRAGMA busy_timeout=50")
@@ -201,10 +201,10 @@ def test_a_file_that_is_no_index_is_replaced(tmp_path: Path, kind: str) -> None:
             other.execute("CREATE TABLE blob (x)")
     else:
         path.write_bytes(data)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         check(index, FILES)
         assert index.warnings == []
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree_with(FILES), analyse) == 0
 
 
@@ -215,7 +215,7 @@ def many() -> dict[str, str]:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_damaged_file_is_made_again(tmp_path: Path, seed: int) -> None:
     """Pages overwritten or cut off, at any place: a query gives what is so, or the index is made again."""
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(many()), analyse)
     path, chance = file_of(tmp_path), random.Random(seed)
     data = bytearray(path.read_bytes())
@@ -226,13 +226,13 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, seed: int) -> None:
         at = chance.randrange(len(data) // 4096 + 1) * 4096
         data[at : at + 4096] = chance.randbytes(min(4096, max(0, len(data) - at)))
     path.write_bytes(data)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         check(index, many())
         assert index.warnings == []
 
 
 def test_damage_that_comes_back_is_left_to_itself(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         check(index, FILES)
         for warnings in (0, 1):
             index.database.execute("UPDATE posting SET data = x'787878'")
@@ -242,27 +242,27 @@ def test_damage_that_comes_back_is_left_to_itself(tmp_path: Path) -> None:
         index.database.execute("UPDATE posting SET data = x'787878'")
         with pytest.raises(sqlite3.DatabaseError):
             check(index, FILES)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree_with(FILES), analyse) == 0
 
 
 def test_a_full_disk_is_done_without(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(FILES), analyse)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.database.execute("PRAGMA max_page_count=1")
         index.put("large", bytes(1 << 20))
         assert index.get("large") is None
         check(index, many())
         (warning,) = index.warnings
         assert "full" in warning
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree_with(FILES), analyse) == 0
 
 
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with Index(tmp_path / "file" / "below") as index:
+    with closing(Index(tmp_path / "file" / "below")) as index:
         assert index.add(tree_with(FILES), analyse) == 2
         check(index, FILES)
         (warning,) = index.warnings
@@ -270,9 +270,9 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_written_is_done_without(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(FILES), analyse)
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.database.execute("PRAGMA query_only=1")
         assert index.add(tree_with(FILES), analyse) == 0
         check(index, FILES)
@@ -282,7 +282,7 @@ def test_a_file_that_may_not_be_written_is_done_without(tmp_path: Path) -> None:
 
 
 def test_an_index_whose_file_goes_while_it_is_used(tmp_path: Path) -> None:
-    with Index(tmp_path / "cache") as index:
+    with closing(Index(tmp_path / "cache")) as index:
         index.add(tree_with(FILES), analyse)
         shutil.rmtree(tmp_path / "cache")
         check(index, many())
@@ -290,10 +290,10 @@ def test_an_index_whose_file_goes_while_it_is_used(tmp_path: Path) -> None:
 
 
 def test_a_closed_index_is_our_own_fault(tmp_path: Path) -> None:
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         index.add(tree_with(FILES), analyse)
     with pytest.raises(sqlite3.ProgrammingError):
         index.add(tree_with(FILES), analyse)
     assert index.warnings == []
-    with Index(tmp_path) as index:
+    with closing(Index(tmp_path)) as index:
         assert index.add(tree_with(FILES), analyse) == 0

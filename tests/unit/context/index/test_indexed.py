@@ -1,6 +1,7 @@
 """A tree as the index knows it."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -71,7 +72,7 @@ def test_without_graph_history_and_texts(corpus: IndexedCorpus) -> None:
     assert [list(corpus.graph.imports(file)) for file in range(5)] == [[]] * 5
     assert list(corpus.history.churn) == [0.0] * 5
     assert corpus.history.changed_with(0) == {}
-    assert corpus.texts([0, 1]) == {0: "", 1: ""}
+    assert corpus.read(["a.py", "b.py"]) == {"a.py": None, "b.py": None}
 
 
 def test_an_analysis_comes_back(corpus: IndexedCorpus) -> None:
@@ -108,7 +109,7 @@ def test_an_index_that_another_process_has_emptied(tmp_path: Path) -> None:
     index, tree = Index(tmp_path), tree_with(FILES)
     index.add(tree, analyse)
     corpus = IndexedCorpus(index, tree)
-    with Index(tmp_path) as other:
+    with closing(Index(tmp_path)) as other:
         other.add(tree_with({f"{number}.py": str(number) for number in range(20)}), analyse)
         index.confirm()
         other.bound(0, tree)

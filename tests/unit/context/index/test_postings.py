@@ -20,7 +20,7 @@ from branchline.context.index.postings import (
     put_segment,
     to_merge,
 )
-from unit.context.indexing import analyse, pieces_of
+from unit.context.indexing import analyse, places_in
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def database() -> Iterator[sqlite3.Connection]:
 
 def added(made: Segment, blob: int, text: str) -> int:
     analysis = analyse(text.encode(), "x")
-    return made.add(blob, analysis, pieces_of(analysis))
+    return made.add(blob, analysis, places_in(analysis))
 
 
 def store(database: sqlite3.Connection, texts: dict[int, str]) -> None:

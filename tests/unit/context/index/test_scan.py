@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from branchline.context.index.content import blob_id
-from branchline.context.index.scan import CACHES, Tree, tree_of, work_tree
-from branchline.errors import GitError
-from branchline.git.repo import BareRepository, NotARepository, Repo
+from branchline.context.index.scan import CACHES, Tree, blob_id, tree_of, work_tree
+from branchline.errors import GitError, InvalidInput
+from branchline.git.repo import NotARepository, Repo
 from unit.git.sandbox import Sandbox
 
 
@@ -274,7 +273,7 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(NotARepository):
         work_tree(tmp_path / "missing")
     subprocess.run(["git", "init", "-q", "--bare", tmp_path / "bare"], check=True)
-    with pytest.raises(BareRepository):
+    with pytest.raises(InvalidInput):
         work_tree(tmp_path / "bare")
 
 

@@ -3,10 +3,10 @@
 from contextlib import closing
 
 from branchline.context.code.analysis import Analysis
-from branchline.context.index.content import File, blob_id
+from branchline.context.index.cache import batches, rows_of, write
 from branchline.context.index.database import connect
-from branchline.context.index.writing import batches, rows_of, write
-from unit.context.indexing import Texts, analyse, tree_with
+from branchline.context.index.scan import File, blob_id
+from unit.context.indexing import analyse, tree_with
 
 
 def sources(*texts: str) -> dict[File, bytes]:
@@ -24,7 +24,6 @@ def test_batches_hold_bounded_bytes() -> None:
     assert [file.path for batch in found for file in batch] == sorted(megabytes)
     assert len(found) > 2
     assert all(sum(map(len, batch.values())) <= 18 << 20 for batch in found)
-    assert isinstance(tree.reader, Texts)
 
 
 def test_batches_hold_bounded_blobs() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from branchline.git.landing.json_merge import Clash, merge3, merge_texts
+from branchline.git.landing.merge import Clash, merge3, merge_texts
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

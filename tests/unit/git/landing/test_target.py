@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from branchline.git.landing.target import TargetHeld, checked_out_at, move, obstacles
+from branchline.git.landing.checkout import CheckoutDirty
+from branchline.git.landing.target import checked_out_at, move, obstacles
 from branchline.git.repo import RefMoved, Repo
 from unit.git.sandbox import Sandbox
 
@@ -227,7 +228,7 @@ def test_what_git_holds_does_not_move_but_what_has_moved_is_finished(
     box: Sandbox, repo: Repo, ahead: tuple[str, str]
 ) -> None:
     box.git("bisect", "start", "main", cwd=box.root)
-    with pytest.raises(TargetHeld, match="a bisect that began on main") as held:
+    with pytest.raises(CheckoutDirty, match="a bisect that began on main") as held:
         move(repo, "main", *ahead)
     assert held.value.hint == f"git -C {box.root} bisect reset"
     assert repo.read_ref("refs/heads/main") == ahead[0]

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.core.model.agent import Progress
-from branchline.core.states import State
 from branchline.views.format import text
 
 
@@ -51,12 +50,6 @@ def test_cut_fits_and_says_so() -> None:
     assert text.cut("hello", 5) == "hello"
     assert text.cut("hello world", 7) == "hello…"
     assert text.cut("漢字漢字", 5) == "漢字…"
-
-
-def test_degraded_text_is_ascii_of_the_same_width() -> None:
-    line = "".join(text.MARKS[state] for state in State) + "━│…é"
-    assert text.degraded(line).isascii()
-    assert len(text.degraded(line)) == len(line)
 
 
 def test_table_aligns_and_wraps_the_last_column() -> None:
@@ -107,3 +100,11 @@ def test_progress_tells_what_is_known() -> None:
     told = Progress(doing="Edit src/x.py", files=("a", "b", "c"), tokens=12_345, cost_usd=0.02)
     assert text.progress_line(told) == "Edit src/x.py · 3 files · 12k tokens · $0.02"
     assert text.progress_line(Progress(tokens=0, cost_usd=0.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("a b/é.py", "a b/é.py"), ("a\nb", "a\\nb"), ("caf\udce9", "caf\\xe9"), ("\u202ea", "\\u202ea")],
+)
+def test_shown(path: str, expected: str) -> None:
+    assert text.shown(path) == expected

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from posixpath import normpath
+from posixpath import dirname, join, normpath
 
 from branchline.context.code.analysis import Definition
 
@@ -39,7 +39,7 @@ class Places:
         files = self.definers.get(name, ())
         if entry in files or len(files) > COMMON:
             return entry
-        start = below(folder_of(self.paths[entry]), "")
+        start = join(dirname(self.paths[entry]), "")
         found = [file for file in files if self.paths[file].startswith(start)]
         return found[0] if len(found) == 1 else entry
 
@@ -78,30 +78,20 @@ def modules(paths: Iterable[str], endings: tuple[str, ...], entries: Iterable[st
 
 def nearest(candidates: Sequence[str], origin: str) -> str:
     """The one of some paths, one at least, that shares most folders with another; the shorter path of two such."""
-    nearer = ([path for path in candidates if path.startswith(below(folder, ""))] for folder in ancestors(origin))
+    nearer = ([path for path in candidates if path.startswith(join(folder, ""))] for folder in ancestors(origin))
     return min(next(filter(None, nearer)), key=lambda path: (len(path), path))
 
 
 def ancestors(path: str) -> Iterator[str]:
     """The folders that a path is in, the innermost first, the root "" last."""
     while path:
-        path = folder_of(path)
+        path = dirname(path)
         yield path
 
 
 def joined(folder: str, relative: str) -> str | None:
     """A path from a folder, `.` and `..` resolved ("" is the root); None when it leaves the tree."""
-    path = normpath(below(folder, relative))
+    path = normpath(join(folder, relative))
     if path == ".":
         return ""
     return None if relative.startswith("/") or path.startswith("../") or path == ".." else path
-
-
-def folder_of(path: str) -> str:
-    """The folder that a path is in; "" for the root."""
-    return path.rpartition("/")[0]
-
-
-def below(folder: str, name: str) -> str:
-    """The path of something in a folder, which may be the root ""."""
-    return f"{folder}/{name}" if folder else name

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from posixpath import dirname, join
 
 from branchline.context.code.analysis import Import
-from branchline.context.code.resolve.places import USUAL, Places, below, folder_of, modules, nearest
+from branchline.context.code.resolve.places import USUAL, Places, modules, nearest
 
 
 class Python:
@@ -17,7 +18,7 @@ class Python:
 
     def targets(self, file: int, imports: Sequence[Import]) -> Iterator[int]:
         """The files that the imports of a file mean, in any order, perhaps repeated."""
-        folder = folder_of(self._places.paths[file])
+        folder = dirname(self._places.paths[file])
         for one in imports:
             found = self._longest(folder, one.module)
             is_entry = found is not None and self._places.paths[found].rpartition("/")[2].startswith("__init__.")
@@ -48,18 +49,18 @@ class Python:
             for _ in range(len(module) - len(rest) - 1):
                 if not folder:
                     return None
-                folder = folder_of(folder)
-            path = below(folder, path) if path else folder
+                folder = dirname(folder)
+            path = join(folder, path) if path else folder
         elif path:
             ending = [other for other in self._modules.ending(path) if self._is_importable(other, path, folder)]
-            path = nearest(ending, below(folder, "x")) if ending else None
+            path = nearest(ending, join(folder, "x")) if ending else None
         files = self._modules.files.get(path) if path is not None else None
         return files[0] if files else None
 
     def _is_importable(self, module: str, path: str, folder: str) -> bool:
         """Whether a module's root counts: it is no package, and for a lone name it is usual or around the importing file."""
         root = module.removesuffix(path).rstrip("/")
-        if below(root, "__init__.py") in self._places.number:
+        if join(root, "__init__.py") in self._places.number:
             return False
         usual = "/" in path or root.rpartition("/")[2] in USUAL or f"{folder}/".startswith(f"{root}/")
-        return usual or below(module, "__init__.py") in self._places.number
+        return usual or join(module, "__init__.py") in self._places.number

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from posixpath import dirname, join
 
 from branchline.context.code.analysis import Import
 from branchline.context.code.resolve.places import (
@@ -10,8 +11,6 @@ from branchline.context.code.resolve.places import (
     Ends,
     Places,
     ancestors,
-    below,
-    folder_of,
     joined,
     modules,
     nearest,
@@ -43,7 +42,7 @@ class Suffixes:
         for module, files in self._modules.files.items():
             for file in files:
                 if not module.endswith("_test"):
-                    self._folders.add(folder_of(self._paths[file]), file)
+                    self._folders.add(dirname(self._paths[file]), file)
         is_go = ".go" in endings
         self._by_path = _BY_PATH if not is_go else ("import",)
         self._whole = (self._folders,) if is_go else (self._modules, self._folders)
@@ -57,7 +56,7 @@ class Suffixes:
                 base, names = _start(origin, one.kind, written)
                 found = self._from(base, names) if base is not None else ()
                 if not found and (base is None or one.kind.startswith(_FROM_HERE)):
-                    found = self._found(folder_of(origin), written, one.kind)
+                    found = self._found(dirname(origin), written, one.kind)
                 yield from found
 
     def _written(self, one: Import) -> Iterator[str]:
@@ -90,9 +89,9 @@ class Suffixes:
                 for places in self._whole if end == len(names) else (self._modules,):
                     is_clear = "/" in suffix or kind == "quoted"
                     ending = places.ending(suffix)
-                    found = [path for path in ending if is_clear or folder_of(path).rpartition("/")[2] in USUAL]
+                    found = [path for path in ending if is_clear or dirname(path).rpartition("/")[2] in USUAL]
                     if found:
-                        best = suffix if suffix in found else nearest(found, below(folder, "x"))
+                        best = suffix if suffix in found else nearest(found, join(folder, "x"))
                         return places.files[best][:WIDE]
         return ()
 
@@ -100,14 +99,14 @@ class Suffixes:
 def _start(origin: str, kind: str, written: str) -> tuple[str | None, list[str]]:
     """The folder that a name counts from, and what is left of the name; None: it may be anywhere."""
     names, module = written.split("/"), origin.rpartition(".")[0]
-    inside = folder_of(module) if module.rpartition("/")[2] in _ENTRIES else module
+    inside = dirname(module) if module.rpartition("/")[2] in _ENTRIES else module
     if kind == "mod":
         return inside, names
     if names[0] == "crate":
         return next(folder for folder in ancestors(origin) if folder.rpartition("/")[2] in USUAL), names[1:]
     if names[0] in ("self", "super"):
         while names and names[0] in ("self", "super"):
-            inside = folder_of(inside) if names[0] == "super" else inside
+            inside = dirname(inside) if names[0] == "super" else inside
             names = names[1:]
         return inside, names
-    return (folder_of(origin) if kind.startswith(_FROM_HERE) else None), names
+    return (dirname(origin) if kind.startswith(_FROM_HERE) else None), names

@@ -1,6 +1,6 @@
 import pytest
 
-from branchline.context.code.resolve.relaxed_json import members, read_json
+from branchline.context.code.resolve.javascript import members, read_json
 
 
 def test_json_keeps_what_looks_like_a_comment_in_a_string() -> None:
