@@ -140,7 +140,7 @@ class _Room:
         self.slots = policy.max_parallel
         self.cpu, self.mem_mb = (inf if most is None else most for most in (policy.cpu, policy.mem_mb))
         self.groups = dict(policy.groups)
-        self.spending = state.spending
+        self.told = self.spending = state.spending
         for name in state.running:
             self._hold(state.records[name])
 
@@ -166,7 +166,8 @@ class _Room:
     def reserve(self, record: TaskRecord, money: Grant) -> None:
         """Take what was granted out, for those that come after it in the same turn."""
         if money.dollars is not None:
-            self.spending = copy.deepcopy(self.spending)
+            if self.spending is self.told:
+                self.spending = copy.deepcopy(self.told)
             self.spending.begin(record.task.id, record.task.workstream, money.dollars)
 
     def _hold(self, record: TaskRecord) -> None:
