@@ -99,23 +99,17 @@ class Spending:
             self.repairs[workstream] = self.repairs.get(workstream, 0.0) + (most if cost is None else cost)
         purse.pay(cost)
 
-    def lose(self, task_id: str, workstream: str) -> None:
-        """The running attempt is gone with its coordinator: nobody will ever tell what its agent had spent.
+    def end(self, task_id: str, workstream: str, *, lost: bool = False) -> None:
+        """An attempt is over: its cost is spent, and the rest of its reservation free again.
 
-        It counts as what was reserved, and gets money anew before it is taken up again. That is no agent's silence: a
-        run with `unknown: refuse` goes on after a crash.
+        One that is `lost` with its coordinator counts as what was reserved: what its agent had spent will never be known.
+        That is no agent's silence: a run with `unknown: refuse` goes on after a crash.
         """
-        if task_id in self._attempts:
-            self._attempts[task_id].unknown += 1
-        self.end(task_id, workstream)
-
-    def end(self, task_id: str, workstream: str) -> None:
-        """An attempt is over: its cost is spent, and the rest of its reservation free again."""
         purse = self._attempts.pop(task_id, None)
         if purse is None:
             return
         for account in self._accounts(workstream):
-            account.spent += max(purse.spent, purse.reserved or 0.0) if purse.unknown else purse.spent
+            account.spent += max(purse.spent, purse.reserved or 0.0) if purse.unknown or lost else purse.spent
             account.reserved.pop(task_id, None)
 
     def _accounts(self, workstream: str) -> tuple[Account, ...]:
@@ -137,19 +131,18 @@ def grant(budget: Budget, spending: Spending, workstream: str, at_once: int) -> 
         return Grant()
     if spending.unknown and budget.unknown == "refuse":
         return Grant(refused=f"what {spending.unknown[0]} cost is unknown, and budget.unknown is refuse")
-    mine = spending.workstreams.get(workstream, Account())
     rooms = [("run", budget.run, spending.total)]
     if workstream:
+        mine = spending.workstreams.get(workstream, Account())
         rooms.append((f"workstream {workstream}", budget.workstream, mine))
-    limited = [(name, limit, account) for name, limit, account in rooms if limit is not None]
     share = None if budget.run is None else budget.run / at_once
     wanted = budget.attempt or min((one for one in (share, budget.workstream) if one is not None), default=None)
     if wanted is None:
         return Grant()
     granted = wanted
-    for name, limit, account in limited:
-        left = account.left(limit) or 0.0
-        if left >= wanted - ROUNDING:
+    for name, limit, account in rooms:
+        left = account.left(limit)
+        if left is None or left >= wanted - ROUNDING:
             continue
         if account.reserved:  # what others do not use of theirs will be free again
             return Grant(wait=True)

@@ -327,13 +327,11 @@ StepFact = (
 )
 """What an attempt of a step comes to."""
 
-SideFact = AgentCalled | ApprovalNeeded | WorktreeSaved | PrOpened
-"""What a step may tell beside its fact."""
-
 GatedFact = Codegate | ValidateWsPass | ValidateWsFail | CiStatus
 """Those that say what gates came to."""
 
-Fact = StepFact | SideFact
+Fact = StepFact | AgentCalled | ApprovalNeeded | WorktreeSaved | PrOpened
+"""What a step may tell: its fact, and others beside it."""
 
 
 def plain(fact: StepFact) -> dict[str, Any]:

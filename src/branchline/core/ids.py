@@ -4,7 +4,6 @@ Ids of a later millisecond sort after those of an earlier one; within one they s
 """
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-LENGTH = 26
 _PAIRS = [one + other for one in ALPHABET for other in ALPHABET]
 
 
@@ -16,7 +15,7 @@ def ulid(milliseconds: int, chance: int) -> str:
 
 def is_ulid(text: str) -> bool:
     """Whether `text` has a ULID's form."""
-    return len(text) == LENGTH and text[0] in "01234567" and all(c in ALPHABET for c in text)
+    return len(text) == 26 and text[0] in "01234567" and set(text) <= set(ALPHABET)
 
 
 def ulid_hex(text: str) -> str:

@@ -1,6 +1,5 @@
 """The thirteen steps as data; a plan becomes the graph of their tasks."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -61,11 +60,12 @@ def task_graph(plan: Plan) -> tuple[Task, ...]:
     Steps 0 to 3 and 8 to 12 wait for every task of the step before; a task of steps 4 to 7 waits for its own
     workstream's; a worktree also for the validation of the workstreams that it builds on.
     """
+    cells = [(step, workstream) for step in STEPS for workstream in (plan.ids if step.fans_out else ("",))]
     ids: dict[tuple[str, str], str] = {}
-    for number, (step, workstream) in enumerate(_cells(plan), start=1):
+    for number, (step, workstream) in enumerate(cells, start=1):
         ids[step.name, workstream] = f"task_{number:03d}_{step.task}" + (f"_{workstream}" if workstream else "")
     tasks = []
-    for step, workstream in _cells(plan):
+    for step, workstream in cells:
         previous = STEPS[step.number - 1] if step.number else None
         wanted: list[str] = []
         if previous is not None:
@@ -89,12 +89,6 @@ def task_graph(plan: Plan) -> tuple[Task, ...]:
         )
         tasks.append(task)
     return tuple(tasks)
-
-
-def _cells(plan: Plan) -> Iterator[tuple[Step, str]]:
-    for step in STEPS:
-        for workstream in plan.ids if step.fans_out else ("",):
-            yield step, workstream
 
 
 def planning_graph() -> tuple[Task, ...]:

@@ -140,7 +140,7 @@ class RunState:
             case events.AttemptInterrupted():
                 record = self.records[event.task_id]
                 record.lost, record.fact = True, None
-                self.spending.lose(event.task_id, record.task.workstream)
+                self.spending.end(event.task_id, record.task.workstream, lost=True)
             case events.AttemptResumed():
                 record = self.records[event.task_id]
                 record.lost = False

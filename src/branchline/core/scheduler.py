@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from math import inf
 
 import msgspec
 
@@ -136,9 +137,10 @@ class _Room:
     def __init__(self, state: RunState) -> None:
         policy = state.policy
         self.policy = policy
-        self.slots, self.cpu, self.mem_mb = policy.max_parallel, policy.cpu, policy.mem_mb
+        self.slots = policy.max_parallel
+        self.cpu, self.mem_mb = (inf if most is None else most for most in (policy.cpu, policy.mem_mb))
         self.groups = dict(policy.groups)
-        self.spending = state.spending
+        self.told = self.spending = state.spending
         for name in state.running:
             self._hold(state.records[name])
 
@@ -148,8 +150,8 @@ class _Room:
         free = (
             self.slots > 0
             and self.groups.get(task.parallel_group or "", 1) > 0
-            and (self.cpu is None or task.resources.cpu <= self.cpu)
-            and (self.mem_mb is None or task.resources.mem_mb <= self.mem_mb)
+            and task.resources.cpu <= self.cpu
+            and task.resources.mem_mb <= self.mem_mb
         )
         if free:
             self._hold(record)
@@ -164,7 +166,8 @@ class _Room:
     def reserve(self, record: TaskRecord, money: Grant) -> None:
         """Take what was granted out, for those that come after it in the same turn."""
         if money.dollars is not None:
-            self.spending = copy.deepcopy(self.spending)
+            if self.spending is self.told:
+                self.spending = copy.deepcopy(self.told)
             self.spending.begin(record.task.id, record.task.workstream, money.dollars)
 
     def _hold(self, record: TaskRecord) -> None:
@@ -172,7 +175,5 @@ class _Room:
         self.slots -= 1
         if task.parallel_group in self.groups:
             self.groups[task.parallel_group] -= 1
-        if self.cpu is not None:
-            self.cpu -= task.resources.cpu
-        if self.mem_mb is not None:
-            self.mem_mb -= task.resources.mem_mb
+        self.cpu -= task.resources.cpu
+        self.mem_mb -= task.resources.mem_mb

@@ -106,7 +106,7 @@ def test_unknown_costs_are_never_zero() -> None:
 def test_the_end_of_an_attempt_that_never_began_changes_nothing() -> None:
     spending = Spending()
     spending.end("one", "a")
-    spending.lose("one", "a")
+    spending.end("one", "a", lost=True)
     assert spending == Spending()
 
 
@@ -115,8 +115,8 @@ def test_a_lost_attempt_has_spent_its_reservation_once_and_gets_another() -> Non
     spending.begin("one", "a", 2)
     spending.begin("other", "", None)
     for _ in range(2):  # its second coordinator may die before it has taken it up again
-        spending.lose("one", "a")
-        spending.lose("other", "")
+        spending.end("one", "a", lost=True)
+        spending.end("other", "", lost=True)
         assert spending.total.spent == spending.workstreams["a"].spent == 2
         assert spending.reserved_for("one") is None
         assert not spending.unknown
@@ -131,7 +131,7 @@ def test_what_a_lost_attempt_told_of_is_not_forgotten() -> None:
     for name, reserved in (("limited", 2.0), ("unlimited", None)):
         spending.begin(name, "a", reserved)
         spending.pay(name, "a", 3.0, repair=False)
-        spending.lose(name, "a")
+        spending.end(name, "a", lost=True)
     assert spending.total.spent == 6
 
 
