@@ -165,7 +165,8 @@ def warm() -> None:
         "cli.boundary",
         "cli.driving",
         "cli.plans",
-        "cli.taking_up",
+        "engine.performing",  # all the steps
+        "engine.healing",
         "engine.library",
         "engine.pipeline",
     ):

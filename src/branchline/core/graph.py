@@ -148,7 +148,9 @@ def sort_ids(dependencies: Mapping[str, Sequence[str]], priority: Mapping[str, i
     try:
         sorter.prepare()
     except graphlib.CycleError as error:
-        raise CycleError(error.args[1][::-1]) from None
+        found = error.args[1][:0:-1]  # each depends on the next
+        first = found.index(min(found))
+        raise CycleError((*found[first:], *found[:first], found[first])) from None
     ready, order = list[tuple[int, str]](), list[str]()
     while sorter.is_active():
         for name in sorter.get_ready():

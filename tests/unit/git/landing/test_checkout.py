@@ -217,7 +217,8 @@ import sys
 from pathlib import Path
 from branchline.git.landing.checkout import fast_forward
 from branchline.git.repo import Repo
-repo = Repo.open(Path(sys.argv[1]), marker="kill-ff")
+repo = Repo.open(Path(sys.argv[1]))
+repo.mark("kill-ff")
 print("ready", flush=True)
 fast_forward(repo, repo.root, "main", *sys.argv[2:])
 """
