@@ -38,6 +38,7 @@ _SETTINGS = (
     "gc.auto=0",
     "maintenance.auto=false",
     "protocol.allow=never",
+    "checkout.workers=0",  # one a processor; files with a filter are written one after the other (git-config(1))
     "advice.detachedHead=false",
     "advice.graftFileDeprecated=false",
     "safe.directory=*",  # the check of the owner protects from configuration; see `user_git`
