@@ -100,8 +100,10 @@ def strace(*what: str) -> Sequence[str]:
     return ["strace", "-f", "-qq", "-o", os.devnull, *what]
 
 
-def test_a_disk_without_locks_is_named_before_anything_runs(project: Project) -> None:
-    ran = run_by(project, *strace("-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"))
+def test_a_disk_without_locks_is_named_before_anything_runs(project: Project, tmp_path: Path) -> None:
+    own = tmp_path / "tmp"  # another test's process could take a folder there, because it can lock it
+    own.mkdir()
+    ran = run_by(project, *strace("-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"), TMPDIR=str(own))
     assert ran.returncode == 2
     assert "run.lock cannot be locked: No locks available" in ran.stderr
     assert "driven by" not in ran.stderr

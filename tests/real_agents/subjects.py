@@ -199,6 +199,8 @@ def at_once(subjects: list[Subject], *steps: Step) -> list[AgentResult]:
     def work(number: int) -> None:
         results[number] = subjects[number].do(*steps)
 
+    # msgspec builds its view of a type at its first use; two threads at once crash the process (see engine.opening).
+    assert subjects[0].real.agent.spec.id
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(subjects))]
     for thread in threads:
         thread.start()
