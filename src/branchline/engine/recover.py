@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import msgspec
 from branchline._version import __version__
 from branchline.core.events import AttemptInterrupted, RunResumed, RunStarted
 from branchline.core.ids import ulid
-from branchline.core.run_state import RunState
+from branchline.core.run_state import RunState, replay
 from branchline.errors import InvalidInput, RunBusy
 from branchline.ledger import checkpoint
 from branchline.ledger.lease import Lease
@@ -29,9 +29,9 @@ class Held:
     `resumed`: what a resume has to note before it goes on; nothing is written before it is clear that it can.
     """
 
-    lease: Lease
     ledger: Ledger
     state: RunState
+    given_up: ExitStack
     resumed: tuple[AttemptInterrupted | RunResumed, ...] = ()
 
     def amend(self, **fields: Any) -> None:
@@ -42,8 +42,7 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.ledger.close()
-        self.lease.release()
+        self.given_up.close()
 
 
 def clock() -> int:
@@ -69,28 +68,18 @@ def taken_by() -> str:
 def begin(paths: RunPaths, started: RunStarted) -> Held:
     """Create a run whose record 0 is `started`. Raises InvalidInput if it exists already."""
     paths.make(*((paths.artifacts, paths.scratch) if started.kind == "pipeline" else ()))
-    lease = Lease(paths, now=clock())
-    left = read(paths) if paths.ledger.exists() else None
-    if left is not None and (left.records or left.fault is not None):
-        lease.release()
-        raise InvalidInput(f"run {paths.run_id} exists already", hint=f"branchline resume {paths.run_id}")
-    state = RunState()
-    state.apply(started)
-    ledger = Ledger(paths, epoch=1, clock=clock)
-    if left is not None:  # whoever began it first was killed within record 0
-        ledger.continue_from(left)
-    ledger.append([started])
-    return Held(lease, ledger, state)
+    with ExitStack() as stack:
+        stack.enter_context(Lease(paths, now=clock()))
+        ledger = stack.enter_context(Ledger.begun(paths, clock))
+        state = replay([started])
+        ledger.append([started])
+        return Held(ledger, state, stack.pop_all())
 
 
 def complete(paths: RunPaths, state: RunState) -> None:
     """Write the files that a kill at the very end of a run kept from being written: nobody takes it up any more."""
-    with suppress(OSError, RunBusy):
-        lease = Lease(paths, now=clock())
-        try:
-            checkpoint.restore_missing(paths, state, clock())
-        finally:
-            lease.release()
+    with suppress(OSError, RunBusy), Lease(paths, now=clock()):
+        checkpoint.restore_missing(paths, state, clock())
 
 
 def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: None) -> Held:
@@ -101,18 +90,15 @@ def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: Non
     """
     if not paths.ledger.exists():
         raise InvalidInput(f"there is no run {paths.run_id} in {paths.runs}", hint="branchline list")
-    lease = Lease(paths, now=clock())
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(Lease(paths, now=clock()))
         reading = read(paths)
         state = require(reading, paths)
         vouch(reading)
         sweep(paths.marker)
-        ledger = Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=clock)
+        ledger = stack.enter_context(Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=clock))
         ledger.continue_from(reading)
         checkpoint.restore_missing(paths, state, clock())
-    except BaseException:
-        lease.release()
-        raise
-    cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end" if reading.torn else ""
-    lost = [AttemptInterrupted(task_id=one, attempt=state.records[one].attempt) for one in sorted(state.running)]
-    return Held(lease, ledger, state, (*lost, RunResumed(by=taken_by(), reason=cut)))
+        cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end" if reading.torn else ""
+        lost = [AttemptInterrupted(task_id=one, attempt=state.records[one].attempt) for one in sorted(state.running)]
+        return Held(ledger, state, stack.pop_all(), (*lost, RunResumed(by=taken_by(), reason=cut)))

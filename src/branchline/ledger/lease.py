@@ -10,6 +10,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from branchline.errors import InvalidInput, RunBusy
 from branchline.ledger.codec import timestamp
@@ -19,7 +20,7 @@ OWNER_SECONDS = 1.0  # that the holder may take to say who it is
 
 
 class Lease:
-    """The right to write a run's ledger, held until `release` or the end of the process. Raises RunBusy."""
+    """The right to write a run's ledger, held until the end of the `with`, `release` or that of the process. Raises RunBusy."""
 
     def __init__(self, paths: RunPaths, *, now: int) -> None:
         self._file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -45,6 +46,12 @@ class Lease:
     def release(self) -> None:
         """Give the run up."""
         os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def take(file: int, path: Path, *, wait: bool) -> None:

@@ -10,6 +10,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from branchline.core.events import AnyEvent
 from branchline.core.ids import ulid
@@ -94,6 +95,17 @@ class Ledger:
         with self._writing():
             self._disk = disk or Disk(paths)
 
+    @classmethod
+    def begun(cls, paths: RunPaths, clock: Callable[[], int]) -> Self:
+        """A new run's ledger; what a kill left of its record 0 is cut off. Raises InvalidInput if the run is there."""
+        left = read(paths) if paths.ledger.exists() else None
+        if left is not None and (left.records or left.fault is not None):
+            raise InvalidInput(f"run {paths.run_id} exists already", hint=f"branchline resume {paths.run_id}")
+        ledger = cls(paths, epoch=1, clock=clock)
+        if left is not None:
+            ledger.continue_from(left)
+        return ledger
+
     def continue_from(self, reading: Reading) -> None:
         """Go on after the records read; a torn tail is cut off first, and what was read is durable then."""
         self.size = reading.size
@@ -148,6 +160,12 @@ class Ledger:
     def close(self) -> None:
         """Close the files."""
         self._disk.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def read(paths: RunPaths) -> Reading:

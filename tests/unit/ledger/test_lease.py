@@ -65,7 +65,9 @@ def test_a_second_holder_is_told_who_the_first_is(paths: RunPaths) -> None:
     assert json.loads(paths.owner.read_text())["since"] == "1970-01-01T00:00:00.000Z"
     lease.release()
     assert not is_held(paths)
-    Lease(paths, now=2).release()
+    with Lease(paths, now=2):
+        assert is_held(paths)
+    assert not is_held(paths)
 
 
 @pytest.mark.parametrize("owner", [None, "[]", '{"pid": %d, "host": "%s", "since": "long ago"}'])

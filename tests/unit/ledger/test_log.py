@@ -44,6 +44,26 @@ def opened(paths: RunPaths, epoch: int = 1) -> Ledger:
     return Ledger(paths, epoch=epoch, clock=lambda: 1_764_000_000_000)
 
 
+def test_a_run_that_is_there_is_not_begun_again(paths: RunPaths) -> None:
+    with Ledger.begun(paths, lambda: 1) as ledger:
+        ledger.append(EVENTS[:1])
+    with pytest.raises(InvalidInput, match="run R exists already") as caught:
+        Ledger.begun(paths, lambda: 1)
+    assert caught.value.hint == "branchline resume R"
+    line = paths.ledger.read_bytes()
+    paths.ledger.write_bytes(b"rubbish\n" + line)
+    with pytest.raises(InvalidInput, match="run R exists already"):
+        Ledger.begun(paths, lambda: 1)
+
+
+def test_what_a_kill_left_of_record_0_is_cut_off(paths: RunPaths, written: list[bytes]) -> None:
+    paths.head.unlink()
+    paths.ledger.write_bytes(written[0][:-20])
+    with Ledger.begun(paths, lambda: 1) as ledger:
+        ledger.append(EVENTS[:1])
+    assert events_of(read(paths)) == EVENTS[:1]
+
+
 def events_of(reading: Reading) -> tuple[AnyEvent, ...]:
     return tuple(record.event for record in reading.records)
 
