@@ -109,7 +109,8 @@ def go_on(made: Project, first: str) -> str:
     if seen.code != 0 and f"is missing: branchline resume {RUN} writes it" not in seen.out:
         raise Unkept(f"the ledger does not verify: {seen.out}")
     said = made.branchline("resume").err
-    if "nothing to resume" in said and (hint := re.search(r"branchline (retry \S+ \S+)", first + said)):
+    told = first + said if "nothing to resume" in said else said  # a resumed run may end with a command of its own
+    if hint := re.search(r"branchline (retry \S+ \S+)", told):
         said += made.branchline(*hint[1].split()).err
     return said
 
