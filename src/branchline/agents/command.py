@@ -161,7 +161,7 @@ class OutputReader(StreamReader):
             self._record(text)
 
     def _telling(self, text: str) -> str:
-        """The line in a text that tells of a failure, whatever the exit code says; empty if none does."""
+        """The line in a text that reports a failure, also where the exit code is 0; empty if there is none."""
         lines = (line for line in text.split("\n") if any(sign in line for sign in self._spec.fail_if_stdout))
         return next(lines, "")
 
@@ -203,7 +203,7 @@ class OutputReader(StreamReader):
         self._usage = msgspec.structs.replace(Usage(cost_usd=cost), **tokens)
 
     def _take_whole(self) -> None:
-        """Read the one value that the output is, after whatever stands before it."""
+        """Read the one value that the output consists of; text before it is skipped."""
         whole = bytes(self._whole) if len(self._whole) <= LARGEST_JSON else b""
         starts = [0, *(match.start() for match in re.finditer(rb"^[\[{]", whole, re.MULTILINE))][:10]
         for start in starts:

@@ -146,7 +146,7 @@ def one_line(text: str) -> str:
 def error_class(text: str, status: int | None = None) -> str:
     """The class of an error from its HTTP status, if one is known, and its words; empty if neither tells.
 
-    The words come first where they are more exact: a 429 may be a quota that no waiting mends, a 400 a full context.
+    The words come first where they are more exact: a 429 may be a quota that does not come back by waiting, a 400 a full context.
     """
     lowered = text[:4000].lower()
     told = (name for name, *patterns in CLASSES if any(re.search(pattern, lowered) for pattern in patterns))

@@ -32,7 +32,7 @@ A_MOMENT = 0.3  # seconds of work at one look at most, so that a flood does not 
 AT_LAST = 5.0  # seconds of work for what is left when the process has ended
 THE_END = 1 << 20  # bytes of it that are read of a flood all the same: the verdict stands at the end
 MOST_ERRORS = 10
-LARGE = 100_000  # bytes; of a larger answer only the first error is told, since finding all takes a minute per MB
+LARGE = 100_000  # bytes; in a larger answer only the first error is reported, because to find all takes a minute per MB
 
 
 def attempt(  # noqa: PLR0913 - keyword-only data

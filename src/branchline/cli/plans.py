@@ -10,9 +10,9 @@ import msgspec
 from branchline.cli.asking import plan_lines, somebody_is_there
 from branchline.cli.options import Given
 from branchline.cli.output import say
-from branchline.config.load import SETTINGS_FILE, load_settings, plan_of
+from branchline.config.load import SETTINGS_FILE, load_settings, plan_of, scriptless
 from branchline.config.settings import Settings
-from branchline.core.model.agent_spec import BUILT_IN, SCRIPTED
+from branchline.core.model.agent_spec import BUILT_IN
 from branchline.core.planning import scopeless
 from branchline.errors import InvalidInput
 
@@ -51,9 +51,7 @@ def begun(given: Given, prompt: str, file: Path | None, *, approve: bool) -> "Re
 
 def has_planner(settings: Settings) -> bool:
     """Whether a sentence can become a plan: not by an agent that can only do what a script says."""
-    name = settings.planning.agent or settings.agent
-    spec = next((agent for agent in settings.agents if agent.id == name), None)
-    return name != SCRIPTED if spec is None else spec.use != SCRIPTED or bool(spec.scripts)
+    return (settings.planning.agent or settings.agent) not in scriptless(settings.agents)
 
 
 def settings_for(root: Path, given: Given) -> Settings:

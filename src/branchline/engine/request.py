@@ -55,8 +55,7 @@ def pin(  # noqa: PLR0913 - keyword-only data
     commit, target = _pinned(repo, base or settings.base or repo.head_branch(), settings)
     if plan and repo.user.promisors:
         fetch(repo, [commit])  # for its scopes; what could not be had stops the run at preflight
-    gates = (*settings.gates, *expand(settings.presets, root=repo.root))
-    settings = msgspec.structs.replace(settings, gates=gates, presets=())
+    settings = with_gates(repo, settings)
     plan = plan and scoped(repo, commit, plan)
     require_none(settings, os.environ, {"the prompt": prompt, "the plan": msgspec.json.encode(plan).decode()})
     work = area(repo, paths, {})
@@ -81,6 +80,12 @@ def pin(  # noqa: PLR0913 - keyword-only data
         },
     )
     return Request(first, contained(opened(repo, paths, work, replay([first])), sandbox))
+
+
+def with_gates(repo: Repo, settings: Settings) -> Settings:
+    """The settings with the gates of their presets, and no presets any more."""
+    gates = (*settings.gates, *expand(settings.presets, root=repo.root))
+    return msgspec.structs.replace(settings, gates=gates, presets=())
 
 
 def scoped(repo: Repo, base: str, plan: Plan) -> Plan:

@@ -170,7 +170,7 @@ class Client:
     async def request_permission(
         self, tool_call: schema.ToolCallUpdate, options: list[schema.PermissionOption], **_: Any
     ) -> schema.RequestPermissionResponse:
-        """Allow it once, or not: never for ever, so that the agent asks for the next one, too."""
+        """Allow it once or refuse it; a permission that lasts would keep the agent from asking again."""
         call = self._known(tool_call)
         reason = refusal(self.order, call["kind"], [self._inside(path) for path in call["paths"]])
         once = next((option for option in options if option.kind == "allow_once"), None)

@@ -1,4 +1,4 @@
-"""What the requests of one attempt add up to: the tokens in each answer, whatever its API, counted while it passes."""
+"""The sum of the requests of one attempt: the tokens in each answer, of any known API, counted while it passes."""
 
 import math
 import threading

@@ -139,7 +139,7 @@ def asking(repo: Repo, commit: str, tree: str) -> Callable[[ContextRequest], Man
                 return opened[0].manifest(request)
         except InvalidInput:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever ails the index, an agent can look for its files by itself
+        except Exception as error:  # noqa: BLE001 - any fault of the index is survivable: an agent can look for its files
             from branchline.context.manifest import fingerprint, params
 
             return Manifest(

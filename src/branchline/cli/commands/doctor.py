@@ -23,9 +23,8 @@ from branchline.config.settings import Settings
 from branchline.core.model.limits import WEAK
 from branchline.core.model.plan import Plan
 from branchline.core.model.sandbox import ASKED_FOR, sandbox_words
-from branchline.engine.request import pin
+from branchline.engine.request import pin, with_gates
 from branchline.errors import BranchlineError
-from branchline.gates.presets import expand
 from branchline.git.command import OLDEST, version
 from branchline.git.landing.checkout import claim_of
 from branchline.git.repo import Repo
@@ -132,13 +131,13 @@ def _configuration(repo: Repo, file: Path | None) -> Iterator[Finding]:
     try:
         settings = load_settings(None, root=repo.root)
         plan = plan_of(file, settings) if file else None
-        gates = (*settings.gates, *expand(settings.presets, root=repo.root))
-        yield Finding(subject, "ok", count(len(gates), "gate"))
+        settings = with_gates(repo, settings)
+        yield Finding(subject, "ok", count(len(settings.gates), "gate"))
         yield from _agents(settings, plan)
-        for gate in gates:
+        for gate in settings.gates:
             if found := shutil.which(gate.verify[0]):
                 yield Finding(f"gate {gate.id}", "ok", found)
-        subject, settings = "a run", msgspec.structs.replace(settings, gates=gates, presets=())
+        subject = "a run"
         run = pin(repo, settings, plan=plan).run
     except BranchlineError as error:
         yield Finding(subject, "missing", error.message, error.hint)

@@ -1,4 +1,4 @@
-"""Patterns for text that we did not write: matched in linear time, whatever the text is.
+"""Patterns for text that we did not write: each text is matched in linear time.
 
 RE2 has neither backtracking nor the constructs that need it (https://github.com/google/re2/wiki/WhyRE2), and other
 threads run while it matches.
