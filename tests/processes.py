@@ -17,12 +17,13 @@ def token() -> str:
 def three_ways(name: str) -> str:
     """A shell script that starts a child, one in a session of its own, and a daemon as hard to end as they come.
 
-    The last has left the tree, has cleared its environment and ignores every request. Ends when all three are there.
+    The last has left the tree, has cleared its environment and ignores every request. Ends when all three are there:
+    a `setsid` that has not become its `sleep` yet may still be in the old session.
     """
     daemon = f'trap "" TERM HUP INT USR1; exec sleep {name}'
     return (
         f"sleep {name} & setsid sleep {name} & (setsid env -i sh -c '{daemon}' &); "
-        f"until [ $(cat /proc/[0-9]*/cmdline 2>/dev/null | tr -d '\\0' | grep -ao 'sleep{name}' | wc -l) -ge 3 ]; "
+        f"until [ $(cat /proc/[0-9]*/cmdline 2>/dev/null | tr -d '\\0' | grep -aoE '(setsid)?sleep{name}' | grep -vc setsid) -ge 3 ]; "
         "do sleep 0.005; done"
     )
 
