@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import msgspec
@@ -18,6 +19,9 @@ from branchline.core.retry import RetryOverride, RetryPolicy
 from branchline.core.run_state import RunState, TaskRecord
 from branchline.core.scheduler import Wanted
 from branchline.core.states import State
+from branchline.ledger.log import Ledger
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.seal import sealed
 
 IDS = st.text("abcXYZ019_.-", min_size=1, max_size=8)
 
@@ -153,6 +157,14 @@ def plans(draw: st.DrawFn, max_size: int = 4) -> Plan:
 def started(*tasks: Task, policy: RunPolicy | None = None, kind: Literal["pipeline", "graph"] = "graph") -> RunStarted:
     """Record 0 of a run of these tasks."""
     return RunStarted(kind=kind, started_at=1_700_000_000_000, tasks=tasks, policy=policy or RunPolicy())
+
+
+def begun(root: Path, run_id: str, at: int) -> None:
+    """A record of a run below `root`, that has just begun."""
+    paths = RunPaths(root, run_id)
+    paths.make()
+    with Ledger(paths, epoch=1, clock=lambda: at) as ledger:
+        ledger.append([sealed(started(Task(id="t")), paths)])
 
 
 def begins(name: str, attempt: int = 1, reserved_usd: float | None = None) -> Transition:

@@ -17,7 +17,7 @@ from branchline.demo.story import QUARANTINED, Ending, differences, stage
 from branchline.engine.pipeline import Session, start
 from branchline.engine.request import pin
 from branchline.errors import InvalidInput
-from branchline.ledger.paths import find_run
+from branchline.ledger.runs import find_run
 
 
 def demo(*args: str) -> "subprocess.CompletedProcess[str]":

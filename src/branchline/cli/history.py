@@ -6,12 +6,15 @@ from pathlib import Path
 
 import msgspec
 
+from branchline.cli.output import say
 from branchline.core.run_state import RunState
 from branchline.errors import InvalidInput
 from branchline.ledger.codec import Record
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
-from branchline.ledger.paths import RUNS, RunPaths, find_run
+from branchline.ledger.paths import RUNS, RunPaths
+from branchline.ledger.runs import find_run
+from branchline.ledger.seal import is_ours, require_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,15 @@ def find_root(path: Path) -> Path:
 
 def load(repo: Path, run: str | None) -> History:
     """The run of that name. Raises InvalidInput if there is none, LedgerError if its ledger does not verify."""
-    return history_of(find_run(find_root(repo), run))
+    return history_of(chosen(repo, run))
+
+
+def chosen(repo: Path, run: str | None) -> RunPaths:
+    """The run of that name, and on stderr a warning if it is foreign. Raises InvalidInput if there is none."""
+    paths = find_run(find_root(repo), run)
+    if not is_ours(paths):
+        say(f"run {paths.run_id} is foreign: you did not begin it on this machine, so trust nothing that it says")
+    return paths
 
 
 def user() -> str:
@@ -55,6 +66,7 @@ def ask(paths: RunPaths, kind: str, **more: str) -> Path:
     """Leave an intent for the process that drives the run, or for the next one that takes it up; its file."""
     from branchline.engine.inbox import Intent, drop
 
+    require_ours(paths)
     return drop(paths, msgspec.convert({"kind": kind, "by": user(), **more}, Intent))
 
 

@@ -18,7 +18,7 @@ def _runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list
     from click.shell_completion import CompletionItem
 
     from branchline.cli.history import find_root
-    from branchline.ledger.paths import run_ids
+    from branchline.ledger.runs import run_ids
 
     known = run_ids(find_root(Path(ctx.params.get("repo") or ".")))
     return [CompletionItem(name) for name in reversed(known) if name.startswith(incomplete.upper())]

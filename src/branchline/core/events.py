@@ -36,13 +36,14 @@ class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunStarted(Event, frozen=True, tag="run_start", kw_only=True):
-    """Record 0: what the run is and what it pins. `started_at` is in Unix milliseconds."""
+    """Record 0: what the run is and what it pins. `started_at` is in Unix milliseconds; `seal`: who began it."""
 
     kind: Literal["pipeline", "graph"]
     started_at: int
     tasks: tuple[Task, ...]
     policy: RunPolicy
     pins: dict[str, Any] = {}
+    seal: str = ""
 
 
 class Transition(OfTask, frozen=True, tag="state_transition", kw_only=True):

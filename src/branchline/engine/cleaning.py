@@ -28,7 +28,8 @@ from branchline.git.repo import Repo
 from branchline.git.workspace import DRAFT, REMOVED
 from branchline.ledger.lease import Lease, is_held
 from branchline.ledger.log import read, require
-from branchline.ledger.paths import RunPaths, run_ids
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.runs import own_runs
 from branchline.ledger.work import vacate
 
 LATER = re.compile(r"(-kept)?-\d+$")
@@ -57,7 +58,7 @@ def planned(root: Path, *, kept: bool = False, landed: bool = False) -> list[Ite
 
     What git cannot hold is left alone unless `kept` asks for it. Saved work that has landed is in the way if `landed`.
     """
-    runs = [(paths, state) for name in run_ids(root) if (state := _ended(paths := RunPaths(root, name)))]
+    runs = [(paths, state) for paths in own_runs(root) if (state := _ended(paths))]
     if not runs:
         return []
     repo, found = Repo.open(root), list[Item]()
@@ -69,9 +70,8 @@ def planned(root: Path, *, kept: bool = False, landed: bool = False) -> list[Ite
 def carried_out(root: Path, plan: Sequence[Item]) -> list[Item]:
     """Do what is planned; each item with what became of it. One that fails does not keep the others."""
     done = []
-    for run_id in run_ids(root):
-        paths = RunPaths(root, run_id)
-        own = [item for item in plan if item.run_id == run_id]
+    for paths in own_runs(root):
+        own = [item for item in plan if item.run_id == paths.run_id]
         going = [item for item in own if item.kind == "saved" and item.outcome == "to do"]
         done += _of_run(paths, [item for item in own if item not in going])
         done += _let_go(paths, going) if going else ()

@@ -11,7 +11,8 @@ from branchline.core.budget import Budget
 from branchline.errors import InvalidInput
 from branchline.ledger.lease import take
 from branchline.ledger.log import read, require
-from branchline.ledger.paths import RunPaths, run_ids
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.runs import own_runs
 
 
 @contextmanager
@@ -45,13 +46,12 @@ def committed(paths: RunPaths, now: int) -> float:
     Raises LedgerError: what a ledger that does not verify has spent is unknown, and unknown is not zero.
     """
     day, total = _day(now), 0.0
-    for run_id in run_ids(paths.root):
-        other = RunPaths(paths.root, run_id)
+    for other in own_runs(paths.root):
         reading = read(other)
         if reading.fault is None and not reading.records:  # killed as it began: it has started nothing
             continue
         state = require(reading, other)
-        if run_id == paths.run_id or _day(state.started_at) != day:
+        if other.run_id == paths.run_id or _day(state.started_at) != day:
             continue
         spent, limit = state.spending.total.spent, state.policy.budget.run
         total += spent if state.end is not None or limit is None else max(spent, limit)

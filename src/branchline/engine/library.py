@@ -19,7 +19,8 @@ from branchline.engine.loop import Coordinator, Observer
 from branchline.engine.recover import Held, begin, clock, new_run_id, take_up, versions
 from branchline.errors import InvalidInput
 from branchline.ledger.log import Fault, read, require
-from branchline.ledger.paths import RunPaths, find_run
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.runs import find_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
 from branchline.ledger.log import Fault, Ledger, Reading, behind
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.seal import key_folders
 from branchline.ledger.work import WorkArea, is_of, work_area
 from branchline.process.redaction import Secrets
 from branchline.sandbox.bubblewrap import Sandbox
@@ -78,7 +79,9 @@ def shelter(repo: Repo, settings: Settings, work: WorkArea) -> Sandbox:
     """
     main = repo.common_dir.parent
     others = (main,) if repo.common_dir.name == ".git" and main != repo.root else ()
-    return climb(settings.sandbox, os.environ, root=repo.root, covered=(work.home, repo.common_dir, *others))
+    return climb(
+        settings.sandbox, os.environ, root=repo.root, covered=(work.home, *key_folders(), repo.common_dir, *others)
+    )
 
 
 def area(repo: Repo, paths: RunPaths, pins: Mapping[str, Any]) -> WorkArea:

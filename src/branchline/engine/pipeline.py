@@ -9,6 +9,7 @@ import msgspec
 from branchline.attempt.run import Run
 from branchline.attempt.secret_scan import require_none
 from branchline.config.canonical import canonical, digest
+from branchline.config.load import load_settings
 from branchline.core.events import TasksAdded
 from branchline.core.facts import PlanComplete
 from branchline.core.model.plan import Plan
@@ -26,6 +27,7 @@ from branchline.errors import InvalidInput
 from branchline.ledger.log import read
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import claim
+from branchline.sandbox.bubblewrap import Sandbox
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ def resume(  # noqa: PLR0913 - keyword-only data
                 held.amend(budget=left)
         run = open_run(paths, state)
         claim(run.work, paths.run_dir)
-        run = contained(run, shelter(run.repo, run.settings, run.work))  # this machine may be another one
+        run = contained(run, _sheltered(run))
         held.amend(sandbox=run.sandbox.fact)
         coordinator = _coordinator(held, run, session)
         coordinator.note(*held.resumed)
@@ -108,6 +110,14 @@ def resume(  # noqa: PLR0913 - keyword-only data
 
             coordinator.note(*heal(run, read(paths).records, state, by=taken_by()).facts)
         return coordinator.run()
+
+
+def _sheltered(run: Run) -> Sandbox:
+    """The sandbox of a run that goes on: of what holds here now, and not less than today's settings ask for."""
+    wanted = run.settings.sandbox
+    least = max(wanted.min, load_settings(None, root=run.repo.root).sandbox.min)
+    settings = msgspec.structs.replace(run.settings, sandbox=msgspec.structs.replace(wanted, min=least))
+    return shelter(run.repo, settings, run.work)
 
 
 def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:

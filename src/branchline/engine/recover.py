@@ -19,6 +19,7 @@ from branchline.ledger import checkpoint
 from branchline.ledger.lease import Lease
 from branchline.ledger.log import Ledger, Reading, read, require
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.seal import require_ours, sealed
 from branchline.process.sweep import sweep
 
 
@@ -72,12 +73,13 @@ def begin(paths: RunPaths, started: RunStarted) -> Held:
         stack.enter_context(Lease(paths, now=clock()))
         ledger = stack.enter_context(Ledger.begun(paths, clock))
         state = replay([started])
-        ledger.append([started])
+        ledger.append([sealed(started, paths)])
         return Held(ledger, state, stack.pop_all())
 
 
 def complete(paths: RunPaths, state: RunState) -> None:
     """Write the files that a kill at the very end of a run kept from being written: nobody takes it up any more."""
+    require_ours(paths)
     with suppress(OSError, RunBusy), Lease(paths, now=clock()):
         checkpoint.restore_missing(paths, state, clock())
 
@@ -90,6 +92,7 @@ def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: Non
     """
     if not paths.ledger.exists():
         raise InvalidInput(f"there is no run {paths.run_id} in {paths.runs}", hint="branchline list")
+    require_ours(paths)
     with ExitStack() as stack:
         stack.enter_context(Lease(paths, now=clock()))
         reading = read(paths)

@@ -36,6 +36,7 @@ from branchline.git.storage import require_whole
 from branchline.git.workspace import Workspaces, borrow
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
+from branchline.ledger.seal import require_ours
 from branchline.ledger.work import WorkArea
 from branchline.process.spawn import KillSwitch
 from branchline.process.temporary import temporary_folder
@@ -90,6 +91,7 @@ def replayed(
 
     Without `gates` only batches and merges are. Raises InvalidInput when that cannot be had: objects are gone.
     """
+    require_ours(paths)  # gates are commands
     first = records[0].event if records else None
     if not isinstance(first, RunStarted) or first.kind != "pipeline":
         raise InvalidInput(f"run {paths.run_id} is a plain graph: nothing of it can be done again")

@@ -84,7 +84,7 @@ def decode(line: bytes, *, seq: int, prev: str, offset: int = 0) -> Record:
         raise BadRecord("its hash does not match its text: it was changed after it was written")
     try:
         return _record(json.loads(line.decode("ascii")), seq=seq, prev=prev, sha=sha, offset=offset)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise BadRecord(f"its content is not valid: {error}") from error
 
 

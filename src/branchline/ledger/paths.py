@@ -11,13 +11,12 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from branchline.core.refs import RUNS as RUN_REFS
 from branchline.errors import InvalidInput
 
 RUNS = ".runs"
@@ -131,56 +130,6 @@ def show_record(root: Path, name: str) -> None:
             shown.symlink_to(os.path.relpath(home, root.resolve()) if inside else home)
         elif not shown.samefile(home):
             (shown / name).symlink_to(home / name)
-
-
-def run_ids(root: Path) -> list[str]:
-    """All runs of a checkout or a plain folder, the latest started last."""
-    homes = dict.fromkeys(place.resolve() for place in (record_home(root), root / RUNS))
-    return [name for _, name in sorted({one for home in homes for one in _started(home)})]
-
-
-def saved_runs(root: Path) -> list[str]:
-    """The runs that have refs in the repository, also where their record is gone; found without git."""
-    common = common_dir(root)
-    if common is None:
-        return []
-    loose = common / RUN_REFS
-    found = {entry.name for entry in loose.iterdir() if entry.is_dir()} if loose.is_dir() else set()
-    with suppress(OSError):
-        text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
-        found |= set(re.findall(rf" {RUN_REFS}([^/\n]+)/", text))
-    return sorted(name for name in found if RUN_ID.fullmatch(name))
-
-
-def _started(folder: Path) -> Iterator[tuple[str, str]]:
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
-        try:
-            with (entry / "logs" / "run.jsonl").open("rb") as file:
-                yield str(json.loads(file.readline(1 << 26))["timestamp"]), entry.name
-        except (OSError, ValueError, KeyError, TypeError):
-            if (entry / "logs" / "run.jsonl").exists():  # damaged, but there: `verify` must be able to name it
-                yield "", entry.name
-
-
-def find_run(root: Path, name: str | None) -> RunPaths:
-    """The run of that id or unique prefix; the latest without a name. Raises InvalidInput."""
-    return RunPaths(root, pick_run(run_ids(root), name, f"in {record_home(root)}"))
-
-
-def pick_run(known: Sequence[str], name: str | None, where: str) -> str:
-    """The run of that id or unique prefix; the last without a name. Raises InvalidInput."""
-    if not known:
-        raise InvalidInput(f"there are no runs {where}", hint="branchline run --plan FILE")
-    if name is None:
-        return known[-1]
-    found = [run_id for run_id in known if run_id == name] or [r for r in known if r.startswith(name.upper())]
-    found = found or [r for r in known if r.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    problem = f"{name!r} begins {len(found)} runs: {', '.join(found[:5])}" if found else f"there is no run {name!r}"
-    raise InvalidInput(problem, hint="branchline list")
 
 
 def followed_by(root: Path) -> str:

@@ -41,20 +41,35 @@ def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside:
     `/var/tmp`; never within one of `outside`. Raises InvalidInput if no such folder can be written.
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", common.parent.name if common.name == ".git" else common.stem).strip("-")
-    short = f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
+    home = state_home(environ, *outside) / f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
+    return WorkArea(home, home / _digest(run_dir))
+
+
+def state_home(environ: Mapping[str, str], *outside: Path) -> Path:
+    """The folder of all that we keep for a user on a machine. Raises InvalidInput if none can be written."""
     tried = []
-    for state in _states(environ):
+    for state in (Path(named).absolute(),) if (named := environ.get(VARIABLE)) else places(environ):
         place = state.resolve()
         inside = any(place.is_relative_to(one) for one in outside)
         problem = "it lies in the repository" if inside else _objection(state)
         if not problem:
-            home = place / short
-            return WorkArea(home, home / _digest(run_dir))
+            return place
         tried.append(f"{state}: {problem}")
     raise InvalidInput(
         f"no folder for workspaces can be made ({'; '.join(tried)})",
-        hint=f"export {VARIABLE}=FOLDER, a folder of yours outside {outside[0] if outside else common}",
+        hint=f"export {VARIABLE}=FOLDER, a folder of yours outside {outside[0] if outside else 'the repository'}",
     )
+
+
+def places(environ: Mapping[str, str]) -> Iterator[Path]:
+    """The folders that may be the user's state home, in the order in which they are tried."""
+    if named := environ.get(VARIABLE):
+        yield Path(named).absolute()
+    if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):
+        yield Path(state) / "branchline"
+    elif os.path.isabs(home := environ.get("HOME", "")) and home != "/":
+        yield Path(home) / ".local/state/branchline"
+    yield Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _objection
 
 
 def claim(area: WorkArea, run_dir: Path) -> None:
@@ -81,17 +96,6 @@ def is_of(folder: Path, run_dir: Path) -> bool:
     except OSError:
         return False
     return owner == run_dir or not owner.exists()
-
-
-def _states(environ: Mapping[str, str]) -> Iterator[Path]:
-    if named := environ.get(VARIABLE):
-        yield Path(named).absolute()
-        return
-    if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):
-        yield Path(state) / "branchline"
-    elif os.path.isabs(home := environ.get("HOME", "")) and home != "/":
-        yield Path(home) / ".local/state/branchline"
-    yield Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _objection
 
 
 def _objection(place: Path) -> str:

@@ -4,19 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from branchline.core.graph import Task
 from branchline.errors import InvalidInput
-from branchline.ledger.log import Ledger
-from branchline.ledger.paths import RunPaths, common_dir, find_run, run_ids, saved_runs
-from strategies import started
-
-
-def begun(root: Path, run_id: str, at: int) -> None:
-    paths = RunPaths(root, run_id)
-    paths.make()
-    ledger = Ledger(paths, epoch=1, clock=lambda: at)
-    ledger.append([started(Task(id="t"))])
-    ledger.close()
+from branchline.ledger.paths import RunPaths, common_dir
+from branchline.ledger.runs import find_run, run_ids
+from strategies import begun
 
 
 @pytest.mark.parametrize("run_id", ["", "..", ".hidden", "a/b", "a b", "-x", "a\n", "x" * 65])
@@ -158,44 +149,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "make" in caught.value.hint
 
 
-def test_runs_are_listed_by_their_start(tmp_path: Path) -> None:
-    assert run_ids(tmp_path) == []
-    begun(tmp_path, "B", 1)
-    begun(tmp_path, "A", 2)
-    begun(tmp_path, "C", 0)
-    RunPaths(tmp_path, "EMPTY").make()
-    assert run_ids(tmp_path) == ["C", "B", "A"]
-    assert find_run(tmp_path, None).run_dir == RunPaths(tmp_path, "A").run_dir
-
-
-@pytest.mark.parametrize("data", [b"", b"not JSON\n", b"[]\n", b"{}\n", b"\xff\n"])
-def test_a_damaged_run_is_still_found(tmp_path: Path, data: bytes) -> None:
-    begun(tmp_path, "A", 1)
-    begun(tmp_path, "DAMAGED", 2)
-    RunPaths(tmp_path, "DAMAGED").ledger.write_bytes(data)
-    assert run_ids(tmp_path) == ["DAMAGED", "A"]
-    assert find_run(tmp_path, "DAM").run_id == "DAMAGED"
-
-
-def test_a_run_is_found_by_a_unique_prefix(tmp_path: Path) -> None:
-    for number, run_id in enumerate(["01ARX", "01ARZ", "01ARZ2", "mine"]):
-        begun(tmp_path, run_id, number)
-    assert find_run(tmp_path, "01arx").run_id == "01ARX"
-    assert find_run(tmp_path, "01ARZ").run_id == "01ARZ"
-    assert find_run(tmp_path, "mi").run_id == "mine"
-    with pytest.raises(InvalidInput, match="'01' begins 3 runs: 01ARX, 01ARZ, 01ARZ2") as caught:
-        find_run(tmp_path, "01")
-    assert caught.value.hint == "branchline list"
-    with pytest.raises(InvalidInput, match="there is no run 'X'"):
-        find_run(tmp_path, "X")
-
-
-def test_no_runs_at_all(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="there are no runs in") as caught:
-        find_run(tmp_path, None)
-    assert caught.value.hint == "branchline run --plan FILE"
-
-
 def test_the_same_run_id_elsewhere_has_another_marker(tmp_path: Path) -> None:
     here, there = RunPaths(tmp_path / "a", "R"), RunPaths(tmp_path / "b", "R")
     assert here.marker.startswith("R@")
@@ -242,15 +195,3 @@ def test_a_folder_of_runs_in_the_place_of_the_link_gets_a_link_to_the_run(tmp_pa
     begun(tmp_path, "R4", 4)
     assert run_ids(tmp_path) == ["R", "R2", "R3", "R4"]
     assert (tmp_path / ".runs").is_symlink()
-
-
-def test_runs_are_found_by_their_refs(tmp_path: Path) -> None:
-    assert saved_runs(tmp_path) == []
-    git(tmp_path, "init", "-q")
-    who = ("-c", "user.name=u", "-c", "user.email=u@localhost")
-    git(tmp_path, *who, "commit", "-q", "--allow-empty", "-m", "one")
-    assert saved_runs(tmp_path) == []
-    git(tmp_path, "update-ref", "refs/branchline/PACKED/saved/a", "HEAD")
-    git(tmp_path, "pack-refs", "--all")
-    git(tmp_path, "update-ref", "refs/branchline/LOOSE/saved/a", "HEAD")
-    assert saved_runs(tmp_path) == ["LOOSE", "PACKED"]

@@ -28,7 +28,9 @@ from branchline.errors import BranchlineError
 from branchline.git.command import OLDEST, version
 from branchline.git.landing.checkout import claim_of
 from branchline.git.repo import Repo
-from branchline.ledger.paths import RunPaths, run_ids
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.runs import run_ids
+from branchline.ledger.seal import is_ours
 from branchline.process.containment import held_by
 from branchline.process.sweep import living
 from branchline.sandbox.probe import INSTALL, programs, tried
@@ -193,8 +195,13 @@ def _left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
     """Run by run, then checkouts that a killed ship left halfway."""
     known, histories = run_ids(repo.root), list[History]()
     for run_id in known:
+        paths = RunPaths(repo.root, run_id)
+        if not is_ours(paths):
+            detail = "it is foreign: you did not begin it on this machine, so it is never resumed or cleaned up"
+            yield Finding(f"run {run_id}", "warning", detail, f"branchline show {run_id}")
+            continue
         try:
-            histories.append(history_of(RunPaths(repo.root, run_id)))
+            histories.append(history_of(paths))
         except BranchlineError as error:
             yield Finding(f"run {run_id}", "warning", error.message, error.hint)
     for history in histories:

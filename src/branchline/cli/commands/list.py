@@ -13,7 +13,9 @@ from branchline.cli.output import emit, say, show
 from branchline.errors import BranchlineError
 from branchline.ledger.codec import milliseconds
 from branchline.ledger.lease import is_held
-from branchline.ledger.paths import RunPaths, run_ids, saved_runs
+from branchline.ledger.paths import RunPaths
+from branchline.ledger.runs import run_ids, saved_runs
+from branchline.ledger.seal import is_ours
 from branchline.views.format.text import cut, moment, plain, table
 from branchline.views.status import status_word
 
@@ -25,6 +27,7 @@ GOAL_COLUMNS = 34
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A run in the list; `started_at` in Unix milliseconds. A `damaged` one is for `branchline verify`.
 
+    A `foreign` one was not begun by this user on this machine.
     One whose record is lost has saved work all the same: `branchline restore` brings it back.
     """
 
@@ -66,7 +69,9 @@ def _line(paths: RunPaths) -> Line:
         first, last = json.loads(first), json.loads(lines[-1])
         pins = first["context"].get("pins", {})
         status = {"run_end": last.get("context", {}).get("status"), "rolled_back": "rolled_back"}.get(last["event"])
-        if status is None:  # it may wait for a person
+        if not is_ours(paths):
+            status = "foreign"
+        elif status is None:  # it may wait for a person
             status = "running" if is_held(paths) else status_word(history_of(paths).state, live=False)
         return Line(
             run_id=paths.run_id,
@@ -75,5 +80,5 @@ def _line(paths: RunPaths) -> Line:
             kind=first["context"]["kind"],
             goal=pins.get("plan", {}).get("goal", "") or pins.get("prompt", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BranchlineError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, BranchlineError):
         return Line(run_id=paths.run_id, status="damaged")

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from branchline.cli.history import find_root
+from branchline.cli.history import chosen
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import say, show
 from branchline.core.events import RunEnded
 from branchline.ledger.codec import GENESIS, BadRecord, decode
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
-from branchline.ledger.paths import find_run
 from branchline.views.log import line
 
 POLL_SECONDS = 0.2
@@ -29,7 +28,7 @@ def command(*, run: str | None, follow: bool, repo: Path, as_json: bool) -> None
 
     With --json the lines are the ledger's own records. Times are in UTC.
     """
-    paths = find_run(find_root(repo), run)
+    paths = chosen(repo, run)
     seq, offset, prev, ended = 0, 0, GENESIS, False
     while True:
         live = is_held(paths)  # asked first: what a driver wrote before it went is still printed

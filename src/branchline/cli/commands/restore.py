@@ -11,7 +11,7 @@ from branchline.core.refs import Refs, branch_ref
 from branchline.errors import InvalidInput
 from branchline.git.objects import export
 from branchline.git.repo import RefMoved, Repo
-from branchline.ledger.paths import pick_run, run_ids, saved_runs
+from branchline.ledger.runs import pick_run, run_ids, saved_runs
 from branchline.views.format.text import short, table
 
 KINDS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from branchline.cli.history import find_root
+from branchline.cli.history import chosen
 from branchline.cli.options import json_option, repo_option, run_argument
 from branchline.cli.output import emit, show
 from branchline.core.events import RunStarted
@@ -14,7 +14,7 @@ from branchline.engine.crosscheck import Difference, differences
 from branchline.errors import BranchlineError
 from branchline.ledger.lease import is_held
 from branchline.ledger.log import Fault, Reading, read, require
-from branchline.ledger.paths import RunPaths, find_run
+from branchline.ledger.paths import RunPaths
 from branchline.views.format.text import count, plain
 
 
@@ -43,7 +43,7 @@ def command(*, run: str | None, repo: Path, as_json: bool) -> int:
     every object, ref and checkpoint that the ledger names. Exits 1 at the first bad record, or if something is gone or
     was moved. Branches of an ended run are their user's to move: that is told, and is no fault.
     """
-    paths = find_run(find_root(repo), run)
+    paths = chosen(repo, run)
     reading = read(paths)
     fault = reading.fault or _senseless(reading) or _cut_off(paths, reading)
     compared = () if fault or is_held(paths) else tuple(differences(paths, reading.records, require(reading, paths)))
