@@ -76,12 +76,6 @@ def scratch(project: Project) -> None:
     (project.root / ".runs" / RUN / "scratch" / "index-x").mkdir()
 
 
-def worktree_of_an_older_version(project: Project) -> None:
-    place = project.root / ".git/branchline/runs" / RUN / "worktrees" / "a"
-    project.git("worktree", "add", "-q", "--force", "--lock", str(place), f"feature/a-{RUN}")
-    (place / "old-work").write_text("precious")
-
-
 def orphan(project: Project) -> None:
     """A process of the run that outlived its coordinator."""
     from branchline.ledger.paths import RunPaths
@@ -102,7 +96,6 @@ def checked_out_elsewhere(project: Project) -> None:
 FEATURE, OTHER = f"refs/heads/feature/a-{RUN}", f"refs/heads/feature/b-{RUN}"
 LEFT = "a step that was killed left it"
 WOUNDS: dict[str, Wound] = {
-    "old worktree": Wound(worktree_of_an_older_version, "an older version made it"),
     "branch.lock": Wound(touch(f"{FEATURE}.lock"), "a git that was killed left it"),
     "integration.lock": Wound(touch(f"refs/heads/integration/{RUN}.lock"), "a git that was killed left it"),
     "own ref.lock": Wound(touch(f"{OWN}/head.lock", f"{OWN}/deep/er.lock"), "a git that was killed left it"),

@@ -108,10 +108,6 @@ def test_a_resume_mends_all_by_itself(tmp_path: Path, undisturbed: str, ruin: st
     kept = [record for record in project.records() if record["event"] == "healed"]
     assert len(kept) == 1
     assert project.git("worktree", "list").count("\n") == 0
-    assert any(
-        project.show(ref, "old-work") == "precious"
-        for ref in project.git("for-each-ref", "--format=%(refname)").split()
-    )
     assert not work.exists()
     if ruin == "a link is in its place":
         assert (tmp_path / "was-a" / "CLAUDE.md").exists(), "what a link leads to is not ours"
@@ -173,7 +169,7 @@ def test_a_damaged_ledger_lets_nobody_repair(tmp_path: Path) -> None:
     project = waiting(tmp_path)
     WOUNDS["branch gone"].make(project)
     ledger = RunPaths(project.root, RUN).ledger
-    ledger.write_bytes(ledger.read_bytes().replace(b"CLAUDE.md", b"CLAUDE.mx", 1))
+    ledger.write_bytes(ledger.read_bytes().replace(b'"seq":1,', b'"seq":9,', 1))
     told = json.loads(project.branchline("doctor", "--repair", "--json").out)
     assert not [one for one in told if one["state"] == "repaired"]
     assert [one["next"] for one in told if one["name"] == f"run {RUN}"] == [f"branchline verify {RUN}"]

@@ -16,7 +16,7 @@ cd {folder} || exit
 """
 
 
-def write_command(
+def command_by_hand(
     *,
     record: Path,
     cwd: Path,
@@ -24,8 +24,8 @@ def write_command(
     variables: Mapping[str, str],
     environ: Mapping[str, str],
     secrets: Secrets,
-) -> None:
-    """Write the script. `environ`: what `variables` were taken from; `secrets`: values that it must not hold."""
+) -> str:
+    """The script. `environ`: what `variables` were taken from; `secrets`: values that it must not hold."""
     words = ["exec env -i"]
     for name, value in sorted(variables.items()):
         ours = invocation.rename_env.get(name, name)
@@ -33,9 +33,7 @@ def write_command(
         words.append(f'{name}="${ours}"' if secret or value == environ.get(name) else f"{name}={quoted(value)}")
     words += map(quoted, secrets.clean(invocation.argv))
     stdin = "/dev/null" if invocation.stdin is None else str(record / "stdin.txt")
-    text = HEAD.format(folder=quoted(str(cwd))) + " \\\n  ".join([*words, f"< {quoted(stdin)}"]) + "\n"
-    (record / COMMAND).write_text(text, encoding="utf-8")
-    (record / COMMAND).chmod(0o700)
+    return HEAD.format(folder=quoted(str(cwd))) + " \\\n  ".join([*words, f"< {quoted(stdin)}"]) + "\n"
 
 
 def quoted(text: str) -> str:

@@ -1,5 +1,6 @@
 """The one supervisor that runs an agent's attempt: spawn, follow, limit, kill, sweep, read."""
 
+import hashlib
 import json
 import math
 import os
@@ -12,12 +13,12 @@ from typing import Any
 import msgspec
 
 from branchline.agents.base import Agent, AgentMissing, Reader
-from branchline.agents.by_hand import write_command
+from branchline.agents.by_hand import COMMAND, command_by_hand
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Progress, Usage
 from branchline.core.model.limits import LIMIT_REASONS
 from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed, tool_homes
-from branchline.process.output import open_regular, tail
+from branchline.process.output import digest_of, open_regular, tail
 from branchline.process.redaction import Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
@@ -61,15 +62,19 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     record, cwd = record or Path(request.folder), cwd or Path(request.worktree)
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
-    _write_inputs(request, invocation, variables, record)
     keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
     secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
+    evidence = _write_inputs(request, invocation, variables, record, secrets)
     # By hand, when it has ended: its files are in its record then, and our proxy is gone.
     provider = (agent.spec.base_url or agent.provider) if request.endpoint else ""
     typed = msgspec.structs.replace(request, worktree=str(cwd), folder=str(record), endpoint=provider)
     again = agent.prepare(typed)
     known = _environment(typed, again, environ, pass_env)
-    write_command(record=record, cwd=cwd, invocation=again, variables=known, environ=environ, secrets=secrets)
+    script = command_by_hand(
+        record=record, cwd=cwd, invocation=again, variables=known, environ=environ, secrets=secrets
+    )
+    evidence |= _written(record, {COMMAND: script})
+    (record / COMMAND).chmod(0o700)
     reader = agent.reader(request)
     follower = Follower(record / "stdout.log", reader)
 
@@ -104,15 +109,16 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
-    with suppress(OSError):
-        for name in ("stdout.log", "stderr.log"):
+    for name in ("stdout.log", "stderr.log"):
+        with suppress(OSError):
             secrets.clean_file(record / name)
+            evidence[name] = digest_of(record / name) or ""
     secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
     with suppress(OSError):
         (record / "result.json").unlink(missing_ok=True)  # to open a pipe would be to wait for ever
         with (record / "result.json").open("x", encoding="utf-8") as file:
             file.write(_json(msgspec.to_builtins(result)))
-    return result
+    return msgspec.structs.replace(result, evidence=evidence)
 
 
 def over_budget(request: AgentRequest) -> str:
@@ -163,20 +169,31 @@ def _environment(
     return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra=extra)
 
 
-def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapping[str, str], record: Path) -> None:
+def _write_inputs(
+    request: AgentRequest, invocation: Invocation, variables: Mapping[str, str], record: Path, secrets: Secrets
+) -> dict[str, str]:
+    """Write what the agent reads, and all of that once more to its record, out of its reach; what stands there."""
     given = {**invocation.files, "prompt.md": request.prompt}
     # Names only: the values may be secrets.
     told = {"argv": invocation.argv, "cwd": request.worktree, "environment": sorted(variables)}
-    ours = {"argv.json": _json(told), "request.json": _json(msgspec.to_builtins(request))}
+    ours = {**given, "argv.json": _json(told), "request.json": _json(msgspec.to_builtins(request))}
     if invocation.stdin is not None:
         ours["stdin.txt"] = invocation.stdin
     for name in PRIVATE.values() if invocation.private_home else ():
         Path(request.folder, name).mkdir(parents=True, exist_ok=True)
-    for folder, files in ((Path(request.folder), given), (record, ours)):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    _written(Path(request.folder), given)
+    return _written(record, {name: secrets.text(content) for name, content in ours.items()})
+
+
+def _written(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Write files into a folder; their digests."""
+    digests = {}
+    for name, content in files.items():
+        data = content.encode("utf-8", "surrogateescape")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        digests[name] = hashlib.sha256(data).hexdigest()
+    return digests
 
 
 def _json(value: object) -> str:

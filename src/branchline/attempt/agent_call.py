@@ -197,6 +197,7 @@ class _Telling:
             memory_mb=result.memory_mb,
             own_sandbox=self.own_sandbox,
             refused_hosts=self.refused,
+            evidence=result.evidence,
         )
         ctx.told.append(made)
         return result

@@ -121,8 +121,9 @@ def _why_nothing(glob: str, files: Collection[str]) -> str:
     parts = glob.removesuffix("/").split("/")
     if "" in parts or "." in parts:
         return f"write {'/'.join(part for part in parts if part not in {'', '.'}) or '**'!r}"
-    if ".git" in parts:
-        return "git never takes what lies in a folder .git"
+    for name in (".git", ".runs"):
+        if name in parts:
+            return f"a batch never takes what lies in a folder {name}"
     whole = next((name for name in accumulate(parts, "{}/{}".format) if name in files and name != glob), "")
     if whole:
         return f"{whole} is a file"

@@ -1,17 +1,20 @@
 """A ledger against git and the checkpoint files: everything that it names is there, and is what it says."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
+from branchline.core.facts import AgentCalled
 from branchline.core.refs import HEADS, branch_ref
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.git.repo import Repo
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
+from branchline.process.output import digest_of
 from branchline.views.claims import Claim, Claims, claims
 
 SHORT = 12
@@ -36,7 +39,7 @@ class Misplaced:
 
 def differences(paths: RunPaths, records: Sequence[Record], state: RunState) -> list[Difference]:
     """All that differs, in a run that nobody drives."""
-    files = list(_files(paths, state))
+    files = [*_files(paths, state), *_evidence(paths, records)]
     if state.kind != "pipeline":
         return files
     repo, told = Repo.open(paths.root), claims(paths.run_id, records)
@@ -101,6 +104,18 @@ def known(repo: Repo, names: Iterable[str]) -> dict[str, str]:
     answers = repo.content.call("cat-file", "--batch-check=%(objectname)", stdin=stdin).decode().splitlines()
     pairs = zip(asked, answers, strict=True)
     return {name: answer for name, answer in pairs if not answer.endswith((" missing", " ambiguous"))}
+
+
+def changed_evidence(folder: Path, evidence: Mapping[str, str]) -> list[str]:
+    """The files of an attempt's folder that are not as its fact has them."""
+    return [name for name, digest in evidence.items() if (digest_of(folder / name) or "") != digest]
+
+
+def _evidence(paths: RunPaths, records: Sequence[Record]) -> Iterator[Difference]:
+    for event in (record.event for record in records):
+        if isinstance(event, AgentCalled):
+            for name in changed_evidence(paths.run_dir / event.folder, event.evidence):
+                yield Difference(text=f"{event.folder}/{name} was changed after the attempt")
 
 
 def _files(paths: RunPaths, state: RunState) -> Iterator[Difference]:

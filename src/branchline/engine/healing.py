@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from branchline.attempt.run import Run
-from branchline.attempt.saved import told
 from branchline.core.events import AnyEvent, Healed
 from branchline.core.facts import ExecuteWsComplete, MergeConflict, WorktreeSaved
 from branchline.core.refs import HEADS, TAGS, branch_ref, tag_ref
@@ -22,8 +19,7 @@ from branchline.engine.crosscheck import Misplaced, known, misplaced
 from branchline.engine.opening import mark, open_run, take_over
 from branchline.engine.recover import taken_by
 from branchline.errors import BranchlineError
-from branchline.git.commit import save
-from branchline.git.folders import delete_tree, is_folder
+from branchline.git.folders import delete_tree
 from branchline.git.landing.checkout import claim_of
 from branchline.git.landing.target import checked_out_at, checkouts
 from branchline.git.workspace import DRAFT, REMOVED
@@ -63,7 +59,6 @@ def problems(run: Run, records: Sequence[Record], state: RunState) -> Iterator[P
 
     Each is looked for when the one before it may have been put right.
     """
-    yield from _old_worktrees(run)
     yield from _left_over(run)
     yield from _locks(run)
     yield from _refs(run, records, state)
@@ -99,32 +94,6 @@ def repair(paths: RunPaths) -> Healing:
             held.ledger.append(healing.facts)
             mark(run, held.ledger)
         return healing
-
-
-def _old_worktrees(run: Run) -> Iterator[Problem]:
-    """Worktrees in the run's folder, as versions before 0.2 made them: their work is saved, and goes on elsewhere."""
-    folder = run.paths.run_dir / "worktrees"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if is_folder(path):
-            mend = partial(_let_go, run, path)
-            yield Problem(f"worktree {path.name}", "an older version made it", "save and remove it", mend=mend)
-
-
-def _let_go(run: Run, path: Path) -> WorktreeSaved:
-    name = path.name
-    base = run.repo.read_ref(run.refs.base(name)) or run.base
-    tip = run.repo.read_ref(branch_ref(run.branch(name)))
-    saved = save(
-        run.repo,
-        path,
-        ref=run.refs.saved(name),
-        parents=[base, *([tip] if tip and tip != base else [])],
-        when=run.commit_time,
-        scratch=run.paths.scratch,
-        inspect=run.inspect,
-    )
-    run.repo.refs.call("worktree", "remove", "--force", "--force", str(path))
-    return replace(told("", name, saved), removed=True)
 
 
 def _left_over(run: Run) -> Iterator[Problem]:

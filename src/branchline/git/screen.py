@@ -6,7 +6,6 @@ touched, whatever attributes would make of it now; only what differs goes on to 
 
 import hashlib
 import os
-import re
 import stat
 import unicodedata
 from collections import Counter
@@ -16,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
+from branchline.core.rules.protection import plain
 from branchline.git.command import Git
 from branchline.git.folders import same_content
 from branchline.git.objects import (
@@ -34,9 +34,10 @@ from branchline.git.user_git import is_true
 from branchline.git.workspace import is_untouched
 from branchline.process.output import head, open_regular
 
-# characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
-_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-_GIT_NAMES = frozenset({".git", "git~1"})
+_RESERVED = {
+    **dict.fromkeys((".git", "git~1"), "git's own folder"),
+    **dict.fromkeys((".runs", "runs~1"), "the folder of runs"),
+}
 # a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
 _MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
 
@@ -204,8 +205,8 @@ class Screen:
             self.refused.append(Refused(path, reason))
 
     def _objection(self, path: str, found: os.stat_result) -> str | None:
-        if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
-            return "its name means git's own folder on some systems"
+        if reserved := _reserved(plain(path).split("/")):
+            return f"its name means {reserved} on some systems"
         if stat.S_ISLNK(found.st_mode) or self.stored.get(path, ("",))[0] == LINK:
             return None if self._everything else self._link_objection(path, found)
         if not stat.S_ISREG(found.st_mode):
@@ -232,7 +233,8 @@ class Screen:
         real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
         if ".." in (written[0], real[0]):
             return "it is a link that leaves the tree"
-        return "it is a link into git's own folder" if any(map(_is_git_name, written + real)) else None
+        reserved = _reserved(plain("/".join(written + real)).split("/"))
+        return f"it is a link into {reserved}" if reserved else None
 
     def _too_large(self, found: os.stat_result) -> bool:
         return self._max_bytes is not None and stat.S_ISREG(found.st_mode) and found.st_size > self._max_bytes
@@ -377,6 +379,6 @@ def blob_id(place: str, length: int) -> str | None:
     return digest.hexdigest()
 
 
-def _is_git_name(name: str) -> bool:
-    plain = _IGNORED.sub("", unicodedata.normalize("NFC", name)).casefold()
-    return plain.split(":", 1)[0].rstrip(" .") in _GIT_NAMES
+def _reserved(names: Iterable[str]) -> str:
+    """What of git's or ours one of these names stands for, as a forgiving file system reads them; or nothing."""
+    return next((_RESERVED[name] for name in names if name in _RESERVED), "")

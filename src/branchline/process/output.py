@@ -1,5 +1,6 @@
 """The end of what a process wrote, read safely: its writer may have put anything at that path."""
 
+import hashlib
 import os
 import re
 import stat
@@ -41,6 +42,15 @@ def open_regular(path: str | Path) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def digest_of(path: str | Path) -> str | None:
+    """The SHA-256 of a regular file; None for everything else."""
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return None
+    with open(descriptor, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def readable(data: bytes) -> str:

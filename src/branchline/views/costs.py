@@ -22,7 +22,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     An attempt that ended without a word on its agents is a call without `agent`, its status that of the attempt.
     `folder`: its files, in the run's folder. `manifest`: the digest of what it was given to read, with so many files and
-    tokens; empty in old ledgers.
+    tokens; empty in old ledgers. `evidence`: files of `folder`, name -> SHA-256.
     """
 
     task_id: str
@@ -40,6 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     context_files: int = 0
     context_tokens: int = 0
     context_warning: str = ""
+    evidence: dict[str, str] = {}
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):

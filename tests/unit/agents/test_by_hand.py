@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchline.agents.by_hand import quoted, write_command
+from branchline.agents.by_hand import command_by_hand, quoted
 from branchline.core.model.agent import Invocation
 from branchline.process.redaction import Secrets
 
@@ -38,23 +38,22 @@ def test_only_what_we_set_ourselves_and_is_no_secret_stands_in_the_script(tmp_pa
     show = 'printf \'%s|\' "$1" "$THEIRS" "$NEW" "$OURS" "$TOKEN" "$PWD"; cat'
     invocation = Invocation(argv=("sh", "-c", show, "x", "a-secret-value"), rename_env={"NEW": "OLD_KEY"}, stdin="said")
     (tmp_path / "stdin.txt").write_text("said")
-    write_command(
+    text = command_by_hand(
         record=tmp_path, cwd=Path("/tmp"), invocation=invocation, variables=variables, environ=given,
         secrets=Secrets({}, ["a-secret-value"]),
     )  # fmt: skip
-    text = (tmp_path / "command.sh").read_text()
     assert "a-secret-value" not in text
     assert 'HINT="$HINT"' in text
     mine = {"PATH": os.environ["PATH"], "THEIRS": "mine", "OLD_KEY": "my key", "TOKEN": "my token"}
-    said = subprocess.run([tmp_path / "command.sh"], env=mine, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(["bash", "-c", text], env=mine, capture_output=True, text=True, check=True).stdout
     assert said == "[secret]|mine|my key|it's|my token|/tmp|said"
 
 
 def test_a_folder_that_is_gone_ends_it(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     made = Invocation(argv=("touch", "here"))
-    write_command(record=tmp_path, cwd=gone, invocation=made, variables={}, environ={}, secrets=Secrets({}))
-    ran = subprocess.run([tmp_path / "command.sh"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    text = command_by_hand(record=tmp_path, cwd=gone, invocation=made, variables={}, environ={}, secrets=Secrets({}))
+    ran = subprocess.run(["bash", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
     assert str(gone) in ran.stderr
     assert not (tmp_path / "here").exists()

@@ -144,7 +144,7 @@ def test_entries_that_can_match_no_file() -> None:
     assert reasons == [
         "write 'src/app/x.py'",
         "write 'docs'",
-        "git never takes what lies in a folder .git",
+        "a batch never takes what lies in a folder .git",
         "docs/a.md is a file",
         "{a,b} is no pattern here; write one entry for each",
         "an entry does not exclude; `protect` does",

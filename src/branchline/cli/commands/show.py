@@ -15,6 +15,7 @@ from branchline.core.facts import FILES, PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.states import State
+from branchline.engine.crosscheck import changed_evidence
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
 from branchline.views import costs, timeline
@@ -38,7 +39,8 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 class Try(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt. Times in Unix milliseconds; `files` maps the paths in its folder to their sizes in bytes.
 
-    `commands`: scripts that run the commands of its agents again.
+    `commands`: scripts that run the commands of its agents again. `changed`: files that are no longer as the ledger has
+    them; who changed them is not known.
     """
 
     attempt: int
@@ -49,6 +51,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     files: dict[str, int]
     commands: tuple[str, ...]
+    changed: tuple[str, ...]
     logs: tuple[Log, ...]
 
 
@@ -189,12 +192,17 @@ def _try(history: History, attempt: Any, called: Iterable[costs.Call]) -> Try:
     sizes = {str(path.relative_to(folder)): path.stat().st_size for path in found}
     own = [(name, size) for name, size in sizes.items() if not name.startswith(("home/", "tmp/"))]
     files = dict(own[:MOST_FILES])
-    scripts = [history.paths.run_dir / c.folder / COMMAND for c in called if c.folder and c.attempt == attempt.attempt]
+    calls = [
+        (history.paths.run_dir / one.folder, one) for one in called if one.folder and one.attempt == attempt.attempt
+    ]
+    changed = tuple(str(at / name) for at, one in calls for name in changed_evidence(at, one.evidence))
+    scripts = [str(at / COMMAND) for at, one in calls if COMMAND in one.evidence]
     return Try(
         **{name: getattr(attempt, name) for name in ("attempt", "state", "reason", "started_at", "ended_at")},
         folder=str(folder),
         files=files,
-        commands=tuple(str(path) for path in scripts if path.is_file()),
+        commands=tuple(path for path in scripts if path not in changed),
+        changed=changed,
         logs=tuple(
             Log(path=name, tail=readable(tail(folder / name, TAIL_BYTES)))
             for name, size in files.items()
@@ -230,6 +238,9 @@ def task_lines(view: TaskView) -> list[str]:
     for one in last.attempts[-1:]:
         sizes = [(name, f"{size} bytes") for name, size in one.files.items()]
         out += section(f"Files in {plain(one.folder)}", table(sizes))
+        out += section(
+            "CHANGED since the attempt ended: do not trust these files", [plain(path) for path in one.changed]
+        )
         for log in one.logs:
             ends = log.tail.rstrip("\n").split("\n")[-TAIL_LINES:]
             out += section(f"The end of {plain(log.path)}", [f"  {plain(text)}" for text in ends])
