@@ -131,9 +131,6 @@ def evil(name: str, place: str) -> Json:
     return workstream("a", write("a.txt", "a\n"), sh(script))
 
 
-RECORD = (
-    '"$PWD"/../../../../*/.git/branchline/runs/*/attempts/*execute* "$ROOT"/.git/branchline/runs/*/attempts/*execute*'
-)
 EVIDENCE = ("command.sh", "argv.json", "request.json", "prompt.md")
 
 

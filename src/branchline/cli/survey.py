@@ -1,6 +1,7 @@
 """Which agents can be run here: every one is looked for at once, and none can keep the others from being shown."""
 
 import os
+import shutil
 import time
 from collections.abc import Collection, Mapping
 from threading import Thread
@@ -8,10 +9,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-from branchline.agents.base import Ability
+from branchline.agents.base import Ability, Probe
 from branchline.agents.registry import make
 from branchline.config.settings import Settings
-from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, chain
+from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, Group, chain
 from branchline.errors import BranchlineError
 
 PATIENCE = 30.0  # seconds for all of them together; a probe has a time limit of its own
@@ -63,7 +64,7 @@ def survey(specs: Collection[AgentSpec], patience: float = PATIENCE) -> dict[str
 def _look(spec: AgentSpec, found: dict[str, Seen]) -> None:
     try:
         agent = make(spec)
-        probe, key = agent.probe(), agent.spec.key_env
+        probe, key = _found(spec) or agent.probe(), agent.spec.key_env
         found[spec.id] = _blank(
             agent.spec,
             installed=probe.available,
@@ -75,6 +76,20 @@ def _look(spec: AgentSpec, found: dict[str, Seen]) -> None:
         )
     except BranchlineError as error:
         found[spec.id] = _blank(spec, problem=error.message, hint=error.hint)
+
+
+def _found(spec: AgentSpec) -> Probe | None:
+    """What PATH has of a program that the configuration names; None where it names none.
+
+    The configuration is a file of the repository, and nobody has begun a run yet: nothing that it names is started.
+    """
+    first = (spec.version or spec.command or ("",))[0]
+    program = spec.program or (first.as_[0] if isinstance(first, Group) else first)
+    if not program:
+        return None
+    path = program if os.path.dirname(program) else shutil.which(program)
+    hint = "" if path else spec.install or f"install {program}, or correct agent {spec.id}"
+    return Probe(available=path is not None, path=path or "", hint=hint)
 
 
 def _blank(spec: AgentSpec, **more: object) -> Seen:
