@@ -45,3 +45,7 @@ class Interrupted(BranchlineError):
     """The user interrupted the command; the run can be resumed."""
 
     exit_code = 130
+
+
+FAILURES = (BranchlineError, OSError, RuntimeError, MemoryError)
+"""What may fail for want of room, of a process or of a thread, wherever it is."""

@@ -85,8 +85,12 @@ class LocalDriver:
             spare = self._idle > 0
             self._idle -= spare
         if not spare:
-            # Daemons: a callable that hangs must not keep the process from ending.
-            threading.Thread(target=self._work, daemon=True).start()
+            try:
+                # Daemons: a callable that hangs must not keep the process from ending.
+                threading.Thread(target=self._work, daemon=True).start()
+            except (RuntimeError, MemoryError, OSError) as error:  # the machine has no thread for us now
+                self._done.put(Done(job.task_id, job.attempt, Failure(f"it could not begin: {error}", "os_error")))
+                return
         self._jobs.put(active)
 
     def _work(self) -> None:

@@ -23,8 +23,8 @@ from branchline.engine.loop import Coordinator, Observer
 from branchline.engine.opening import contained, mark, open_run, shelter, take_over
 from branchline.engine.recover import Held, begin, taken_by
 from branchline.engine.request import Request, scoped
-from branchline.errors import InvalidInput
-from branchline.ledger.log import read
+from branchline.errors import FAILURES, InvalidInput
+from branchline.ledger.log import Ledger, read
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.work import claim
 from branchline.sandbox.bubblewrap import Sandbox
@@ -141,6 +141,13 @@ def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:
 def _coordinator(held: Held, run: Run, session: Session) -> Coordinator:
     from branchline.engine.performing import step_jobs  # all the steps: record 0 does not wait for their import
 
+    def marked(ledger: Ledger) -> None:
+        """A mark that cannot be made is no end of a run: the ledger may be ahead of it, and the next one makes up for it."""
+        try:
+            mark(run, ledger)
+        except FAILURES as error:
+            session.say("", f"git has no mark of the ledger as it is now: {error}")
+
     return Coordinator(
         ledger=held.ledger,
         state=held.state,
@@ -148,7 +155,7 @@ def _coordinator(held: Held, run: Run, session: Session) -> Coordinator:
         job=step_jobs(run, session.say),
         inbox=Inbox(run.paths),
         observers=session.observers,
-        on_checkpoint=lambda ledger: mark(run, ledger),
+        on_checkpoint=marked,
     )
 
 

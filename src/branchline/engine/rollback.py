@@ -33,6 +33,8 @@ def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
             return held.state.rolled_back
         shipped, asked = _shipped(held, read(paths).records), IntentReceived(kind="rollback", by=by)
         run, halfway = open_run(paths, held.state), None
+        if shipped.onto and run.repo.read_ref(branch_ref(shipped.target)) == shipped.commit:
+            move(run.repo, shipped.target, shipped.onto, shipped.commit)  # where shipping ended halfway, it is finished
         old, new = _begun(run, shipped.target) or _made(run, shipped, reason)
         held.ledger.append([asked])
         run.repo.put_ref(run.refs.rollback, new)

@@ -12,7 +12,7 @@ from branchline.core.model.verdict import Outcome
 from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
 from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
-from branchline.errors import BranchlineError
+from branchline.errors import FAILURES
 from branchline.git.landing.checkout import CheckoutDirty, Halfway
 from branchline.git.landing.target import move
 from branchline.git.repo import RefMoved
@@ -20,7 +20,6 @@ from branchline.git.storage import fetch
 
 SWAPS = 5
 _LEFT_OUT = "it was left out when the others landed"
-_FAILURES = (BranchlineError, OSError, RuntimeError, MemoryError)  # no room, no process, no thread
 
 
 def run(ctx: StepContext) -> Success | Failure:
@@ -124,7 +123,7 @@ def _finished(ctx: StepContext, base: str, commit: str) -> list[str]:
     """Finish a checkout that a lost attempt had begun to move; why that cannot be, if it cannot."""
     try:
         move(ctx.run.repo, ctx.run.target, base, commit)
-    except _FAILURES as error:
+    except FAILURES as error:
         return [f"{ctx.run.target} has moved, but not all of its checkout: {_words(error)}"]
     return []
 
@@ -136,7 +135,7 @@ def _tagged_late(ctx: StepContext, result: Integration, onto: str) -> Integratio
         if tag := _free_tag(ctx, result.commit):
             ctx.run.repo.move_ref(tag_ref(tag), result.commit, None)
         result.tag = tag
-    except _FAILURES as error:
+    except FAILURES as error:
         result.warnings.append(f"{ctx.run.target} has moved, but the tag is missing: {_words(error)}")
     return result
 
@@ -159,7 +158,7 @@ def _swap(ctx: StepContext, base: str, result: Integration, tag: str) -> Integra
     except CheckoutDirty as error:
         why = f"{error.message}; nothing was shipped, {run.refs.integration} holds the result"
         raise StepFailed(_stopped(ctx, why, "dirty", error.hint)) from error
-    except _FAILURES:
+    except FAILURES:
         tip = run.repo.read_ref(branch_ref(run.target))
         if tip is None or tip == base or not run.repo.is_ancestor(commit, tip):
             raise

@@ -11,7 +11,7 @@ from branchline.core.facts import Archived, WorktreeSaved
 from branchline.core.refs import branch_ref
 from branchline.core.run_state import RunState
 from branchline.core.work import Success
-from branchline.errors import BranchlineError
+from branchline.errors import FAILURES
 from branchline.git.folders import is_folder
 from branchline.ledger.work import vacate
 from branchline.views.report import report
@@ -54,7 +54,7 @@ def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None
         attempt = run.refs.attempt(last.task.id, last.attempt) if last else ""
         if last and last.attempt and run.repo.read_ref(attempt) is None:
             run.repo.put_ref(attempt, saved.commit)
-    except (BranchlineError, OSError, RuntimeError, MemoryError) as error:
+    except FAILURES as error:
         return WorktreeSaved(task_id=ctx.task.id, workstream=name, ref="", commit="", kept=str(error))
     return told(ctx.task.id, name, saved)
 
