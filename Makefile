@@ -17,10 +17,10 @@ AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-$(ENV): pyproject.toml uv.lock
+$(ENV): pyproject.toml uv.lock uv.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Branchline needs Python 3.11 or newer; say which: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r uv.txt
 	@$(BIN)/uv sync --quiet --frozen --inexact
 	@touch $(ENV)
 

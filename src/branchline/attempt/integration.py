@@ -11,6 +11,7 @@ from branchline.core.rules.globs import matches
 from branchline.core.work import Failure, StepFailed
 from branchline.core.workstream import known
 from branchline.git.landing.merge import Conflicted, Merged, Strategy, merge_trees
+from branchline.views.format.text import subject
 
 _STRANGE = "{path} was merged by lines: the driver {driver} of .gitattributes does not count here"
 
@@ -126,9 +127,9 @@ def merge_queue(ctx: StepContext, base: str, order: Sequence[str], *, repair: bo
         if held is not None:
             result.dropped[name] = f"it holds the work of {held}, which is not merged"
             continue
-        title = run.plan.workstream(name).title
-        subject = f"Merge workstream {name}" + (f": {title}" if title else "")
-        conflict = line.take(commit, f"{subject}\n\nBranchline-Run: {run.run_id}\nBranchline-Workstream: {name}")
+        title = subject(run.plan.workstream(name).title)
+        head = f"Merge workstream {name}" + (f": {title}" if title else "")
+        conflict = line.take(commit, f"{head}\n\nBranchline-Run: {run.run_id}\nBranchline-Workstream: {name}")
         if conflict is None:
             result.commit = line.tip
             result.merged.append(name)

@@ -12,7 +12,7 @@ from branchline.views.format.text import printable
 
 MOST_PROBLEMS = 50
 LONGEST_PROBLEM = 1_000
-MAX_NODES = 200_000
+MAX_NODES = 50_000
 MAX_DEPTH = 64
 INT_LIMIT = 2**63
 LONGEST_INTEGER = 40

@@ -12,10 +12,15 @@ from branchline.config.document import MAX_NODES, Builder, Finding, Node, Place,
 
 CORE_TAGS = {"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"}
 START = Place(1, 1)
+LONGEST_TAG = 50_000
 
 
 def read_yaml(text: str, builder: Builder) -> Node:
     """The one document of a YAML 1.2 text. Single wrong values go to `builder`. Raises `Unreadable`."""
+    for word in text.split():
+        if len(word) > LONGEST_TAG and "!" in word:  # ruamel.yaml 0.19.1 takes the square of a tag's length
+            line = text[: text.index(word)].count("\n") + 1
+            raise Unreadable(Place(line, 1), f"a word with a ! in it is longer than {LONGEST_TAG:,} characters")
     reader = _Reader(builder, YAML(typ="safe", pure=True).parse(StringIO(text)))
     try:
         return reader.document()

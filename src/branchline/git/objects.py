@@ -10,6 +10,7 @@ from branchline.errors import GitError, InvalidInput
 from branchline.git.command import Git, ObjectsGone, failed
 from branchline.process.spawn import Captured
 from branchline.process.temporary import temporary
+from branchline.views.format.text import printable
 
 GITLINK, LINK, PLAIN, EXECUTABLE = "160000", "120000", "100644", "100755"
 
@@ -153,10 +154,13 @@ class ObjectStore:
             return git.text("write-tree", "--missing-ok")  # a partial clone need not have what is not edited
 
     def commit(self, tree: str, parents: Sequence[str], message: str, when: int) -> str:
-        """Store a commit by Branchline at `when` (seconds since 1970, UTC): same arguments, same id."""
+        """Store a commit by Branchline at `when` (seconds since 1970, UTC): same arguments, same id.
+
+        What could hide something in the message, or command a terminal, is written out.
+        """
         date = f"@{when} +0000"
         ancestry = [word for parent in parents for word in ("-p", parent)]
-        text = os.fsencode(message if message.endswith("\n") else message + "\n")
+        text = printable(message if message.endswith("\n") else message + "\n", keep="\n").encode()
         dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         return self.content.text("commit-tree", tree, *ancestry, stdin=text, env=dates)
 

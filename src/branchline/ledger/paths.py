@@ -78,6 +78,7 @@ class RunPaths:
     def make(self, *more: Path) -> None:
         """Create the folders that every run needs, and `more`. Raises InvalidInput if the place cannot be written."""
         try:
+            self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs hold what agents and gates printed
             for folder in (self.ledger.parent, self.checkpoints, self.attempts, self.inbox, *more):
                 folder.mkdir(parents=True, exist_ok=True)
             show_record(self.root, self.run_id)

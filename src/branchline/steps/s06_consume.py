@@ -7,6 +7,7 @@ from branchline.core.facts import Codegate, WsCheckpoint
 from branchline.core.refs import branch_ref
 from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
+from branchline.views.format.text import subject
 
 
 def run(ctx: StepContext) -> Success | Failure:
@@ -23,7 +24,7 @@ def run(ctx: StepContext) -> Success | Failure:
             return _refused(ctx, batch, error.failure)
     conflict = conflict_of(ctx)
     parents = [conflict.commit, conflict.tip] if conflict else [ctx.ws.base]
-    lines = [f"checkpoint(codegate): {run.run_id}", "", workstream.title or workstream.id, ""]
+    lines = [f"checkpoint(codegate): {run.run_id}", "", subject(workstream.title) or workstream.id, ""]
     lines += [f"Branchline-Run: {run.run_id}", f"Branchline-Workstream: {workstream.id}"]
     message = "\n".join([*lines, f"Branchline-Step: {ctx.task.origin or ctx.task.id}"]) + "\n"
     commit = run.repo.commit(batch.tree, parents, message, run.commit_time)

@@ -222,10 +222,11 @@ def sandbox_of(records: Iterable[Timed], state: RunState) -> SandboxFact | None:
 
 
 def sandbox_sections(records: Sequence[Timed], state: RunState) -> Iterator[tuple[str, list[str]]]:
-    """What a recap has to say aloud: there was no sandbox unasked; what it did not let out; processes could get away."""
+    """What a recap has to say aloud: there was no sandbox; what it did not let out; processes could get away."""
     fact = sandbox_of(records, state)
-    if fact is not None and fact.rung < 3 and (fact.why != ASKED_FOR or fact.rung == 0):
-        told = f"Agents and gates could read and write what you can: {fact.why}. Type: {INSTALL}"
+    if fact is not None and fact.rung < 3:
+        told, asked = "Agents and gates could read and write what you can", fact.why == ASKED_FOR and fact.rung == 1
+        told += ", as you asked (rung 1)." if asked else f": {fact.why}. Type: {INSTALL}"
         yield "NOT SANDBOXED", wrapped(told, indent="  ")
     called = [r.event for r in records if isinstance(r.event, f.AgentCalled)]
     refused = [(one.workstream or one.role, one.agent, host) for one in called for host in one.refused_hosts]

@@ -253,7 +253,7 @@ workstreams:
         (b"- " * 100_000, "1:129: this is nested more than 64 levels deep"),
         (b"{a: " * 100_000, "1:257: this is nested more than 64 levels deep"),
         (b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(b"%c: &%c [%s]\n" % (n + 1, n + 1, b"*%c," % n * 10)
-            for n in range(ord("a"), ord("m"))), "6:4: this has more than 200,000 values"),
+            for n in range(ord("a"), ord("m"))), "5:4: this has more than 50,000 values"),
         (b"a: &a [x]\n" + b"".join(b"%c%d: &%c%d [*%s]\n" % (97, n + 1, 97, n + 1, b"a" if n == 0 else b"a%d" % n)
             for n in range(70)), "64:6: this is nested more than 64 levels deep"),
         (b"#" * 4_000_001, "this file is larger than 4,000,000 bytes"),

@@ -49,12 +49,12 @@ def test_the_sandbox_is_that_of_whoever_drove_last() -> None:
     [
         (HELD, False),
         (NONE, True),
-        (SandboxFact(rung=1, why=ASKED_FOR), False),
+        (SandboxFact(rung=1, why=ASKED_FOR), True),
         (SandboxFact(rung=0, why=ASKED_FOR), True),
         (None, False),
     ],
 )
-def test_none_is_said_aloud_unless_it_was_asked_for(fact: SandboxFact | None, *, loud: bool) -> None:
+def test_none_is_said_aloud_also_where_it_was_asked_for(fact: SandboxFact | None, *, loud: bool) -> None:
     titles = [title for title, _ in sandbox_sections([], state(fact))]
     assert titles == (["NOT SANDBOXED"] if loud else [])
 

@@ -11,6 +11,7 @@ from branchline.core.states import State
 
 COLUMNS = 80
 LONGEST_CELL = 1000
+SUBJECT_COLUMNS = 100  # of a title; git shows some seventy of a subject
 NARROWEST = 24
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 THOUSAND, MILLION = 1000, 1_000_000
@@ -29,6 +30,11 @@ MARKS = {
 def plain(text: str) -> str:
     """Untrusted text on one line: white space becomes one blank, all else that does not print is written out."""
     return printable(" ".join(text.split()))
+
+
+def subject(text: str) -> str:
+    """Untrusted text as the first line of a commit message: one clean line, not too long."""
+    return cut(plain(text), SUBJECT_COLUMNS)
 
 
 def printable(text: str, keep: str = "") -> str:
