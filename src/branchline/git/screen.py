@@ -6,7 +6,6 @@ touched, whatever attributes would make of it now; only what differs goes on to 
 
 import hashlib
 import os
-import re
 import stat
 import unicodedata
 from collections import Counter
@@ -16,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
+from branchline.core.rules.linear import compiled
 from branchline.git.command import Git
 from branchline.git.folders import same_content
 from branchline.git.objects import (
@@ -35,7 +35,7 @@ from branchline.git.workspace import is_untouched
 from branchline.process.output import head, open_regular
 
 # characters that macOS ignores in a name, so that `.g<joiner>it` opens `.git`
-_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_IGNORED = compiled("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _GIT_NAMES = frozenset({".git", "git~1"})
 # a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
 _MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
@@ -204,7 +204,7 @@ class Screen:
             self.refused.append(Refused(path, reason))
 
     def _objection(self, path: str, found: os.stat_result) -> str | None:
-        if any(_is_git_name(part) for part in re.split(r"[/\\]", path)):
+        if any(_is_git_name(part) for part in compiled(r"[/\\]").split(path)):
             return "its name means git's own folder on some systems"
         if stat.S_ISLNK(found.st_mode) or self.stored.get(path, ("",))[0] == LINK:
             return None if self._everything else self._link_objection(path, found)

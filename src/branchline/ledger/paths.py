@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from branchline.core.refs import RUNS as RUN_REFS
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 RUNS = ".runs"
-RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
+RUN_ID = compiled(r"\A(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
 EXCLUDES = {".runs", ".runs/*", ".runs/**", ".*"}
-MANIFEST = re.compile(r"^[ \t]*(global-include|(graft|recursive-include)[ \t]+(\.(?![\w-])|\.runs\b|\*))", re.MULTILINE)
-PRUNED = re.compile(r"^[ \t]*prune[ \t]+\.runs/?[ \t]*$", re.MULTILINE)
+MANIFEST = compiled(r"^[ \t]*(global-include|(graft|recursive-include)[ \t]+(\.(?![\w-])|\.runs\b|\*))", re.MULTILINE)
+PRUNED = compiled(r"^[ \t]*prune[ \t]+\.runs/?[ \t]*$", re.MULTILINE)
 PACKAGES = ("vitest", "@biomejs/biome", "vite")
-PRETTIER = re.compile(r"\D*[12]\b")  # Prettier 3 no longer follows links
-NODE_TEST = re.compile(r"\bnode\s(.*\s)?--test\b")
+PRETTIER = compiled(r"\A\D*[12]\b")  # Prettier 3 no longer follows links
+NODE, WITH_TEST = compiled(r"\bnode(?=\s)"), compiled(r"\s--test\b")
 
 
 class RunPaths:
@@ -148,7 +149,7 @@ def saved_runs(root: Path) -> list[str]:
     found = {entry.name for entry in loose.iterdir() if entry.is_dir()} if loose.is_dir() else set()
     with suppress(OSError):
         text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
-        found |= set(re.findall(rf" {RUN_REFS}([^/\n]+)/", text))
+        found |= set(compiled(rf" {RUN_REFS}([^/\n]+)/").findall(text))
     return sorted(name for name in found if RUN_ID.fullmatch(name))
 
 
@@ -199,7 +200,10 @@ def followed_by(root: Path) -> str:
             return name
     if PRETTIER.match(str(needed.get("prettier", ""))):
         return "prettier"
-    return "node --test" if any(map(NODE_TEST.search, map(str, _table(package, "scripts").values()))) else ""
+    lines = (line for script in _table(package, "scripts").values() for line in str(script).splitlines())
+    return (
+        "node --test" if any((at := NODE.search(line)) and WITH_TEST.search(line, at.end()) for line in lines) else ""
+    )
 
 
 def _hatchling_takes(build: dict[str, Any], root: Path) -> bool:

@@ -1,11 +1,12 @@
 """The end of what a process wrote, read safely: its writer may have put anything at that path."""
 
 import os
-import re
 import stat
 from pathlib import Path
 
-CONTROL = re.compile(
+from branchline.core.rules.linear import compiled
+
+CONTROL = compiled(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # terminal colours and cursor moves
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles, links
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
