@@ -13,6 +13,7 @@ from branchline.agents.installed import Program, look_with_key
 from branchline.agents.stream import LAST_WORDS, StreamReader, error_class
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, whole_files
 from branchline.core.model.agent_spec import WINDOWS, AgentSpec
+from branchline.core.rules.linear import compiled
 from branchline.process.output import last_line, readable
 from branchline.process.spawn import Exit
 
@@ -62,21 +63,21 @@ HOME_FILES = {
     "home/.gitconfig": "[user]\n\tname = aider\n\temail = aider@localhost\n",
 }
 NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
-TOKENS = re.compile(
+TOKENS = compiled(
     rf"Tokens: (?P<sent>{NUMBER}k?) sent(?:, {NUMBER}k? cache write)?(?:, (?P<hit>{NUMBER}k?) cache hit)?"
     rf", (?P<received>{NUMBER}k?) received\.(?: (?P<cost>Cost: .+))?"
 )
-COST = re.compile(rf"Cost: \${NUMBER} message, \$(?P<session>{NUMBER}) session\.")
-HEADER = re.compile(r"Repo-map: |Added .+ to the chat")
-APPLIED = re.compile(r"Applied edit to (?P<path>.+)")
-RETRY = re.compile(r"Retrying in [\d.]+ seconds")
-ERROR = re.compile(r"litellm\.(?P<name>\w+?)(?:Error)?: ")
-OTHER_ERROR = re.compile(
-    r"The specified model .+ requires an? .*API key|Unable to proceed without|Empty response received"
+COST = compiled(rf"Cost: \${NUMBER} message, \$(?P<session>{NUMBER}) session\.")
+HEADER = compiled(r"\A(?:Repo-map: |Added .+ to the chat)")
+APPLIED = compiled(r"Applied edit to (?P<path>.+)")
+RETRY = compiled(r"Retrying in [\d.]+ seconds")
+ERROR = compiled(r"litellm\.(?P<name>\w+?)(?:Error)?: ")
+OTHER_ERROR = compiled(
+    r"\A(?:The specified model .{1,200} requires an? .{0,200}API key|Unable to proceed without|Empty response received)"
 )
 MALFORMED = "The LLM did not conform to the edit format."
-BROKEN = re.compile(r"# \d+ SEARCH/REPLACE blocks? failed|Exception while updating files")
-FULL = re.compile(r"Model .+ has hit a token limit!")
+BROKEN = compiled(r"# \d+ SEARCH/REPLACE blocks? failed|Exception while updating files")
+FULL = compiled(r"\AModel .+ has hit a token limit!")
 LONG_ANSWER = "possibly exceeded output limit!"
 MORE_EXACT = frozenset({"billing", "connection", "context_too_large", "unknown_model"})
 """The classes for which the words of an error count before its name."""

@@ -15,6 +15,7 @@ from branchline.agents.installed import Program, look_with_key
 from branchline.agents.stream import StreamReader, decoded, error_class, members
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, ContextFile, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.rules.linear import compiled
 from branchline.process.output import readable
 from branchline.process.spawn import Exit
 
@@ -40,16 +41,16 @@ NOT_UNDERSTOOD = ("$schema", "format")
 MENTIONED = 30_000  # tokens; every turn pays for what is mentioned, and it reads by itself what else it needs
 TOKENS_A_LINE = 12
 FEWEST_LINES = 4  # of a part that is worth a mention; shorter ones are heads of definitions, which the prompt lists
-PLAIN_PATH = re.compile(r"[\w.+-][\w./+ -]*")
+PLAIN_PATH = compiled(r"[\w.+-][\w./+ -]*")
 EDITORS = frozenset({"Edit", "Write", "NotebookEdit"})
 TARGETS = ("file_path", "notebook_path", "command", "pattern")
 MOST_CALLS = 1000  # that are open
 LIMITS = {"error_max_turns": "turns", "error_max_budget_usd": "budget"}
 NOT_ASKED = "it did not ask the model"
 # JavaScript cuts a text between the halves of a character, and prints the half as it is.
-LONE_HALF = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
-COMPLAINT = re.compile(r"^(?:Claude Code could not start|error): *(.+)", re.IGNORECASE | re.MULTILINE)
-NOT_TAKEN = re.compile(r"unknown option|invalid|not a valid", re.IGNORECASE)
+LONE_HALF = compiled(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
+COMPLAINT = compiled(r"^(?:Claude Code could not start|error): *+(\S.*)", re.IGNORECASE | re.MULTILINE)
+NOT_TAKEN = compiled(r"unknown option|invalid|not a valid", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from branchline.agents.installed import Program, look_with_key
 from branchline.agents.stream import MOST, StreamReader, decoded, error_class, members
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.rules.linear import compiled
 from branchline.process.output import last_line, readable
 from branchline.process.spawn import Exit
 
@@ -48,8 +49,8 @@ SETTINGS = {
 }
 LONGEST_PATH = 4096
 MOST_TOKENS = 1 << 50  # what is more is no number of tokens
-STATUS = re.compile(r"status:? (\d{3})\b")
-REFUSAL = re.compile(r"safety|usage polic|content.?policy|cyber", re.IGNORECASE)
+STATUS = compiled(r"status:? (\d{3})\b")
+REFUSAL = compiled(r"safety|usage polic|content.?policy|cyber", re.IGNORECASE)
 OBJECTS = msgspec.json.Decoder(dict[str, Any])
 
 

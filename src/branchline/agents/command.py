@@ -17,14 +17,15 @@ from branchline.agents.stream import LAST_WORDS, StreamReader, decoded, error_cl
 from branchline.core.model.agent import AgentRequest, AgentResult, AgentStatus, Invocation, Usage
 from branchline.core.model.agent_spec import AgentSpec, Group
 from branchline.core.rules.json_path import json_path
+from branchline.core.rules.linear import compiled, linear
 from branchline.process.output import last_line, readable
 from branchline.process.spawn import Exit
 
-LONGEST_LINE = 4000  # characters of a text line that patterns are tried on: they may be slow
+LONGEST_LINE = 4000  # characters of a text line that patterns are tried on
 LARGEST_JSON = 16 << 20  # bytes
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens")
 NUMBERS = (*TOKENS, "cost_usd")
-NUMBER = re.compile(r"([0-9][0-9,]*\.?[0-9]*)\s*([kKM]?)")
+NUMBER = compiled(r"([0-9][0-9,]*+(?:\.[0-9]*+)?+)\s*+([kKM]?)")
 SCALE = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000}
 ANY = msgspec.json.Decoder()
 
@@ -107,7 +108,7 @@ class OutputReader(StreamReader):
         self._spec, self._output = spec, spec.output
         in_text = self._output.format == "text"
         self._find: dict[str, Find] = {
-            name: partial(_in_text, re.compile(where)) if in_text else json_path(where)
+            name: partial(_in_text, linear(where)) if in_text else json_path(where)
             for name, where in self._output.places.items()
         }
         self._numbers: dict[str, float] = {}
@@ -205,7 +206,7 @@ class OutputReader(StreamReader):
     def _take_whole(self) -> None:
         """Read the one value that the output consists of; text before it is skipped."""
         whole = bytes(self._whole) if len(self._whole) <= LARGEST_JSON else b""
-        starts = [0, *(match.start() for match in re.finditer(rb"^[\[{]", whole, re.MULTILINE))][:10]
+        starts = [0, *(match.start() for match in compiled(rb"^[\[{]", re.MULTILINE).finditer(whole))][:10]
         for start in starts:
             value = decoded(whole[start:], ANY)
             if isinstance(value, dict | list):
@@ -215,7 +216,7 @@ class OutputReader(StreamReader):
             self._plain_line(line)
 
 
-def _in_text(pattern: re.Pattern[str], text: str) -> list[str]:
+def _in_text(pattern: Any, text: str) -> list[str]:
     match = pattern.search(text)
     return [] if match is None or match["value"] is None else [match["value"]]
 

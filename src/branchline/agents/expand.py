@@ -12,11 +12,12 @@ import msgspec
 from branchline.core.durations import seconds
 from branchline.core.model.agent import AgentRequest, Invocation, whole_files
 from branchline.core.model.agent_spec import FROM_ENV, KEY, AgentSpec, Group, Template
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes; Linux's own limit for one argument
-BELOW = re.compile(r"(\{folder\}|\{home\}|\{worktree\})(/.*)", re.DOTALL)
-PLACEHOLDER = re.compile(r"\{[a-z_.]+\}")
+BELOW = compiled(r"(\{folder\}|\{home\}|\{worktree\})(/.*)", re.DOTALL)
+PLACEHOLDER = compiled(r"\{[a-z_.]+\}")
 QUOTING = (".json", ".jsonc", ".yaml", ".yml")  # there, values stand between double quotes
 
 

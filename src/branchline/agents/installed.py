@@ -1,7 +1,6 @@
 """Looking for an agent's program on this machine: where it is, which version, and whether it works."""
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,12 +9,13 @@ from pathlib import Path
 
 from branchline.agents.base import Probe
 from branchline.core.model.agent_spec import AgentSpec
+from branchline.core.rules.linear import compiled
 from branchline.process.environment import allowed
 from branchline.process.output import readable
 from branchline.process.spawn import CannotStart, Captured, capture
 from branchline.process.temporary import temporary_folder
 
-NUMBER = re.compile(r"\d+(?:\.\d+)+")
+NUMBER = compiled(r"(?<!\d)\d++(?:\.\d++)++")
 PATIENCE = 20.0  # seconds; a Python agent takes several to import itself on a busy machine
 
 

@@ -1,11 +1,11 @@
 """What the readers of all agents share: decoding a line, and keeping what a stream has told within bounds."""
 
-import re
 from typing import Any, TypeVar
 
 import msgspec
 
 from branchline.core.model.agent import AgentResult, AgentStatus, CostSource, Progress, Usage
+from branchline.core.rules.linear import compiled
 from branchline.process.output import CONTROL, last_line, readable
 from branchline.process.spawn import Exit
 
@@ -149,7 +149,7 @@ def error_class(text: str, status: int | None = None) -> str:
     The words come first where they are more exact: a 429 may be a quota that does not come back by waiting, a 400 a full context.
     """
     lowered = text[:4000].lower()
-    told = (name for name, *patterns in CLASSES if any(re.search(pattern, lowered) for pattern in patterns))
+    told = (name for name, *patterns in CLASSES if any(compiled(pattern).search(lowered) for pattern in patterns))
     found = next(told, "")
     if status is None or found in {"context_too_large", "billing"}:
         return found

@@ -16,6 +16,7 @@ from branchline.attempt.scope import is_guarded, violation
 from branchline.attempt.setup import Setup, seen, set_up
 from branchline.attempt.ways_back import ways_back
 from branchline.core.model.verdict import NOT_PROVEN, Gate, GateResult, Outcome, Phase, QualityReport
+from branchline.core.rules.linear import compiled
 from branchline.core.work import Gating, StepFailed, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.command import Site
@@ -24,7 +25,7 @@ from branchline.gates.run import check
 from branchline.git.commit import kept_from_gc
 from branchline.process.environment import allowed
 
-PORT_TAKEN = re.compile(
+PORT_TAKEN = compiled(
     r"address already in use|EADDRINUSE|port \d+ is (already )?(in use|taken|allocated)", re.IGNORECASE
 )
 PORT_ADVICE = (
@@ -120,7 +121,7 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
         checkout.may_change = may_change
         report = _proven(run, _check(ctx, checkout, run.gates, gating, folder / "logs"), checkout.path)
     # An agent that reads of files has another tree: texts name them from its top.
-    named = re.compile(rf"(?<![\w.-]){re.escape(str(run.seen_at(checkout.path)))}(/|(?![\w.-]))")
+    named = compiled(rf"(?<![\w.-]){re.escape(str(run.seen_at(checkout.path)))}(/|(?![\w.-]))")
     results = [replace(one, output=named.sub(lambda m: "" if m[1] else ".", one.output)) for one in report.results]
     if gating.beside_others:
         results = list(map(_port_taken, results))

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from branchline.config.settings import Secrets as Wanted
 from branchline.config.settings import Settings
 from branchline.core.model.agent_spec import FROM_ENV
 from branchline.core.rules.globs import matches_any
+from branchline.core.rules.linear import compiled
 from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings
 from branchline.errors import InvalidInput
 from branchline.git.intake import Intake
@@ -16,7 +16,7 @@ from branchline.git.objects import Change
 from branchline.git.screen import Refused
 from branchline.process.redaction import telling
 
-FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+FINGERPRINT = compiled(r"[0-9a-f]{16}")
 MOST = 5  # findings of one file that are told one by one
 
 

@@ -16,14 +16,15 @@ from urllib.parse import unquote, urlsplit
 
 from branchline.config.settings import Setup
 from branchline.core.model.verdict import Gate
+from branchline.core.rules.linear import compiled
 from branchline.git.folders import text_of
 
 USUAL = (".venv", "venv", "node_modules")
 SITES = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "local/lib/python3*/dist-packages")
 SHIMS = ("versions/*", "installs/python/*")  # of pyenv, of asdf
 HARMLESS = frozenset({"PATH", "VIRTUAL_ENV", "HOME", "TMPDIR"})
-FINDER = re.compile(r"\s*import\s+(\w+)")
-QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
+FINDER = compiled(r"\A\s*+import\s++(\w+)")
+QUOTED = compiled(r"""["'](/[^"'\n]+)["']""")
 
 
 def ways_back(
@@ -127,7 +128,7 @@ class _Checkout:
 
     def by_command(self, gate: Gate) -> Iterator[str]:
         """A gate that names the checkout's own path."""
-        named = re.compile(rf"(?<![\w/.-]){re.escape(str(self.root))}(?![\w.-])[^\s'\";]*")
+        named = compiled(rf"(?<![\w/.-]){re.escape(str(self.root))}(?![\w.-])[^\s'\";]*")
         for path in (path for word in (*gate.verify, *(gate.fix or ())) for path in named.findall(word)):
             folder = Path(path).parent
             if not (folder.name == "bin" and _is_environment(folder.parent)):

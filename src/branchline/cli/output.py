@@ -3,13 +3,13 @@
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Generator, Iterable
 from typing import Any, TextIO
 
 import msgspec
 
+from branchline.core.rules.linear import compiled
 from branchline.views.format.text import printable
 
 GREEN, RED, YELLOW, CYAN, DIM, BOLD, PLAIN = (f"\x1b[{n}m" for n in ("32", "31", "33", "36", "2", "1", "0"))
@@ -25,7 +25,7 @@ _COLOURS = {
 }
 _COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
 # A word is a state only as a whole cell of a table or as the status after the run's name.
-_STATES = re.compile(rf"(?:(?<=  )|(?<=: )|^)({'|'.join(_COLOUR_OF)})(?=  |, |: |$| (?=[\w]))")
+_STATES = compiled(rf"(?:(?<=  )|(?<=: )|^)({'|'.join(_COLOUR_OF)})(?=  |, |: |$| (?=[\w]))")
 
 
 def emit(value: Any) -> None:

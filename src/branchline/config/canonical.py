@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import re
 
 import msgspec
 
 from branchline.config.document import plain_value
+from branchline.core.rules.linear import compiled
 
-BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+BARE_KEY = compiled(r"[A-Za-z_][A-Za-z0-9_]*")
 INDENT = "  "
 
 

@@ -3,7 +3,6 @@
 Every check reads nodes, not models, so that it can speak up even where the schema has something to say too.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 
 from branchline.config.document import Finding, Node, Place, suggestion
@@ -11,6 +10,7 @@ from branchline.core.graph import CycleError, sort_ids
 from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, FROM_ENV, KEY, PLACEHOLDERS, PRESETS, SCRIPTED
 from branchline.core.model.manifest import ContextSettings
 from branchline.core.rules.json_path import json_path
+from branchline.core.rules.linear import compiled, linear
 from branchline.process.redaction import SECRET
 
 ROLES = (("planning", "agent"), ("review", "agent"), ("repair", "takeover"))
@@ -199,7 +199,7 @@ def _command(agent: Node, key: str) -> Iterator[Finding]:
 def _argument(agent: Node, key: str, node: Node, *, each: bool, free: bool = False) -> Iterator[Finding]:
     """A whole argument that looks like a placeholder but is none, or that nothing would replace."""
     argument, place = str(node.data), node.place
-    if re.fullmatch(r"\{[a-z_.]+\}", argument) and argument not in PLACEHOLDERS:
+    if compiled(r"\{[a-z_.]+\}").fullmatch(argument) and argument not in PLACEHOLDERS:
         yield Finding(place, f"{argument} is not a placeholder", suggestion(argument, PLACEHOLDERS))
     elif argument == "{path}" and not each:
         yield Finding(place, "{path} stands outside of a list", "write {each: context, as: [..., '{path}']}")
@@ -218,15 +218,18 @@ def _output(agent: Node) -> Iterator[Finding]:
             yield Finding(place, "a text of 'fail_if_stdout' stands in one line and is not empty")
 
 
+SYNTAX = "patterns are RE2's, which has no lookaround and no backreferences"
+
+
 def _place_problem(where: str, form: str) -> str:
     """What is wrong with a place in output of that format, as a sentence; empty if nothing."""
     try:
         if form != "text":
             json_path(where)
-        elif "value" not in re.compile(where).groupindex:
+        elif "value" not in linear(where).groupindex:
             return f"the pattern {where!r} has no group named value: write (?P<value>...)"
-    except (ValueError, re.error, RecursionError, OverflowError) as error:
-        return str(error) if form != "text" else f"the pattern {where!r} cannot be read: {error}"
+    except ValueError as error:
+        return str(error) if form != "text" else f"the pattern {where!r} cannot be read: {error} ({SYNTAX})"
     return ""
 
 

@@ -17,10 +17,11 @@ from branchline.core.graph import TaskFile
 from branchline.core.model.agent_spec import SCRIPTED, AgentSpec
 from branchline.core.model.manifest import ContextSettings
 from branchline.core.model.plan import Plan
+from branchline.core.rules.linear import compiled
 
 SETTINGS_FILE = "branchline.yaml"
 MAX_BYTES = 4_000_000
-TOML_TABLE = re.compile(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?branchline\b", re.MULTILINE)
+TOML_TABLE = compiled(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?branchline\b", re.MULTILINE)
 
 M = TypeVar("M", bound=msgspec.Struct)
 Check = Callable[[Node], Iterable[Finding]]
@@ -134,6 +135,6 @@ def _model(file: str, model: type[M], check: Check, read: Callable[[Builder], No
     try:
         return msgspec.convert(data, model)
     except msgspec.ValidationError as error:  # JSON Schema takes 1.0 for an integer, the models do not
-        steps = re.findall(r"\.(\w+)|\[(\d+)\]", str(error).rpartition("`$")[2])
+        steps = compiled(r"\.(\w+)|\[(\d+)\]").findall(str(error).rpartition("`$")[2])
         place = root.at([name or int(index) for name, index in steps]).place
         raise InvalidFile(file, [Finding(place, str(error))]) from error

@@ -1,11 +1,11 @@
 """The forms in which a file can be shown: an outline, an excerpt with the lines that matter, all of it."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from branchline.context.code.analysis import Analysis, Definition
 from branchline.core.model.manifest import Form, Span
+from branchline.core.rules.linear import compiled
 
 SMALL = 300  # tokens; so small a file is shown whole or not at all
 NEAR = 3  # lines between two pieces that are shown as well, so that they read as one
@@ -16,9 +16,9 @@ LONGEST = 300  # characters of a line in a piece; the rest of a longer one is le
 GAP = "…"  # one token; "⋮" would be three
 PROSE = frozenset({"", "markdown", "rst", "restructuredtext", "text", "asciidoc"})
 
-_HEADING = re.compile(r"(#{1,6}|={1,6})\s+\S")
-_FENCE = re.compile(r"\s*(```|~~~)")
-_UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")
+_HEADING = compiled(r"(#{1,6}|={1,6})\s+\S")
+_FENCE = compiled(r"\A\s*+(```|~~~)")
+_UNDERLINE = compiled(r"\A([=\-~^\"'`#*+.:_])\1{2,}+\s*+$")
 
 
 def forms(

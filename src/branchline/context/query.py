@@ -7,6 +7,7 @@ from itertools import islice
 from math import log
 
 from branchline.context.code.words import STOP, WORD, terms_of
+from branchline.core.rules.linear import compiled
 
 MOST_TEXT = 60_000  # characters; of a longer text the beginning says what it is about
 MOST = 400  # of each kind of thing
@@ -14,40 +15,40 @@ LONG = 200  # characters of a line that is no heading
 IN_TITLE, IN_PROSE, IN_CODE = 2.0, 1.0, 0.5
 """What a term weighs by where it stands: the first line says it best, pasted code says much that matters little."""
 
-_COMMENT = re.compile(r"<!--.{0,5000}?-->", re.DOTALL)
-_CONVENTIONAL = re.compile(
+_COMMENT = compiled(r"<!--(?:[^<-]++|<(?!!--)|-(?!->))*+-->")
+_CONVENTIONAL = compiled(
     r"^(?:build|chore|ci|docs?|feat|feature|fix|perf|refactor|revert|style|tests?)(?:\(([^)]*)\))?!?:\s*", re.IGNORECASE
 )
-_HEADING = re.compile(r"^\s*(?:#{1,6}\s+|\*\*)(.*?)(?:\*\*)?\s*:?\s*$")
-_ENVIRONMENT = re.compile(
+_HEADING = compiled(r"\A\s*+(?:#{1,6}\s++|\*\*)")
+_ENVIRONMENT = compiled(
     r"environment|system (?:info|details)|versions?\b|your project|screenshots|additional context|extra tools|installed|"
     r"platform|os info|output of|pip list|extensions",
     re.IGNORECASE,
 )
-_VERSION = re.compile(
-    r"^[ \t>|*-]*[\w.() -]{1,40}\s*(?:[:=|]+\s*|\s)v?(?:\d+(?:\.\w+)+\S*|None|unknown|installed)[ \t|]*$"
+_VERSION = compiled(
+    r"\A[ \t>|*-]*+[\w.() -]{1,40}\s{0,9}(?:[:=|]{1,9}\s{0,9}|\s)v?(?:\d+\.\w\S*|None|unknown|installed)[ \t|]*$"
 )
-_SHELL = re.compile(
+_SHELL = compiled(
     r"^\s*(?:\$ |sudo |pip3? install|git clone|cd |conda |FROM |RUN |WORKDIR |python3? -m |make |npm |cargo install|brew )"
 )
-_URL = re.compile(r"https?://\S+")
-_FENCED = re.compile(r"```[^\n]*\n.*?(?:```|\Z)|~~~[^\n]*\n.*?(?:~~~|\Z)", re.DOTALL)
-_INLINE = re.compile(r"`([^`\n]+)`")
-_CODE_LINE = re.compile(r'^(?:    |\t|>>>|In \[|  File ")')
+_URL = compiled(r"https?://\S+")
+_FENCED = compiled(r"```[^\n`]*+\n.*?(?:```|\Z)|~~~[^\n~]*+\n.*?(?:~~~|\Z)", re.DOTALL)
+_INLINE = compiled(r"`([^`\n]+)`")
+_CODE_LINE = compiled(r'^(?:    |\t|>>>|In \[|  File ")')
 _EXTENSIONS = (
     "pyx?|pyi|tsx?|jsx?|mjs|cjs|vue|svelte|go|rs|java|kt|scala|cc?|cpp|cxx|hh?|hpp|cs|rb|php|swift|sh|sql|md|rst|"
     "toml|ya?ml|json|cfg|ini|html|css"
 )
-_PATHLIKE = re.compile(r"[\w./\\@+-]++(?!\()")
-_MENTION = re.compile(rf".*[\w-]\.(?:{_EXTENSIONS})", re.DOTALL)
-_FRAME = re.compile(
+_PATHLIKE = compiled(r"[\w./\\@+-]++(?!\()")
+_MENTION = compiled(rf"\A.*[\w-]\.(?:{_EXTENSIONS})", re.DOTALL)
+_FRAME = compiled(
     r'File "([^"\n]+)", line \d+|^[ \t]*([\w./-]{1,300}\.\w{1,9}):\d+(?::\d+)?: |\bat (?:[\w.$<> ]{1,200} \()?([\w./@-]{1,300}\.[jt]sx?):\d+',
     re.MULTILINE,
 )
-_DOTTED = re.compile(r"\b[A-Za-z_]\w*+(?:(?:\.|::)[A-Za-z_]\w*+)+")
-_PYTHON_IMPORT = re.compile(r"^[ \t>]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]{0,1000}\)|[^\n]*)", re.MULTILINE)
-_ALIAS = re.compile(r"^[ \t>]*(?:>>> )?import[ \t]+([\w.]+)[ \t]+as[ \t]+(\w+)", re.MULTILINE)
-_CODELIKE = re.compile(r"\w_\w|[a-z][A-Z]|[A-Z][A-Z][a-z]|^__\w+__$")
+_DOTTED = compiled(r"\b[A-Za-z_]\w*+(?:(?:\.|::)[A-Za-z_]\w*+)+")
+_PYTHON_IMPORT = compiled(r"^[ \t>]*from[ \t]+([\w.]+)[ \t]+import[ \t]++(\([^)]{0,1000}\)|[^\n]*)", re.MULTILINE)
+_ALIAS = compiled(r"^[ \t>]*(?:>>> )?import[ \t]+([\w.]+)[ \t]+as[ \t]+(\w+)", re.MULTILINE)
+_CODELIKE = compiled(r"\w_\w|[a-z][A-Z]|[A-Z][A-Z][a-z]|^__\w+__$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,18 @@ def _relevant(lines: Iterable[str]) -> Iterator[str]:
     """The lines but those that tell of the reporter's machine: what is installed there, and how."""
     skipping = False
     for line in lines:
-        heading = _HEADING.match(line) if len(line) < LONG else None
-        if heading and heading[1]:
-            skipping = bool(_ENVIRONMENT.search(heading[1]))
+        if heading := _heading(line):
+            skipping = bool(_ENVIRONMENT.search(heading))
         elif "</details>" in line:
             skipping = False
         if not (skipping or _SHELL.match(line) or (len(line) < LONG and _VERSION.match(line))):
             yield line
+
+
+def _heading(line: str) -> str:
+    """The words of a heading, also of one that is only printed bold; empty for any other line."""
+    start = _HEADING.match(line) if len(line) < LONG else None
+    return line[start.end() :].rstrip().removesuffix(":").rstrip().removesuffix("**") if start else ""
 
 
 def _told(text: str) -> tuple[str, str]:
@@ -134,7 +140,7 @@ def _weighed(text: str) -> dict[str, float]:
 
 def _compounds(text: str) -> Iterator[str]:
     """Adjacent words joined, as an identifier may write them: `line length` is looked for as `linelength`."""
-    for run in re.split(r"[^\w\s-]|\n\n", text):
+    for run in compiled(r"[^\w\s-]|\n\n").split(text):
         words = [word.lower() for word in WORD.findall(run) if len(word) > 1 and word.isalpha()]
         for size in (2, 3):
             for at in range(len(words) - size + 1):

@@ -9,6 +9,7 @@ from typing import Literal
 from branchline.context.index.scan import CACHES, METADATA
 from branchline.core.model.manifest import Candidate, ContextRequest, ExcludedFile, Form, ManifestFile, Mode
 from branchline.core.rules.globs import fold, matches_any
+from branchline.core.rules.linear import compiled
 
 GROWTH: dict[Mode, tuple[int, int]] = {"outline": (1, 0), "excerpt": (2, 1), "full": (6, 5)}
 """File i of the queue, from 0, grows to a mode when file a * i + b comes in, in its smallest form."""
@@ -21,8 +22,8 @@ PLACES = 4
 
 INNER = frozenset({".git", ".runs"})
 SECRET_FOLDERS = frozenset({".ssh", ".gnupg"})
-SECRET_NAME = re.compile(
-    r""" \.env(rc)?
+SECRET_NAME = compiled(
+    r"""\A(?: \.env(rc)?
     | \.env\.(?!(example|sample|template|dist)$).*
     | .*\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk)
     | .*\.tfstate(\..*)?
@@ -30,7 +31,7 @@ SECRET_NAME = re.compile(
     | secrets\.(ya?ml|json|toml|ini|cfg|conf|properties|xml|txt|env|tfvars)
     | client_secret.*\.json
     | credentials(\.(json|ya?ml|toml|ini|csv|xml|txt|db))?
-    | \.(netrc|npmrc|pypirc|pgpass|htpasswd|git-credentials|dockercfg)
+    | \.(netrc|npmrc|pypirc|pgpass|htpasswd|git-credentials|dockercfg) )
     """,
     re.VERBOSE | re.DOTALL,
 )

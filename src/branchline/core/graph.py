@@ -2,7 +2,6 @@
 
 import graphlib
 import heapq
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -10,11 +9,12 @@ import msgspec
 
 from branchline.core.model.plan import Argv, Model, Name
 from branchline.core.retry import RetryOverride
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 TaskId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=128)]
 Trigger = Literal["completed", "completed_or_skipped", "ended", "always"]
-FIRST_ROUND_ID = re.compile(r"[A-Za-z0-9_.-]{1,120}")  # leaves room for the suffix of a later round
+FIRST_ROUND_ID = compiled(r"[A-Za-z0-9_.-]{1,120}")  # leaves room for the suffix of a later round
 AnyTask = TypeVar("AnyTask", bound="Task | Mapping[str, Any]")
 
 

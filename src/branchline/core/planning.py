@@ -1,6 +1,5 @@
 """What a plan's scopes promise and threaten, looked at before anybody works on it."""
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, combinations, takewhile
@@ -11,15 +10,16 @@ from msgspec.structs import replace
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.pipeline import merge_order
 from branchline.core.rules.globs import matches, matches_any
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 WILD = frozenset("*?[")
 SHOWN = 3
 STRANGE = (
-    (re.compile(r"\{[^{}]*,[^{}]*\}"), "{a,b} is no pattern here; write one entry for each"),
-    (re.compile(r"^!"), "an entry does not exclude; `protect` does"),
-    (re.compile(r"\\"), "folders are divided by /"),
-    (re.compile(r"^\s|\s$"), "it begins or ends with a space"),
+    (compiled(r"\{[^{}]*,[^{}]*\}"), "{a,b} is no pattern here; write one entry for each"),
+    (compiled(r"^!"), "an entry does not exclude; `protect` does"),
+    (compiled(r"\\"), "folders are divided by /"),
+    (compiled(r"^\s|\s$"), "it begins or ends with a space"),
 )
 """Forms that other tools know, and that are plain names here."""
 

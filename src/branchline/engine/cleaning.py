@@ -5,7 +5,6 @@ live, damaged or not at its end.
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ from branchline.attempt.saved import remove_workspace
 from branchline.core.events import SavedReleased
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.refs import Refs
+from branchline.core.rules.linear import compiled
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.engine.opening import area, mark, open_run, take_over
@@ -32,7 +32,7 @@ from branchline.ledger.paths import RunPaths
 from branchline.ledger.runs import own_runs
 from branchline.ledger.work import vacate
 
-LATER = re.compile(r"(-kept)?-\d+$")
+LATER = compiled(r"(-kept)?-\d+$")
 """The end of a ref's name for what was saved later, or kept in its place: `a-2`, `a-kept-1`."""
 
 

@@ -6,13 +6,13 @@ What the repository's own configuration could still start (merge and diff driver
 """
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from branchline.core.rules.linear import compiled
 from branchline.errors import GitError, InvalidInput
 from branchline.git.filters import Filters
 from branchline.process.spawn import Captured, capture
@@ -49,10 +49,10 @@ _ASIDE = ("-c", "core.fsync=none", "-c", "core.bigFileThreshold=2g")
 _CONVERT = frozenset({"cat-file", "checkout-index", "diff-files", "read-tree", "update-index"})  # may run filters
 NOTHING: Mapping[str, str] = {}
 # what git says where an object is missing or cut off (object-file.c, revision.c, list-objects.c, cache-tree.c, ...)
-_GONE = re.compile(
+_GONE = compiled(
     rb"unable to read (sha1 file|tree|object|[0-9a-f]{40})|bad (tree |blob )?object |missing (blob|tree|commit|object) "
     rb"|invalid object \d+ |[Cc]ould not (fetch|read|parse commit) [0-9a-f]{40}|cannot read object|unable to find [0-9a-f]{40}"
-    rb"|(unable to|could not) get object info|object directory .* does not exist|is corrupt|failed to read object"
+    rb"|(unable to|could not) get object info|object directory (?:[^o\n]|o(?!bject directory ))*? does not exist|is corrupt|failed to read object"
 )
 # What `git rev-parse --local-env-vars` lists, and what else makes git look at another place than the user means.
 _REDIRECTS = (

@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from branchline.core.rules.linear import compiled
 from branchline.errors import GitError
 from branchline.sandbox.mounts import Mount, own
 
 _AS_USER = "BRANCHLINE_AS_USER"  # the variable that holds what each command begins with
 _CONFIG = "GIT_CONFIG_"
 _SET_BY_GIT = frozenset({"GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_PREFIX"})
-_WORD = re.compile(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
+_WORD = compiled(r"(?P<begins>(?:^|[|&;(])\s*)?(?P<quote>['\"]?)(?P<word>[^\s|&;()<>$`'\"%*?=\\]+)(?P=quote)")
 _CHECKOUT = "BRANCHLINE_CHECKOUT"  # the variable that holds the top of the user's checkout
-_TOP = re.compile(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
+_TOP = compiled(r"\$\(git rev-parse --show-toplevel\)|`git rev-parse --show-toplevel`")
 LFS_POINTER = 1024  # of a pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-_POINTER = re.compile(
-    rb"version https?://[^\n]+\n(?:ext-[^\n]+\n)*oid sha256:(?P<oid>[0-9a-f]{64})\nsize (?P<size>[0-9]+)\n?"
+_POINTER = compiled(
+    rb"\Aversion https?://[^\n]++\n(?:ext-[^\n]++\n)*+oid sha256:(?P<oid>[0-9a-f]{64})\nsize (?P<size>[0-9]+)\n?"
 )
 LFS_ASIDE = "lfs"  # where Git LFS stores what comes in, below the folder where new objects are kept meanwhile
 _NOTHING = "cat"  # the command for a direction in which the user has none
@@ -90,7 +91,7 @@ class Filters:
         overlay = {*ours, *_SET_BY_GIT, *_as_variables(settings), *(one for one in users if one.startswith(_CONFIG))}
         for key, (command, named) in commands.items():
             # `%f` is the file's path, which git quotes
-            text = re.sub(r"%([%f])", lambda at: "%" if at[1] == "%" else '"$1"', command) if named else command
+            text = compiled(r"%([%f])").sub(lambda at: "%" if at[1] == "%" else '"$1"', command) if named else command
             started = shlex.join([*contained, f'eval "${_AS_USER}"; {text}', "sh"])
             if command:
                 settings[key] = f"{started.replace('%', '%%')} %f" if named else started

@@ -5,7 +5,6 @@ among the workspace's objects too. What comes in is a pack that git has checked 
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from branchline.core.refs import TAGS, branch_ref
+from branchline.core.rules.linear import compiled
 from branchline.errors import GitError
 from branchline.git.command import words
 from branchline.git.folders import is_folder, let_us_in, unlock
@@ -25,9 +25,9 @@ MOST_FILES = 2000  # refs and reflogs that are read
 MOST_BYTES = 4 << 20  # of one of them
 MOST_COMMITS = 10_000  # that an argument list holds
 MOST_OBJECTS = 200_000  # that are looked through
-_NAME = re.compile(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")
-_FOLDER, _LOOSE = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{38}|[0-9a-f]{62}")
-_PACKED = re.compile(r"pack-[0-9a-f]+\.(pack|idx)")
+_NAME = compiled(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")
+_FOLDER, _LOOSE = compiled("[0-9a-f]{2}"), compiled("[0-9a-f]{38}|[0-9a-f]{62}")
+_PACKED = compiled(r"pack-[0-9a-f]+\.(pack|idx)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from branchline.core.refs import HEADS, TAGS, branch_ref
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 from branchline.git.command import Git, ObjectsGone, as_user, failed, quoted, words
 from branchline.git.filters import Filter, Filters, of_checkout
@@ -26,14 +27,14 @@ _STORAGE = (
     " core.sharedrepository core.sparsecheckoutcone core.bigfilethreshold core.compression core.loosecompression"
     " extensions.objectformat lfs.fetchinclude lfs.fetchexclude lfs.skipdownloaderrors"
 )
-_COMMAND = re.compile(r"filter\.(.*)\.(?:clean|smudge|process)", re.DOTALL)
+_COMMAND = compiled(r"\Afilter\.(.*)\.(?:clean|smudge|process)", re.DOTALL)
 _KEYS = ("clean", "smudge", "process", "required")
-_PROMISOR = re.compile(r"remote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilter)", re.DOTALL)
+_PROMISOR = compiled(r"\Aremote\.(?P<name>.*)\.(?P<key>promisor|partialclonefilter)", re.DOTALL)
 _FALSE = frozenset({"", "false", "no", "off", "0"})
 _DEEPEST = 5  # how far git follows alternates of alternates (object-file.c, link_alt_odb_entries)
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_PLAIN_VALUE = re.compile(r"[\w./:=-]+")
-_PLAIN_PATH = re.compile(r'(?![#"])[^\n]+')
+_PLAIN_VALUE = compiled(r"[\w./:=-]+")
+_PLAIN_PATH = compiled(r'(?![#"])[^\n]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +222,8 @@ def _alternates(objects: Path, depth: int) -> Iterator[Path]:
     file = objects / "info" / "alternates"
     for line in file.read_bytes().split(b"\n") if depth <= _DEEPEST and file.is_file() else ():
         if line and not line.startswith(b"#"):
-            is_quoted = re.fullmatch(rb'"(\\.|[^"\\])*"', line)  # git takes such a one as a C string (quote.c)
-            named = re.sub(rb"\\([0-3][0-7]{2}|.)", plain, line[1:-1]) if is_quoted else line
+            is_quoted = compiled(rb'"(\\.|[^"\\])*"').fullmatch(line)  # git takes such a one as a C string (quote.c)
+            named = compiled(rb"\\([0-3][0-7]{2}|.)").sub(plain, line[1:-1]) if is_quoted else line
             folder = Path(os.path.realpath(objects / os.fsdecode(named)))
             yield folder
             yield from _alternates(folder, depth + 1)

@@ -7,7 +7,6 @@ but objects that were looked through (`own_commits`, `intake`).
 
 import hashlib
 import os
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from branchline.core.refs import HEADS, TAGS, branch_ref, remote_ref
+from branchline.core.rules.linear import compiled
 from branchline.git.command import EMAIL, NAME, Git, configured
 from branchline.git.folders import absolute, delete_tree, is_folder, let_us_in, unlock
 from branchline.git.objects import by_nul, fields, scratch_index, staged
@@ -107,7 +107,7 @@ class Workspaces:
         git.call("read-tree", *(("--reset", "-u") if self._repo.user.sparse else ()), target)
         git.call("update-index", "-q", "--refresh", ok=(0, 1))
         keeping = tuple(keep)
-        kept = ["--exclude=/" + re.sub(r"[\\*?\[ !#]", r"\\\g<0>", one) for one in keeping]
+        kept = ["--exclude=/" + compiled(r"[\\*?\[ !#]").sub(r"\\\g<0>", one) for one in keeping]
         with self._checkouts:
             git.call("checkout-index", "--all", "--force", "--quiet", "--index")
             for one in staged(git):  # `git clean` never looks into submodules

@@ -17,16 +17,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 RUNS = ".runs"
-RUN_ID = re.compile(r"(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
+RUN_ID = compiled(r"\A(?!.*\.\.)(?!.*(\.lock|\.)$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # also part of a git ref
 EXCLUDES = {".runs", ".runs/*", ".runs/**", ".*"}
-MANIFEST = re.compile(r"^[ \t]*(global-include|(graft|recursive-include)[ \t]+(\.(?![\w-])|\.runs\b|\*))", re.MULTILINE)
-PRUNED = re.compile(r"^[ \t]*prune[ \t]+\.runs/?[ \t]*$", re.MULTILINE)
+MANIFEST = compiled(r"^[ \t]*(global-include|(graft|recursive-include)[ \t]+(\.(?![\w-])|\.runs\b|\*))", re.MULTILINE)
+PRUNED = compiled(r"^[ \t]*prune[ \t]+\.runs/?[ \t]*$", re.MULTILINE)
 PACKAGES = ("vitest", "@biomejs/biome", "vite")
-PRETTIER = re.compile(r"\D*[12]\b")  # Prettier 3 no longer follows links
-NODE_TEST = re.compile(r"\bnode\s(.*\s)?--test\b")
+PRETTIER = compiled(r"\A\D*[12]\b")  # Prettier 3 no longer follows links
+NODE, WITH_TEST = compiled(r"\bnode(?=\s)"), compiled(r"\s--test\b")
 
 
 class RunPaths:
@@ -149,7 +150,10 @@ def followed_by(root: Path) -> str:
             return name
     if PRETTIER.match(str(needed.get("prettier", ""))):
         return "prettier"
-    return "node --test" if any(map(NODE_TEST.search, map(str, _table(package, "scripts").values()))) else ""
+    lines = (line for script in _table(package, "scripts").values() for line in str(script).splitlines())
+    return (
+        "node --test" if any((at := NODE.search(line)) and WITH_TEST.search(line, at.end()) for line in lines) else ""
+    )
 
 
 def _hatchling_takes(build: dict[str, Any], root: Path) -> bool:

@@ -1,13 +1,13 @@
 """Which runs a repository has, and which of them a name means."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from branchline.core.refs import RUNS as RUN_REFS
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 from branchline.ledger.paths import RUN_ID, RUNS, RunPaths, common_dir, record_home
 from branchline.ledger.seal import FIRST_BYTES, is_ours
@@ -33,7 +33,7 @@ def saved_runs(root: Path) -> list[str]:
     found = {entry.name for entry in loose.iterdir() if entry.is_dir()} if loose.is_dir() else set()
     with suppress(OSError):
         text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
-        found |= set(re.findall(rf" {RUN_REFS}([^/\n]+)/", text))
+        found |= set(compiled(rf" {RUN_REFS}([^/\n]+)/").findall(text))
     return sorted(name for name in found if RUN_ID.fullmatch(name))
 
 

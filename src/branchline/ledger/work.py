@@ -6,12 +6,12 @@ the user's. Names are short: the path of a socket has at most 108 bytes (unix(7)
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 VARIABLE = "BRANCHLINE_STATE"
@@ -40,7 +40,7 @@ def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside:
     It lies in the folder that the variable BRANCHLINE_STATE names, else in `$XDG_STATE_HOME/branchline`, else in
     `/var/tmp`; never within one of `outside`. Raises InvalidInput if no such folder can be written.
     """
-    name = re.sub(r"[^A-Za-z0-9]+", "-", common.parent.name if common.name == ".git" else common.stem).strip("-")
+    name = compiled(r"[^A-Za-z0-9]+").sub("-", common.parent.name if common.name == ".git" else common.stem).strip("-")
     home = state_home(environ, *outside) / f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
     return WorkArea(home, home / _digest(run_dir))
 

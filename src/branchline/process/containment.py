@@ -8,7 +8,6 @@ leave: weak). `init` is the program that does the first three.
 
 import math
 import os
-import re
 import select
 import shutil
 import signal
@@ -23,6 +22,7 @@ from typing import Literal
 
 from branchline.core.durations import seconds
 from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
+from branchline.core.rules.linear import compiled
 
 Method = Literal["namespace", "sandbox", "subreaper", "group"]
 Wrap = Callable[[Sequence[str], Path], list[str]]
@@ -114,7 +114,7 @@ def ceiling(limits: ProcessLimits) -> int | None:
 
 def kernel() -> tuple[int, ...]:
     """The kernel's version, its first two numbers."""
-    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    return tuple(int(part) for part in compiled(r"\d+").findall(os.uname().release)[:2])
 
 
 def _counts_by_namespace() -> bool:

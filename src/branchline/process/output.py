@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-import re
 import stat
 from pathlib import Path
 
-CONTROL = re.compile(
+from branchline.core.rules.linear import compiled
+
+CONTROL = compiled(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # terminal colours and cursor moves
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles, links
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"

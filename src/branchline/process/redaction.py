@@ -12,16 +12,17 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from branchline.core.rules.linear import compiled
 from branchline.core.rules.secret_rules import LONGEST, Match, formats
 from branchline.process.output import open_regular
 
-SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
+SECRET = compiled(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 SHORTEST = 8  # characters; what is shorter would be found in innocent words
 HIDDEN = "[secret]"
 CHUNK = 1 << 20
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
 
-_WORDS = re.compile(r"[A-Za-z/_.: -]{1,11}")
+_WORDS = compiled(r"[A-Za-z/_.: -]{1,11}")
 
 
 def telling(environ: Mapping[str, str]) -> list[str]:

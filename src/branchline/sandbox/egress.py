@@ -2,13 +2,13 @@
 
 import ipaddress
 import os
-import re
 import socket
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
 from branchline.core.model.sandbox import host_matches
+from branchline.core.rules.linear import compiled
 from branchline.process.temporary import temporary
 
 LONGEST_HEAD = 8192  # bytes
@@ -16,7 +16,7 @@ PATIENCE = 30.0  # seconds to say where to, and to get there
 PIECE = 1 << 16
 MOST_NAMED = 20  # refused hosts that are remembered; a program may try thousands
 LOOPBACK = "127.0.0.1"
-ABSOLUTE = re.compile(r"http://[A-Za-z0-9.:-]{1,253}")
+ABSOLUTE = compiled(r"http://[A-Za-z0-9.:-]{1,253}")
 
 
 class Egress:

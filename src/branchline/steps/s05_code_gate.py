@@ -1,6 +1,5 @@
 """Step 5: fix, then verify; the batch is approved, or rejected with a report and kept."""
 
-import re
 import shutil
 import time
 from typing import Literal
@@ -15,6 +14,7 @@ from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of,
 from branchline.core.facts import Codegate, ExecuteWsComplete
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
 from branchline.core.rules.globs import matches_any
+from branchline.core.rules.linear import compiled
 from branchline.core.work import Failure, Gating, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.gates.report import write_report
@@ -119,7 +119,7 @@ def _unresolved(ctx: StepContext, tree: str) -> list[str]:
 
 def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -> Success | Failure:
     run, workstream, base, left = ctx.run, ctx.task.workstream, ctx.ws.base, known(ctx.ws.work)
-    again = re.search(r"_r(\d+)$", ctx.task.id) if ctx.task.origin else None
+    again = compiled(r"_r(\d+)$").search(ctx.task.id) if ctx.task.origin else None
     batch = f"{workstream}-{again[1] if again else 1}"  # one name for every gate task of a workstream
     verdict = VERDICTS[report.outcome]
     more = ("\n## Not in the batch\n", *(f"- {text}" for text in left.left_out), "") if left.left_out else ()

@@ -10,6 +10,7 @@ from branchline.attempt.run import StepContext
 from branchline.core.facts import ShipComplete
 from branchline.core.model.verdict import Outcome
 from branchline.core.refs import TAGS, branch_ref, in_the_way, tag_ref
+from branchline.core.rules.linear import compiled
 from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.errors import FAILURES
@@ -105,7 +106,7 @@ def _landed(ctx: StepContext, result: Integration, tip: str) -> Integration | No
             tried = [result.merged]
             if all(one.commit != commit for one in _shipped(ctx)):  # what an earlier round left out is to land now
                 messages = run.repo.content.text("log", "--first-parent", "--format=%B", f"{onto}..{commit}")
-                tried.append(re.findall(r"^Branchline-Workstream: (.+)$", messages, re.MULTILINE))
+                tried.append(compiled(r"^Branchline-Workstream: (.+)$", re.MULTILINE).findall(messages))
             for names in tried:
                 again = merge_queue(ctx, onto, [name for name in order if name in names], repair=False)
                 if again.commit == commit:

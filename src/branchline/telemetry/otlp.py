@@ -5,18 +5,18 @@ The exporter reads the `OTEL_*` variables: endpoint, headers, certificates, comp
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from branchline._version import __version__
+from branchline.core.rules.linear import compiled
 from branchline.errors import BranchlineError
 from branchline.views.spans import Span, Value, finished
 
 BATCH = 500
-ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
+ERRNO = compiled(r"\[Errno -?\d+\] ([\w ]+)")
 STATUS_CODES = {"unset": 0, "ok": 1, "error": 2}
 KINDS: dict[type, str] = {bool: "boolValue", int: "intValue", float: "doubleValue", str: "stringValue"}
 

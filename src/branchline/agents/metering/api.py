@@ -8,11 +8,12 @@ from typing import Any, Literal
 import msgspec
 
 from branchline.agents.stream import decoded
+from branchline.core.rules.linear import compiled
 
-SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|cred|cookie", re.IGNORECASE)
+SECRET_NAME = compiled(r"key|token|secret|sig|auth|pass|cred|cookie", re.IGNORECASE)
 FREE = ("/count_tokens", ":countTokens")
-MODEL_IN_PATH = re.compile(r"/(?:models|deployments)/([^/:]+)")
-BETWEEN_EVENTS = re.compile(rb"(\r?\n\r?\n)")
+MODEL_IN_PATH = compiled(r"/(?:models|deployments)/([^/:]+)")
+BETWEEN_EVENTS = compiled(rb"(\r?\n\r?\n)")
 LONGEST_NAME = 200
 Api = Literal["anthropic", "chat", "responses", "gemini"]
 """The APIs whose answers we can count."""
@@ -47,8 +48,8 @@ BODY = msgspec.json.Decoder(_Body)
 def question(method: str, path: str, body: bytes) -> Question:
     """Read a request. A streamed chat is made to tell its usage, which that API does only on demand."""
     plain = path.partition("?")[0]
-    api: Api = "gemini" if re.search(r"/models/[^/]+:\w+$", plain) else "chat"
-    if re.search(r"/messages(/count_tokens)?$", plain):
+    api: Api = "gemini" if compiled(r"/models/[^/]+:\w+$").search(plain) else "chat"
+    if compiled(r"/messages(/count_tokens)?$").search(plain):
         api = "anthropic"
     elif plain.endswith("/responses"):
         api = "responses"

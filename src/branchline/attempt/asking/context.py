@@ -3,7 +3,6 @@
 The broker's answer is kept before the agent starts. What ails the broker never fails a run.
 """
 
-import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from branchline.core.model.forecast import Collision, forecast
 from branchline.core.model.manifest import ContextRequest, ContextSettings, Manifest, Span
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.planning import WILD, at_once
+from branchline.core.rules.linear import compiled
 from branchline.core.work import Given
 from branchline.errors import InvalidInput
 from branchline.git.objects import Entry
@@ -31,7 +31,7 @@ FOLDER = "manifests"
 LONGEST_WARNING = 500  # characters
 MOST_TARGETS = 12  # they are in whatever they cost
 MOST_WORKSTREAMS = 20  # to look ahead for; each costs a query
-NAMED = re.compile(r"[\w./@+-]+")
+NAMED = compiled(r"[\w./@+-]+")
 CONVENTIONS = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
 CHARACTERS = 6000  # of each of them in a prompt
 MOST_SPANS = 6  # of one file; more would say less

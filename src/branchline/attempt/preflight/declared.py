@@ -1,7 +1,6 @@
 """Questions about what people wrote: gates, set-up, ports, and the ways from a gate back into the checkout."""
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,12 +13,13 @@ from branchline.config.settings import Settings, Setup
 from branchline.core.model.plan import Plan
 from branchline.core.model.sandbox import ASKED_FOR
 from branchline.core.model.verdict import Gate
+from branchline.core.rules.linear import compiled
 from branchline.git.repo import Repo
 from branchline.process.environment import allowed
 from branchline.sandbox.bubblewrap import Sandbox
 from branchline.sandbox.probe import INSTALL
 
-PORT = re.compile(r"(?:--port[= ]|(?:localhost|127\.0\.0\.1|0\.0\.0\.0):|\bPORT=|runserver )(\d{2,5})\b")
+PORT = compiled(r"(?:--port[= ]|(?:localhost|127\.0\.0\.1|0\.0\.0\.0):|\bPORT=|runserver )(\d{2,5})\b")
 SHOWN = 3
 
 

@@ -1,7 +1,6 @@
 """`branchline init`: a configuration and an example plan for a repository."""
 
 import json
-import re
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from branchline.cli.output import emit, say
 from branchline.cli.survey import survey
 from branchline.config.schemas import as_text, schema
 from branchline.core.model.agent_spec import BUILT_IN, AgentSpec
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 from branchline.git.repo import Repo
 from branchline.ledger.paths import record_home, show_record
@@ -51,7 +51,7 @@ def command(*, repo: Path, as_json: bool) -> None:
         raise InvalidInput(f"{found.root} has {names} already; nothing was written", hint="branchline doctor")
     for path, text in files.items():
         with path.open("x", encoding="utf-8") as file:
-            file.write(re.sub("|".join(filled), lambda mark: filled[mark[0]], text))
+            file.write(compiled("|".join(filled)).sub(lambda mark: filled[mark[0]], text))
     # The schemas that the first lines name, for editors; in the folder that no `git status` shows.
     runs = record_home(found.root)
     (runs / "schemas").mkdir(parents=True, exist_ok=True)

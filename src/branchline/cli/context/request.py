@@ -1,7 +1,6 @@
 """What `branchline context` is asked: the task, the settings of the repository, and the options that change them."""
 
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 
 from branchline.cli.given_text import STDIN, given_text
 from branchline.core.model.manifest import ContextRequest, ContextSettings, TaskType
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
 FILES = ("branchline.yaml", "pyproject.toml")
@@ -45,7 +45,9 @@ def asked(words: tuple[str, ...], options: Options) -> tuple[ContextRequest, str
     request = ContextRequest(
         task_type=options.task_type,
         text=_task(text, options.input),
-        keywords=tuple(word for option in options.keywords for word in re.split(r"[,\s]+", _clean(option)) if word),
+        keywords=tuple(
+            word for option in options.keywords for word in compiled(r"[,\s]+").split(_clean(option)) if word
+        ),
         targets=tuple(dict.fromkeys(in_root(options.root, path) for path in options.target)),
         settings=_settings(options),
     )

@@ -10,6 +10,7 @@ from branchline.context.code.definitions import Found, definitions, sketched
 from branchline.context.code.grammars import parse
 from branchline.context.code.imports import imports
 from branchline.context.code.languages import CODE, PROSE, language_of, names_test
+from branchline.core.rules.linear import compiled
 
 _PEEK = 8192  # bytes
 _MARKER = 4096  # bytes that the mark of a generated file is among
@@ -71,9 +72,9 @@ def _outline(text: bytes, language: str, path: str) -> tuple[list[Found], tuple[
 
 def _scripts(text: bytes) -> bytes:
     """The scripts in a page, each where it was, the rest blank."""
-    page = bytearray(re.sub(rb"[^\n]", b" ", text))
+    page = bytearray(compiled(rb"[^\n]").sub(b" ", text))
     lowered, end = text.lower(), 0
-    while opening := re.compile(_SCRIPT).search(lowered, end):
+    while opening := compiled(_SCRIPT).search(lowered, end):
         start, end = opening.end(), lowered.find(b"</script", opening.end())
         if end < 0:
             break
@@ -108,7 +109,7 @@ def _flag(data: bytes, text: bytes, path: str, language: str) -> str:
     if language not in PROSE and len(text) >= max(_MINIFIED_SIZE, _MINIFIED_LINE * (text.count(b"\n") + 1)):
         return "minified"
     head = text[:_MARKER] if language in CODE else b""
-    is_marked = b"generated" in head.lower() and re.search(_GENERATED, head, re.MULTILINE) is not None
-    if language == "lock" or re.search(_GENERATED_NAME, path) or is_marked:
+    is_marked = b"generated" in head.lower() and compiled(_GENERATED, re.MULTILINE).search(head) is not None
+    if language == "lock" or compiled(_GENERATED_NAME).search(path) or is_marked:
         return "generated"
     return ""

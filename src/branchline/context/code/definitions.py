@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from branchline.context.code.analysis import Definition
 from branchline.context.code.languages import by_word
 from branchline.context.code.rules import LEAD, RULES, THROUGH, WRAP, Named, Rule
+from branchline.core.rules.linear import compiled
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -20,7 +21,7 @@ _TYPES = frozenset(("class", "struct", "interface", "enum", "record", "trait", "
 _OWNERS = _TYPES | {"module"}  # a namespace holds definitions too, and is no part of their names
 _OWNERS_TOLD = 4  # owners that are told
 _LONGEST_SKETCHED = 100  # characters of a name
-_GENERAL = rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
+_GENERAL = rb"""^([ \t]*+)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
     (?:(?:export|default|public|private|protected|internal|fileprivate|open|override|abstract|final|sealed|data|inline
     |suspend|static|async|case|implicit|lazy|local|pub|virtual|mutating|operator|infix|companion|value|annotation|inner
     |extern|declare|partial|enum|cdef|cpdef|recursive|pure|elemental|global|create(?:[ \t]+or[ \t]+replace)?)[ \t]+)*
@@ -30,7 +31,7 @@ _GENERAL = rb"""^([ \t]*)(?:@[\w.]+(?:\([^)\n]*\))?[ \t]+)*
     (?:if[ \t]+not[ \t]+exists[ \t]+)?(?:<[^>\n]*>[ \t]*)?["`]?([A-Za-z_][\w.:$?!-]*)"""
 _SHELL = rb"^([ \t]*)(function[ \t]+|(?=[\w.:-]+[ \t]*\([ \t]*\)))([A-Za-z_][\w.:-]*)"
 _LISP = rb"^([ \t]*)\((def\w*|define(?:-\w+)*)[ \t]+\(?([^\s()\[\]{}\"';]+)"
-_PYTHON = rb"^([ \t]*)(?:@(?:[^\n]*\n)(?:(?!\1(?:async|def|class)[ \t])[^\n]*\n){0,99}\1)?(?:async[ \t]+)?(class|def)[ \t]+(\w+)"
+_PYTHON = rb"^([ \t]*)(?:@(?:[^\n]*\n)(?:(?!\1(?:async|def|class)[ \t])[^\n]*\n){0,30}\1)?(?:async[ \t]+)?(class|def)[ \t]+(\w+)"
 _ASSIGNED = rb"^([ \t]*)()([A-Za-z_][\w.$]*)[ \t]*(?:<-|=)[ \t]*(?:function\b|\([^()\n]*\)[ \t]*[-=]>)"
 _PATTERNS = {
     "python": (_PYTHON,),
@@ -177,7 +178,7 @@ def sketched(data: bytes, language: str) -> list[Found]:
 def _starts(data: bytes, language: str) -> Iterator[_Start]:
     for pattern in _PATTERNS.get(language, (_GENERAL,)):
         line, counted = 1, 0
-        for match in re.finditer(pattern, data, _FLAGS[language == "python"]):
+        for match in compiled(pattern, _FLAGS[language == "python"]).finditer(data):
             line += data.count(b"\n", counted, match.start())
             counted = match.start()
             indent = len(match[1].expandtabs())

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from branchline.context.code.analysis import Import
+from branchline.core.rules.linear import compiled
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -20,24 +21,24 @@ Match = re.Match[bytes]
 Reader = Callable[[Match], Iterable[Import]]
 
 _PYTHON = (
-    rb"^[ \t]*(?:from(?=[\s.])[ \t]*([. \t]*[\w.]*)[ \t]+c?import[ \t]*(\([^)]{0,20000}\)|(?:[^\n#;\\]|\\\r?\n)+)"
-    rb"|c?import[ \t]+((?:[^\n#;\\]|\\\r?\n)+))"
+    rb"^[ \t]*(?:from(?=[\s.])[ \t]*+((?:\.[ \t]*+)*+(?:(?!c?import[ \t(\\])[\w.]++)?+)[ \t]*+c?import[ \t]*(\([^)]{0,20000}\)|(?:[^\n#;\\]|\\\r?\n)+)"
+    rb"|c?import[ \t]++((?:[^\n#;\\]|\\\r?\n)+))"
 )
 _JAVASCRIPT = rb"""\b(from|import|require(?:\.resolve)?|jest\.mock|vi\.mock)\s*(\(\s*)?(?:/\*[^*]*\*/\s*)?(["'`])([^"'`\n$]{1,400})\3"""
 _CLAUSE = rb"\b(import|export)\b(?!\s*[.(])"
-_GO = rb"^import[ \t]*(?:\(([^)]{0,8000})\)|([^\n(]+))"
+_GO = rb"^import[ \t]*+(?:\(([^()]{0,8000})\)|([^\n(]+))"
 _GO_SPEC = r"""["`]([^"`\n]+)["`]"""
-_RUST = rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});?|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w+)[^;\n{]*;)"
+_RUST = rb"^[ \t]*(?:pub(?:[ \t]*\([^)\n]*\))?[ \t]+)?(?:(use)\s+([^;]{1,8000});?|(mod|extern[ \t]+crate)[ \t]+((?:r#)?\w++)[^;\n{]*;)"
 _RUST_TREE = r"[\w:*#]+(?:\s+as\s+\w+)?|[{},]"
-_JVM = rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+\*?)(?:\{([^}]{0,4000})\})?"
+_JVM = rb"^[ \t]*import[ \t]+(static[ \t]+)?([\w.]+\*?)(?:\{([^{}]{0,4000})\})?"
 _C = rb'^[ \t]*#[ \t]*(?:include|import|include_next)[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)'
 _CSHARP = (
-    rb"^[ \t]*(?:global[ \t]+)?using[ \t]+(static[ \t]+)?(?:\w+[ \t]*=[ \t]*)?(?:global::)?([\w.]+)[^;\n(=]{0,200};"
+    rb"^[ \t]*(?:global[ \t]+)?using[ \t]+(static[ \t]+)?(?:\w++[ \t]*+=[ \t]*+)?(?:global::)?([\w.]++)[^;\n(=]{0,200};"
 )
 _RUBY = rb"""^[ \t]*(?:(require|require_relative|load)\b[ \t(]*|(autoload)[ \t(]+:?["']?(\w+)["']?\s*,\s*)["']([^"'\n#]+)["']"""
 _PHP = (
-    rb"^[ \t]*(?:<\?php[ \t]+)?use[ \t]+((?:function|const)[ \t]+)?([\w\\][^;{}()]{0,4000})(?:\{([^}]{0,4000})\}\s*)?;?"
-    rb"|\b(require_once|require|include_once|include)\b[ \t(]*([^;\n]{1,400}?)\)?\s*;"
+    rb"^[ \t]*(?:<\?php[ \t]+)?use[ \t]+((?:function|const)[ \t]+)?([\w\\][^;{}()]{0,4000})(?:\{([^{}]{0,4000})\}\s*)?;?"
+    rb"|\b(require_once|require|include_once|include)\b[ \t(]*+([^;\n]{1,400});"
 )
 
 
@@ -47,7 +48,7 @@ def imports(data: bytes, language: str, root: "Node | None" = None) -> tuple[Imp
         return ()
     found: dict[Import, None] = {}
     read, source, keyword = _READERS[language]
-    pattern = re.compile(source, re.MULTILINE)
+    pattern = compiled(source, re.MULTILINE)
     matches = _in_lines(pattern, data, keyword) if keyword else pattern.finditer(data)
     for match in islice(matches, MOST):
         if root is None or _is_code(root, match):
@@ -88,7 +89,7 @@ def _python(match: Match) -> Iterator[Import]:
         names = _names(_text(match[3]).replace("\\", " "))
         yield from (Import(name, (), "import") for name in names if name.replace(".", "").replace("_", "a").isalnum())
         return
-    listed = re.sub(r"#[^\n]*", "", _text(match[2])).replace("\\", " ").strip("() \t\r\n")
+    listed = compiled(r"#[^\n]*").sub("", _text(match[2])).replace("\\", " ").strip("() \t\r\n")
     names = tuple(name for name in _names(listed) if name == "*" or name.isidentifier())
     module = "".join(_text(match[1]).split())
     if module and names:
@@ -110,7 +111,7 @@ def _javascript(match: Match) -> Iterator[Import]:
 
 def _clause(data: bytes, end: int) -> Match | None:
     """The last `import` or `export` before a place that may go on to there."""
-    pattern, place, least = re.compile(_CLAUSE), end, max(0, end - _LOOK_BACK)
+    pattern, place, least = compiled(_CLAUSE), end, max(0, end - _LOOK_BACK)
     while (place := max(data.rfind(word, least, place) for word in (b"import", b"export"))) >= 0:
         if match := pattern.match(data, place):
             return match
@@ -123,13 +124,13 @@ def _bindings(clause: str) -> Iterator[str]:
     for name in _names(outer):
         yield "*" if name == "*" else "default"
     if brace:
-        listed = re.sub(r"//[^\n]*|/\*.*?\*/", "", inner, flags=re.DOTALL).partition("}")[0]
+        listed = compiled(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL).sub("", inner).partition("}")[0]
         yield from _names(listed.replace("\n", " "))
 
 
 def _go(match: Match) -> Iterator[Import]:
-    lines = re.sub(r"//[^\n]*", "", _text(match[1] or match[2]))
-    yield from (Import(path, (), "import") for path in re.findall(_GO_SPEC, lines))
+    lines = compiled(r"//[^\n]*").sub("", _text(match[1] or match[2]))
+    yield from (Import(path, (), "import") for path in compiled(_GO_SPEC).findall(lines))
 
 
 def _rust(match: Match) -> Iterator[Import]:
@@ -139,7 +140,7 @@ def _rust(match: Match) -> Iterator[Import]:
         return
     found: dict[str, list[str]] = {}
     around, prefix = [""], ""
-    for part in re.findall(_RUST_TREE, re.sub(r"//[^\n]*", "", _text(match[2]))):
+    for part in compiled(_RUST_TREE).findall(compiled(r"//[^\n]*").sub("", _text(match[2]))):
         if part == "{":
             around.append(prefix)
         elif part == "}":
@@ -156,13 +157,13 @@ def _rust(match: Match) -> Iterator[Import]:
 
 def _jvm(match: Match) -> Iterator[Import]:
     kind, module = "import static" if match[1] else "import", _text(match[2])
-    names = tuple(re.findall(r"(?:^|,)\s*([\w*]+)", _text(match[3])))
+    names = tuple(compiled(r"(?:^|,)\s*([\w*]+)").findall(_text(match[3])))
     yield Import(module.rstrip("."), names, kind)
 
 
 def _php(match: Match) -> Iterator[Import]:
     if match[4]:
-        yield Import(_text(match[5]).strip(), (), _text(match[4]))
+        yield Import(_text(match[5]).rstrip().removesuffix(")").strip(), (), _text(match[4]))
     if match[4] or not match[0].endswith(b";"):
         return
     kind = " ".join(("use", *_text(match[1]).split()))

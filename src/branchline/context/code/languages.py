@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 from branchline.core.model.manifest import Category
+from branchline.core.rules.linear import compiled
 
 _CODE = """
 python: py pyi pyw; typescript: ts mts cts; tsx: tsx; javascript: js jsx mjs cjs es6; go: go; rust: rs; java: java; c: c
@@ -46,31 +47,31 @@ PROSE = frozenset(by_word(_PROSE).values())
 _BY_NAME = by_word(_NAMES)
 _BY_ENDING = {**by_word(_OTHER), **by_word(_PROSE), **by_word(_CODE)}
 
-_SHEBANG = re.compile(
-    rb"#![^\n]*?\b(python|node|deno|bun|ts-node|ruby|php|perl|lua|Rscript|(?:ba|z|k|da|fi)?sh)(?![a-z])"
+_SHEBANG = compiled(
+    rb"\A#![^\n]*?\b(python|node|deno|bun|ts-node|ruby|php|perl|lua|Rscript|(?:ba|z|k|da|fi)?sh)(?![a-z])"
 )
 _BY_PROGRAM = by_word(
     "python: python; javascript: node; typescript: deno bun ts-node; ruby: ruby; php: php; perl: perl; lua: lua; r: Rscript"
 )
-_CPP = re.compile(
+_CPP = compiled(
     rb"^[ \t]*(?:template\s*<|namespace\b|class\s+\w+|using\s+\w|(?:public|private|protected)\s*:)|std::", re.MULTILINE
 )
-_OBJC = re.compile(rb"^[ \t]*(?:@interface|@implementation|@protocol|@class|#import)\b", re.MULTILINE)
+_OBJC = compiled(rb"^[ \t]*(?:@interface|@implementation|@protocol|@class|#import)\b", re.MULTILINE)
 _PEEK = 65_536  # bytes; what a header is shows early
 
 _TEST_FOLDERS = frozenset({
     "tests", "__tests__", "__mocks__", "__snapshots__", "__fixtures__", "testdata", "test-data", "test-utils", "e2e", "unittests",
 })  # fmt: skip
-_TEST_PROJECT = re.compile(r"(?:^|[._-])(?:tests?|specs|unittests|integrationtests)$")
+_TEST_PROJECT = compiled(r"(?:^|[._-])(?:tests?|specs|unittests|integrationtests)$")
 _TEST_SOURCES = frozenset(
     ["test", "androidtest", "integrationtest", "functionaltest", "testfixtures", "jvmtest", "commontest", "it"]
 )
-_TEST_NAME = re.compile(
+_TEST_NAME = compiled(
     r"^tests?[_-]|^conftest\.|^tests?\.|(?:[._-]tests?|[._]spec|[._]e2e)(?:\.d)?\.[a-z+]+$"
     r"|(?:^|[a-z0-9])(?:Tests?|TestCase|IT|Specs?)\.(?:java|kt|scala|groovy|cs|php|swift|fs|vb)$"
 )
 
-_VENDORED = re.compile(
+_VENDORED = compiled(
     r"(?:^|/)(?:node_modules|bower_components|jspm_packages|vendor|vendored|third[_-]?party|_vendor|_vendored|extern"
     r"|externals|cextern|site-packages|dist|_build|Pods|Carthage|\.yarn|\.next|\.nuxt|\.tox|\.venv|\.eggs|__pycache__"
     r"|build/(?:lib|classes|generated|intermediates)[^/]*|target/(?:debug|release|classes|generated-sources))/"

@@ -1,10 +1,10 @@
 """What the nodes of each language's syntax tree define, by their types. Most have their name in the field `name`."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from branchline.context.code.languages import by_word
+from branchline.core.rules.linear import compiled
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -17,7 +17,7 @@ _FUNCTIONS = frozenset(("arrow_function", "function_expression", "generator_func
 _TYPE_SPECS = {"struct_type": "struct", "interface_type": "interface"}
 _LONGEST = 1000  # bytes of a name; one of as many is not kept
 _BOUND = frozenset(("identifier", "shorthand_property_identifier_pattern"))
-_ARGUMENTS = re.compile("<[^<>]*>")
+_ARGUMENTS = compiled("<[^<>]*>")
 _DECLARATORS = 12  # how deeply a C declarator is followed
 
 

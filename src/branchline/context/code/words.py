@@ -1,10 +1,11 @@
 """Words of code and of prose to index terms: identifiers in parts and whole, plurals and case gone."""
 
-import re
 from functools import lru_cache
 
-WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+from branchline.core.rules.linear import compiled
+
+WORD = compiled(r"[A-Za-z_][A-Za-z0-9_]*")
+PART = compiled(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _STOP = """a about after again all also an and any are as at be because been before being between both but by can could did
     do does doing done down each few for from further had has have he her here him his how i if in into is it its just
     me more most my no not now of off on once only or other our out over own same she should so some such than that the

@@ -1,6 +1,5 @@
 """Agents as configuration: an adapter or preset by name, or a command in the template language."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ import msgspec
 from branchline.core.durations import Duration
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.plan import Model, Name, Script
+from branchline.core.rules.linear import compiled
 
 SCRIPTED = "scripted"
 ENTRY_POINTS = "branchline.agents"
@@ -33,7 +33,7 @@ An argument may also be a path below a folder: `{folder}/...`, `{home}/...`, `{w
 KEY = "${key}"
 """As the whole value of a variable: the value of the variable that `key_env` names."""
 
-FROM_ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+FROM_ENV = compiled(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 """As the whole value of a variable: the value of another one of ours, which is written nowhere."""
 
 WINDOWS = {"aider": 80_000, "claude_code": 150_000}

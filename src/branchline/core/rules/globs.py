@@ -10,10 +10,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from branchline.core.rules.linear import compiled
+
 Segment = re.Pattern[str]
 
-TOKEN = re.compile(r"(?P<star>\*+)|(?P<one>\?)|(?P<set>\[[!^]?+[\s\S][^\]]*\])")
-ANYTHING = re.compile(r".*", re.DOTALL)
+TOKEN = compiled(r"(?P<star>\*+)|(?P<one>\?)|(?P<set>\[[!^]?+[\s\S][^\]]{0,255}\])")
+ANYTHING = compiled(r".*", re.DOTALL)
 
 
 def matches(glob: str, path: str) -> bool:
@@ -74,15 +76,15 @@ def _segment(text: str) -> Segment:
     pieces[-1] += re.escape(text[position:])
     first, *rest = pieces
     pattern = first if not rest else first + "".join(f"(?>.*?{piece})" for piece in rest[:-1]) + ".*" + rest[-1]
-    return re.compile(f"{pattern}|{re.escape(text)}" if "[" in text else pattern, re.DOTALL)
+    return compiled(f"{pattern}|{re.escape(text)}" if "[" in text else pattern, re.DOTALL)
 
 
 def _set(text: str) -> str:
     negated = text[1] in "!^"
-    members = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", text[2 if negated else 1 : -1]).replace("--", r"-\-")
+    members = compiled(r"[\\\[\]^&~|]").sub(r"\\\g<0>", text[2 if negated else 1 : -1]).replace("--", r"-\-")
     pattern = f"[{'^' if negated else ''}{members}]"
     try:
-        re.compile(pattern)
+        compiled(pattern)
     except re.error:
         return r"(?!)"  # a range that runs backwards holds nothing
     return pattern

@@ -5,13 +5,14 @@ objects whose member has that value, of an object itself if it has, so that `$[?
 """
 
 import json
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-STEP = re.compile(
-    r"\.(?P<name>[^.\[\]*]+)|\.(?P<all>\*)|\[(?P<index>-?\d{1,9})\]|\[\?(?P<key>[^=\]]+)=(?P<value>[^\]]*)\]"
+from branchline.core.rules.linear import compiled
+
+STEP = compiled(
+    r"\.(?P<name>[^.\[\]*]+)|\.(?P<all>\*)|\[(?P<index>-?\d{1,9})\]|\[\?(?P<key>[^=\]]{1,100})=(?P<value>[^\]]{0,200})\]"
 )
 
 

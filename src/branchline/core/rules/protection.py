@@ -5,15 +5,15 @@ decides what `.github/workflows` holds), and what a protected name leads to thro
 """
 
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from branchline.core.rules.globs import fold, matches
+from branchline.core.rules.linear import compiled
 
 MOST_NAMES = 40  # as many links as a kernel follows
 # What macOS ignores in a name, so that `.git<joiner>hub` opens `.github`.
-IGNORED = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+IGNORED = compiled("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 
 
 class Protection:

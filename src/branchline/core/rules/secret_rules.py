@@ -3,12 +3,11 @@
 A format is looked for wherever it may stand, binary files included; an assignment only in a line of text.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log2
 
-from branchline.core.rules.linear import linear
+from branchline.core.rules.linear import compiled, linear
 
 LONGEST = 8192  # bytes of a match, at most
 KNOWN = "value of a secret variable"
@@ -77,10 +76,10 @@ _ASSIGNED = (
     rb"|([A-Za-z0-9+/=_~-]{20,})[ \t]*[;,]?[ \t]*(?:(?:#|//)[^\n]*)?(?:\r?$|\\n))"
 )
 _URL = rb"://[^\s:/@\"'<>]{1,100}:([^\s:/@\"'<>{}]{12,200})@"
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = compiled(
     rb"(?i)example|placeholder|change.?me|your[_-]|dummy|redacted|insert|x{5}|0123456789|1234567890|abcdefgh|<|\$\{|\{\{"
 )
-_UUID = re.compile(rb"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = compiled(rb"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +128,12 @@ def assignments(text: bytes) -> Iterator[Match]:
 
 def looks_random(value: bytes) -> bool:
     """Whether text seems to be made by chance, not by a person: no words, no path, no sequence, no UUID."""
-    runs = len(re.findall(rb"[0-9]+", value))
-    if runs < 2 or _PLACEHOLDER.search(value) or _UUID.fullmatch(value) or not re.search(rb"[A-Za-z]", value):
+    runs = len(compiled(rb"[0-9]+").findall(value))
+    if runs < 2 or _PLACEHOLDER.search(value) or _UUID.fullmatch(value) or not compiled(rb"[A-Za-z]").search(value):
         return False
-    if re.fullmatch(rb"[0-9a-f]+|[0-9A-F]+", value):
+    if compiled(rb"[0-9a-f]+|[0-9A-F]+").fullmatch(value):
         return len(value) >= 32 and entropy(value) >= 3.0
-    words = re.findall(rb"[a-z]{5,}|[A-Z]{5,}|[A-Z][a-z]{4,}", value)
+    words = compiled(rb"[a-z]{5,}|[A-Z]{5,}|[A-Z][a-z]{4,}").findall(value)
     return entropy(value) >= 3.3 and 2 * sum(map(len, words)) < len(value)
 
 

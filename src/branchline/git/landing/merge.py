@@ -2,13 +2,13 @@
 
 import json
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
+from branchline.core.rules.linear import compiled
 from branchline.git.command import failed
 from branchline.git.objects import EXECUTABLE, PLAIN, ObjectStore, attributes, fields, scratch_index
 from branchline.process.temporary import temporary
@@ -91,7 +91,8 @@ def forecast(
     base = store.content.text("merge-base", "--octopus", *commits.values())
     touched = {name: {change.path for change in store.changes(base, tip)} for name, tip in commits.items()}
     above = {
-        name: {path[: at.start()] for path in paths for at in re.finditer("/", path)} for name, paths in touched.items()
+        name: {path[: at.start()] for path in paths for at in compiled("/").finditer(path)}
+        for name, paths in touched.items()
     }
     found = []
     for one, other in combinations(commits, 2):
@@ -153,9 +154,9 @@ def _merge(
 
 def _line(path: str, driver: str) -> bytes:
     """The line of an attributes file that is about this path alone: a pattern, quoted as git quotes one."""
-    pattern = re.sub(rb"[*?\[\]\\ ]", rb"\\\g<0>", os.fsencode(path))
-    quoted = re.sub(rb'["\\]', rb"\\\g<0>", pattern)
-    quoted = re.sub(rb"[\x00-\x1f\x7f]", lambda found: b"\\%03o" % found[0][0], quoted)
+    pattern = compiled(rb"[*?\[\]\\ ]").sub(rb"\\\g<0>", os.fsencode(path))
+    quoted = compiled(rb'["\\]').sub(rb"\\\g<0>", pattern)
+    quoted = compiled(rb"[\x00-\x1f\x7f]").sub(lambda found: b"\\%03o" % found[0][0], quoted)
     return b'"/' + quoted + b'" ' + _BUILT_IN[driver] + b"\n"
 
 
@@ -188,9 +189,9 @@ def merge_texts(base: str, ours: str, theirs: str) -> str:
         value = merge3(_parse(base.strip() or "{}"), _parse(ours), _parse(theirs))
     except (ValueError, RecursionError) as error:
         raise Clash(str(error)) from error
-    indent = re.match(r"\s*[\[{]\r?\n([ \t]+)", ours)
-    comma = ", " if not indent and re.search(r",\s", ours) else ","
-    colon = ": " if indent or re.search(r'":\s', ours) else ":"
+    indent = compiled(r"\A\s*+[\[{]\r?\n([ \t]+)").match(ours)
+    comma = ", " if not indent and compiled(r",\s").search(ours) else ","
+    colon = ": " if indent or compiled(r'":\s').search(ours) else ":"
     layout = indent[1] if indent else None
     text = json.dumps(value, indent=layout, separators=(comma, colon), ensure_ascii=ours.isascii())
     return text + ours[len(ours.rstrip()) :]

@@ -1,11 +1,11 @@
 """Untrusted text in Markdown."""
 
-import re
 from collections.abc import Iterable, Sequence
 
+from branchline.core.rules.linear import compiled
 from branchline.views.format.text import plain
 
-SPECIAL = re.compile(r"([\\`*\[\]<>|~])")
+SPECIAL = compiled(r"([\\`*\[\]<>|~])")
 
 
 class Markdown(str):

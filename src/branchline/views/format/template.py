@@ -6,12 +6,13 @@ Inserted values are taken as they are: a tag in one of them stays text, because 
 import re
 from collections.abc import Collection, Mapping
 
+from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 
-TAG = re.compile(r"\{\{(?P<kind>[#/]?)[ \t]*(?P<name>[^{}\n]*?)[ \t]*\}\}")
-LONE = re.compile(r"^[ \t]*(\{\{[#/][^{}\n]*\}\})[ \t]*\n", re.MULTILINE)
+TAG = compiled(r"\{\{(?P<kind>[#/]?)[ \t]*+(?P<name>(?:[^{}\n \t]++|[ \t]++(?!\}\}))*+)[ \t]*+\}\}")
+LONE = compiled(r"^[ \t]*(\{\{[#/][^{}\n]*\}\})[ \t]*\n", re.MULTILINE)
 NEW = "\n"
-GAP = re.compile(r"\n{3,}")
+GAP = compiled(r"\n{3,}")
 
 
 class TemplateError(InvalidInput):

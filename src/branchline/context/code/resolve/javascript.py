@@ -11,13 +11,14 @@ import msgspec
 
 from branchline.context.code.analysis import Import
 from branchline.context.code.resolve.places import Places, ancestors, joined
+from branchline.core.rules.linear import compiled
 
-CONFIG = re.compile(r"(?:.*/)?(?:(?:tsconfig|jsconfig)[^/]*\.json|package\.json)")
+CONFIG = compiled(r"\A(?:.*/)?(?:(?:tsconfig|jsconfig)[^/]*\.json|package\.json)")
 _ENDINGS = (".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte", ".json")
-_COMPILED = re.compile(r"\.[cm]?jsx?$")
+_COMPILED = compiled(r"\.[cm]?jsx?$")
 _MOST = 500  # aliases of one file
-_STRINGS_AND_COMMENTS = re.compile(rb'"(?:\\.|[^"\\])*"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
-_STRINGS_AND_LAST_COMMAS = re.compile(rb'"(?:\\.|[^"\\])*"?|,(?=\s*[}\]])', re.DOTALL)
+_STRINGS_AND_COMMENTS = compiled(rb'"(?:\\.|[^"\\])*"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_STRINGS_AND_LAST_COMMAS = compiled(rb'"(?:\\.|[^"\\])*"?|,(?=\s*[}\]])', re.DOTALL)
 
 
 class JavaScript:

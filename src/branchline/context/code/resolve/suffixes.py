@@ -1,18 +1,18 @@
 """Most languages: a path from the importing file, else the file or folder whose path ends most like what is written."""
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from posixpath import dirname, join
 
 from branchline.context.code.analysis import Import
 from branchline.context.code.resolve.places import USUAL, Ends, Places, ancestors, joined, modules, nearest
+from branchline.core.rules.linear import compiled
 
 WIDE = 12
 """How many files one import of a whole folder links to."""
 _DROPPED = 2  # last components of a name that may be in a file: a class, its member
-_SEPARATOR = re.compile(r"::|[.\\]")
-_QUOTED = re.compile(r"""["']([^"']*)["']""")
+_SEPARATOR = compiled(r"::|[.\\]")
+_QUOTED = compiled(r"""["']([^"']*)["']""")
 _FROM_HERE = ("quoted", "require", "include", "load", "autoload")
 """Kinds of imports that are paths, perhaps from the importing file."""
 _BY_PATH = (*_FROM_HERE, "angled")
@@ -58,7 +58,7 @@ class Suffixes:
             yield next((path.removesuffix(end) for end in self._endings if path.endswith(end)), path)
         else:
             for name in one.names or ("",):
-                yield re.sub(r"/[*_]$", "", _SEPARATOR.sub("/", f"{one.module}/{name}").strip("/"))
+                yield compiled(r"/[*_]$").sub("", _SEPARATOR.sub("/", f"{one.module}/{name}").strip("/"))
 
     def _from(self, folder: str, names: Sequence[str]) -> Sequence[int]:
         """The files of the longest part of a name that is a module."""
