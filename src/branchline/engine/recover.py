@@ -79,7 +79,7 @@ def begin(paths: RunPaths, started: RunStarted) -> Held:
 def complete(paths: RunPaths, state: RunState) -> None:
     """Write the files that a kill at the very end of a run kept from being written: nobody takes it up any more."""
     with suppress(OSError, RunBusy), Lease(paths, now=clock()):
-        checkpoint.restore_missing(paths, state, clock())
+        checkpoint.restore_missing(paths, state, read(paths).records)
 
 
 def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: None) -> Held:
@@ -98,7 +98,7 @@ def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: Non
         sweep(paths.marker)
         ledger = stack.enter_context(Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=clock))
         ledger.continue_from(reading)
-        checkpoint.restore_missing(paths, state, clock())
+        checkpoint.restore_missing(paths, state, reading.records)
         cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end" if reading.torn else ""
         lost = [AttemptInterrupted(task_id=one, attempt=state.records[one].attempt) for one in sorted(state.running)]
         return Held(ledger, state, stack.pop_all(), (*lost, RunResumed(by=taken_by(), reason=cut)))

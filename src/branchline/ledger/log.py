@@ -35,7 +35,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A ledger as it was read: the records before the first fault, and a torn tail's size in bytes.
+    """A ledger as it was read: the records before the first fault, a torn tail's size in bytes, and the mark beside it.
 
     Of version 1 there are more records than lines: some have the number of the one after them (`ledger.upcast`).
     """
@@ -44,6 +44,7 @@ class Reading:
     size: int
     torn: int
     fault: Fault | None
+    mark: tuple[int, str] | None = None
 
     @property
     def count(self) -> int:
@@ -188,7 +189,7 @@ def verified(data: bytes, mark: tuple[int, str] | None, run_id: str) -> Reading:
     records, fault = _records(kept, run_id)
     if fault is None and mark is not None:
         fault = behind(records, len(kept), *mark)
-    return Reading(records=tuple(records), size=len(kept), torn=len(data) - len(kept), fault=fault)
+    return Reading(records=tuple(records), size=len(kept), torn=len(data) - len(kept), fault=fault, mark=mark)
 
 
 def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:
