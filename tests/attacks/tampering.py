@@ -103,9 +103,9 @@ class Finished:
             Tampering("file", "checkpoints/task_099_x.json", "add"),
         ]
         refs = self.refs()
-        for ref, other in zip(refs, [list(refs)[-1], *refs], strict=False):
-            branch = "refs/heads/" in ref + other  # holds commits only, and the mark is none
-            hows = ("delete", "move") if branch or refs[ref] == refs[other] else ("delete", "move", "swap")
+        for ref, before in zip(refs, [list(refs)[-1], *refs], strict=False):
+            branch = "refs/heads/" in ref + before  # holds commits only, and the mark is none
+            hows = ("delete", "move") if branch or refs[ref] == refs[before] else ("delete", "move", "swap")
             found += [Tampering("ref", ref, how) for how in hows]
         for oid in self.objects():
             found += [
@@ -167,14 +167,14 @@ class Finished:
         path = self._loose(what.place)
         data = path.read_bytes()
         plain = zlib.decompress(data)
-        other = next(one for one in self.objects() if one != what.place)
+        another = next(one for one in self.objects() if one != what.place)
         at = len(data) - 3
         new = {
             "delete": None,
             "flip": data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :],
             "empty": b"",
             "other content": zlib.compress(plain[:-1] + bytes([plain[-1] ^ 1])),
-            "other object": self._loose(other).read_bytes(),
+            "other object": self._loose(another).read_bytes(),
         }[what.how]
         with put(path, new):
             yield

@@ -24,6 +24,7 @@ from branchline.ledger.paths import RunPaths
 from branchline.process.output import open_regular
 
 NAMED = 4  # files of one folder that are named one by one
+OTHERS = ("owner.json", "run.lock")
 OURS = {"logs/run.jsonl", "logs/run.head"}  # the ledger itself, which was read before
 
 
@@ -57,7 +58,7 @@ class Files:
     @property
     def uncovered(self) -> tuple[str, ...]:
         """The files that nothing was compared with; of a folder with many of them only the folder, with their number."""
-        left = [name for name in self._present() if name not in self.covered]
+        left = [name for name in dict.fromkeys([*OTHERS, *self._present()]) if name not in self.covered]
         tops = Counter(name.partition("/")[0] for name in left)
         short = (
             name if tops[top := name.partition("/")[0]] <= NAMED else f"{top}/ ({tops[top]} files)" for name in left

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -45,9 +46,23 @@ class Held:
         self.given_up.close()
 
 
-def clock() -> int:
-    """The time in Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+class Clock:
+    """The time in Unix milliseconds, which never goes back: one who waits for a time waits no longer if the clock is put back."""
+
+    def __init__(self) -> None:
+        self._wall, self._steady, self._lock = time.time_ns(), time.monotonic_ns(), threading.Lock()
+        self._now = self._wall
+
+    def __call__(self) -> int:
+        """The time now."""
+        with self._lock:
+            wall, steady = time.time_ns(), time.monotonic_ns()
+            self._now += wall - self._wall if wall >= self._wall else steady - self._steady
+            self._wall, self._steady = wall, steady
+            return self._now // 1_000_000
+
+
+clock = Clock()
 
 
 def new_run_id(now: int) -> str:

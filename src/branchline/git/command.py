@@ -19,6 +19,7 @@ from branchline.process.spawn import Captured, capture
 from branchline.process.sweep import MARKER, OWN
 
 OLDEST = (2, 38)
+TRIES = 4  # of a git that is killed
 NAME = "Branchline"
 EMAIL = "branchline@localhost"
 
@@ -140,7 +141,26 @@ class Git:
         return os.fsdecode(self.status_of("symbolic-ref", "--quiet", ref).stdout.removesuffix(b"\n"))
 
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
-        """Run git and return its exit code and output, whatever they are."""
+        """Run git and return its exit code and output, whatever they are.
+
+        A git that somebody kills says nothing about what it was asked: it is asked again. Raises GitError if each is killed.
+        """
+        for _ in range(TRIES):
+            done = self.once(*args, stdin=stdin, env=env)
+            if done.code >= 0:
+                return done
+        raise GitError(f"git {args[0]} was killed {TRIES} times: {words(done)}")
+
+    def once(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
+        """Run git once; its code is negative if it was killed. The lock of an index of ours goes with it."""
+        lock = Path(f"{self.index or self.git_dir / 'index'}.lock") if self.index or self.work_tree else None
+        free = lock is not None and not lock.exists()
+        done = self._captured(*args, stdin=stdin, env=env)
+        if done.code < 0 and lock is not None and free:
+            lock.unlink(missing_ok=True)
+        return done
+
+    def _captured(self, *args: str, stdin: bytes, env: Mapping[str, str]) -> Captured:
         place = [f"--git-dir={self.git_dir}"]
         configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, *_ASIDE]
         if self.work_tree is not None:
@@ -199,7 +219,8 @@ def quoted(text: str) -> str:
 
 def words(done: Captured) -> str:
     """Return what git said about a failure, in one line."""
-    said = os.fsdecode(done.stderr).strip() or f"exit code {done.code}"
+    ended = f"exit code {done.code}" if done.code >= 0 else f"signal {-done.code}"
+    said = os.fsdecode(done.stderr).strip() or ended
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
 
 

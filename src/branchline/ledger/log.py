@@ -7,6 +7,7 @@ its offset and left alone.
 import contextlib
 import errno
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from branchline.errors import BranchlineError, InvalidInput, LedgerError
 from branchline.ledger.codec import GENESIS, VERSION, BadRecord, Record, decode, encode
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.upcast import Upcaster
+
+MARK = re.compile(r"\d{20} [0-9a-f]{64}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,8 @@ def read(paths: RunPaths) -> Reading:
     """Read and verify a run's ledger, its chain and its high-water mark. Raises InvalidInput if there is none."""
     mark = None
     with contextlib.suppress(OSError, ValueError):  # first: whoever writes the ledger meanwhile only moves it further
-        number, _, sha = paths.head.read_text("ascii").strip().partition(" ")
-        mark = int(number), sha
+        number, _, sha = paths.head.read_text("ascii").partition(" ")
+        mark = (int(number), sha[:-1]) if MARK.fullmatch(f"{number} {sha}") else None
     try:
         data = paths.ledger.read_bytes()
     except OSError as error:
