@@ -18,7 +18,7 @@ from branchline.core.model.limits import LIMIT_REASONS
 from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed, tool_homes
 from branchline.process.output import open_regular, tail
-from branchline.process.redaction import Secrets
+from branchline.process.redaction import NONE, Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
 TAIL_BYTES = 1 << 20
@@ -49,27 +49,29 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     on_progress: Callable[[Progress], None] = lambda _: None,
     cut: Callable[[], str | None] = lambda: None,
     confinement: Confinement = PLAIN,
+    known: Secrets = NONE,
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
     `record` (by default `request.folder`) receives request.json, argv.json, command.sh, stdout.log, stderr.log and
     result.json; `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is
     seen from here.
+    `known`: values that nothing may hold that is kept, beside those that the agent is given.
     `cut` is asked while it runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes.
     Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
     """
     record, cwd = record or Path(request.folder), cwd or Path(request.worktree)
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
-    _write_inputs(request, invocation, variables, record)
     keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
-    secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
+    secrets = Secrets(variables, [*known.values, *(variables[name] for name in keys if name in variables)])
+    _write_inputs(request, invocation, variables, record, secrets)
     # By hand, when it has ended: its files are in its record then, and our proxy is gone.
     provider = (agent.spec.base_url or agent.provider) if request.endpoint else ""
     typed = msgspec.structs.replace(request, worktree=str(cwd), folder=str(record), endpoint=provider)
     again = agent.prepare(typed)
-    known = _environment(typed, again, environ, pass_env)
-    write_command(record=record, cwd=cwd, invocation=again, variables=known, environ=environ, secrets=secrets)
+    by_hand = _environment(typed, again, environ, pass_env)
+    write_command(record=record, cwd=cwd, invocation=again, variables=by_hand, environ=environ, secrets=secrets)
     reader = agent.reader(request)
     follower = Follower(record / "stdout.log", reader)
 
@@ -105,7 +107,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
     with suppress(OSError):
-        for name in ("stdout.log", "stderr.log"):
+        for name in ("stdout.log", "stderr.log", *(() if invocation.stdin is None else ("stdin.txt",))):
             secrets.clean_file(record / name)
     secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
     with suppress(OSError):
@@ -163,11 +165,16 @@ def _environment(
     return allowed(environ, pass_=(*invocation.pass_env, *pass_env), extra=extra)
 
 
-def _write_inputs(request: AgentRequest, invocation: Invocation, variables: Mapping[str, str], record: Path) -> None:
+def _write_inputs(
+    request: AgentRequest, invocation: Invocation, variables: Mapping[str, str], record: Path, secrets: Secrets
+) -> None:
     given = {**invocation.files, "prompt.md": request.prompt}
     # Names only: the values may be secrets.
     told = {"argv": invocation.argv, "cwd": request.worktree, "environment": sorted(variables)}
-    ours = {"argv.json": _json(told), "request.json": _json(msgspec.to_builtins(request))}
+    ours = {
+        "argv.json": _json(secrets.clean(told)),
+        "request.json": _json(secrets.clean(msgspec.to_builtins(request))),
+    }
     if invocation.stdin is not None:
         ours["stdin.txt"] = invocation.stdin
     for name in PRIVATE.values() if invocation.private_home else ():

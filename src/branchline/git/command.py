@@ -8,7 +8,7 @@ What the repository's own configuration could still start (merge and diff driver
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -83,7 +83,9 @@ def find_git() -> Path:
 @cache
 def version() -> tuple[int, ...]:
     """Return git's version, e.g. (2, 39, 5). Raises InvalidInput if it is too old for `merge-tree --write-tree`."""
-    words = capture([str(find_git()), "version"], cwd=Path("/"), env={}).stdout.decode(errors="replace")
+    words = asked_again(lambda: capture([str(find_git()), "version"], cwd=Path("/"), env={})).stdout.decode(
+        errors="replace"
+    )
     numbers = words.split()[2].split(".") if len(words.split()) > 2 else []
     found = tuple(int(number) for number in numbers if number.isdigit())
     if found < OLDEST:
@@ -141,15 +143,8 @@ class Git:
         return os.fsdecode(self.status_of("symbolic-ref", "--quiet", ref).stdout.removesuffix(b"\n"))
 
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
-        """Run git and return its exit code and output, whatever they are.
-
-        A git that somebody kills says nothing about what it was asked: it is asked again. Raises GitError if each is killed.
-        """
-        for _ in range(TRIES):
-            done = self.once(*args, stdin=stdin, env=env)
-            if done.code >= 0:
-                return done
-        raise GitError(f"git {args[0]} was killed {TRIES} times: {words(done)}")
+        """Run git and return its exit code and output, whatever they are. Raises GitError if it is killed each time."""
+        return asked_again(lambda: self.once(*args, stdin=stdin, env=env))
 
     def once(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
         """Run git once; its code is negative if it was killed. The lock of an index of ours goes with it."""
@@ -179,14 +174,25 @@ class Git:
         return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 
 
+def asked_again(ask: Callable[[], Captured]) -> Captured:
+    """The answer of a git. One that somebody kills says nothing about what it was asked, so it is asked again."""
+    for _ in range(TRIES):
+        done = ask()
+        if done.code >= 0:
+            return done
+    raise GitError(f"git was killed {TRIES} times, by signal {-done.code}")
+
+
 def anywhere(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
     """Run git in a folder whose git directory, if there is one, is not known yet; return its exit code and output."""
-    return capture([str(find_git()), *_CONFIGURED, *args], cwd=cwd, env=_environment(), stdin=stdin)
+    return asked_again(
+        lambda: capture([str(find_git()), *_CONFIGURED, *args], cwd=cwd, env=_environment(), stdin=stdin)
+    )
 
 
 def as_user(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
     """Run the user's git in a folder, as the user would; return its exit code and output."""
-    return capture([str(find_git()), *args], cwd=cwd, env=user_environment(), stdin=stdin)
+    return asked_again(lambda: capture([str(find_git()), *args], cwd=cwd, env=user_environment(), stdin=stdin))
 
 
 def user_environment() -> dict[str, str]:
