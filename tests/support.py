@@ -120,6 +120,16 @@ class Project:
         written = (folder / "logs" / "run.jsonl").read_text()
         return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]  # one may be on its way
 
+    def mark_last(self, run_id: str | None = None) -> None:
+        """Make the marks of a ledger that was cut vouch for what is left, as if the rest had never been written."""
+        last = self.records(run_id)[-1]
+        run = last["run_id"]
+        logs = self.root / ".runs" / run / "logs"
+        (logs / "run.head").write_text(f"{last['seq']:020d} {last['sha']}\n")
+        (logs / "mark").write_text(f"{last['seq']} {last['sha']}\n")
+        self.git("update-ref", f"refs/branchline/{run}/head", self.git("hash-object", "-w", str(logs / "mark")))
+        (logs / "mark").unlink()
+
     def has_begun(self) -> bool:
         """Whether a run has a first record."""
         return any(self.root.glob(".runs/*/logs/run.jsonl")) and bool(self.records())

@@ -245,7 +245,7 @@ def cut(project: Project, event: str, *, keep: bool) -> None:
     lines = (logs / "run.jsonl").read_bytes().splitlines(keepends=True)
     last = max(number for number, line in enumerate(lines) if f'"event":"{event}"'.encode() in line)
     (logs / "run.jsonl").write_bytes(b"".join(lines[: last + keep]))
-    (logs / "run.head").unlink()
+    project.mark_last(SEAM["BRANCHLINE_RUN_ID"])
 
 
 def test_a_run_killed_within_record_0_can_be_begun_again(tmp_path: Path) -> None:

@@ -102,6 +102,6 @@ def test_a_run_that_can_go_on_may_lack_a_page(tmp_path: Path) -> None:
     place = project.root / ".runs" / ran.json["run_id"] / "checkpoints" / "task_001_preflight.json"
     place.unlink()
     said = project.branchline("verify")
-    assert (said.code, "note: the checkpoint" in said.out) == (0, True), said.out
+    assert (said.code, "note: checkpoints/" in said.out) == (0, True), said.out
     assert project.branchline("resume").code == 4
     assert place.exists(), "the resume wrote it"

@@ -169,8 +169,7 @@ def test_what_landed_as_the_coordinator_died_has_landed_though_the_run_is_cancel
     lines = ledger.read_text().splitlines(keepends=True)
     began = next(n for n, line in enumerate(lines) if "_ship" in line and '"new_state":"RUNNING"' in line)
     ledger.write_text("".join(lines[: began + 1]))
-    ledger.with_name("run.head").unlink()
-    project.git("update-ref", "-d", f"refs/branchline/{run_id}/head")
+    project.mark_last(run_id)
     skipped = project.branchline("resume", "--skip", "task_012_ship")
     assert skipped.code == 2
     assert "task task_012_ship had begun, and may be done" in skipped.err

@@ -40,6 +40,8 @@ TESTED_ELSEWHERE = {
     "forge/base.py": "contract/test_forges.py",
     "gates/command.py": "contract/test_gates.py",
     "gates/run.py": "contract/test_gates.py",
+    "git/locks.py": "attacks/test_own_locks.py",
+    "git/sound.py": "attacks/test_tampering.py",
     "git/user_git.py": "unit/git/test_workspace.py",
     "process/init.py": "unit/process/test_containment.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",

@@ -19,7 +19,7 @@ from branchline.core.model.limits import LIMIT_REASONS
 from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed, tool_homes
 from branchline.process.output import digest_of, open_regular, tail
-from branchline.process.redaction import Secrets
+from branchline.process.redaction import NONE, Secrets
 from branchline.process.spawn import Exit, KillSwitch, ToolMissing, run
 
 TAIL_BYTES = 1 << 20
@@ -50,12 +50,14 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     on_progress: Callable[[Progress], None] = lambda _: None,
     cut: Callable[[], str | None] = lambda: None,
     confinement: Confinement = PLAIN,
+    known: Secrets = NONE,
 ) -> AgentResult:
     """Run one attempt to its end, at most `timeout` seconds, and end every process that carries its marker.
 
     `record` (by default `request.folder`) receives request.json, argv.json, command.sh, stdout.log, stderr.log and
     result.json; `request.folder` what the agent reads, its home and its temporary files. `cwd`: the worktree as it is
     seen from here.
+    `known`: values that nothing may hold that is kept, beside those that the agent is given.
     `cut` is asked while it runs for a reason to end it (a proxy's budget). `confinement`: what holds its processes.
     Raises AgentMissing if the agent's program is not there, InvalidInput if it cannot take the request.
     """
@@ -63,15 +65,15 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     invocation = agent.prepare(request)
     variables = _environment(request, invocation, environ, pass_env)
     keys = (agent.spec.key_env, *invocation.rename_env)  # secret, whatever their names say
-    secrets = Secrets(variables, [variables[name] for name in keys if name in variables])
+    secrets = Secrets(variables, [*known.values, *(variables[name] for name in keys if name in variables)])
     evidence = _write_inputs(request, invocation, variables, record, secrets)
     # By hand, when it has ended: its files are in its record then, and our proxy is gone.
     provider = (agent.spec.base_url or agent.provider) if request.endpoint else ""
     typed = msgspec.structs.replace(request, worktree=str(cwd), folder=str(record), endpoint=provider)
     again = agent.prepare(typed)
-    known = _environment(typed, again, environ, pass_env)
+    by_hand = _environment(typed, again, environ, pass_env)
     script = command_by_hand(
-        record=record, cwd=cwd, invocation=again, variables=known, environ=environ, secrets=secrets
+        record=record, cwd=cwd, invocation=again, variables=by_hand, environ=environ, secrets=secrets
     )
     evidence |= _written(record, {COMMAND: script})
     (record / COMMAND).chmod(0o700)
@@ -109,7 +111,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
-    for name in ("stdout.log", "stderr.log"):
+    for name in ("stdout.log", "stderr.log", *(() if invocation.stdin is None else ("stdin.txt",))):
         with suppress(OSError):
             secrets.clean_file(record / name)
             evidence[name] = digest_of(record / name) or ""
@@ -172,17 +174,19 @@ def _environment(
 def _write_inputs(
     request: AgentRequest, invocation: Invocation, variables: Mapping[str, str], record: Path, secrets: Secrets
 ) -> dict[str, str]:
-    """Write what the agent reads, and all of that once more to its record, out of its reach; what stands there."""
+    """Write what the agent reads, and all of that once more to its record, out of its reach; the record's digests."""
     given = {**invocation.files, "prompt.md": request.prompt}
     # Names only: the values may be secrets.
     told = {"argv": invocation.argv, "cwd": request.worktree, "environment": sorted(variables)}
-    ours = {**given, "argv.json": _json(told), "request.json": _json(msgspec.to_builtins(request))}
+    ours = {name: secrets.text(content) for name, content in given.items()}
+    ours["argv.json"] = _json(secrets.clean(told))
+    ours["request.json"] = _json(secrets.clean(msgspec.to_builtins(request)))
     if invocation.stdin is not None:
         ours["stdin.txt"] = invocation.stdin
     for name in PRIVATE.values() if invocation.private_home else ():
         Path(request.folder, name).mkdir(parents=True, exist_ok=True)
     _written(Path(request.folder), given)
-    return _written(record, {name: secrets.text(content) for name, content in ours.items()})
+    return _written(record, ours)
 
 
 def _written(folder: Path, files: Mapping[str, str]) -> dict[str, str]:

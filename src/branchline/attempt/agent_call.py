@@ -125,6 +125,7 @@ def _once(ctx: Attempt, agent: Agent, ask: Asked, tree: Path, folder: Path) -> A
                 on_progress=listen,
                 cut=meter.cut if meter else lambda: None,
                 confinement=entered.around(ctx.confinement(agent.spec.limits, tree, room)),
+                known=run.secrets,
             )
             told = replace(told, own_sandbox=own, refused=entered.refused())
             result = with_refused(_by_meter(result, request, meter) if meter else result, told.refused)

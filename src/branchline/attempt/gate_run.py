@@ -126,7 +126,7 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
     if gating.beside_others:
         results = list(map(_port_taken, results))
     results = [_beside_base(ctx, work, one) if one.asks_base(gating.phase) else one for one in results]
-    report = replace(report, results=tuple(results))
+    report = run.secrets.clean(replace(report, results=tuple(results)))
     write_report(report, folder)
     return WorkOutcome(report=report)
 
@@ -143,9 +143,11 @@ def _check(ctx: Attempt, checkout: Checkout, gates: Iterable[Gate], gating: Gati
             pass_env=run.settings.env,
             marker=ctx.marker,
             confinement=lambda gate: entered.around(ctx.confinement(gate.limits, checkout.path)),
+            secrets=run.secrets,
         )
         report = check(gates, tree=checkout, phase=gating.phase, site=site, on_progress=ctx.say)
-    return report_with_refused(report, entered.refused())
+    told: QualityReport = run.secrets.clean(report_with_refused(report, entered.refused()))
+    return told
 
 
 def _beside_base(ctx: Attempt, work: Work, result: GateResult) -> GateResult:

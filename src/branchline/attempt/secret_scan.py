@@ -1,7 +1,6 @@
 """The look through everything new for secrets, before any of it is an object of the repository."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from branchline.config.settings import Secrets as Wanted
@@ -10,6 +9,7 @@ from branchline.core.model.agent_spec import FROM_ENV
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.linear import compiled
 from branchline.core.rules.secret_rules import GUESSED, KNOWN, Finding, findings
+from branchline.core.rules.spellings import spellings
 from branchline.errors import InvalidInput
 from branchline.git.intake import Intake
 from branchline.git.objects import Change
@@ -41,7 +41,7 @@ class Screening:
     """
 
     def __init__(self, wanted: Wanted, values: Sequence[str]) -> None:
-        self._known = _written(values)
+        self._known = sorted({form for one in values for form in spellings(one.encode("utf-8", "surrogateescape"))})
         self._globs = [entry for entry in wanted.allow if not FINGERPRINT.fullmatch(entry)]
         self._fingerprints = frozenset(wanted.allow) - frozenset(self._globs)
         self._clean: set[str] = set()  # blobs: gates ask for the same tree again and again
@@ -92,12 +92,6 @@ class Screening:
 def fingerprint(value: bytes) -> str:
     """What a finding is called in `secrets.allow`."""
     return hashlib.sha256(value).hexdigest()[:16]
-
-
-def _written(values: Iterable[str]) -> list[bytes]:
-    """Values as text holds them, and as JSON does."""
-    forms = {form for value in values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
-    return sorted(form.encode("utf-8", "surrogateescape") for form in forms)
 
 
 def longest_line(value: bytes) -> bytes:

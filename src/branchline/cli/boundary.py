@@ -77,7 +77,9 @@ def _fault(args: list[str], error: Exception) -> int:
     from branchline._version import __version__
     from branchline.cli.history import find_root
     from branchline.ledger.paths import record_home
+    from branchline.process.redaction import Secrets, telling
 
+    secrets = Secrets({}, telling(os.environ))
     text = "\n".join(
         [
             f"Branchline {__version__}, Python {platform.python_version()}, {platform.platform()}",
@@ -90,6 +92,6 @@ def _fault(args: list[str], error: Exception) -> int:
     folder = runs if os.access(runs, os.W_OK) else None  # None: where temporary files are
     handle, report = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
     with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-    message = f"Branchline crashed: {type(error).__name__}: {error}; this is our fault, and your work is safe"
+        file.write(secrets.text(text))
+    message = f"Branchline crashed: {type(error).__name__}: {secrets.text(str(error))}; this is our fault, and your work is safe"
     return _refuse(args, message, f"please report it with the file {report}", EXIT_CRASH)

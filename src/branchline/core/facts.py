@@ -303,10 +303,14 @@ class ShipComplete(OfTask, frozen=True, tag="ship_complete", kw_only=True):
 
 
 class Archived(OfTask, frozen=True, tag="archived", kw_only=True):
-    """Step 12: the `report` for people, and the `archive`: the hash of every file of the run, and its refs."""
+    """Step 12: the `report` for people, and the `archive`: the hash of every file of the run, and its refs.
+
+    `digest`: that of the archive itself, sha256 in hexadecimal.
+    """
 
     report: str
     archive: str
+    digest: str = ""
 
 
 StepFact = (

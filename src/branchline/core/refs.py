@@ -133,6 +133,14 @@ class Refs:
         return f"{self.folder}moved/{self.short(ref).removeprefix('refs/')}"
 
 
+def owns(run_id: str, ref: str) -> bool:
+    """Whether a full name is of a ref that only this run writes; empty `run_id`: none is."""
+    refs = Refs(run_id)
+    branch = ref.removeprefix(HEADS)
+    own = branch == refs.integration or (branch.startswith("feature/") and branch.endswith(f"-{run_id}"))
+    return bool(run_id) and (ref.startswith(refs.folder) or (ref.startswith(HEADS) and own))
+
+
 def needed(run_id: str, plan: Plan | None, ship: Literal["branch", "merge"], tag: str) -> tuple[str, ...]:
     """The full name of every ref that a run makes outside its own folder, and the folder; `tag` is the template.
 

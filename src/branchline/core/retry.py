@@ -60,3 +60,9 @@ def delay_seconds(policy: RetryPolicy, attempt: int, seed: str) -> float:
             wait = policy.base_seconds
     chance = int.from_bytes(hashlib.sha256(f"{seed}/{attempt}".encode()).digest()[:4], "big") / 2**32
     return min(wait, policy.max_seconds) + policy.jitter_seconds * chance
+
+
+def longest_seconds(policy: RetryPolicy) -> float:
+    """The longest that anything waits by a policy, whichever its error was."""
+    each = [policy, *(effective(policy, None, name) for name in policy.by_class)]
+    return max(one.max_seconds + one.jitter_seconds for one in each) + 1

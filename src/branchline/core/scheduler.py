@@ -49,8 +49,19 @@ def decide(state: RunState, now: int) -> list[Wanted]:
 
 def wake_at(state: RunState, now: int) -> int | None:
     """When (Unix milliseconds) the next retry falls due, if any waits for its time."""
-    due = (state.records[name].retry_at for name in state.ready)
-    return min((at for at in due if at is not None and at > now), default=None)
+    due = (_due(state, state.records[name], now) for name in state.ready)
+    return min((at for at in due if at is not None), default=None)
+
+
+def _due(state: RunState, record: TaskRecord, now: int) -> int | None:
+    """When a task is to be tried again, if that is later than `now`; never later than its policy lets it wait.
+
+    A time that is further away was written before the clock was put back.
+    """
+    if record.retry_at is None or record.retry_at <= now:
+        return None
+    policy = retry.effective(state.policy.retry, record.task.retry, record.error_class)
+    return record.retry_at if record.retry_at - now <= 1000 * (retry.longest_seconds(policy)) else None
 
 
 def _cancellations(state: RunState) -> Iterator[Wanted]:
@@ -105,7 +116,7 @@ def _starts(state: RunState, now: int) -> Iterator[AnyEvent]:
         if room.slots <= 0:
             return
         record = state.records[name]
-        if (record.retry_at is not None and record.retry_at > now) or state.held(name) is not None:
+        if _due(state, record, now) is not None or state.held(name) is not None:
             continue
         when = record.task.when
         origin = state.records[when.task].task.origin or when.task if when else ""

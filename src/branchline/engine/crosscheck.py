@@ -1,30 +1,32 @@
-"""A ledger against git and the checkpoint files: everything that it names is there, and is what it says."""
+"""A ledger against git and the run's files: everything that it names is there, and is what it says."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
-
-from branchline.core.facts import AgentCalled
+from branchline.core.events import SavedReleased
+from branchline.core.facts import ShipComplete
 from branchline.core.refs import HEADS, branch_ref
 from branchline.core.run_state import RunState
-from branchline.core.states import State
+from branchline.engine.record_files import Difference, Files
 from branchline.git.repo import Repo
+from branchline.git.sound import answered, soundness
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
-from branchline.process.output import digest_of
 from branchline.views.claims import Claim, Claims, claims
 
 SHORT = 12
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not as the ledger says. Not `serious`: a branch that is its user's to move once the run ended."""
+MOST_BYTES = 256 << 20  # of files that the run did not make: those of the base and of what it landed on
+NEVER = ("git's reflogs, indexes and configuration", "history before the base", "how git packs objects")
 
-    text: str
-    serious: bool = True
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs, and what was not looked at: files of the run, refs, and more, by name."""
+
+    differences: tuple[Difference, ...] = ()
+    not_covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,11 @@ class Misplaced:
     text: str
 
 
-def differences(paths: RunPaths, records: Sequence[Record], state: RunState) -> list[Difference]:
+def compared(paths: RunPaths, records: Sequence[Record], state: RunState) -> Comparison:
     """All that differs, in a run that nobody drives."""
-    files = [*_files(paths, state), *_evidence(paths, records)]
+    files = Files(paths, records, state).look()
     if state.kind != "pipeline":
-        return files
+        return Comparison(tuple(files.differences), files.uncovered)
     repo, told = Repo.open(paths.root), claims(paths.run_id, records)
     there = known(repo, told.objects)
     gone = [
@@ -54,7 +56,43 @@ def differences(paths: RunPaths, records: Sequence[Record], state: RunState) -> 
         Difference(text=one.text, serious=state.end is None or not one.ref.startswith(HEADS))
         for one in misplaced(repo, told)
     ]
-    return [*gone, *moved, *_landed(repo, told), *files]
+    own = repo.list_refs(told.ours.folder)
+    released = {ref for one in records if isinstance(one.event, SavedReleased) for ref in one.event.refs}
+    exact = {ref for ref, claim in told.refs.items() if claim.commit}
+    archived = dict(files.archive.get("refs", {}))
+    archived = {ref: oid for ref, oid in archived.items() if ref not in {told.ours.head, *exact, *released}}
+    stray = tuple(ref for ref in own if ref not in {told.ours.head, *told.refs, *archived})
+    bad, unread = _unsound(repo, told, records, str(state.pins["base"]), [*there.values(), *own.values()])
+    found = (*gone, *moved, *_kept(repo, archived, own), *bad, *_landed(repo, told), *files.differences)
+    return Comparison(found, (*files.uncovered, *stray, *unread, *NEVER))
+
+
+def _kept(repo: Repo, archived: Mapping[str, str], own: Mapping[str, str]) -> Iterator[Difference]:
+    """The run's other refs, as its archive has them; branches are their user's to move."""
+    for ref, oid in archived.items():
+        branch = ref.startswith(HEADS)
+        at = repo.read_ref(ref) if branch else own.get(ref)
+        if at is None:
+            text = f"{ref} is gone; the run's archive has it at {oid[:SHORT]}"
+            yield Difference(text=text, serious=not branch)
+        elif at != oid:
+            text = f"{ref} was moved: it is at {at[:SHORT]}, not at {oid[:SHORT]}, as the run's archive says"
+            yield Difference(text=text, serious=not branch)
+
+
+def _unsound(
+    repo: Repo, told: Claims, records: Sequence[Record], base: str, own: Sequence[str]
+) -> tuple[list[Difference], tuple[str, ...]]:
+    """The objects of the run and of what landed that are not what their names say, and how many were not read."""
+    onto = [one.event.onto for one in records if isinstance(one.event, ShipComplete) and one.event.onto]
+    others = known(repo, [base, *onto])
+    promised = bool(repo.user.promisors)
+    found = soundness(repo, own, others.values(), most_bytes=MOST_BYTES, promised=promised)
+    seqs = {oid: f", which record {seq} names," for oid, seq in told.objects.items()}
+    bad = [Difference(text=f"object {oid[:SHORT]}{seqs.get(oid, '')} {why}") for oid, why in found.damaged.items()]
+    size = f" of {found.unread_bytes >> 20} MB" if found.unread_bytes else ""
+    unread = (f"{found.unread} objects{size} that the run did not make",) if found.unread else ()
+    return bad, unread
 
 
 def misplaced(repo: Repo, told: Claims) -> Iterator[Misplaced]:
@@ -96,44 +134,7 @@ def _landed(repo: Repo, told: Claims) -> Iterator[Difference]:
 
 
 def known(repo: Repo, names: Iterable[str]) -> dict[str, str]:
-    """{name: object id} of those that there are, in one call to git."""
+    """{name: object id} of those that there are, as far as git can read them."""
     asked = list(dict.fromkeys(names))
-    if not asked:
-        return {}
-    stdin = "".join(f"{name}\n" for name in asked).encode()
-    answers = repo.content.call("cat-file", "--batch-check=%(objectname)", stdin=stdin).decode().splitlines()
-    pairs = zip(asked, answers, strict=True)
+    pairs = zip(asked, answered(repo, asked, "=%(objectname)"), strict=True)
     return {name: answer for name, answer in pairs if not answer.endswith((" missing", " ambiguous"))}
-
-
-def changed_evidence(folder: Path, evidence: Mapping[str, str]) -> list[str]:
-    """The files of an attempt's folder that are not as its fact has them."""
-    return [name for name, digest in evidence.items() if (digest_of(folder / name) or "") != digest]
-
-
-def _evidence(paths: RunPaths, records: Sequence[Record]) -> Iterator[Difference]:
-    for event in (record.event for record in records):
-        if isinstance(event, AgentCalled):
-            for name in changed_evidence(paths.run_dir / event.folder, event.evidence):
-                yield Difference(text=f"{event.folder}/{name} was changed after the attempt")
-
-
-def _files(paths: RunPaths, state: RunState) -> Iterator[Difference]:
-    """Checkpoint files of completed tasks; in a run that can go on, the next resume writes those that are missing."""
-    for name, record in state.records.items():
-        if record.state != State.COMPLETED:
-            continue
-        place = paths.checkpoints / f"{name}.json"
-        try:
-            page = json.loads(place.read_bytes())
-            # What a run of version 1 has handed on is there twice: as its ledger has it, and as we read it.
-            there = page["outputs"] in (record.handed_on(), record.outputs)
-            same = there and (page["state"], page["attempt"]) == (record.state, record.attempt)
-        except FileNotFoundError:
-            mended = f"branchline resume {paths.run_id} writes it"
-            yield Difference(text=f"the checkpoint {place} is missing: {mended}", serious=state.end is not None)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            yield Difference(text=f"the checkpoint {place} cannot be read: {error}", serious=state.end is not None)
-        else:
-            if not same:
-                yield Difference(text=f"the checkpoint {place} is not what the ledger says of the task")

@@ -21,13 +21,17 @@ Doing = Callable[[KillSwitch], Result]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt to carry out. `timeout` in seconds; `killable`: its work ends when its kill switch is pulled."""
+    """One attempt to carry out. `timeout` in seconds; `killable`: its work ends when its kill switch is pulled.
+
+    `clean`: takes out of a text what nobody may see.
+    """
 
     task_id: str
     attempt: int
     work: Doing
     timeout: float | None = None
     killable: bool = True
+    clean: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,9 @@ class LocalDriver:
             try:
                 result = job.work(active.switch)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault of our own must end in the ledger, not in a dead thread
-                reason = f"internal error: {type(error).__name__}: {error}"
-                result = Failure(reason, "internal", retryable=False, traceback=traceback.format_exc())
+                reason = job.clean(f"internal error: {type(error).__name__}: {error}")
+                told = job.clean(traceback.format_exc())
+                result = Failure(reason, "internal", retryable=False, traceback=told)
             self._done.put(Done(job.task_id, job.attempt, result))
             with self._lock:
                 self._idle += 1

@@ -22,7 +22,7 @@ from branchline.core.work import Failure, Result, Success, facts_of
 from branchline.engine.driver import Done, Driver, Job
 from branchline.engine.inbox import Inbox
 from branchline.errors import Interrupted, InvalidInput
-from branchline.ledger.checkpoint import Scribe
+from branchline.ledger.checkpoint import Scribe, completed_at
 from branchline.ledger.codec import Record
 from branchline.ledger.log import Ledger
 from branchline.ledger.paths import RunPaths
@@ -60,14 +60,14 @@ class Coordinator:
                     self._take_in(done)
                 self._take_intents()
                 effects = self._settle()
-                completed = self._flush()
+                records = self._flush()
                 for effect in effects:
                     if isinstance(effect, KillAttempt):
                         self.driver.kill(effect.task_id, effect.reason)
                     else:
                         task = self.state.records[effect.task_id].task
                         self.driver.start(self.job(task, effect.attempt, self.state))
-                self._write_checkpoints(scribe, completed)
+                self._write_checkpoints(scribe, records)
                 if self.state.awaiting and not self.state.running and not self.inbox.pending():
                     break
                 finished = self._wait()
@@ -178,8 +178,8 @@ class Coordinator:
             else:
                 self.note(asked, answer)
 
-    def _flush(self) -> list[Transition]:
-        """Make this turn's events durable; the completions among them."""
+    def _flush(self) -> list[Record]:
+        """Make this turn's events durable, and return their records."""
         events, self._unwritten = self._unwritten, []
         if not events:
             return []
@@ -187,18 +187,20 @@ class Coordinator:
         self.inbox.forget()
         for observer in self.observers:
             observer(self.state, records)
-        return [e for e in events if isinstance(e, Transition) and e.new_state == State.COMPLETED]
+        return records
 
-    def _write_checkpoints(self, scribe: Scribe, completed: Sequence[Transition]) -> None:
-        at, named = self.ledger.clock(), False
-        for move in completed:
-            scribe.note(self.state, move.task_id, at)
-            named = named or self.state.records[move.task_id].task.checkpoint is not None
-        if named and self.on_checkpoint is not None:
+    def _write_checkpoints(self, scribe: Scribe, records: Sequence[Record]) -> None:
+        """Write the pages of what has completed, and have the ledger marked at named checkpoints and at the end."""
+        completed = completed_at(records)
+        for name, at in completed.items():
+            scribe.note(self.state, name, at)
+        named = any(self.state.records[name].task.checkpoint is not None for name in completed)
+        ended = bool(records) and self.state.end is not None
+        if (named or ended) and self.on_checkpoint is not None:
             self.on_checkpoint(self.ledger)
-        if completed and (named or self.state.end is not None):
-            last = completed[-1].task_id
-            scribe.note_run(self.state, checkpoint_id=f"{self.ledger.seq - 1}", last_completed=last, at=at)
+        if completed and (named or ended):
+            seq, last = f"{records[-1].seq}", list(completed)[-1]
+            scribe.note_run(self.state, checkpoint_id=seq, last_completed=last, at=records[-1].at)
 
     def _wait(self) -> list[Done]:
         due = wake_at(self.state, now := self.ledger.clock())

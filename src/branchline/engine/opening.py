@@ -1,7 +1,8 @@
 """A run, opened from its ledger: its fixed parts, and the mark in git that vouches for the ledger."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ from branchline.attempt.run import Run
 from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
 from branchline.config.settings import Settings, recorded_settings
+from branchline.core.events import RunStarted, TasksAdded, Transition
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs
 from branchline.core.run_state import RunState
+from branchline.core.states import State
 from branchline.engine.recover import Held, take_up
-from branchline.errors import LedgerError
+from branchline.errors import GitError, LedgerError
 from branchline.git.repo import Repo
 from branchline.git.workspace import Workspaces
+from branchline.ledger.codec import Record
 from branchline.ledger.log import Fault, Ledger, Reading, behind
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.seal import key_folders
@@ -117,8 +121,39 @@ def take_over(paths: RunPaths) -> Held:
 
 def git_fault(repo: Repo, paths: RunPaths, reading: Reading) -> Fault | None:
     """What the high-water mark in git says against a ledger: a Fault, or None."""
-    blob = repo.read_ref(Refs(paths.run_id).head)
+    blob, at_least = repo.read_ref(Refs(paths.run_id).head), _marked(reading.records)
     if blob is None:
-        return None
-    number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")
-    return behind(reading.records, reading.size, int(number), sha)
+        text = f"its mark in git is gone ({Refs(paths.run_id).head}), which record {at_least} had"
+        return None if at_least < 0 else Fault(reading.count, reading.size, text)
+    number, sha = _said(repo, blob)
+    if number < at_least:
+        return Fault(number, reading.size, f"its mark in git is of record {number}, and record {at_least} had one")
+    return behind(reading.records, reading.size, number, sha)
+
+
+def _said(repo: Repo, blob: str) -> tuple[int, str]:
+    """The record that a mark names; one that nobody can read names none."""
+    with suppress(GitError, ValueError):
+        number, _, sha = repo.read_blob(blob).decode().strip().partition(" ")
+        return int(number), sha
+    return -1, ""
+
+
+def _marked(records: Sequence[Record]) -> int:
+    """The last record that must have a mark in git, or -1: it ended a checkpoint, and the same process wrote more after it."""
+    named = {
+        task.id
+        for one in records
+        if isinstance(one.event, RunStarted | TasksAdded)
+        for task in one.event.tasks
+        if task.checkpoint
+    }
+    later = records[-1] if records else None
+    for one in reversed(records):
+        move = one.event
+        done = isinstance(move, Transition) and move.new_state == State.COMPLETED and move.task_id in named
+        if done and later is not None and later.epoch == one.epoch and later.at > one.at:
+            return one.seq
+        if later is None or one.epoch != later.epoch:
+            later = one
+    return -1

@@ -38,13 +38,13 @@ def step_jobs(run: Run, say: Callable[[str, str], None]) -> Callable[[Task, int,
                 attempt=attempt,
                 state=so_far,
                 kill=kill,
-                say=lambda text: say(task.id, text),
+                say=lambda text: say(task.id, run.secrets.text(text)),
                 purse=purse,
                 decision=decision,
             )
             return _performed(ctx)
 
-        return Job(task.id, attempt, work)
+        return Job(task.id, attempt, work, clean=run.secrets.text)
 
     return job
 

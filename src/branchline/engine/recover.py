@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -46,9 +47,23 @@ class Held:
         self.given_up.close()
 
 
-def clock() -> int:
-    """The time in Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+class Clock:
+    """The time in Unix milliseconds, which never goes back: one who waits for a time waits no longer if the clock is put back."""
+
+    def __init__(self) -> None:
+        self._wall, self._steady, self._lock = time.time_ns(), time.monotonic_ns(), threading.Lock()
+        self._now = self._wall
+
+    def __call__(self) -> int:
+        """The time now."""
+        with self._lock:
+            wall, steady = time.time_ns(), time.monotonic_ns()
+            self._now += wall - self._wall if wall >= self._wall else steady - self._steady
+            self._wall, self._steady = wall, steady
+            return self._now // 1_000_000
+
+
+clock = Clock()
 
 
 def new_run_id(now: int) -> str:
@@ -81,7 +96,7 @@ def complete(paths: RunPaths, state: RunState) -> None:
     """Write the files that a kill at the very end of a run kept from being written: nobody takes it up any more."""
     require_ours(paths)
     with suppress(OSError, RunBusy), Lease(paths, now=clock()):
-        checkpoint.restore_missing(paths, state, clock())
+        checkpoint.restore_missing(paths, state, read(paths).records)
 
 
 def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: None) -> Held:
@@ -101,7 +116,7 @@ def take_up(paths: RunPaths, *, vouch: Callable[[Reading], None] = lambda _: Non
         sweep(paths.marker)
         ledger = stack.enter_context(Ledger(paths, epoch=reading.records[-1].epoch + 1, clock=clock))
         ledger.continue_from(reading)
-        checkpoint.restore_missing(paths, state, clock())
+        checkpoint.restore_missing(paths, state, reading.records)
         cut = f"a torn record of {reading.torn} bytes was cut off the ledger's end" if reading.torn else ""
         lost = [AttemptInterrupted(task_id=one, attempt=state.records[one].attempt) for one in sorted(state.running)]
         return Held(ledger, state, stack.pop_all(), (*lost, RunResumed(by=taken_by(), reason=cut)))

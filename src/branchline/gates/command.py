@@ -14,7 +14,7 @@ from branchline.core.rules.globs import matches_any
 from branchline.process.containment import PLAIN, Confinement
 from branchline.process.environment import allowed
 from branchline.process.output import readable, tail
-from branchline.process.redaction import Secrets
+from branchline.process.redaction import NONE, Secrets
 from branchline.process.spawn import CannotStart, Exit, KillSwitch, ToolMissing, run
 
 Purpose = Literal["fix", "verify"]
@@ -29,6 +29,7 @@ class Site:
     """Where gates run and with what. `changed` are paths from the top of `tree`; `logs` is outside of it.
 
     `pass_env`: variables that gates see besides the usual ones. `confinement`: what holds a gate's processes.
+    `secrets`: what no log may hold.
     """
 
     tree: Path
@@ -39,6 +40,7 @@ class Site:
     pass_env: tuple[str, ...] = ()
     marker: str | None = None
     confinement: Callable[[Gate], Confinement] = lambda _gate: PLAIN
+    secrets: Secrets = NONE
 
 
 def run_gate(gate: Gate, purpose: Purpose, site: Site, *, log: str = "") -> GateResult:
@@ -130,7 +132,7 @@ def _run(argv: list[str], gate: Gate, site: Site, log: Path | None) -> Exit:
         confinement=site.confinement(gate),
     )
     if log:
-        Secrets(variables).clean_file(log)
+        Secrets(variables, site.secrets.values).clean_file(log)
     return ended
 
 

@@ -7,7 +7,7 @@ What the repository's own configuration could still start (merge and diff driver
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from branchline.process.spawn import Captured, capture
 from branchline.process.sweep import MARKER, OWN
 
 OLDEST = (2, 38)
+TRIES = 4  # of a git that is killed
 NAME = "Branchline"
 EMAIL = "branchline@localhost"
 
@@ -82,7 +83,9 @@ def find_git() -> Path:
 @cache
 def version() -> tuple[int, ...]:
     """Return git's version, e.g. (2, 39, 5). Raises InvalidInput if it is too old for `merge-tree --write-tree`."""
-    words = capture([str(find_git()), "version"], cwd=Path("/"), env={}).stdout.decode(errors="replace")
+    words = asked_again(lambda: capture([str(find_git()), "version"], cwd=Path("/"), env={})).stdout.decode(
+        errors="replace"
+    )
     numbers = words.split()[2].split(".") if len(words.split()) > 2 else []
     found = tuple(int(number) for number in numbers if number.isdigit())
     if found < OLDEST:
@@ -140,7 +143,19 @@ class Git:
         return os.fsdecode(self.status_of("symbolic-ref", "--quiet", ref).stdout.removesuffix(b"\n"))
 
     def status_of(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
-        """Run git and return its exit code and output, whatever they are."""
+        """Run git and return its exit code and output, whatever they are. Raises GitError if it is killed each time."""
+        return asked_again(lambda: self.once(*args, stdin=stdin, env=env))
+
+    def once(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Captured:
+        """Run git once; its code is negative if it was killed. The lock of an index of ours goes with it."""
+        lock = Path(f"{self.index or self.git_dir / 'index'}.lock") if self.index or self.work_tree else None
+        free = lock is not None and not lock.exists()
+        done = self._captured(*args, stdin=stdin, env=env)
+        if done.code < 0 and lock is not None and free:
+            lock.unlink(missing_ok=True)
+        return done
+
+    def _captured(self, *args: str, stdin: bytes, env: Mapping[str, str]) -> Captured:
         place = [f"--git-dir={self.git_dir}"]
         configured = _CONFIGURED if self.aside is None else [*_CONFIGURED, *_ASIDE]
         if self.work_tree is not None:
@@ -159,14 +174,25 @@ class Git:
         return capture([str(find_git()), *place, *configured, *args], cwd=where, env=given, stdin=stdin)
 
 
+def asked_again(ask: Callable[[], Captured]) -> Captured:
+    """The answer of a git. One that somebody kills says nothing about what it was asked, so it is asked again."""
+    for _ in range(TRIES):
+        done = ask()
+        if done.code >= 0:
+            return done
+    raise GitError(f"git was killed {TRIES} times, by signal {-done.code}")
+
+
 def anywhere(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
     """Run git in a folder whose git directory, if there is one, is not known yet; return its exit code and output."""
-    return capture([str(find_git()), *_CONFIGURED, *args], cwd=cwd, env=_environment(), stdin=stdin)
+    return asked_again(
+        lambda: capture([str(find_git()), *_CONFIGURED, *args], cwd=cwd, env=_environment(), stdin=stdin)
+    )
 
 
 def as_user(*args: str, cwd: Path, stdin: bytes = b"") -> Captured:
     """Run the user's git in a folder, as the user would; return its exit code and output."""
-    return capture([str(find_git()), *args], cwd=cwd, env=user_environment(), stdin=stdin)
+    return asked_again(lambda: capture([str(find_git()), *args], cwd=cwd, env=user_environment(), stdin=stdin))
 
 
 def user_environment() -> dict[str, str]:
@@ -199,7 +225,8 @@ def quoted(text: str) -> str:
 
 def words(done: Captured) -> str:
     """Return what git said about a failure, in one line."""
-    said = os.fsdecode(done.stderr).strip() or f"exit code {done.code}"
+    ended = f"exit code {done.code}" if done.code >= 0 else f"signal {-done.code}"
+    said = os.fsdecode(done.stderr).strip() or ended
     return " ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said.splitlines())[:500]
 
 

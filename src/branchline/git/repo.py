@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,13 +11,19 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from branchline.core.refs import HEADS
+from branchline.core.refs import HEADS, owns
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, anywhere, version, words
+from branchline.git.command import TRIES, Git, anywhere, failed, version, words
 from branchline.git.filters import Wrap
+from branchline.git.locks import release, seen
 from branchline.git.objects import ObjectStore, fields
 from branchline.git.user_git import gone, quarantine, read_user_git
+from branchline.process.spawn import Captured
 from branchline.process.temporary import temporary_folder
+
+_MOVING = (
+    threading.Lock()
+)  # one git of ours moves refs at a time: a lock that is there before it starts is of none of them
 
 
 class NotARepository(InvalidInput):
@@ -155,7 +162,8 @@ class Repo(ObjectStore):
             nothing = "0" * len(new or expected or "")
             orders.append(f"update {ref}\0{new or nothing}\0{expected or nothing}\0")
         order = "".join(orders).encode(errors="surrogateescape")
-        done = self.refs.status_of("update-ref", "--no-deref", "-z", "--stdin", stdin=order)
+        new_ones = {ref: new or "" for ref, (new, _) in moves.items()}
+        done = self._moved(new_ones, "-z", "--stdin", stdin=order)
         if done.code == 0:
             return
         found = {ref: self.read_ref(ref) for ref in moves}
@@ -171,7 +179,31 @@ class Repo(ObjectStore):
 
     def put_ref(self, ref: str, new: str) -> None:
         """Point one of our own refs at `new`, wherever it was; others' refs are moved by `move_ref`. Raises GitError."""
-        self.refs.call("update-ref", "--no-deref", ref, new)
+        done = self._moved({ref: new}, ref, new)
+        if done.code != 0:
+            raise failed(f"cannot move {ref}", done)
+
+    def _moved(self, refs: Mapping[str, str], *args: str, stdin: bytes = b"") -> Captured:
+        """Have git move refs; what a killed git left in the way of that is taken away, and it is tried again."""
+        folders = (self.root, self.common_dir, *(place for _, place in further_work_trees(self.common_dir)))
+        heads = [one / "HEAD.lock" for one in (self.common_dir, self.git_dir)]
+        shared = [*heads, self.common_dir / "packed-refs.lock"]
+        own = {self.common_dir / f"{ref}.lock" for ref in refs if owns(self.refs.marker.partition("@")[0], ref)}
+        locks = {**{self.common_dir / f"{ref}.lock": new for ref, new in refs.items()}, **dict.fromkeys(shared, "")}
+        with _MOVING:
+            if there := seen(own):
+                release(there, folders)
+            for _ in range(TRIES):
+                before = seen(locks)
+                done = self.refs.once("update-ref", "--no-deref", *args, stdin=stdin)
+                if done.code >= 0:
+                    break
+                left = {lock: was for lock, was in seen(locks).items() if lock not in before}
+                if not release(
+                    {lock: was for lock, was in left.items() if was[1] in (b"", locks[lock].encode())}, folders
+                ):
+                    break
+        return done
 
     def keep_ref(self, ref: str, new: str) -> None:
         """Like `put_ref`, but what one of our own refs held before stays, as `<ref>-kept-1`, `-kept-2`, ..."""

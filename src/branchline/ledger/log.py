@@ -14,11 +14,14 @@ from typing import Self
 
 from branchline.core.events import AnyEvent
 from branchline.core.ids import ulid
+from branchline.core.rules.linear import compiled
 from branchline.core.run_state import RunState
 from branchline.errors import BranchlineError, InvalidInput, LedgerError
 from branchline.ledger.codec import GENESIS, VERSION, BadRecord, Record, decode, encode
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.upcast import Upcaster
+
+MARK = compiled(r"\d{20} [0-9a-f]{64}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A ledger as it was read: the records before the first fault, and a torn tail's size in bytes.
+    """A ledger as it was read: the records before the first fault, a torn tail's size in bytes, and the mark beside it.
 
     Of version 1 there are more records than lines: some have the number of the one after them (`ledger.upcast`).
     """
@@ -44,6 +47,7 @@ class Reading:
     size: int
     torn: int
     fault: Fault | None
+    mark: tuple[int, str] | None = None
 
     @property
     def count(self) -> int:
@@ -172,8 +176,8 @@ def read(paths: RunPaths) -> Reading:
     """Read and verify a run's ledger, its chain and its high-water mark. Raises InvalidInput if there is none."""
     mark = None
     with contextlib.suppress(OSError, ValueError):  # first: whoever writes the ledger meanwhile only moves it further
-        number, _, sha = paths.head.read_text("ascii").strip().partition(" ")
-        mark = int(number), sha
+        number, _, sha = paths.head.read_text("ascii").partition(" ")
+        mark = (int(number), sha[:-1]) if MARK.fullmatch(f"{number} {sha}") else None
     try:
         data = paths.ledger.read_bytes()
     except OSError as error:
@@ -188,7 +192,7 @@ def verified(data: bytes, mark: tuple[int, str] | None, run_id: str) -> Reading:
     records, fault = _records(kept, run_id)
     if fault is None and mark is not None:
         fault = behind(records, len(kept), *mark)
-    return Reading(records=tuple(records), size=len(kept), torn=len(data) - len(kept), fault=fault)
+    return Reading(records=tuple(records), size=len(kept), torn=len(data) - len(kept), fault=fault, mark=mark)
 
 
 def _records(data: bytes, run_id: str) -> tuple[list[Record], Fault | None]:

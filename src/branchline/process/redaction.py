@@ -1,27 +1,41 @@
-"""Values that must reach no log and no ledger, wherever a program has printed them: known ones, and what has a key's form."""
+"""Values that must reach no log and no ledger, wherever a program has printed them: known ones, and what has a key's form.
 
-import json
+A known value is found in every spelling in which programs print it, and with control characters between its letters.
+"""
+
 import os
 import re
 import shutil
 import stat
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from branchline.core.rules.linear import compiled
+from branchline.core.rules.linear import compiled, linear
 from branchline.core.rules.secret_rules import LONGEST, Match, formats
+from branchline.core.rules.spellings import spellings
 from branchline.process.output import open_regular
 
 SECRET = compiled(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 SHORTEST = 8  # characters; what is shorter would be found in innocent words
 HIDDEN = "[secret]"
 CHUNK = 1 << 20
+OVERLAP = (
+    1 << 16
+)  # bytes of two neighbouring pieces of a file: a value with control characters in it is as long at most
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
 
+# What a terminal does not show: control sequences and characters, and letters without a width, as UTF-8 has them.
+UNSEEN = compiled(
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f\xad]"
+    rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xef\xb8[\x80-\x8f]|\xcd\x8f|\xe1\xa0\x8e"
+    rb"|\xf3\xa0[\x80-\x87][\x80-\xbf]"
+)
 _WORDS = compiled(r"[A-Za-z/_.: -]{1,11}")
 
 
@@ -36,20 +50,35 @@ class Secrets:
 
     def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
         named = (value for name, value in environ.items() if SECRET.search(name))
-        self._values = sorted(
-            {value for value in (*named, *more) if len(value) >= SHORTEST}, key=lambda one: (-len(one), one)
+        self.values = tuple(
+            sorted({value for value in (*named, *more) if len(value) >= SHORTEST}, key=lambda one: (-len(one), one))
         )
-        # JSON escapes quotes and line ends.
-        written = {form for value in self._values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
-        self._written = [os.fsencode(value) for value in sorted(written, key=lambda one: (-len(one), one))]
+
+    @cached_property
+    def _pattern(self) -> bytes:
+        """All spellings, longest first; empty if there are none."""
+        forms = {form for value in self.values for form in spellings(os.fsencode(value))}
+        ordered = sorted(forms, key=lambda one: (-len(one), one))
+        return b"|".join(map(re.escape, ordered))
 
     def text(self, text: str) -> str:
         """A text without them, and without whatever has the form of a key."""
-        for value in self._values:
-            text = text.replace(value, HIDDEN)
-        return _replaced(text.encode("utf-8", "surrogatepass"), lambda _: HIDDEN.encode()).decode(
-            "utf-8", "surrogatepass"
-        )
+        data = text.encode("utf-8", "surrogatepass")
+        data = _replaced(data, self._known(data), lambda _: HIDDEN.encode())
+        data = _replaced(data, formats(data), lambda _: HIDDEN.encode())
+        return data.decode("utf-8", "surrogatepass")
+
+    def _known(self, data: bytes) -> list[Match]:
+        """Where known values stand, in order, as they are or with control characters between their letters."""
+        if not self._pattern:
+            return []
+        look = linear(self._pattern).finditer
+        spans = [one.span() for one in look(data)]
+        bare = UNSEEN.sub(b"", data)
+        if len(bare) != len(data) and (found := [one.span() for one in look(bare)]):
+            place = _places(data)
+            spans += [(place(start), place(end - 1) + 1) for start, end in found]
+        return list(_merged(sorted(spans)))
 
     def clean(self, value: Any) -> Any:
         """A struct, or data such as JSON holds, without them; keys too."""
@@ -103,32 +132,54 @@ class Secrets:
 
     def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         """A file piece by piece, each with its place; they overlap, so that no value falls between two."""
-        overlap = max(map(len, [*self._written, b" " * LONGEST])) - 1
+        overlap = max(OVERLAP, LONGEST, *(4 * len(value) for value in self.values), 0)
         start = 0
-        while data := file.read(CHUNK):
+        while data := file.read(CHUNK + overlap):
             yield start, data
-            if len(data) < CHUNK:
+            if len(data) < CHUNK + overlap:
                 return
-            start += CHUNK - overlap
+            start += CHUNK
             file.seek(start)
 
     def _masked(self, data: bytes, *, whole: bool) -> bytes:
         """A piece without them; what has a key's form and touches the end may go on: the next piece has all of it."""
-        for value in self._written:
-            data = data.replace(value, b"*" * len(value))
+        data = _replaced(data, self._known(data), lambda one: b"*" * (one.end - one.start))
         open_end = None if whole else len(data)
-        return _replaced(data, lambda one: None if one.end == open_end else b"*" * (one.end - one.start))
+        return _replaced(data, formats(data), lambda one: None if one.end == open_end else b"*" * (one.end - one.start))
 
 
-def _replaced(data: bytes, by: Callable[[Match], bytes | None]) -> bytes:
-    """The data with something else, of any length, in the place of what has a key's form; None leaves it there."""
+NONE = Secrets({})
+
+
+def _replaced(data: bytes, matches: Iterable[Match], by: Callable[[Match], bytes | None]) -> bytes:
+    """The data with something else, of any length, in the place of what was found; None leaves it there."""
     pieces, at = list[bytes](), 0
-    for match in formats(data):
+    for match in matches:
         if (instead := by(match)) is not None:
             pieces += data[at : match.start], instead
             at = match.end
     return b"".join((*pieces, data[at:])) if pieces else data
 
 
-def _longest_first(value: str) -> tuple[int, str]:
-    return -len(value), value
+def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[Match]:
+    """Spans that overlap made one."""
+    begun: tuple[int, int] | None = None
+    for start, end in spans:
+        if begun is None or start >= begun[1]:
+            if begun is not None:
+                yield Match(*begun, "")
+            begun = start, end
+        else:
+            begun = begun[0], max(begun[1], end)
+    if begun is not None:
+        yield Match(*begun, "")
+
+
+def _places(data: bytes) -> Callable[[int], int]:
+    """Where a byte of the data without its control characters stands in the data itself."""
+    bare, real, gone = [0], [0], 0
+    for one in UNSEEN.finditer(data):
+        gone += one.end() - one.start()
+        bare.append(one.end() - gone)
+        real.append(one.end())
+    return lambda at: at + real[last := bisect_right(bare, at) - 1] - bare[last]

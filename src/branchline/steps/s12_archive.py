@@ -16,7 +16,9 @@ from branchline.git.folders import is_folder
 from branchline.ledger.work import vacate
 from branchline.views.report import report
 
-LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
+# What is in `kept` may be a terabyte, and is no record; the rest changes later, or is made from the ledger.
+LEFT_OUT = {"worktrees", "scratch", "inbox", "kept", "logs", "run.lock", "owner.json", "checkpoints", "checkpoint.json"}
+ARCHIVE = "archive.json"
 
 
 def run(ctx: StepContext) -> Success:
@@ -39,7 +41,9 @@ def run(ctx: StepContext) -> Success:
     refs = run.repo.list_refs(run.refs.folder)
     refs |= {ref: oid for ref in branches if (oid := run.repo.read_ref(ref))}
     made = {"run_id": run.run_id, "records": records[-1].seq + 1, "refs": refs, "files": _hashes(run.paths.run_dir)}
-    return Success(Archived(task_id=ctx.task.id, report=page, archive=run.keep_data("archive.json", made)))
+    kept = run.keep_data(ARCHIVE, made)
+    digest = hashlib.sha256((run.paths.run_dir / kept).read_bytes()).hexdigest()
+    return Success(Archived(task_id=ctx.task.id, report=page, archive=kept, digest=digest))
 
 
 def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None:
@@ -64,7 +68,8 @@ def _hashes(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if parts[0] in LEFT_OUT | {"logs", "run.lock", "owner.json"} or path.is_symlink() or not path.is_file():
+        own = path == folder / "artifacts" / ARCHIVE  # that of an earlier round
+        if own or parts[0] in LEFT_OUT or path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as file:
             found["/".join(parts)] = hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,6 +9,7 @@ from branchline.core.graph import Task
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.checkpoint import Scribe, restore_missing
+from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
 from strategies import after, started
 
@@ -94,7 +95,11 @@ def test_files_that_a_crash_kept_from_being_written_are_written(paths: RunPaths)
     scribe.close()
     note_run(paths, state(), last_completed="run")
     before = (paths.checkpoints / "run.json").read_bytes()
-    restore_missing(paths, state(), 5)
+    moves = (
+        Transition(task_id=one, old_state=State.RUNNING, new_state=State.COMPLETED, attempt=1) for one in ("run", "a.b")
+    )
+    records = [Record(seq=seq, epoch=1, id="", at=5, run_id="R", event=move) for seq, move in enumerate(moves)]
+    restore_missing(paths, state(), records)
     assert sorted(path.name for path in paths.checkpoints.iterdir()) == ["a.b.json", "run.json"]
     assert (paths.checkpoints / "run.json").read_bytes() == before
     assert load(paths.checkpoints / "a.b.json")["timestamp"] == "1970-01-01T00:00:00.005Z"

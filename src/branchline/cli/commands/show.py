@@ -15,7 +15,7 @@ from branchline.core.facts import FILES, PlanComplete
 from branchline.core.model.sandbox import sandbox_words
 from branchline.core.outcome import workstream_outcomes
 from branchline.core.states import State
-from branchline.engine.crosscheck import changed_evidence
+from branchline.engine.record_files import changed_evidence
 from branchline.errors import InvalidInput
 from branchline.process.output import readable, tail
 from branchline.views import costs, timeline

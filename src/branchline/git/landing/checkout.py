@@ -16,7 +16,7 @@ from shlex import quote
 
 from branchline.core.refs import branch_ref
 from branchline.errors import GitError
-from branchline.git.command import Git, as_user, words
+from branchline.git.command import TRIES, Git, as_user, words
 from branchline.git.folders import files_below, is_folder
 from branchline.git.objects import EXECUTABLE, Change, attributes, fields, staged
 from branchline.git.repo import RefMoved, Repo
@@ -123,7 +123,11 @@ def _advance(repo: Repo, git: Git, move: _Move) -> None:
     move.halfway = move.moved = True
     for path in unread:
         os.unlink(_in(git, path))
-    done = git.status_of("read-tree", "-m", "-u", move.old, move.new)
+    for _ in range(TRIES):
+        done = git.once("read-tree", "-m", "-u", move.old, move.new)
+        if done.code >= 0:
+            break
+        _clear_our_own(git, move.changes)  # it was killed between two files
     if done.code == 0:
         return
     message = f"{git.work_tree} could not be fast-forwarded: {words(done)}"
