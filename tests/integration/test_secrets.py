@@ -245,9 +245,7 @@ def test_what_the_base_holds_is_not_the_agents(project: Project) -> None:
             ),
         ),
         workstream("adds", sh('printf "%s\\n" "$SEED" >> tests/test_login.py')),
-        workstream(
-            "allowed", sh('echo "key = $SEED" > docs.md; echo "k = $SEED  # pragma: allowlist secret" > pragma.py')
-        ),
+        workstream("allowed", sh('echo "key = $SEED" > docs.md')),
     ]
     settings: Json = {"env": ["SEED"], "repair": {"rounds": 0}, "secrets": {"allow": ["docs.md"]}}
     ran = project.run({"workstreams": streams}, settings, SEED=other)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from branchline.attempt.integration import Integration
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import reference
+from branchline.config.load import PYPROJECT, same_table
 from branchline.core.facts import ApprovalNeeded, Concern
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection
@@ -67,24 +68,51 @@ def require_approved(ctx: StepContext, tree: str) -> None:
 
 def guarded(run: Run, globs: Sequence[str], changes: Sequence[Change], *trees: str) -> dict[str, str]:
     """{path: the name under which the globs protect it}, of what changed; `trees` are those with its links."""
-    if not changes:
+    return _named(globs, changes, _links(run, trees)) if changes else {}
+
+
+def guarded_by_settings(run: Run, changes: Sequence[Change], *trees: str) -> dict[str, str]:
+    """As `guarded`, of what the settings protect: files, and the settings in a `pyproject.toml`."""
+    asked = [change for change in changes if not matches_any(run.settings.allow_protected, change.path)]
+    if not asked:
         return {}
-    found = protection(tuple(globs), tuple(link for tree in dict.fromkeys(trees) for link in run.repo.links(tree)))
-    named = {c.path: found.name_of(c.path, link=bool({"120000", "160000"} & {c.old_mode, c.new_mode})) for c in changes}
+    links = _links(run, trees)
+    tables = _named((PYPROJECT,), asked, links)
+    files = [change for change in asked if change.path in tables and _are_files(change)]
+    content = {
+        "": b"",
+        **dict(run.repo.read_blobs({oid for c in files for oid in (c.old_oid, c.new_oid) if oid.strip("0")})),
+    }
+    for change in files:
+        if same_table(*(content[oid if oid.strip("0") else ""] for oid in (change.old_oid, change.new_oid))):
+            del tables[change.path]
+    return tables | _named(run.settings.guarded, asked, links)
+
+
+def _links(run: Run, trees: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(link for tree in dict.fromkeys(trees) for link in run.repo.links(tree))
+
+
+def _named(globs: Sequence[str], changes: Sequence[Change], links: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    found = protection(tuple(globs), links)
+    named = {change.path: found.name_of(change.path, link=not _are_files(change)) for change in changes}
     return {path: name for path, name in named.items() if name}
 
 
+def _are_files(change: Change) -> bool:
+    """Whether it was a file and is one, or was not there; not a link or a submodule."""
+    return not {"120000", "160000"} & {change.old_mode, change.new_mode}
+
+
 def _protected(run: Run, changes: Sequence[Change], *trees: str) -> list[Concern]:
-    settings = run.settings
-    if settings.approvals.protected == "allow":
+    if run.settings.approvals.protected == "allow":
         return []
-    asked = [change for change in changes if not matches_any(settings.allow_protected, change.path)]
-    named = guarded(run, settings.guarded, asked, *trees)
-    verbs = {c.path: {"A": "added", "D": "deleted"}.get(c.status, "changed") for c in asked}
+    verbs = {c.path: {"A": "added", "D": "deleted"}.get(c.status, "changed") for c in changes}
     found = []
-    for path, name in named.items():
+    for path, name in guarded_by_settings(run, changes, *trees).items():
         alias = "" if name.casefold() == path.casefold() else f", as {name}"
-        found.append(Concern(kind="protected", path=path, reason=f"is protected ({verbs[path]}{alias})"))
+        what = "is protected" if name != PYPROJECT else "holds settings of Branchline, and they are not what they were"
+        found.append(Concern(kind="protected", path=path, reason=f"{what} ({verbs[path]}{alias})"))
     return found
 
 

@@ -58,6 +58,13 @@ def settings_for(root: Path, given: Given) -> Settings:
     """The settings of a repository with what the command line (or its environment) changes. Raises InvalidInput."""
     settings = load_settings(given.config, root=root)
     changes: dict[str, object] = {}
+    if given.config is not None:  # a file of the repository that was given once will be given again
+        places = {
+            os.path.abspath(given.config): os.path.abspath(root),
+            os.path.realpath(given.config): os.path.realpath(root),
+        }
+        named = [os.path.relpath(file, top) for file, top in places.items()]
+        changes["protect"] = (*settings.protect, *(one for one in named if not one.startswith("..")))
     if given.max_parallel is not None:
         changes["max_parallel"] = given.max_parallel
     if given.agent is not None:

@@ -1,5 +1,6 @@
 """Settings, plans and graphs from files: read, validated against their schema and beyond it, all errors at once."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -19,7 +20,7 @@ from branchline.core.model.manifest import ContextSettings
 from branchline.core.model.plan import Plan
 from branchline.core.rules.linear import compiled
 
-SETTINGS_FILE = "branchline.yaml"
+SETTINGS_FILE, PYPROJECT = "branchline.yaml", "pyproject.toml"
 MAX_BYTES = 4_000_000
 TOML_TABLE = compiled(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?branchline\b", re.MULTILINE)
 
@@ -38,8 +39,8 @@ def load_settings(path: Path | None, *, root: Path) -> Settings:
         path = root / SETTINGS_FILE
     if path is not None:
         return _load(path, Settings, check_settings)
-    if (root / "pyproject.toml").is_file():
-        return _from_pyproject(root / "pyproject.toml")
+    if (root / PYPROJECT).is_file():
+        return _from_pyproject(root / PYPROJECT)
     return Settings(version=1)
 
 
@@ -84,16 +85,12 @@ def _load(path: Path, model: type[M], check: Check) -> M:
 
 def _from_pyproject(path: Path) -> Settings:
     """The settings in `[tool.branchline]`; TOML has no positions, so findings point to that line."""
-    import tomllib
-
     file = os.fspath(path)
     try:
         text = _text(path)
-        data = tomllib.loads(text).get("tool", {}).get("branchline")
+        data = _table(text)
     except Unreadable as error:
         raise InvalidFile(file, [error.finding]) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidFile(file, [Finding(Place(0, 0), f"this is not TOML: {error}")]) from error
     if data is None:
         return Settings(version=1)
     header = TOML_TABLE.search(text)
@@ -101,17 +98,44 @@ def _from_pyproject(path: Path) -> Settings:
     return _model(file, Settings, check_settings, lambda builder: builder.of(data, place))
 
 
+def same_table(old: bytes, new: bytes) -> bool:
+    """Whether two contents of a `pyproject.toml` hold the same settings, however they are written.
+
+    What cannot be read is like nothing else: it may hide settings that were there, or keep others from being read.
+    """
+    try:
+        # As JSON, where 1, 1.0 and true differ.
+        one, other = (json.dumps(_table(_decoded(each)), default=repr, sort_keys=True) for each in (old, new))
+    except (Unreadable, RecursionError):
+        return False
+    return one == other
+
+
+def _table(text: str) -> object:
+    """What stands at `tool.branchline`, None if nothing does. Raises Unreadable."""
+    import tomllib
+
+    try:
+        tool = tomllib.loads(text).get("tool")
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Unreadable(Place(0, 0), f"this is not TOML: {error}") from error
+    return tool.get("branchline") if isinstance(tool, dict) else None
+
+
 def _text(path: Path) -> str:
     """The text of a file of at most `MAX_BYTES`. Raises Unreadable."""
-    whole = Place(0, 0)
     try:
         with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            return _decoded(stream.read(MAX_BYTES + 1))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise Unreadable(whole, f"this file cannot be read: {reason}") from error
+        raise Unreadable(Place(0, 0), f"this file cannot be read: {reason}") from error
+
+
+def _decoded(content: bytes) -> str:
+    """The text in a file's content. Raises Unreadable."""
     if len(content) > MAX_BYTES:
-        raise Unreadable(whole, f"this file is larger than {MAX_BYTES:,} bytes")
+        raise Unreadable(Place(0, 0), f"this file is larger than {MAX_BYTES:,} bytes")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

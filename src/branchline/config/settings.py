@@ -20,6 +20,8 @@ from branchline.errors import InvalidInput
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PresetName = Literal["python", "pre-commit", "gitleaks"]
 
+OWN = ("branchline.yaml", ".branchline/**")
+"""What a run itself obeys: protected whatever `protect` says. The table in `pyproject.toml` is besides."""
 PROTECTED = (
     ".github/workflows/**", ".github/actions/**", "**/CODEOWNERS", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**",
     ".buildkite/**", ".drone.yml", ".travis.yml", ".woodpecker*", "azure-pipelines.yml", "bitbucket-pipelines.yml",
@@ -31,7 +33,7 @@ PROTECTED = (
     "**/.claude/**", "**/.codex/**", "**/.cursor/**", "**/.windsurf/**", "**/.gemini/**", "**/.qwen/**", "**/.pi/**",
     "**/.opencode/**", "opencode.json*", "**/.mcp.json", "**/.aider*",
     "**/.vscode/**", "**/.idea/**", "**/.devcontainer/**", "**/.envrc",
-    "branchline.yaml", ".branchline/**",
+    *OWN,
 )  # fmt: skip
 LOCKS = (
     "**/package-lock.json", "**/npm-shrinkwrap.json", "**/yarn.lock", "**/pnpm-lock.yaml", "**/bun.lock*", "**/uv.lock",
@@ -178,7 +180,7 @@ class Settings(Model, frozen=True, kw_only=True):
     @property
     def guarded(self) -> tuple[str, ...]:
         """The globs of protected paths, lock files among them if they are to be."""
-        return (*self.protect, *LOCKS) if self.approvals.locks else self.protect
+        return (*self.protect, *OWN, *(LOCKS if self.approvals.locks else ()))
 
 
 def recorded_settings(pins: dict[str, Any]) -> Settings:

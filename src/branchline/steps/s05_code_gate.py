@@ -6,14 +6,13 @@ from typing import Literal
 
 import msgspec
 
-from branchline.attempt.approval import guarded, needed_by_batch
+from branchline.attempt.approval import guarded, guarded_by_settings, needed_by_batch
 from branchline.attempt.asking.prompts import feedback
 from branchline.attempt.review import review
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, reference, torn, violation
 from branchline.core.facts import Codegate, ExecuteWsComplete
 from branchline.core.model.verdict import GateResult, Outcome, QualityReport
-from branchline.core.rules.globs import matches_any
 from branchline.core.rules.linear import compiled
 from branchline.core.work import Failure, Gating, Success, Work, WorkOutcome
 from branchline.core.workstream import known
@@ -93,8 +92,7 @@ def _violations(ctx: StepContext, tree: str) -> dict[str, str]:
     scope = ctx.workstream.scope
     found = dict.fromkeys(guarded(run, scope.protect, changes, *trees), PROTECTED_BY_SCOPE)
     if run.settings.approvals.protected == "reject":
-        barred = [c for c in changes if not matches_any(run.settings.allow_protected, c.path)]
-        found |= dict.fromkeys(guarded(run, run.settings.guarded, barred, *trees), PROTECTED)
+        found |= dict.fromkeys(guarded_by_settings(run, changes, *trees), PROTECTED)
     found |= {c.path: why for c in changes if (why := violation(run, scope, torn(ctx), c.path))}
     return {c.path: found[c.path] for c in changes if c.path in found}
 

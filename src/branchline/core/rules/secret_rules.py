@@ -12,7 +12,6 @@ from branchline.core.rules.linear import compiled, linear
 LONGEST = 8192  # bytes of a match, at most
 KNOWN = "value of a secret variable"
 GUESSED = "value of a secret's name"
-PRAGMAS = (b"pragma: allowlist secret", b"gitleaks:allow")
 _LONGEST_VALUE = 500  # bytes of a password
 _LONGEST_LINE = 4096  # bytes; a longer one is no source that people write
 
@@ -146,15 +145,14 @@ def entropy(value: bytes) -> float:
 def findings(data: bytes, known: Iterable[bytes] = ()) -> list[Finding]:
     """The secrets in a file's content, in order; `known` are values that are secret wherever they stand.
 
-    A pragma on the line allows what only looks like a secret, never a known one.
+    Nothing that the text says of itself excuses it: it is text of the agent's.
     """
     found = [Match(at, at + len(value), KNOWN) for value in known for at in _places(data, value)]
-    lookalikes = list(formats(data))
+    found += formats(data)
     if b"\0" not in data[:8000]:
         # Every long line is blanked out: what generated it is not a person, and each costs its time.
         lines = (line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in data.split(b"\n"))
-        lookalikes += assignments(b"\n".join(lines))
-    found += [match for match in lookalikes if not _is_allowed(data, match.start)]
+        found += assignments(b"\n".join(lines))
     return list(_told(data, sorted(found, key=lambda match: (match.start, -match.end))))
 
 
@@ -174,12 +172,3 @@ def _places(data: bytes, value: bytes) -> Iterator[int]:
     while at >= 0:
         yield at
         at = data.find(value, at + len(value))
-
-
-def _is_allowed(data: bytes, at: int) -> bool:
-    """Whether the line at an offset says that it holds no secret; a line of a person's is not longer."""
-    near = data[max(0, at - _LONGEST_LINE) : at + _LONGEST_LINE]
-    here = min(at, _LONGEST_LINE)
-    end = near.find(b"\n", here)
-    line = near[near.rfind(b"\n", 0, here) + 1 : end if end >= 0 else len(near)]
-    return any(pragma in line for pragma in PRAGMAS)

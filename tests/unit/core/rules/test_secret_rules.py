@@ -158,11 +158,11 @@ def test_known_values_count_whatever_the_line_says() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("pragma", ["pragma: allowlist secret", "gitleaks:allow"])
-def test_a_line_may_say_that_it_holds_none(pragma: str) -> None:
+@pytest.mark.parametrize("word", ["pragma: allowlist secret", "gitleaks:allow", "nosec", "noqa: S105", "trufflehog:ignore"])
+def test_no_line_excuses_itself(word: str) -> None:
     key = KEYS["GitHub token"]
-    assert kinds(f"a = '{key}'  # {pragma}\n") == []
-    assert kinds(f"a = '{key}'\n# {pragma}") == ["GitHub token"]
+    assert kinds(f"a = '{key}'  # {word}\n") == ["GitHub token"]
+    assert kinds(f"# {word}\ntoken = '{RANDOM}'  # {word}\n") == [GUESSED]
 
 
 def test_what_lies_in_another_finding_is_told_once() -> None:
