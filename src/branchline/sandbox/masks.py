@@ -80,7 +80,9 @@ def hiding(
     hides = sorted({one for one in hidden if one.is_dir()} - {*covers})
     asked = [*show]
     tools = [*map(Path, SYSTEM), *_tools(environ, homes[0]), *(homes[0] / name for name in TOOLS)]
-    wanted = [path for path in (*tools, *asked) if os.path.exists(path)]  # which says no to what we may not look at
+    signed = {one / name for one in homes for name in MAY_HOLD_LOGINS if holds_login(one / name)}
+    wanted = [*(path for path in tools if path not in signed), *asked]
+    wanted = [path for path in wanted if os.path.exists(path)]  # which says no to what we may not look at
     mounts = [*own("closed", Path("/"), *hides), *own("empty", *covers, *over)]
     shows: list[Mount] = []
     for source, place in sorted(
@@ -93,7 +95,11 @@ def hiding(
     links = dict.fromkeys(pair for path in (*wanted, Path(environ.get("HOME") or "/")) for pair in _links(path))
     opt = [one.source for one in shows if _below(one.source, [Path("/opt")])]
     private, sockets = searched([*map(Path, SEARCHED), *opt])
-    found = [*_there(map(Path, SYSTEM_SECRETS)), *private, *(path for one in homes for path in _secrets(one))]
+    found = [
+        *_there([*map(Path, SYSTEM_SECRETS), *signed]),
+        *private,
+        *(path for one in homes for path in _secrets(one)),
+    ]
     # What the user shows by its own name is no secret to him.
     secrets = {*found} - {path.resolve() for path in asked} | {*hidden}
     return Hiding(
@@ -186,10 +192,8 @@ def _homes(environ: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys(Path(home).resolve() for home in (named, *known)))
 
 
-def _secrets(home: Path) -> Iterator[Path]:
-    found = (path for name in HOME_SECRETS for path in (home.glob(name) if "*" in name else [home / name]))
-    yield from _there(found)
-    yield from _there(path for name in MAY_HOLD_LOGINS if holds_login(path := home / name))
+def _secrets(home: Path) -> list[Path]:
+    return _there(path for name in HOME_SECRETS for path in (home.glob(name) if "*" in name else [home / name]))
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:
@@ -261,7 +265,7 @@ def _programs(folder: Path) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries:
-        if entry.is_file() and os.access(entry.path, os.X_OK):
+        if entry.name[0] != "." and entry.is_file() and os.access(entry.path, os.X_OK):
             yield Path(entry.path)
 
 
