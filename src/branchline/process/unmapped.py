@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 INODE = 1024  # bytes, about, that a file in memory takes besides its content
 IGNORED = 64 << 20  # bytes that the machine may have more of before it is looked at closely
-SHARED = re.compile(rb"^Shmem:\s+(\d+) kB", re.MULTILINE)
+SHARED = re.compile(rb"^(?:Shmem|SUnreclaim):\s+(\d+) kB", re.MULTILINE)  # content, and names of files among others
 MAPPING = re.compile(rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) \d+\s*(.*)$")
 NAMELESS = "/memfd:"
 
@@ -61,13 +61,12 @@ def apart(pid: int, devices: frozenset[int]) -> int:
 
 
 def _shared() -> int:
-    """Bytes of the machine's memory that are in such files, or shared in another way."""
+    """Bytes of the machine's memory that such files are among."""
     try:
         with open("/proc/meminfo", "rb") as file:
-            found = SHARED.search(file.read())
+            return sum(map(int, SHARED.findall(file.read()))) * 1024
     except OSError:
         return 0
-    return int(found[1]) * 1024 if found else 0
 
 
 def _in_memory(pid: str) -> Iterator[tuple[int, str]]:

@@ -29,7 +29,7 @@ NAMESPACES = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts
 NOBODY = ("--uid", "1000", "--gid", "1000")  # only a name for us: user 0 of a namespace cannot be handed on to another
 SHARED = Path("/dev/shm")  # noqa: S108 - likewise
 LITTLE = 1 << 20  # bytes; enough for the folders on the way to what is shown
-MAIN_SHARE = 3  # of the bound of memory: as many times as much is for temporary files as for any other folder
+MAIN_SHARE = 3  # of the bound of memory: as many times as much is for temporary files and for what is shared
 NULL = Path(os.devnull)
 FILTER = 9  # a descriptor that bubblewrap closes
 FILTERING = ("/bin/sh", "-c", f'exec "$@" {FILTER}<"$0"')
@@ -176,7 +176,7 @@ class Sandbox:
         """All that is mounted, as options. `memory`: bytes that may be written to all folders in memory together."""
         rooms = dict.fromkeys((one.place for one in mounts if one.mode in {"empty", "closed"}), LITTLE)
         main = Path(self.environ.get("TMPDIR") or "/tmp").resolve()  # noqa: S108 - the sandbox's own
-        weights = {place: MAIN_SHARE if place == main else 1 for place in (*hidden.covers, SHARED)}
+        weights = {place: MAIN_SHARE if place in {main, SHARED} else 1 for place in (*hidden.covers, SHARED)}
         share = min(memory, AUTO_SHARE * MACHINE) / sum(weights.values())
         rooms |= {place: max(LITTLE, int(weight * share)) for place, weight in weights.items()}
         yield from ("--dev", "/dev", "--perms", "1777", "--size", str(rooms[SHARED]), "--tmpfs", str(SHARED))

@@ -641,8 +641,8 @@ def test_memory_for_files_is_bounded_in_all_folders_together(stage: Stage, megab
     sizes = [*map(int, done.out.split())]
     most = 150 << 20 if megabytes else 0.9 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert len(sizes) == 4
-    assert 0.8 * most < sum(sizes) < 1.01 * most, "there may be one more, of the home that the system knows"
-    assert max(sizes) == sizes[0] > most / 3
+    assert 0.85 * most < sum(sizes) < 1.01 * most, "there may be one more, of the home that the system knows"
+    assert sizes[0] == sizes[2] == max(sizes) > most / 4
 
 
 def test_none_leaves_commands_as_they_are() -> None:
