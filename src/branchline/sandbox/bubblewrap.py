@@ -39,8 +39,7 @@ HELD = ("--new-session", "--die-with-parent", "--cap-drop", "ALL")
 KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 """Settings of the whole machine: their files ask for user 0 alone, who we may be, and for no capability."""
 
-MACHINES_OWN = ("/proc/keys", "/proc/key-users", "/proc/kcore")
-"""Files about all of the machine: they are empty."""
+KEYS = "/proc/keys"  # of the user's keyrings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +182,7 @@ class Sandbox:
         yield from ("--proc", "/proc")
         for path in KERNEL:
             yield from ("--ro-bind-try", path, path)
-        for path in MACHINES_OWN:
-            yield from ("--ro-bind", os.devnull, path) if os.path.exists(path) else ()
+        yield from ("--ro-bind", os.devnull, KEYS) if os.path.exists(KEYS) else ()
         for mount in mounts:
             source, at = str(mount.source), str(mount.place)
             if mount.mode in {"empty", "closed"}:  # of the topmost there is one already

@@ -125,7 +125,7 @@ def belongings(folder: Path, home: Path) -> Iterator[Path]:
     top = folder.parent if is_bin else folder
     secret = _within(top, home, HOME_SECRETS)
     mixed = bool(secret) or home.is_relative_to(top) or top == home / ".local"
-    known = _below(top, map(Path, WHOLE)) or _within(top, home, TOOLS) or top.name == "node_modules"
+    known = f"{top}/".startswith(WHOLE) or _within(top, home, TOOLS) or top.name == "node_modules"
     if not mixed and (known or any((top / name).exists() for name in MARKS)):
         yield top
     elif is_bin or (secret and secret != top):
@@ -160,14 +160,15 @@ def searched(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         left -= len(entries)
         for entry in entries:
             try:
-                mode = entry.stat(follow_symlinks=False).st_mode
+                found = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
+            mode, is_folder = found.st_mode, stat.S_ISDIR(found.st_mode)
             if stat.S_ISSOCK(mode):
                 sockets.append(Path(entry.path))
-            elif not stat.S_ISLNK(mode) and not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
-                private += _there([Path(entry.path)])
-            elif stat.S_ISDIR(mode):
+            elif not stat.S_ISLNK(mode) and not mode & (stat.S_IXOTH if is_folder else stat.S_IROTH):
+                private += _there([Path(entry.path)] if found.st_size else [])  # a lock has nothing to be read
+            elif is_folder:
                 waiting.append(entry.path)
     return private, sockets
 
@@ -193,7 +194,9 @@ def _homes(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _secrets(home: Path) -> list[Path]:
-    return _there(path for name in HOME_SECRETS for path in (home.glob(name) if "*" in name else [home / name]))
+    found = (os.path.join(home, one) for one in HOME_SECRETS if "*" not in one)  # as text: there are hundreds
+    globs = (path for one in HOME_SECRETS if "*" in one for path in home.glob(one))
+    return _there([*(Path(one) for one in found if os.path.lexists(one)), *globs])
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:
@@ -227,13 +230,14 @@ def _below(path: Path, folders: Iterable[Path]) -> bool:
 
 def _tools(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
     """Folders of PATH with what belongs to them, and our own interpreter with its packages."""
-    for entry in environ.get("PATH", os.defpath).split(os.pathsep):
-        if os.path.isabs(entry):
-            folder = Path(entry).resolve()
-            found = [*belongings(folder, home)]
-            yield from [Path(entry)] if folder in found else ()
-            yield from found
-            yield from (path for one in _led_to(folder) for path in belongings(one.parent, home))
+    entries = [Path(one) for one in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(one)]
+    for folder in dict.fromkeys(one.resolve() for one in entries):
+        found = [*belongings(folder, home)]
+        yield from found
+        if folder in found:  # by its other names, too
+            yield from (one for one in entries if one != folder and one.resolve() == folder)
+        for one in dict.fromkeys(_led_to(folder)):
+            yield from belongings(one, home)
     yield from map(Path, (sys.prefix, sys.base_prefix))
     yield Path(__file__).parents[1]
     # Variables that every command is given: they say where something is.
@@ -244,18 +248,17 @@ def _tools(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
 
 
 def _led_to(folder: Path) -> Iterator[Path]:
-    """The programs below /opt that links in a folder of the system's lead to."""
+    """The folders below /opt that links in a folder of the system's lead to."""
     try:
-        entries = [*os.scandir(folder)] if _below(folder, [Path("/usr")]) else []
+        links = [one.path for one in os.scandir(folder) if one.is_symlink()] if folder.is_relative_to("/usr") else []
+        for link in links:
+            target = os.readlink(link)
+            if target.startswith("/etc/alternatives/") and os.path.islink(target):
+                target = os.readlink(target)
+            if target.startswith("/opt/"):
+                yield Path(target).resolve().parent
     except OSError:
         return
-    for entry in entries:
-        if entry.is_symlink():
-            target = os.path.join(folder, os.readlink(entry.path))
-            if target.startswith(("/opt/", "/etc/alternatives/")) and (real := Path(target).resolve()).is_relative_to(
-                "/opt"
-            ):
-                yield real
 
 
 def _programs(folder: Path) -> Iterator[Path]:

@@ -5,15 +5,14 @@ from branchline.process.environment import TOOL_HOMES
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix/store", "/nix/var/nix/profiles"),
     *("/gnu/store", "/var/guix/profiles", "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/pacman", "/var/lib/texmf"),
-    *("/var/lib/ghc", "/var/lib/alternatives", "/var/cache/fontconfig", "/var/cache/man"),
-    *("/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm"),
+    *("/var/lib/ghc", "/var/lib/alternatives", "/var/cache/fontconfig", "/sys/devices/system", "/sys/fs/cgroup"),
 )
 """Shown of every system. All else of the disk is not, so neither are the sockets that daemons and people keep there."""
 
 SYSTEM_SECRETS = ("/etc/kubernetes", "/etc/rancher", "/etc/sudoers.d", "/etc/wireguard", "/usr/local/var")
 """Not shown even where others may read it."""
 
-WHOLE = ("/usr", "/opt", "/nix", "/gnu", "/snap", "/home/linuxbrew/.linuxbrew")
+WHOLE = ("/usr/", "/opt/", "/nix/", "/gnu/", "/snap/", "/home/linuxbrew/.linuxbrew/")
 """Below these a folder with programs in its `bin` is a tool's."""
 
 TOOLS = (

@@ -166,7 +166,7 @@ def test_settings_without_a_login_are_seen(home: Path) -> None:
 def test_what_others_may_not_read_is_found_and_so_are_sockets(tmp_path: Path) -> None:
     for name, mode in (("open", 0o644), ("key", 0o600), ("group", 0o640), ("deep/er/key", 0o600), ("shut/file", 0o644)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch(mode)
+        (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(mode)
     (tmp_path / "shut").chmod(0o700)
     (tmp_path / "link").symlink_to("key")
