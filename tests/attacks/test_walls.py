@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,9 @@ import pytest
 
 from branchline.core.model.sandbox import Network
 from branchline.sandbox.probe import programs
+from branchline.sandbox.probe_runner import ALLOWED, DENIED, UNCHANGED
 from branchline.sandbox.syscalls import ABIS
+from support import Project, sh, workstream
 from unit.sandbox.test_bubblewrap import Make, Stage, make
 
 __all__ = ["make"]
@@ -377,3 +380,33 @@ def test_what_others_may_not_read_is_hidden_from_roots_agents(tmp_path: Path) ->
         pytest.skip(f"nothing can be mounted here: {done.stderr}")
     assert len(paths) >= 26
     assert json.loads(done.stdout) == [], done.stderr
+
+
+def test_others_work_has_no_name(tmp_path: Path) -> None:
+    """Input 22: no ref leads there; who goes through all objects finds it, which the guide says."""
+    project = Project.make(tmp_path / "p", {".gitignore": "kept.env\n"})
+    project.env.update(BRANCHLINE_SANDBOX="3", HOME=str(tmp_path))
+    project.run({"workstreams": [workstream("a", sh("echo WORD > x.txt; echo IGNORED > kept.env; exit 1"))]})
+    refs = [one for one in project.git("for-each-ref", "--format=%(refname)").splitlines() if "refs/branchline" in one]
+    saved = next(one for one in refs if "/saved/" in one)
+    blob = project.git("rev-parse", f"{saved}:kept.env", check=False) or project.git("rev-parse", f"{saved}^{{tree}}")
+    look = f"for one in {' '.join(refs)}; do git grep -e WORD -e IGNORED $one && echo found; done > by-name.txt 2>/dev/null"
+    by_id = f"git cat-file -t {blob} > by-id.txt"
+    listed = "git for-each-ref refs/branchline > refs.txt; ls .git/refs >> refs.txt"
+    ran = project.run({"workstreams": [workstream("b", sh(f"{look}; {by_id}; {listed}; true"))]})
+    branch = ran.json["integration"]["branch"]
+    assert project.show(branch, "by-name.txt") == ""
+    assert "branchline" not in (project.show(branch, "refs.txt") or "branchline")
+    assert project.show(branch, "by-id.txt") in {"blob\n", "tree\n"}, "it is hidden now: say so in the guide"
+
+
+def test_the_table_of_the_guide_names_every_probe_and_only_what_there_is() -> None:
+    text = (SRC.parent / "docs/guides/sandbox.md").read_text(encoding="utf-8")
+    table = text.partition("## Every wall")[2].partition("\n## ")[0]
+    cells = [line.split("|")[-2] for line in table.splitlines() if line.startswith("| ") and "tried by" not in line]
+    assert all(re.search(r"\"|`test_", cell) for cell in cells)
+    named = {name for cell in cells for name in re.findall(r'"([^"]+)"', cell)}
+    assert named == {*ALLOWED, *DENIED, UNCHANGED}
+    written = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    tests = {name for cell in cells for name in re.findall(r"`(test_\w+)`", cell)}
+    assert {name for name in tests if f"def {name}(" not in written} == set()

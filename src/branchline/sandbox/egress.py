@@ -114,7 +114,7 @@ class Egress:
             return None
         host, port = target
         try:
-            upstream = self._connected(host, port)
+            return self._connected(host, port)
         except PermissionError as error:
             self._refuse(f"{host}:{port}")
             client.sendall(_reply(403, "Forbidden", str(error)))
@@ -122,8 +122,6 @@ class Egress:
         except OSError as error:
             client.sendall(_reply(502, "Bad Gateway", f"cannot reach {host}:{port}: {error.strerror or error}"))
             return None
-        client.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-        return upstream
 
     def _connected(self, host: str, port: int) -> socket.socket:
         """A connection to a host. Raises OSError, PermissionError if it is not allowed or leads only to here or our link."""
@@ -163,6 +161,7 @@ def _head(client: socket.socket) -> tuple[bytes, bytes]:
 
 def _join(client: socket.socket, upstream: socket.socket, rest: bytes) -> None:
     """Hand on until both sides have said all."""
+    client.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
     client.settimeout(None)
     upstream.settimeout(None)
     upstream.sendall(rest)

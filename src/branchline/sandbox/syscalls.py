@@ -74,7 +74,8 @@ def _block(numbers: dict[str, int], *, network: bool, above: int | None) -> Iter
         yield _jump(JUMP_ABOVE, above, 0, 1) + _refuse(errno.ENOSYS)
     for number in (IO_URING, *(numbers[name] for name in ("add_key", "request_key", "keyctl"))):
         yield _jump(JUMP_EQUAL, number, 0, 1) + _refuse(errno.ENOSYS)  # as of a kernel that has none
-    yield _when(numbers["shmget"], _load(ARGUMENTS + 8) + _jump(JUMP_ABOVE, SEGMENT, 0, 1) + _refuse(errno.ENOSPC))
+    too_large = (_load(ARGUMENTS + 8 + at) + _jump(JUMP_ABOVE, most, 0, 1) for at, most in ((4, 0), (0, SEGMENT)))
+    yield _when(numbers["shmget"], b"".join(one + _refuse(errno.ENOSPC) for one in too_large))
     if "ipc" in numbers:  # shmget is its call 23
         asked = _load(ARGUMENTS) + _operation(AND, 0xFFFF) + _jump(JUMP_EQUAL, 23, 0, 1) + _refuse(errno.ENOSPC)
         yield _when(numbers["ipc"], asked)
