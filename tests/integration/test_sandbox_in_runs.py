@@ -140,7 +140,7 @@ def test_the_ledger_says_which_sandbox_it_was_and_show_and_doctor_do(project: Pr
     assert "rung 3, bubblewrap" in project.branchline("doctor").out
     tried: Any = project.branchline("doctor", "--sandbox", "--json").json
     assert {probe["found"] == probe["expected"] for probe in tried[0]["probes"]} == {True}
-    assert "34 of 34 probes" in project.branchline("doctor", "--sandbox").out
+    assert "41 of 41 probes" in project.branchline("doctor", "--sandbox").out
 
 
 def test_without_a_sandbox_a_run_says_so(project: Project, nowhere: dict[str, str]) -> None:

@@ -45,6 +45,7 @@ TESTED_ELSEWHERE = {
     "git/user_git.py": "unit/git/test_workspace.py",
     "process/init.py": "unit/process/test_containment.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",
+    "sandbox/places.py": "unit/sandbox/test_masks.py",
     "sandbox/probe_runner.py": "unit/sandbox/test_probe.py",
     "attempt/*": "integration/test_pipeline.py",
     "steps/*": "integration/test_pipeline.py",

@@ -23,6 +23,7 @@ from typing import Literal
 from branchline.core.durations import seconds
 from branchline.core.model.limits import UNLIMITED, Containment, ProcessLimits
 from branchline.core.rules.linear import compiled
+from branchline.process.descriptors import raised
 
 Method = Literal["namespace", "sandbox", "subreaper", "group"]
 Wrap = Callable[[Sequence[str], Path], list[str]]
@@ -83,6 +84,7 @@ def prefixed(command: Command, method: Method, report: int = -1, environ: int = 
     words = [f"method={method}", f"parent={os.getpid()}", f"report={report}", f"environ={environ}"]
     if most is not None and method == "namespace" and _counts_by_namespace():
         bounds["RLIMIT_NPROC"] = (most, most)
+    bounds["RLIMIT_NOFILE"] = raised()[1:]
     words += [f"{name}={soft}:{hard}" for name, (soft, hard) in bounds.items()]
     if most is not None and kernel() >= (6, 14):  # before, a namespace's number was the whole machine's
         words.append(f"pid_max={most}")

@@ -14,6 +14,7 @@ from branchline.core.durations import seconds
 from branchline.core.model.limits import ProcessLimits
 from branchline.process.containment import MB, Contained
 from branchline.process.output import tail
+from branchline.process.unmapped import Unmapped, apart
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of memory
 AUTO_SHARE = 0.9  # of it
@@ -42,9 +43,8 @@ class Watch:
     ) -> None:
         """`outputs`: descriptors of the files that it writes; `also` returns a reason of its own to end it."""
         self._limits, self._contained, self._outputs, self._also = limits, contained, outputs, also
-        self._memory = math.inf if limits.memory_mb is None else AUTO_SHARE * MACHINE
-        if isinstance(limits.memory_mb, int):
-            self._memory = limits.memory_mb * MB
+        self._memory = most_memory(limits)
+        self._unmapped = Unmapped(self._memory) if self._memory < math.inf else None
         self._cpu = math.inf if limits.cpu is None else seconds(limits.cpu)
         self._silence = None if limits.silence is None else seconds(limits.silence)
         self._growth = Growth(grows, limits.disk_mb * MB) if grows and limits.disk_mb is not None else None
@@ -103,6 +103,8 @@ class Watch:
         if self._contained.method == "group" and top in processes:  # elsewhere it is ours, not the command's
             members.append(top)
         cpu, memory = usage(members, processes, top)
+        held, devices = self._unmapped.held(members) if self._unmapped else (0, frozenset[int]())
+        memory += held
         self.peak = max(self.peak, memory)
         most = self._limits.processes or math.inf
         near = max(memory / self._memory, cpu / self._cpu, len(members) / most)
@@ -112,9 +114,16 @@ class Watch:
         if cpu > self._cpu:
             return "cpu_limit"
         # The quick sum counts shared memory once for each process; it is enough to acquit, not to condemn.
-        if memory > self._memory and proportional(members, processes) > self._memory:
+        if memory > self._memory and held + proportional(members, processes, devices) > self._memory:
             return "memory_limit"
         return None
+
+
+def most_memory(limits: ProcessLimits) -> float:
+    """Bytes of memory that may be in use."""
+    if isinstance(limits.memory_mb, int):
+        return limits.memory_mb * MB
+    return math.inf if limits.memory_mb is None else AUTO_SHARE * MACHINE
 
 
 def _crowd() -> int:
@@ -211,20 +220,29 @@ def usage(members: Sequence[int], processes: Mapping[int, Process], buried_by: i
     return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def proportional(members: Sequence[int], processes: Mapping[int, Process]) -> int:
-    """Bytes of memory that some processes use together, what they share counted once; slower than `usage`."""
+def proportional(
+    members: Sequence[int], processes: Mapping[int, Process], counted: frozenset[int] = frozenset()
+) -> int:
+    """Bytes of memory that some processes use together, what they share counted once; slower than `usage`.
+
+    Files on the devices in `counted` are left out, if there are any.
+    """
     total = 0
     for pid in members:
         own = processes[pid].pages * os.sysconf("SC_PAGE_SIZE")
         try:
-            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-                own = next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:")), own)
+            own = apart(pid, counted) if counted else _rolled_up(pid)
         except ProcessLookupError:
             own = 0
         except OSError:  # it may not be looked at so closely
             pass
         total += own
     return total
+
+
+def _rolled_up(pid: int) -> int:
+    with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # it says nothing of a process that is ending
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:")), 0)
 
 
 def _look(entry: str) -> tuple[int, Process] | None:

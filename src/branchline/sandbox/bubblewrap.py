@@ -1,34 +1,45 @@
 """Rung 3: a command of bubblewrap's that shows a process no more than it needs, and lets it write only what is its own."""
 
 import errno
+import math
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact, SandboxSettings, host_and_port
 from branchline.process.containment import Confinement
+from branchline.process.limits import AUTO_SHARE, MACHINE, most_memory
 from branchline.process.spawn import CannotStart, capture
 from branchline.sandbox.egress import Egress
-from branchline.sandbox.masks import Hiding, above, hiding, sights
+from branchline.sandbox.masks import Hiding, belongings, hiding, sights
 from branchline.sandbox.mounts import LinkInPath, Mount, beneath, mountpoints, occupied, ordered, own, place_of, seen
+from branchline.sandbox.sockets import listening, sights_of
+from branchline.sandbox.syscalls import filtered
 
 BRIDGE = Path(__file__).with_name("bridge.py")
 LOCAL = frozenset({"localhost", "127.0.0.1"})
 DOOR, SCRIPT = Path("/dev/branchline/egress"), Path("/dev/branchline/bridge.py")  # /dev is the sandbox's own
 NAMESPACES = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
 NOBODY = ("--uid", "1000", "--gid", "1000")  # only a name for us: user 0 of a namespace cannot be handed on to another
-TEMPORARY = frozenset({Path("/tmp"), Path("/var/tmp")})  # noqa: S108 - the sandbox's own
+SHARED = Path("/dev/shm")  # noqa: S108 - likewise
 LITTLE = 1 << 20  # bytes; enough for the folders on the way to what is shown
+MAIN_SHARE = 3  # of the bound of memory: as many times as much is for temporary files and for what is shared
+NULL = Path(os.devnull)
+FILTER = 9  # a descriptor that bubblewrap closes
+FILTERING = ("/bin/sh", "-c", f'exec "$@" {FILTER}<"$0"')
 _OVERLAYS: dict[tuple[str, int], bool] = {}
-MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # empty folders take of it what is written to them
 PATIENCE = 20.0  # seconds
 HELD = ("--new-session", "--die-with-parent", "--cap-drop", "ALL")
 KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 """Settings of the whole machine: their files ask for user 0 alone, who we may be, and for no capability."""
+
+KEYS = "/proc/keys"  # of the user's keyrings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +65,13 @@ class Access:
 class Entered:
     """A sandbox, or none, around commands: what rewrites them, and which hosts they were refused so far."""
 
-    wrap: Callable[[Sequence[str], Path], list[str]] | None = None
+    wrap: Callable[..., list[str]] | None = None
     refused: Callable[[], tuple[str, ...]] = lambda: ()
 
     def around(self, confinement: Confinement) -> Confinement:
-        """The same confinement, in the sandbox."""
-        return replace(confinement, wrap=self.wrap)
+        """The same confinement, in the sandbox, whose folders in memory are within its limits."""
+        held = partial(self.wrap, memory=most_memory(confinement.limits)) if self.wrap else None
+        return replace(confinement, wrap=held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +126,15 @@ class Sandbox:
         bridge = (sys.executable, "-I", "-S", str(SCRIPT), str(DOOR), *words) if egress else ()
         users = NOBODY if access.nests and os.getuid() == 0 else () if access.nests else ("--disable-userns",)
         options = (*NAMESPACES, *(() if listed == "host" else ("--unshare-net",)), *users, *HELD)
+        calls = filtered(network=listed != "host")
 
-        def wrap(argv: Sequence[str], cwd: Path) -> list[str]:
-            program = self._program(hidden, argv[0], mounts)
-            disk = self._disk(hidden, ordered([*mounts, *program, *outward]))
+        def wrap(argv: Sequence[str], cwd: Path, memory: float = math.inf) -> list[str]:
+            shown = ordered([*mounts, *self._program(hidden, argv[0], mounts)])
+            met = () if listed == "host" else sights_of(chain(listening(), hidden.sockets), shown)
+            disk = self._disk(hidden, ordered([*shown, *(Mount(NULL, at, "read") for at in met), *outward]), memory)
             inside = ("--chdir", str(place_of(cwd, access.mounts)), "--", *bridge, *argv)
-            return [self.fact.program, *options, *disk, *inside]
+            kept = (*FILTERING, str(calls)) if calls else (), ("--seccomp", str(FILTER)) if calls else ()
+            return [*kept[0], self.fact.program, *options, *kept[1], *disk, *inside]
 
         with closing(egress) if egress else nullcontext(), mountpoints(mounts, access.mounts):
             yield Entered(wrap, lambda: egress.refused if egress else ())
@@ -127,7 +142,7 @@ class Sandbox:
     def _mounts(self, hidden: Hiding, access: Access) -> list[Mount]:
         """All that is mounted, in order. What stands in an access's folders counts before tools of the same place."""
         tools = (*hidden.shows, *(own("throwaway", *hidden.caches) if access.caches else ()))
-        below = [*own("empty", *hidden.covers), *(one for one in tools if not occupied(one.place, access.mounts))]
+        below = [*hidden.base, *(one for one in tools if not occupied(one.place, access.mounts))]
         writable = [path for path in own_paths(self.settings.writable, hidden.home, self.root) if path.exists()]
         over = [
             # An access may have mounted something else over what would be covered.
@@ -140,7 +155,7 @@ class Sandbox:
         for path in hidden.secrets:  # those that would be seen otherwise; a link in the place of one is none
             there = seen(path, mounts)
             if there is not None and there.exists() and there.resolve() == there:
-                below.append(Mount(path, path, "closed") if there.is_dir() else Mount(Path(os.devnull), path, "read"))
+                below.append(Mount(path, path, "closed") if there.is_dir() else Mount(NULL, path, "read"))
         return ordered([*below, *over])
 
     def _program(self, hidden: Hiding, name: str, mounts: Sequence[Mount]) -> tuple[Mount, ...]:
@@ -153,19 +168,25 @@ class Sandbox:
             if found := shutil.which(str((there or place) / os.path.basename(name))):
                 real = Path(found).resolve()
                 visible = (there is not None and real.is_relative_to(there)) or seen(real, mounts) is not None
-                return () if visible else own("read", above(real, hidden.home))
+                return () if visible else own("read", *belongings(real.parent, hidden.home), real)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
-    def _disk(self, hidden: Hiding, mounts: Sequence[Mount]) -> Iterator[str]:
-        yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+    def _disk(self, hidden: Hiding, mounts: Sequence[Mount], memory: float) -> Iterator[str]:
+        """All that is mounted, as options. `memory`: bytes that may be written to all folders in memory together."""
+        rooms = dict.fromkeys((one.place for one in mounts if one.mode in {"empty", "closed"}), LITTLE)
+        main = Path(self.environ.get("TMPDIR") or "/tmp").resolve()  # noqa: S108 - the sandbox's own
+        weights = {place: MAIN_SHARE if place in {main, SHARED} else 1 for place in (*hidden.covers, SHARED)}
+        share = min(memory, AUTO_SHARE * MACHINE) / sum(weights.values())
+        rooms |= {place: max(LITTLE, int(weight * share)) for place, weight in weights.items()}
+        yield from ("--dev", "/dev", "--perms", "1777", "--size", str(rooms[SHARED]), "--tmpfs", str(SHARED))
+        yield from ("--proc", "/proc")
         for path in KERNEL:
             yield from ("--ro-bind-try", path, path)
-        temporary = {*TEMPORARY, Path(self.environ.get("TMPDIR") or os.devnull).resolve()}
+        yield from ("--ro-bind", os.devnull, KEYS) if os.path.exists(KEYS) else ()
         for mount in mounts:
             source, at = str(mount.source), str(mount.place)
-            if mount.mode in {"empty", "closed"}:
-                room = 4 if mount.place in temporary else 10 if mount.place == hidden.home else None
-                yield from ("--size", str(LITTLE if room is None else MEMORY // room), "--tmpfs", at)
+            if mount.mode in {"empty", "closed"}:  # of the topmost there is one already
+                yield from ("--size", str(rooms[mount.place]), "--tmpfs", at) if at != "/" else ()
             elif mount.mode == "throwaway" and overlays(self.fact.program, mount.source):
                 yield from ("--overlay-src", source, "--tmp-overlay", at)
             else:
@@ -174,6 +195,7 @@ class Sandbox:
             yield from ("--symlink", str(target), str(link))
         for place in (one.place for one in mounts if one.mode == "closed" and beneath(one.place, mounts) == one):
             yield from ("--remount-ro", str(place))
+        yield from ("--remount-ro", "/dev")
 
     def _logins(self, access: Access) -> Iterator[Mount]:
         for folder, files in (access.logins or {}).items():

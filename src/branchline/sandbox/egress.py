@@ -4,15 +4,18 @@ import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 from branchline.core.model.sandbox import host_matches
 from branchline.core.rules.linear import compiled
+from branchline.process.descriptors import Places
 from branchline.process.temporary import temporary
 
 LONGEST_HEAD = 8192  # bytes
 PATIENCE = 30.0  # seconds to say where to, and to get there
+PAUSE = 0.02  # seconds
 PIECE = 1 << 16
 MOST_NAMED = 20  # refused hosts that are remembered; a program may try thousands
 LOOPBACK = "127.0.0.1"
@@ -31,6 +34,8 @@ class Egress:
         self._hosts = tuple(hosts)
         self._local = {(LOOPBACK, port) for port in ports}
         self.refused: tuple[str, ...] = ()
+        self._places, self._lock, self._closed = Places(), threading.Lock(), False
+        self._live: set[socket.socket] = set()
         self._folder = ExitStack()
         self.path = self._folder.enter_context(temporary()) / "egress"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -44,38 +49,58 @@ class Egress:
         threading.Thread(target=self._accept, name="egress", daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections; those under way end when one of their sides does."""
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
+        """Take no more connections, and end those under way: their other side may never do that."""
+        with self._lock:
+            self._closed = True
+            for one in (self._server, *self._live):
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._folder.close()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closed:
+            if not self._places.free:  # those who come wait to be accepted
+                time.sleep(PAUSE)
+                continue
             try:
                 client, _ = self._server.accept()
-            except OSError:  # closed
-                return
-            threading.Thread(target=self._serve, args=(client,), name="egress", daemon=True).start()
+            except OSError:  # closed; or there is no descriptor at the moment
+                time.sleep(PAUSE)
+                continue
+            self._count(1)
+            try:
+                threading.Thread(target=self._serve, args=(client,), name="egress", daemon=True).start()
+            except RuntimeError:  # there is no thread at the moment
+                client.close()
+                self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._places.held += more
+
+    @contextmanager
+    def _living(self, connection: socket.socket) -> Iterator[None]:
+        """Have a connection ended when all are, and closed at the end."""
+        with connection:
+            with self._lock:
+                if self._closed:
+                    raise ConnectionAbortedError
+                self._live.add(connection)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._live.discard(connection)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
-            client.settimeout(PATIENCE)
-            data = b""
-            while b"\r\n\r\n" not in data and len(data) < LONGEST_HEAD and (more := client.recv(PIECE)):
-                data += more
-            head, _, rest = data.partition(b"\r\n\r\n")
+        with suppress(OSError), self._living(client):
+            head, rest = _head(client)
             upstream = self._answered(client, head)
-            if upstream is None:
-                return
-            with upstream:
-                client.settimeout(None)
-                upstream.settimeout(None)
-                upstream.sendall(rest)
-                back = threading.Thread(target=_copy, args=(upstream, client), daemon=True)
-                back.start()
-                _copy(client, upstream)
-                back.join()
+            if upstream is not None:
+                with self._living(upstream):
+                    _join(client, upstream, rest)
+        self._count(-1)
 
     def _answered(self, client: socket.socket, head: bytes) -> socket.socket | None:
         """The connection that was asked for; None if there will be none, which the client was told."""
@@ -89,7 +114,7 @@ class Egress:
             return None
         host, port = target
         try:
-            upstream = self._connected(host, port)
+            return self._connected(host, port)
         except PermissionError as error:
             self._refuse(f"{host}:{port}")
             client.sendall(_reply(403, "Forbidden", str(error)))
@@ -97,8 +122,6 @@ class Egress:
         except OSError as error:
             client.sendall(_reply(502, "Bad Gateway", f"cannot reach {host}:{port}: {error.strerror or error}"))
             return None
-        client.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-        return upstream
 
     def _connected(self, host: str, port: int) -> socket.socket:
         """A connection to a host. Raises OSError, PermissionError if it is not allowed or leads only to here or our link."""
@@ -120,6 +143,32 @@ class Egress:
     def _refuse(self, what: str) -> None:
         if what and what not in self.refused and len(self.refused) < MOST_NAMED:
             self.refused += (what,)
+
+
+def _head(client: socket.socket) -> tuple[bytes, bytes]:
+    """What a client asks for, and what it has sent after that. However slowly it speaks, it has only so much time."""
+    data, until = b"", time.monotonic() + PATIENCE
+    while b"\r\n\r\n" not in data and len(data) < LONGEST_HEAD:
+        client.settimeout(max(0.001, until - time.monotonic()))
+        more = client.recv(PIECE)
+        if not more:
+            break
+        data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    client.settimeout(PATIENCE)
+    return head, rest
+
+
+def _join(client: socket.socket, upstream: socket.socket, rest: bytes) -> None:
+    """Hand on until both sides have said all."""
+    client.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+    client.settimeout(None)
+    upstream.settimeout(None)
+    upstream.sendall(rest)
+    back = threading.Thread(target=_copy, args=(upstream, client), daemon=True)
+    back.start()
+    _copy(client, upstream)
+    back.join()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

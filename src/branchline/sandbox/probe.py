@@ -13,7 +13,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -47,6 +47,8 @@ SECRETS = (
     "state/r/w/b/secret",
     "state/r/a/b.1/secret",
 )
+SOCKETS = ("state/r/a/a.1/socket", "main/socket", "home/socket", "socket")
+LONGEST_ADDRESS = 107  # bytes, of a socket's (unix(7))
 INSTALL = "pip install 'branchline[sandbox]'"
 LONGEST_WHY = 300  # characters
 ASKED = "BRANCHLINE_SANDBOX"
@@ -153,6 +155,7 @@ class Stage:
             "open_port": self.open_port,
             "shut_port": self.shut_port,
             "abstract": self.base.name,
+            "sockets": [str(self.base / name) for name in SOCKETS],
         }
 
     def fill(self) -> None:
@@ -186,11 +189,14 @@ class Stage:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """A stage that is there until the end of the `with`."""
-    with temporary() as base, _greeting() as one, _greeting() as other, socket.socket(socket.AF_UNIX) as abstract:
-        abstract.bind(f"\0{base.name}")
-        abstract.listen()
+    with temporary() as base, _greeting() as one, _greeting() as other, ExitStack() as stack:
         made = Stage(base, one, other)
         made.fill()
+        for address in (f"\0{base.name}", *(str(base / name) for name in SOCKETS)):
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            if len(os.fsencode(address)) <= LONGEST_ADDRESS:
+                server.bind(address)
+                server.listen()
         yield made
 
 

@@ -24,6 +24,12 @@ NEW = os.O_WRONLY | os.O_CREAT
 CLONE_NEWNS_NEWUSER = 0x10020000
 ELSEWHERE = ("192.0.2.1", 9)  # set aside for documentation: nobody answers
 SECONDS = 0.2
+VSOCK = 40
+OTHER_FAMILIES = (VSOCK, 38, 31, 30, 29, 42)  # of the kernel's ciphers, Bluetooth, TIPC, CAN, Qualcomm's processors
+GENERIC_CALLS = {"keyctl": 219, "io_uring_setup": 425}
+CALLS = {"x86_64": {**GENERIC_CALLS, "keyctl": 250}}
+USERS_KEYRING = -4
+ELSEWHERE_ON_DISK = ("/srv", "/boot", "/mnt", "/var/log", "/var/backups", "/lost+found")
 
 
 def reach(path: str, flags: int = os.O_RDONLY) -> None:
@@ -144,6 +150,31 @@ def device(path: str) -> None:
     os.unlink(path)
 
 
+def by_path(place: Place) -> bool:
+    """Whether one of the host's sockets can be reached where it lies: in a folder that is seen, or in one that is not."""
+    for path in place.sockets:
+        with suppress(OSError):
+            dial(socket.AF_UNIX, socket.SOCK_STREAM, path)
+            return True
+    return False
+
+
+def other_families() -> bool:
+    """Whether a socket can be made that no network of ours holds: to a machine's host, to its devices, to its kernel."""
+    for family in OTHER_FAMILIES:
+        with suppress(OSError):
+            socket.socket(family, socket.SOCK_STREAM if family == VSOCK else socket.SOCK_SEQPACKET).close()
+            return True
+    return False
+
+
+def asks_kernel(name: str, *args: int) -> bool:
+    """Whether a call succeeds that the C library has no function for."""
+    number = CALLS.get(os.uname().machine, GENERIC_CALLS)[name]
+    answer = ctypes.CDLL(None).syscall(ctypes.c_long(number), *map(ctypes.c_long, args))
+    return bool(answer >= 0)
+
+
 OWN_FOLDER, GIT, OUTSIDE, SECRET, PROCESS, NETWORK = (
     *("write the attempt's own folder", "git status", "write outside", "read a secret of the home"),
     *("see the coordinator", "the host's loopback"),
@@ -175,6 +206,11 @@ DENIED: "dict[str, Callable[[Place], object]]" = {
     "uncover the home": lambda place: uncover(place.home, place.secrets[0]),
     "uncover the checkout": lambda place: uncover(place.main, place.secrets[1]),
     "write /etc": lambda _: reach("/etc/passwd", os.O_WRONLY),
+    "write the topmost folder": lambda _: reach("/new.txt", NEW),
+    "see other folders of the disk": lambda _: any(map(os.path.exists, ELSEWHERE_ON_DISK)),
+    "read what only root may": lambda _: reach("/etc/shadow"),
+    "the kernel's keyrings": lambda _: asks_kernel("keyctl", 0, USERS_KEYRING, 0),
+    "io_uring": lambda _: asks_kernel("io_uring_setup", 1, 0),
     "write a kernel setting": lambda _: reach("/proc/sys/kernel/core_pattern", os.O_WRONLY),
     "make a device": lambda place: device(f"{place.main}/disk"),
     "mount": mount,
@@ -188,9 +224,16 @@ DENIED: "dict[str, Callable[[Place], object]]" = {
     "TCP out": lambda _: dial(socket.AF_INET, socket.SOCK_STREAM, ELSEWHERE),
     "UDP out": lambda _: dial(socket.AF_INET, socket.SOCK_DGRAM, ELSEWHERE),
     "the host's abstract sockets": lambda place: dial(socket.AF_UNIX, socket.SOCK_STREAM, f"\0{place.abstract}"),
+    "the host's sockets by their path": by_path,
+    "sockets of other families": lambda _: other_families(),
 }
 
-SHUT = frozenset({"a port that is let through", "TCP out", "UDP out", "the host's abstract sockets"})
+SHUT = frozenset(
+    {
+        *("a port that is let through", "TCP out", "UDP out", "the host's abstract sockets"),
+        *("the host's sockets by their path", "sockets of other families"),
+    }
+)
 """What is only tried where the sandbox has no network."""
 
 UNCHANGED = "change anything outside"

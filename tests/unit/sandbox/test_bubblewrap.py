@@ -616,10 +616,11 @@ def test_a_program_that_is_missing_is_missing_in_it_too(stage: Stage) -> None:
 
 
 def test_a_program_in_a_hidden_folder_works(stage: Stage, tmp_path: Path) -> None:
-    (tmp_path / "tool/bin").mkdir(parents=True)
-    (tmp_path / "tool/words").write_text("found\n")
+    for part in ("bin", "lib"):
+        (tmp_path / "tool" / part).mkdir(parents=True)
+    (tmp_path / "tool/lib/words").write_text("found\n")
     program = tmp_path / "tool/bin/speak"
-    program.write_text('#!/bin/sh\ncat "$(dirname "$0")/../words"\n')
+    program.write_text('#!/bin/sh\ncat "$(dirname "$0")/../lib/words"\n')
     program.chmod(0o755)
     assert stage.run([str(program)]).out == "found\n"
 
@@ -633,13 +634,15 @@ def test_a_link_in_the_place_of_what_is_writable_is_refused(stage: Stage) -> Non
         pass
 
 
-def test_memory_for_files_is_bounded(stage: Stage) -> None:
-    done = stage.sh("df --output=size -B1 /tmp ~ | tail -n +2")
-    temporary, home = map(int, done.out.split())
-    page = os.sysconf("SC_PAGE_SIZE")
-    memory = os.sysconf("SC_PHYS_PAGES") * page
-    assert 0 < temporary <= memory // 4 + page  # the system rounds up
-    assert 0 < home <= memory // 10 + page
+@pytest.mark.parametrize("megabytes", [150, None])
+def test_memory_for_files_is_bounded_in_all_folders_together(stage: Stage, megabytes: int | None) -> None:
+    confinement = Confinement(limits=ProcessLimits(memory_mb=megabytes))
+    done = stage.run(["sh", "-c", "df --output=size -B1 /tmp /var/tmp /dev/shm ~ | tail -n +2"], None, confinement)
+    sizes = [*map(int, done.out.split())]
+    most = 150 << 20 if megabytes else 0.9 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert len(sizes) == 4
+    assert 0.85 * most < sum(sizes) < 1.01 * most, "there may be one more, of the home that the system knows"
+    assert sizes[0] == sizes[2] == max(sizes) > most / 4
 
 
 def test_none_leaves_commands_as_they_are() -> None:

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -34,6 +35,7 @@ from branchline.agents.metering.counting import Account, Exchange, Tally
 from branchline.core.model.agent import AgentRequest, Usage
 from branchline.core.model.pricing import Price
 from branchline.errors import BranchlineError, InvalidInput
+from branchline.process.descriptors import Places
 
 SILENCE = 900.0  # seconds without a byte; a model may think for ten minutes before its first word
 CONNECT = 30.0  # seconds
@@ -41,7 +43,10 @@ ENDING = 0.1  # seconds for an answer under way when the proxy is closed; its ag
 FAREWELL = 0.25  # seconds
 LARGEST_REQUEST = 64 << 20  # bytes; no provider takes more
 LONGEST_LINE = 1 << 16  # bytes of a header or a path
+TOGETHER = 256 << 20  # bytes of all requests under way
+UNMEASURED = 4  # requests whose length is not told, that are read at once
 AT_ONCE = 128  # connections that may wait to be accepted
+PAUSE = 0.02  # seconds
 GONE = "the agent closed its connection"
 UNNAMED = ("accept", "accept-encoding", "content-type", "user-agent")
 """Headers that a client of aiohttp would add: an agent that sends none has its reasons."""
@@ -104,6 +109,7 @@ class Proxy:
         self._prefix = f"/{secrets.token_urlsafe(24)}"
         self._began = time.monotonic()
         self._failure: BaseException | None = None
+        self._places, self._bytes, self._unmeasured = Places(), 0, asyncio.Semaphore(UNMEASURED)
 
     def __enter__(self) -> Self:
         path = self._folder / "transcript.jsonl"
@@ -162,12 +168,30 @@ class Proxy:
             max_field_size=LONGEST_LINE,
         )
         await self._server.setup()
-        await web.TCPSite(self._server, "127.0.0.1", 0, backlog=AT_ONCE).start()
-        self.endpoint = f"http://127.0.0.1:{self._server.addresses[0][1]}{self._prefix}"
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=AT_ONCE)
+        self._listener.setblocking(False)
+        self._accepting = self._loop.create_task(self._accept())
+        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}{self._prefix}"
         """The base URL for the agent."""
+
+    async def _accept(self) -> None:
+        server = self._server.server
+        assert server is not None
+        while True:
+            self._places.held = len(server.connections)
+            if not self._places.free:  # those who come wait to be accepted
+                await asyncio.sleep(PAUSE)
+                continue
+            try:
+                client, _ = await self._loop.sock_accept(self._listener)
+                await self._loop.connect_accepted_socket(server, client)
+            except OSError:  # it has gone; or there is no descriptor at the moment
+                await asyncio.sleep(PAUSE)
 
     async def _close(self) -> None:
         assert self._server.server is not None
+        self._accepting.cancel()
+        self._listener.close()
         for connection in self._server.server.connections:
             if connection.transport is not None:
                 connection.transport.abort()  # to close it would wait for an agent that reads no more
@@ -191,10 +215,33 @@ class Proxy:
         if not hmac.compare_digest(given, self._prefix.encode()) or rest[:1] not in {"", "/", "?"}:
             # It leaves no trace.
             return _refusal(question(call.method, call.raw_path, b""), HTTPStatus.NOT_FOUND, "there is nothing here")
+        told = call.content_length
+        with self._holding(told or 0) as fits:
+            body = await self._read(call) if fits else None
+            with self._holding(len(body or b"") if told is None else 0) as fits_now:
+                return await self._asked(call, rest, body if fits_now else None, at)
+
+    @contextmanager
+    def _holding(self, size: int) -> "Iterator[bool]":
+        """Have so many bytes of a request in memory; whether there is room for them."""
+        self._bytes += size
         try:
-            body = await call.read() if (call.content_length or 0) <= LARGEST_REQUEST else None
+            yield self._bytes <= TOGETHER
+        finally:
+            self._bytes -= size
+
+    async def _read(self, call: web.Request) -> bytes | None:
+        """A request's body; None if it is broken or too long."""
+        try:
+            if call.content_length is None:
+                async with self._unmeasured:
+                    return await call.read()
+            return await call.read() if call.content_length <= LARGEST_REQUEST else None
         except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
-            body = None
+            return None
+
+    async def _asked(self, call: web.Request, rest: str, body: bytes | None, at: float) -> web.StreamResponse:
+        """Answer one request whose body is here, or None; `at`: when it came."""
         asked = question(call.method, rest, body or b"")
         line = Exchange(at_ms=_ms(at - self._began), method=asked.method, path=asked.path, model=asked.model)
         line.request_bytes = len(body or b"")
@@ -202,7 +249,7 @@ class Proxy:
             try:
                 refusal = None
                 if body is None:
-                    message = f"the request is broken, or longer than {LARGEST_REQUEST} bytes"
+                    message = f"the request is broken, or longer than {LARGEST_REQUEST} bytes, alone or with others"
                     refusal = _refusal(asked, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
                 elif self._tally.over:
                     message = f"the budget of ${self._limit:g} for this attempt is used up"
