@@ -242,9 +242,10 @@ class Life:
         require(self.mail.gone <= self.monitor.words, "what somebody asked is in neither inbox nor ledger")
         check_money(self.world, self.monitor)
 
-    def _mark(self, ledger: Ledger) -> None:
+    def _mark(self, ledger: Ledger) -> str:
         self.fate.effect()
         self.git_mark = f"{ledger.seq - 1} {ledger.sha}"
+        return ""
 
     def _reopen(self, coordinator: Coordinator, *, ended: bool) -> None:
         state, chance = coordinator.state, self.fate.chance

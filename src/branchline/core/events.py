@@ -132,6 +132,12 @@ class SavedReleased(Event, frozen=True, tag="saved_released", kw_only=True):
     by: str
 
 
+class MarkMissed(Event, frozen=True, tag="mark_missed", kw_only=True):
+    """The ledger's mark in git could not be made at the checkpoint before; the next one makes up for it."""
+
+    reason: str
+
+
 class ApprovalDecided(OfTask, frozen=True, tag="approval", kw_only=True):
     """A person's word on what waits: it holds for this task and this tree, and for no other."""
 
@@ -173,6 +179,7 @@ AnyEvent = (
     | RolledBack
     | Healed
     | SavedReleased
+    | MarkMissed
     | Fact
 )
 

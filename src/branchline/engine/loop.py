@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from branchline.core.approvals import objection
-from branchline.core.events import AnyEvent, ApprovalDecided, AttemptResumed, IntentReceived, TasksAdded, Transition
+from branchline.core.events import (
+    AnyEvent,
+    ApprovalDecided,
+    AttemptResumed,
+    IntentReceived,
+    MarkMissed,
+    TasksAdded,
+    Transition,
+)
 from branchline.core.graph import Task
 from branchline.core.pipeline import OUTWARD
 from branchline.core.rounds import reopen_round, retry_round
@@ -36,8 +44,8 @@ Observer = Callable[[RunState, Sequence[Record]], None]
 class Coordinator:
     """Drives one run to its end.
 
-    `job` makes the work of a task's attempt; observers see every batch of new records; `on_checkpoint` is told when a
-    task with a named checkpoint has completed.
+    `job` makes the work of a task's attempt; observers see every batch of new records; `on_checkpoint` is called when a
+    task with a named checkpoint has completed, and says why it could not do its work, if it could not.
     """
 
     ledger: Ledger
@@ -46,7 +54,7 @@ class Coordinator:
     job: Callable[[Task, int, RunState], Job]
     inbox: Inbox
     observers: tuple[Observer, ...] = ()
-    on_checkpoint: Callable[[Ledger], None] | None = None
+    on_checkpoint: Callable[[Ledger], str] | None = None
     scribe: Callable[[RunPaths], Scribe] = Scribe
     _unwritten: list[AnyEvent] = field(default_factory=list)
 
@@ -196,8 +204,9 @@ class Coordinator:
             scribe.note(self.state, name, at)
         named = any(self.state.records[name].task.checkpoint is not None for name in completed)
         ended = bool(records) and self.state.end is not None
-        if (named or ended) and self.on_checkpoint is not None:
-            self.on_checkpoint(self.ledger)
+        missed = self.on_checkpoint(self.ledger) if (named or ended) and self.on_checkpoint is not None else ""
+        if missed and not ended:
+            self.note(MarkMissed(reason=missed))
         if completed and (named or ended):
             seq, last = f"{records[-1].seq}", list(completed)[-1]
             scribe.note_run(self.state, checkpoint_id=seq, last_completed=last, at=records[-1].at)

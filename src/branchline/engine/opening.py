@@ -14,7 +14,7 @@ from branchline.attempt.run import Run
 from branchline.attempt.sandboxed import filters_in
 from branchline.attempt.secret_scan import screening, secret_values
 from branchline.config.settings import Settings, recorded_settings
-from branchline.core.events import RunStarted, TasksAdded, Transition
+from branchline.core.events import MarkMissed, RunStarted, TasksAdded, Transition
 from branchline.core.model.agent import Usage
 from branchline.core.model.plan import Plan
 from branchline.core.refs import Refs
@@ -149,10 +149,14 @@ def _marked(records: Sequence[Record]) -> int:
         if task.checkpoint
     }
     later = records[-1] if records else None
+    missed = False
     for one in reversed(records):
         move = one.event
+        missed = missed or isinstance(move, MarkMissed)
         done = isinstance(move, Transition) and move.new_state == State.COMPLETED and move.task_id in named
-        if done and later is not None and later.epoch == one.epoch and later.at > one.at:
+        if done and missed:
+            missed = False
+        elif done and later is not None and later.epoch == one.epoch and later.at > one.at:
             return one.seq
         if later is None or one.epoch != later.epoch:
             later = one

@@ -141,12 +141,13 @@ def _acceptance(run: Run, state: RunState, plan: Plan) -> PlanComplete:
 def _coordinator(held: Held, run: Run, session: Session) -> Coordinator:
     from branchline.engine.performing import step_jobs  # all the steps: record 0 does not wait for their import
 
-    def marked(ledger: Ledger) -> None:
-        """A mark that cannot be made is no end of a run: the ledger may be ahead of it, and the next one makes up for it."""
+    def marked(ledger: Ledger) -> str:
+        """Mark the ledger in git; why that cannot be, which is no end of a run."""
         try:
             mark(run, ledger)
         except FAILURES as error:
-            session.say("", f"git has no mark of the ledger as it is now: {error}")
+            return str(error)
+        return ""
 
     return Coordinator(
         ledger=held.ledger,

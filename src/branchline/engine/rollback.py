@@ -1,6 +1,7 @@
 """What a run has shipped, undone by a new commit on its target: history is never rewritten, and a person's work stays."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -10,7 +11,7 @@ from branchline.core.facts import ShipComplete
 from branchline.core.refs import Refs, branch_ref
 from branchline.engine.opening import mark, open_run, take_over
 from branchline.engine.recover import Held, clock
-from branchline.errors import GitError, InvalidInput
+from branchline.errors import FAILURES, GitError, InvalidInput
 from branchline.git.landing.checkout import Halfway
 from branchline.git.landing.merge import Conflicted, merge_trees
 from branchline.git.landing.target import move
@@ -50,7 +51,8 @@ def rollback(paths: RunPaths, *, by: str, reason: str = "") -> RolledBack:
             raise
         done = RolledBack(target=shipped.target, commit=new, reverts=shipped.commit, by=by, reason=reason)
         held.ledger.append([done])
-        mark(run, held.ledger)
+        with suppress(*FAILURES):  # the ledger may be ahead of its mark
+            mark(run, held.ledger)
         if halfway is not None:
             raise halfway
         return done

@@ -8,10 +8,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
+from branchline.core.rules.linear import compiled
+
 INODE = 1024  # bytes, about, that a file in memory takes besides its content
 IGNORED = 64 << 20  # bytes that the machine may have more of before it is looked at closely
-SHARED = re.compile(rb"^(?:Shmem|SUnreclaim):\s+(\d+) kB", re.MULTILINE)  # content, and names of files among others
-MAPPING = re.compile(rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) \d+\s*(.*)$")
+SHARED = compiled(rb"^(?:Shmem|SUnreclaim):\s+(\d+) kB", re.MULTILINE)  # content, and names of files among others
+MAPPING = compiled(rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) \d+\s*(.*)$")
 NAMELESS = "/memfd:"
 
 

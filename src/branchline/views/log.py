@@ -127,6 +127,8 @@ def _told(event: e.AnyEvent, at: int) -> str:  # noqa: PLR0911, PLR0912 - one se
             return f"{event.by} healed {'; '.join(event.done)}"
         case e.SavedReleased():
             return f"{event.by} let saved work go: {', '.join(event.refs)}"
+        case e.MarkMissed():
+            return "git has no mark of the ledger as it is now"
         case f.AgentCalled():
             return _called(event)
         case f.PlanProposed():

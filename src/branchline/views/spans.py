@@ -34,6 +34,7 @@ TOLD: dict[type, dict[str, str]] = {
     e.IntentReceived: {"branchline.intent": "kind", "branchline.by": "by", "task.id": "task_id"},
     e.Healed: {"branchline.by": "by", "branchline.healed": "done"},
     e.SavedReleased: {"branchline.by": "by", "branchline.released": "refs"},
+    e.MarkMissed: {"branchline.reason": "reason"},
     e.RolledBack: {"branchline.by": "by", "branchline.commit": "commit"},
     f.AgentCalled: {  # OpenTelemetry's conventions for generative models name what they can
         "task.id": "task_id",
@@ -153,7 +154,7 @@ class _Tracer:
                 self.note(RUN, event)
             case e.RunEnded() as event:
                 self.end_run(event)
-            case (e.IntentReceived() | e.Healed() | e.SavedReleased() | e.RolledBack()) as event:
+            case (e.IntentReceived() | e.Healed() | e.SavedReleased() | e.MarkMissed() | e.RolledBack()) as event:
                 self.note(RUN, event)
             case event:
                 # The attempt under way, else the task, else the run: what has ended stays as it is.

@@ -207,6 +207,7 @@ CASES: list[tuple[e.AnyEvent, str]] = [
         f.ShipComplete(task_id="t", target="main", commit="c" * 40, warnings=("no tag", "no files")),
         "t shipped cccccccccccc to main; warning: no tag; warning: no files",
     ),
+    (e.MarkMissed(reason="no room"), "git has no mark of the ledger as it is now: no room"),
     (f.Archived(task_id="t", report="r.md", archive="archive.json"), "t archived: archive.json"),
     (f.Preflight(task_id="t", warnings=("no gates",)), "t preflight passed; warning: no gates"),
     (f.RunPrepared(task_id="t", base="b", prompt="prompt.md"), "t request stored in prompt.md"),
