@@ -12,11 +12,12 @@ from branchline.core.refs import branch_ref
 from branchline.core.run_state import RunState
 from branchline.core.work import Success
 from branchline.errors import BranchlineError
-from branchline.git.folders import is_folder
+from branchline.git.folders import files_below, is_folder
 from branchline.ledger.work import vacate
 from branchline.views.report import report
 
-LEFT_OUT = {"worktrees", "scratch", "inbox", "kept"}  # what is in `kept` may be a terabyte, and is no record
+# What is in `kept` may be a terabyte, and is no record; the others will change.
+LEFT_OUT = {"worktrees", "scratch", "inbox", "kept", "logs", "run.lock", "owner.json"}
 
 
 def run(ctx: StepContext) -> Success:
@@ -62,10 +63,11 @@ def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None
 def _hashes(folder: Path) -> dict[str, str]:
     """sha256 of every file of the run that will not change any more."""
     found = {}
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if parts[0] in LEFT_OUT | {"logs", "run.lock", "owner.json"} or path.is_symlink() or not path.is_file():
-            continue
-        with path.open("rb") as file:
-            found["/".join(parts)] = hashlib.file_digest(file, "sha256").hexdigest()
+    tops = {entry.name: is_folder(entry) for entry in folder.iterdir() if entry.name not in LEFT_OUT}
+    inside = (f"{top}/{path}" for top, is_dir in tops.items() if is_dir for path in files_below(folder / top))
+    for name in sorted([*inside, *(top for top, is_dir in tops.items() if not is_dir)]):
+        path = folder / name
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
