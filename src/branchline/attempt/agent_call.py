@@ -198,6 +198,7 @@ class _Telling:
             memory_mb=result.memory_mb,
             own_sandbox=self.own_sandbox,
             refused_hosts=self.refused,
+            unchecked=result.unchecked,
         )
         ctx.told.append(made)
         return result

@@ -94,6 +94,7 @@ class AgentCalled(OfTask, frozen=True, tag="agent_called", kw_only=True):
     and `context_tokens` tokens (an estimate); `context_warning`: what is amiss with it. `containment`: what held its
     processes together; all of them used `cpu_ms` of the processor, and as far as was seen at most `memory_mb`.
     `own_sandbox`: what became of a sandbox of the agent's own within ours; `refused_hosts`: where it was not let through.
+    `unchecked`: what of its home could not be looked through for secrets, in a sentence.
     """
 
     attempt: int
@@ -117,6 +118,7 @@ class AgentCalled(OfTask, frozen=True, tag="agent_called", kw_only=True):
     memory_mb: int | None = None
     own_sandbox: OwnSandbox = ""
     refused_hosts: tuple[str, ...] = ()
+    unchecked: str = ""
 
 
 class ExecuteWsComplete(OfWorkstream, frozen=True, tag="execute_ws_complete", kw_only=True):

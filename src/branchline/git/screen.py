@@ -41,7 +41,6 @@ _GIT_NAMES = frozenset({".git", "git~1"})
 # a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
 _MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
 
-
 _CONVERTING = ("text", "eol", "crlf", "ident", "filter", "working-tree-encoding")
 _CHECK_OUT = ("checkout-index", "--quiet", "--force", "-z", "--stdin")
 
@@ -142,7 +141,8 @@ class Screen:
             return
         self.gone.append(path)
         for inside in self._files_below(path) if is_folder else (path,):
-            self._sort(inside, os.lstat(self._place(inside)))
+            if not self._is_deep(inside):
+                self._sort(inside, os.lstat(self._place(inside)))
 
     def untracked(self, paths: Iterable[str], most: int) -> None:
         """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""
@@ -163,7 +163,7 @@ class Screen:
         elif ignore_line(f"{path}x") or self._marked_line(path.rstrip("/")):
             return
         else:
-            inside = self._files_below(path.rstrip("/"))
+            inside = (one for one in self._files_below(path.rstrip("/")) if not too_deep(one))
         yield from (one for one in inside if not ignore_line(one) and not self._marked_line(os.path.dirname(one)))
 
     def collide(self) -> None:
@@ -280,8 +280,9 @@ class Screen:
         for folder in walk(self._place(path)):
             inside = os.path.join(path, folder.path or "").strip("/")
             folder.folders[:] = sorted(name for name in folder.folders if name != ".git")
-            if self._is_deep(f"{inside}/"):
+            if too_deep(f"{inside}/"):
                 folder.folders.clear()
+                yield f"{inside}/"
                 continue
             if self._everything and inside:
                 self._is_folder(inside)  # a repository may hold nothing but its history
@@ -289,13 +290,12 @@ class Screen:
 
     def unlisted(self) -> None:
         """Refuse the folders that are too deep for git to list."""
-        for _ in self._files_below(""):
-            pass
+        for path in self._files_below(""):
+            self._is_deep(path)
 
     def _is_deep(self, path: str) -> bool:
         """Whether a new path is too deep to be taken; what is at the last folder that is not is refused as a whole."""
-        top = too_deep(path)
-        if top and top not in self._deep:
+        if (top := too_deep(path)) and top not in self._deep:
             self._deep.add(top)
             self.refused.append(Refused(top, "its folders are too deep: all that is in it was left out"))
         return bool(top)

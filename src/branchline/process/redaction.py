@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,15 @@ import msgspec
 from branchline.core.rules.linear import compiled
 from branchline.core.rules.secret_rules import LONGEST, Match, formats
 from branchline.process.output import open_regular
+from branchline.process.trees import walk
 
 SECRET = compiled(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 SHORTEST = 8  # characters; what is shorter would be found in innocent words
 HIDDEN = "[secret]"
 CHUNK = 1 << 20
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
+ALL_OF_A_FOLDER = 256 << 20  # bytes of its files
+WITHIN = 20.0  # seconds for a folder
 
 _WORDS = compiled(r"[A-Za-z/_.: -]{1,11}")
 
@@ -65,18 +69,29 @@ class Secrets:
             return msgspec.structs.replace(value, **cleaned) if cleaned else value
         return value
 
-    def clean_folder(self, folder: Path) -> None:
-        """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""
-        if folder.is_symlink():
-            return
-        for place, _, names in os.walk(folder):
-            for name in names:
-                path = Path(place, name)
+    def clean_folder(self, folder: Path, *, within: float = WITHIN) -> str:
+        """Clean the files of a folder, and say how many could not be looked through; empty if all could. Follows no link.
+
+        Left out are files with more than 16 MB in them, what is too deep for a path, and what is past 256 MB, or past
+        `within` seconds.
+        """
+        left, until, passed = ALL_OF_A_FOLDER, time.monotonic() + within, 0
+        for inside in walk(folder):
+            for name in inside.names:
+                found = inside.look(name)
+                if found is None or not stat.S_ISREG(found.st_mode):
+                    continue
+                size = min(found.st_size, found.st_blocks * 512)  # holes hold nothing
+                if size > min(left, LARGEST) or inside.path is None or time.monotonic() > until:
+                    passed += 1
+                    continue
+                left -= size
                 # What its owner may not write, and nobody may make so, stays.
                 with suppress(OSError):
-                    found = path.lstat()
-                    if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
-                        self.clean_file(path)
+                    self.clean_file(folder / inside.path / name)
+            if time.monotonic() > until + 1:
+                return f"{passed} files or more were not looked through for secrets"
+        return f"{passed} files were not looked through for secrets" if passed else ""
 
     def clean_file(self, path: Path) -> None:
         """Overwrite them in a regular file by as many asterisks, in place: it may be large, and keeps its length.
@@ -104,13 +119,12 @@ class Secrets:
     def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         """A file piece by piece, each with its place; they overlap, so that no value falls between two."""
         overlap = max(map(len, [*self._written, b" " * LONGEST])) - 1
-        start = 0
+        start = _next_data(file, 0)
         while data := file.read(CHUNK):
             yield start, data
             if len(data) < CHUNK:
                 return
-            start += CHUNK - overlap
-            file.seek(start)
+            start = _next_data(file, start + CHUNK - overlap)
 
     def _masked(self, data: bytes, *, whole: bool) -> bytes:
         """A piece without them; what has a key's form and touches the end may go on: the next piece has all of it."""
@@ -118,6 +132,14 @@ class Secrets:
             data = data.replace(value, b"*" * len(value))
         open_end = None if whole else len(data)
         return _replaced(data, lambda one: None if one.end == open_end else b"*" * (one.end - one.start))
+
+
+def _next_data(file: BinaryIO, start: int) -> int:
+    """Go to a place in a file, past the hole that it may lie in; what that is."""
+    try:
+        return file.seek(start, os.SEEK_DATA)
+    except OSError:  # nothing but a hole is left
+        return file.seek(0, os.SEEK_END)
 
 
 def _replaced(data: bytes, by: Callable[[Match], bytes | None]) -> bytes:

@@ -142,6 +142,7 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What became of an attempt. `structured`: its answer by the schema asked for; `denials`: tools it was not given.
 
     `containment`: what held its processes together; of all of them, `cpu_ms` of the processor and at most `memory_mb`.
+    `unchecked`: what of its home could not be looked through for secrets, in a sentence.
     """
 
     status: AgentStatus
@@ -156,6 +157,7 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     containment: str = ""
     cpu_ms: int | None = None
     memory_mb: int | None = None
+    unchecked: str = ""
 
     @property
     def retryable(self) -> bool:
