@@ -21,6 +21,8 @@ from branchline.process.trees import walk
 SECRET = compiled(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 SHORTEST = 8  # characters; what is shorter would be found in innocent words
 HIDDEN = "[secret]"
+MOST = 2000  # keys of a piece that are told apart; the rest of such a piece goes as a whole
+REST = "what stands after that many"
 CHUNK = 1 << 20
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
 ALL_OF_A_FOLDER = 256 << 20  # bytes of its files
@@ -131,7 +133,9 @@ class Secrets:
         for value in self._written:
             data = data.replace(value, b"*" * len(value))
         open_end = None if whole else len(data)
-        return _replaced(data, lambda one: None if one.end == open_end else b"*" * (one.end - one.start))
+        return _replaced(
+            data, lambda one: None if one.end == open_end and one.kind != REST else b"*" * (one.end - one.start)
+        )
 
 
 def _next_data(file: BinaryIO, start: int) -> int:
@@ -145,10 +149,13 @@ def _next_data(file: BinaryIO, start: int) -> int:
 def _replaced(data: bytes, by: Callable[[Match], bytes | None]) -> bytes:
     """The data with something else, of any length, in the place of what has a key's form; None leaves it there."""
     pieces, at = list[bytes](), 0
-    for match in formats(data):
+    for number, one in enumerate(formats(data)):
+        match = one if number < MOST else Match(one.start, len(data), REST)
         if (instead := by(match)) is not None:
             pieces += data[at : match.start], instead
             at = match.end
+        if match.kind == REST:
+            break
     return b"".join((*pieces, data[at:])) if pieces else data
 
 

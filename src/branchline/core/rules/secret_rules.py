@@ -5,11 +5,14 @@ A format is looked for wherever it may stand, binary files included; an assignme
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import log2
 
 from branchline.core.rules.linear import compiled, linear
+from branchline.errors import InvalidInput
 
 LONGEST = 8192  # bytes of a match, at most
+MOST = 10_000  # of a text that are told apart; each costs its time
 KNOWN = "value of a secret variable"
 GUESSED = "value of a secret's name"
 PRAGMAS = (b"pragma: allowlist secret", b"gitleaks:allow")
@@ -146,14 +149,17 @@ def entropy(value: bytes) -> float:
 def findings(data: bytes, known: Iterable[bytes] = ()) -> list[Finding]:
     """The secrets in a file's content, in order; `known` are values that are secret wherever they stand.
 
-    A pragma on the line allows what only looks like a secret, never a known one.
+    A pragma on the line allows what only looks like a secret, never a known one. Raises InvalidInput if there is too much
+    of it to be told apart.
     """
     found = [Match(at, at + len(value), KNOWN) for value in known for at in _places(data, value)]
-    lookalikes = list(formats(data))
+    lookalikes = list(islice(formats(data), MOST))
     if b"\0" not in data[:8000]:
         # Every long line is blanked out: what generated it is not a person, and each costs its time.
         lines = (line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in data.split(b"\n"))
-        lookalikes += assignments(b"\n".join(lines))
+        lookalikes += islice(assignments(b"\n".join(lines)), MOST)
+    if len(lookalikes) >= MOST:
+        raise InvalidInput(f"it cannot be looked through for secrets: {MOST} things or more look like one")
     found += [match for match in lookalikes if not _is_allowed(data, match.start)]
     return list(_told(data, sorted(found, key=lambda match: (match.start, -match.end))))
 
