@@ -36,6 +36,7 @@ def test_a_trap_for_backtracking_stops_no_run(tmp_path: Path) -> None:
     [
         "eyJ",
         "eyJaaaaaaaaaaaaaaaaaaaa.",
+        "AKIAABCDEFGHIEXAMPLE ",
         "AKIA",
         f"{KEY} ",
         "password=",

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from branchline.core.rules.linear import compiled
-from branchline.core.rules.secret_rules import LONGEST, Match, formats
+from branchline.core.rules.secret_rules import LONGEST, PICTURE, Match, candidates
 from branchline.process.output import open_regular
 from branchline.process.trees import walk
 
@@ -149,9 +149,9 @@ def _next_data(file: BinaryIO, start: int) -> int:
 def _replaced(data: bytes, by: Callable[[Match], bytes | None]) -> bytes:
     """The data with something else, of any length, in the place of what has a key's form; None leaves it there."""
     pieces, at = list[bytes](), 0
-    for number, one in enumerate(formats(data)):
+    for number, one in enumerate(candidates(data)):
         match = one if number < MOST else Match(one.start, len(data), REST)
-        if (instead := by(match)) is not None:
+        if match.kind != PICTURE and (instead := by(match)) is not None:
             pieces += data[at : match.start], instead
             at = match.end
         if match.kind == REST:

@@ -14,6 +14,8 @@ from branchline.errors import InvalidInput
 LONGEST = 8192  # bytes of a match, at most
 MOST = 10_000  # of a text that are told apart; each costs its time
 KNOWN = "value of a secret variable"
+PICTURE = "picture of a key"
+"""Such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE."""
 GUESSED = "value of a secret's name"
 PRAGMAS = (b"pragma: allowlist secret", b"gitleaks:allow")
 _LONGEST_VALUE = 500  # bytes of a password
@@ -105,6 +107,11 @@ class Finding:
 
 def formats(data: bytes) -> Iterator[Match]:
     """Everything that has the form of a well-known key, in order; no more than the first LONGEST bytes of it."""
+    return (match for match in candidates(data) if match.kind != PICTURE)
+
+
+def candidates(data: bytes) -> Iterator[Match]:
+    """As `formats`, and mere pictures of keys too: each costs its time."""
     at = 0
     while somewhere := linear(_ANY).search(data, at):
         start = somewhere.start()
@@ -112,9 +119,8 @@ def formats(data: bytes) -> Iterator[Match]:
         if found := linear(_KIND).match(data, start, at):
             start, at = found.span(found.lastindex)
             key = data[start:at]
-            # no mere picture of a key, such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE
-            if len(set(key)) > 12 and not key.endswith(b"EXAMPLE"):
-                yield Match(start, at, _FORMATS[found.lastindex - 1][0])
+            is_picture = len(set(key)) <= 12 or key.endswith(b"EXAMPLE")
+            yield Match(start, at, PICTURE if is_picture else _FORMATS[found.lastindex - 1][0])
 
 
 def assignments(text: bytes) -> Iterator[Match]:
@@ -153,14 +159,14 @@ def findings(data: bytes, known: Iterable[bytes] = ()) -> list[Finding]:
     of it to be told apart.
     """
     found = [Match(at, at + len(value), KNOWN) for value in known for at in _places(data, value)]
-    lookalikes = list(islice(formats(data), MOST))
+    lookalikes = list(islice(candidates(data), MOST))
     if b"\0" not in data[:8000]:
         # Every long line is blanked out: what generated it is not a person, and each costs its time.
         lines = (line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in data.split(b"\n"))
         lookalikes += islice(assignments(b"\n".join(lines)), MOST)
     if len(lookalikes) >= MOST:
         raise InvalidInput(f"it cannot be looked through for secrets: {MOST} things or more look like one")
-    found += [match for match in lookalikes if not _is_allowed(data, match.start)]
+    found += [match for match in lookalikes if match.kind != PICTURE and not _is_allowed(data, match.start)]
     return list(_told(data, sorted(found, key=lambda match: (match.start, -match.end))))
 
 
