@@ -12,7 +12,7 @@ HUSKY := husky@9.1.7
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
 .PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
-.PHONY: agents crowd heavy simulate faults histories workers states
+.PHONY: agents crowd heavy simulate faults fuzz histories workers states
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ simulate: $(ENV) ## runs in a world that fails: RUNS=how many (100000), SEED=the
 faults: $(ENV)   ## every damage of a ledger's bytes; a disk that fails at every call (EVERY=n: one call in n)
 	@PYTHONPATH=tests $(BIN)/python -m faults
 	@PYTHONPATH=tests EVERY=$(or $(EVERY),1) $(BIN)/python -m disk_faults
+
+fuzz: $(ENV)     ## hostile texts for everything that reads text, SECONDS=600; what fails is kept in tests/fuzz/cases
+	@PYTHONPATH=tests $(BIN)/python -W ignore -m fuzz $(or $(SECONDS),600)
 
 workers: $(ENV)  ## the same run with 1 to 64 workers: one commit?
 	@WORKERS=all $(BIN)/python -m pytest -q -n 2 tests/integration/test_determinism.py

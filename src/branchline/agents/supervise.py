@@ -115,7 +115,8 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         with suppress(OSError):
             secrets.clean_file(record / name)
             evidence[name] = digest_of(record / name) or ""
-    secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
+    unchecked = secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
+    result = msgspec.structs.replace(result, unchecked=unchecked)
     with suppress(OSError):
         (record / "result.json").unlink(missing_ok=True)  # to open a pipe would be to wait for ever
         with (record / "result.json").open("x", encoding="utf-8") as file:

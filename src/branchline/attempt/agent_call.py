@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,8 @@ def bring_home(room: Path, record: Path) -> None:
     for entry in sorted(room.iterdir()) if is_folder(room) else ():
         if not os.path.lexists(record / entry.name):
             record.mkdir(parents=True, exist_ok=True)
-            move(entry, record / entry.name)
+            with suppress(OSError):  # too deep for another file system: no work is in a room
+                move(entry, record / entry.name)
     delete_tree(room)
 
 
@@ -199,6 +200,7 @@ class _Telling:
             own_sandbox=self.own_sandbox,
             refused_hosts=self.refused,
             evidence=result.evidence,
+            unchecked=result.unchecked,
         )
         ctx.told.append(made)
         return result

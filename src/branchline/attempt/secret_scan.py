@@ -17,6 +17,7 @@ from branchline.git.screen import Refused
 from branchline.process.redaction import telling
 
 FINGERPRINT = compiled(r"[0-9a-f]{16}")
+MOST_BYTES = 1 << 30  # of new content that is looked through at once: minutes
 MOST = 5  # findings of one file that are told one by one
 
 
@@ -55,10 +56,18 @@ class Screening:
             if (found := findings(name, self._known))
         ]
         # What was only moved or copied brings nothing new.
-        known = {entry.oid for entry in intake.store.entries(intake.base)}
+        known, left = {entry.oid for entry in intake.store.entries(intake.base)}, MOST_BYTES
         for group in intake.groups(skip=self._clean | known):
-            told = list(self._new(intake, [(one, findings(data, self._known)) for one, data in group]))
-            self._clean.update({one.new_oid for one, _ in group} - {one.new_oid for one, _ in told})
+            looked, unread = list[tuple[Change, list[Finding]]](), list[Refused]()
+            for change, data in group:
+                left -= len(data)
+                try:
+                    looked.append((change, findings(_within(left, data), self._known)))
+                except InvalidInput as error:
+                    unread.append(Refused(change.path, error.message))
+            told = list(self._new(intake, looked))
+            self._clean.update({seen.new_oid for seen, _ in looked} - {seen.new_oid for seen, _ in told})
+            flaws += unread
             for change, found in told:
                 for one in found[:MOST]:
                     name = "" if one.kind == KNOWN else f" (fingerprint {fingerprint(one.value)})"
@@ -87,6 +96,20 @@ class Screening:
             return True
         allowed = path is not None and matches_any(self._globs, path)
         return not allowed and fingerprint(finding.value) not in self._fingerprints
+
+
+def within(left: int, data: bytes) -> bytes:
+    """The data, if as many bytes were left as it has. Raises InvalidInput."""
+    if left < 0:
+        raise InvalidInput(f"it cannot be looked through for secrets: more than {MOST_BYTES} bytes are new")
+    return data
+
+
+def _within(left: int, data: bytes) -> bytes:
+    """The data, unless they are more than what was `left`. Raises InvalidInput."""
+    if left < 0:
+        raise InvalidInput(f"it cannot be looked through for secrets: more than {MOST_BYTES} bytes are new")
+    return data
 
 
 def fingerprint(value: bytes) -> str:

@@ -95,6 +95,7 @@ class AgentCalled(OfTask, frozen=True, tag="agent_called", kw_only=True):
     processes together; all of them used `cpu_ms` of the processor, and as far as was seen at most `memory_mb`.
     `own_sandbox`: what became of a sandbox of the agent's own within ours; `refused_hosts`: where it was not let through.
     `evidence`: files of `folder`, name -> SHA-256: what we gave it, and its output when it had ended.
+    `unchecked`: what of its home could not be looked through for secrets, in a sentence.
     """
 
     attempt: int
@@ -119,6 +120,7 @@ class AgentCalled(OfTask, frozen=True, tag="agent_called", kw_only=True):
     own_sandbox: OwnSandbox = ""
     refused_hosts: tuple[str, ...] = ()
     evidence: dict[str, str] = {}
+    unchecked: str = ""
 
 
 class ExecuteWsComplete(OfWorkstream, frozen=True, tag="execute_ws_complete", kw_only=True):

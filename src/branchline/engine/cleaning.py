@@ -31,6 +31,7 @@ from branchline.ledger.log import read, require
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.runs import own_runs
 from branchline.ledger.work import vacate
+from branchline.process.trees import walk
 
 LATER = compiled(r"(-kept)?-\d+$")
 """The end of a ref's name for what was saved later, or kept in its place: `a-2`, `a-kept-1`."""
@@ -181,11 +182,5 @@ def _done(run: Run, item: Item) -> Item:
 
 
 def _size_of(folder: Path) -> int:
-    total = 0
-    for inside, _, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(inside, name)).st_size
-            except OSError:  # it has gone since
-                continue
-    return total
+    seen = (inside.look(name) for inside in walk(folder) for name in inside.names)
+    return sum(found.st_size for found in seen if found)

@@ -32,6 +32,7 @@ MAX_SAVED_BYTES = 1 << 30  # a sparse file of a terabyte costs an agent nothing,
 MAX_SAVED_TOTAL = 4 << 30  # of new and ignored files; so do many files of less
 MAX_FILES = 100_000
 
+_UNLISTED = b"could not open directory"
 _MOST_LOOKED_AT = 100_000  # ignored files
 _MOST_IGNORED = 1000  # that are named: no more than a person reads
 _MOST_FAILURES = 100  # names that git refuses and we did not foresee; past that it is not the names
@@ -111,7 +112,7 @@ def snapshot(  # noqa: PLR0913 - keyword-only data
         screen = Screen(base, folder, max_bytes=max_file_bytes, room=room)
         screen.tracked()
         passed_over = frozenset(skip)
-        others = _others(base, work_tree, *(() if include_ignored else ("--exclude-standard",)))
+        others = _others(base, screen, *(() if include_ignored else ("--exclude-standard",)))
         screen.untracked((path for path in others if path not in passed_over), max_files)
         screen.collide()
         fresh, aside = base.at(work_tree, folder / "index"), folder / "objects"
@@ -184,14 +185,16 @@ def save(  # noqa: PLR0913 - keyword-only data
     raise AssertionError("the numbers ended")
 
 
-def _others(git: Git, work_tree: Path, *standard: str) -> Iterator[str]:
+def _others(git: Git, screen: Screen, *standard: str) -> Iterator[str]:
     """List untracked files; git passes over a folder that it may not enter, so let us in and look again."""
     done = git.status_of("ls-files", "-z", "--others", *standard)
-    if b"could not open directory" in done.stderr:
-        let_us_in(work_tree)
+    if _UNLISTED in done.stderr:
+        let_us_in(Path(git.work_tree or ""))
         done = git.status_of("ls-files", "-z", "--others", *standard)
+    if _UNLISTED in done.stderr:
+        screen.unlisted()
     if done.code != 0:
-        raise GitError(f"git cannot list the files of {work_tree}: {words(done)}")
+        raise GitError(f"git cannot list the files of {git.work_tree}: {words(done)}")
     return fields(done.stdout)
 
 

@@ -8,27 +8,24 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from branchline.process.trees import remove, walk
+
+DEEPEST = 100  # names in the path of a new file
+LONGEST_PATH = 1000  # bytes; macOS takes no more than 1024 of a whole path
+
 
 def delete_tree(path: Path) -> None:
     """Delete a file or a folder with all that is in it, never following a link; nothing there is fine."""
     if not is_folder(path):
         path.unlink(missing_ok=True)
         return
-    try:
-        shutil.rmtree(path)
-    except PermissionError:
-        let_us_in(path)
-        shutil.rmtree(path)
+    remove(path)
 
 
 def let_us_in(root: Path) -> None:
     """Let us into every folder below `root`; an agent's tools lock some of theirs (a Go module cache does)."""
-    root.chmod(stat.S_IRWXU)
-    for folder, folders, _ in os.walk(root):
-        for name in folders:
-            place = Path(folder, name)
-            if not place.is_symlink():
-                place.chmod(stat.S_IRWXU)
+    for _ in walk(root, unlock=True):
+        pass
 
 
 def unlock(folder: Path) -> None:
@@ -55,15 +52,33 @@ def move(source: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         if is_folder(source):
-            shutil.copytree(source, target, symlinks=True, ignore=_special)
+            _copy_tree(source, target)
         elif source.is_symlink() or source.is_file():
             shutil.copy2(source, target, follow_symlinks=False)
         delete_tree(source)
 
 
-def _special(folder: str, names: list[str]) -> list[str]:
-    modes = ((name, os.lstat(os.path.join(folder, name)).st_mode) for name in names)
-    return [name for name, mode in modes if stat.S_IFMT(mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)]
+def _copy_tree(source: Path, target: Path) -> None:
+    if any(folder.path is None for folder in walk(source)):
+        raise OSError(errno.ENAMETOOLONG, "it is too deep to be moved to another file system", str(source))
+    for folder in walk(source, unlock=True):
+        there = target / (folder.path or "")
+        there.mkdir()
+        for path in folder.paths():
+            mode = os.lstat(source / path).st_mode
+            if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+                shutil.copy2(source / path, target / path, follow_symlinks=False)
+
+
+def too_deep(path: str) -> str:
+    """The folder with which a path is left out because it is too deep to be taken; empty if it is not."""
+    parts = path.split("/")
+    if len(parts) <= DEEPEST and len(os.fsencode(path)) <= LONGEST_PATH:
+        return ""
+    top = "/".join(parts[: DEEPEST - 1])
+    while len(os.fsencode(top)) > LONGEST_PATH:
+        top = os.path.dirname(top)
+    return top
 
 
 def text_of(path: Path) -> str:
@@ -82,7 +97,6 @@ def same_content(one: Path, other: Path) -> bool:
 
 def files_below(top: str | Path, but: frozenset[str] = frozenset()) -> Iterator[str]:
     """Yield files and links below a folder, as paths from there; folders of the names `but` are passed over."""
-    for folder, folders, names in os.walk(top):
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        folders[:] = [name for name in folders if name not in but]
-        yield from (os.path.relpath(os.path.join(folder, name), top) for name in (*names, *links))
+    for folder in walk(top):
+        folder.folders[:] = [name for name in folder.folders if name not in but]
+        yield from folder.paths()

@@ -16,7 +16,7 @@ from branchline.core.refs import TAGS, branch_ref
 from branchline.core.rules.linear import compiled
 from branchline.errors import GitError
 from branchline.git.command import words
-from branchline.git.folders import is_folder, let_us_in, unlock
+from branchline.git.folders import files_below, is_folder, let_us_in, unlock
 from branchline.git.objects import ObjectStore, by_line
 from branchline.git.repo import Repo
 from branchline.process.output import head
@@ -166,8 +166,8 @@ def _link_objects(objects: Path, view: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    walk = os.walk(folder) if is_folder(folder) else ()
-    found = list(islice((Path(inside, name) for inside, _, names in walk for name in names), MOST_FILES + 1))
+    inside = files_below(folder) if is_folder(folder) else ()
+    found = [folder / path for path in islice(inside, MOST_FILES + 1)]
     if len(found) > MOST_FILES:
         raise GitError(f"there are more than {MOST_FILES} files in {folder}")
     return sorted(found)

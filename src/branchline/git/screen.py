@@ -17,7 +17,7 @@ from pathlib import Path
 from branchline.core.rules.by_products import ignore_line
 from branchline.core.rules.protection import plain
 from branchline.git.command import Git
-from branchline.git.folders import same_content
+from branchline.git.folders import same_content, too_deep
 from branchline.git.objects import (
     EXECUTABLE,
     GITLINK,
@@ -33,6 +33,7 @@ from branchline.git.objects import (
 from branchline.git.user_git import is_true
 from branchline.git.workspace import is_untouched
 from branchline.process.output import head, open_regular
+from branchline.process.trees import walk
 
 _RESERVED = {
     **dict.fromkeys((".git", "git~1"), "git's own folder"),
@@ -40,7 +41,6 @@ _RESERVED = {
 }
 # a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
 _MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
-
 
 _CONVERTING = ("text", "eol", "crlf", "ident", "filter", "working-tree-encoding")
 _CHECK_OUT = ("checkout-index", "--quiet", "--force", "-z", "--stdin")
@@ -83,6 +83,7 @@ class Screen:
         self._outside = outside_sparse(git, self._files, scratch) if sparse else set[str]()
         self._folders: dict[str, bool] = {"": True}
         self._marked: dict[str, str | None] = {"": None}
+        self._deep: set[str] = set()
         self._tracked: set[str] = set()
         self._tracked_lines: set[str] | None = None
         self.taken: list[str] = []
@@ -141,11 +142,13 @@ class Screen:
             return
         self.gone.append(path)
         for inside in self._files_below(path) if is_folder else (path,):
-            self._sort(inside, os.lstat(self._place(inside)))
+            if not self._is_deep(inside):
+                self._sort(inside, os.lstat(self._place(inside)))
 
     def untracked(self, paths: Iterable[str], most: int) -> None:
         """Sort new files; git lists a nested repository as a folder, its name ending in a slash."""
-        new = (path for path in chain.from_iterable(map(self._expand, paths)) if not self._is_by_product(path))
+        shallow = (path for path in chain.from_iterable(map(self._expand, paths)) if not self._is_deep(path))
+        new = (path for path in shallow if not self._is_by_product(path))
         for path in islice(new, most):
             found = self._look(path)
             if found is not None:
@@ -161,7 +164,7 @@ class Screen:
         elif ignore_line(f"{path}x") or self._marked_line(path.rstrip("/")):
             return
         else:
-            inside = self._files_below(path.rstrip("/"))
+            inside = (one for one in self._files_below(path.rstrip("/")) if not too_deep(one))
         yield from (one for one in inside if not ignore_line(one) and not self._marked_line(os.path.dirname(one)))
 
     def collide(self) -> None:
@@ -276,13 +279,28 @@ class Screen:
             yield from self._files_below(path.rstrip("/"))
 
     def _files_below(self, path: str) -> Iterator[str]:
-        for folder, folders, files in os.walk(self._place(path)):
-            inside = path + folder[len(self._place(path)) :]
-            if self._everything:
+        for folder in walk(self._place(path)):
+            inside = os.path.join(path, folder.path or "").strip("/")
+            folder.folders[:] = sorted(name for name in folder.folders if name != ".git")
+            if too_deep(f"{inside}/"):
+                folder.folders.clear()
+                yield f"{inside}/"
+                continue
+            if self._everything and inside:
                 self._is_folder(inside)  # a repository may hold nothing but its history
-            folders[:] = sorted(name for name in folders if name != ".git")
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-            yield from (f"{inside}/{name}" for name in sorted(files) + links if name != ".git")
+            yield from (os.path.join(inside, name) for name in sorted(folder.names) if name != ".git")
+
+    def unlisted(self) -> None:
+        """Refuse the folders that are too deep for git to list."""
+        for path in self._files_below(""):
+            self._is_deep(path)
+
+    def _is_deep(self, path: str) -> bool:
+        """Whether a new path is too deep to be taken; what is at the last folder that is not is refused as a whole."""
+        if (top := too_deep(path)) and top not in self._deep:
+            self._deep.add(top)
+            self.refused.append(Refused(top, "its folders are too deep: all that is in it was left out"))
+        return bool(top)
 
     def _place(self, path: str) -> str:
         return os.path.join(self._root, path)

@@ -14,6 +14,7 @@ from branchline.core.durations import seconds
 from branchline.core.model.limits import ProcessLimits
 from branchline.process.containment import MB, Contained
 from branchline.process.output import tail
+from branchline.process.trees import walk
 from branchline.process.unmapped import Unmapped, apart
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of memory
@@ -153,8 +154,8 @@ def cause(limits: ProcessLimits, code: int, outputs: Sequence[Path], grows: Sequ
     # Where the signal is ignored a program only says so; it is believed if there is such a file.
     said = os.strerror(errno.EFBIG).encode()
     if any(said in tail(path, TAIL) for path in outputs):
-        files = (Path(place, name) for folder in grows for place, _, names in os.walk(folder) for name in names)
-        return "file_limit" if any(_size(path) >= most for path in files) else None
+        files = (inside.look(name) for folder in grows for inside in walk(folder) for name in inside.names)
+        return "file_limit" if any(found and found.st_size >= most for found in files) else None
     return None
 
 
@@ -306,14 +307,13 @@ class Growth:
         total = seen = 0
         linked: set[tuple[int, int]] = set()
         for folder in self._folders:
-            for place, _, names in os.walk(folder):
-                for name in names:
+            for inside in walk(folder):
+                for name in inside.names:
                     seen += 1
                     if seen % STEP == 0:
                         yield total
-                    try:
-                        found = os.lstat(os.path.join(place, name))
-                    except OSError:
+                    found = inside.look(name)
+                    if found is None:
                         continue
                     inode = (found.st_dev, found.st_ino)
                     if found.st_ctime_ns >= self._since and inode not in linked:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,18 +18,23 @@ from typing import Any, BinaryIO
 import msgspec
 
 from branchline.core.rules.linear import compiled, linear
-from branchline.core.rules.secret_rules import LONGEST, Match, formats
+from branchline.core.rules.secret_rules import LONGEST, PICTURE, Match, candidates
 from branchline.core.rules.spellings import spellings
 from branchline.process.output import open_regular
+from branchline.process.trees import walk
 
 SECRET = compiled(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 SHORTEST = 8  # characters; what is shorter would be found in innocent words
 HIDDEN = "[secret]"
+MOST = 2000  # keys of a piece that are told apart; the rest of such a piece goes as a whole
+REST = "what stands after that many"
 CHUNK = 1 << 20
 OVERLAP = (
     1 << 16
 )  # bytes of two neighbouring pieces of a file: a value with control characters in it is as long at most
 LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program's memory, and takes its time to read
+ALL_OF_A_FOLDER = 256 << 20  # bytes of its files
+WITHIN = 20.0  # seconds for a folder
 
 # What a terminal does not show: control sequences and characters, and letters without a width, as UTF-8 has them.
 UNSEEN = compiled(
@@ -65,7 +71,7 @@ class Secrets:
         """A text without them, and without whatever has the form of a key."""
         data = text.encode("utf-8", "surrogatepass")
         data = _replaced(data, self._known(data), lambda _: HIDDEN.encode())
-        data = _replaced(data, formats(data), lambda _: HIDDEN.encode())
+        data = _replaced(data, _keys(data), lambda _: HIDDEN.encode())
         return data.decode("utf-8", "surrogatepass")
 
     def _known(self, data: bytes) -> list[Match]:
@@ -94,18 +100,29 @@ class Secrets:
             return msgspec.structs.replace(value, **cleaned) if cleaned else value
         return value
 
-    def clean_folder(self, folder: Path) -> None:
-        """Clean the files of a folder, each if it is not larger than 16 MB. Links are not followed."""
-        if folder.is_symlink():
-            return
-        for place, _, names in os.walk(folder):
-            for name in names:
-                path = Path(place, name)
+    def clean_folder(self, folder: Path, *, within: float = WITHIN) -> str:
+        """Clean the files of a folder, and say how many could not be looked through; empty if all could. Follows no link.
+
+        Left out are files with more than 16 MB in them, what is too deep for a path, and what is past 256 MB, or past
+        `within` seconds.
+        """
+        left, until, passed = ALL_OF_A_FOLDER, time.monotonic() + within, 0
+        for inside in walk(folder):
+            for name in inside.names:
+                found = inside.look(name)
+                if found is None or not stat.S_ISREG(found.st_mode):
+                    continue
+                size = min(found.st_size, found.st_blocks * 512)  # holes hold nothing
+                if size > min(left, LARGEST) or inside.path is None or time.monotonic() > until:
+                    passed += 1
+                    continue
+                left -= size
                 # What its owner may not write, and nobody may make so, stays.
                 with suppress(OSError):
-                    found = path.lstat()
-                    if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
-                        self.clean_file(path)
+                    self.clean_file(folder / inside.path / name)
+            if time.monotonic() > until + 1:
+                return f"{passed} files or more were not looked through for secrets"
+        return f"{passed} files were not looked through for secrets" if passed else ""
 
     def clean_file(self, path: Path) -> None:
         """Overwrite them in a regular file by as many asterisks, in place: it may be large, and keeps its length.
@@ -116,7 +133,7 @@ class Secrets:
         if descriptor is None:
             return
         with os.fdopen(descriptor, "rb") as file:
-            if all(self._masked(data, whole=True) == data for _, data in self._pieces(file)):
+            if all(self._masked(data, whole=True) == data for _, data, _ in self._pieces(file)):
                 return
         found = path.lstat()
         if found.st_nlink > 1:
@@ -125,27 +142,49 @@ class Secrets:
             copy.replace(path)
         path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
         with path.open("r+b") as whole:
-            for start, data in self._pieces(whole):
-                if (masked := self._masked(data, whole=len(data) < CHUNK)) != data:
+            for start, data, is_last in self._pieces(whole):
+                if (masked := self._masked(data, whole=is_last)) != data:
                     whole.seek(start)
                     whole.write(masked)
 
-    def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-        """A file piece by piece, each with its place; they overlap, so that no value falls between two."""
+    def _pieces(self, file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
+        """A file piece by piece, each with its place and whether it is the last; they overlap: no value falls between two."""
         overlap = max(OVERLAP, LONGEST, *(4 * len(value) for value in self.values), 0)
-        start = 0
+        start = _next_data(file, 0)
         while data := file.read(CHUNK + overlap):
-            yield start, data
-            if len(data) < CHUNK + overlap:
+            is_last = len(data) < CHUNK + overlap
+            yield start, data, is_last
+            if is_last:
                 return
-            start += CHUNK
-            file.seek(start)
+            start = _next_data(file, start + CHUNK)
 
     def _masked(self, data: bytes, *, whole: bool) -> bytes:
         """A piece without them; what has a key's form and touches the end may go on: the next piece has all of it."""
         data = _replaced(data, self._known(data), lambda one: b"*" * (one.end - one.start))
         open_end = None if whole else len(data)
-        return _replaced(data, formats(data), lambda one: None if one.end == open_end else b"*" * (one.end - one.start))
+        return _replaced(
+            data,
+            _keys(data),
+            lambda one: None if one.end == open_end and one.kind != REST else b"*" * (one.end - one.start),
+        )
+
+
+def _next_data(file: BinaryIO, start: int) -> int:
+    """Go to a place in a file, past the hole that it may lie in; what that is."""
+    try:
+        return file.seek(start, os.SEEK_DATA)
+    except OSError:  # nothing but a hole is left
+        return file.seek(0, os.SEEK_END)
+
+
+def _keys(data: bytes) -> Iterator[Match]:
+    """What has a key's form; where there is too much of it, the rest goes as a whole."""
+    for number, one in enumerate(candidates(data)):
+        if number == MOST:
+            yield Match(one.start, len(data), REST)
+            return
+        if one.kind != PICTURE:
+            yield one
 
 
 NONE = Secrets({})

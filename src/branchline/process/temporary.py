@@ -7,12 +7,13 @@ is dead, also from another PID namespace.
 import atexit
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+
+from branchline.process.trees import remove
 
 PREFIX = "branchline-own-"
 
@@ -28,8 +29,12 @@ def temporary_folder() -> Path:
 @contextmanager
 def temporary() -> Iterator[Path]:
     """An empty folder that is removed at the end."""
-    with tempfile.TemporaryDirectory(dir=temporary_folder(), prefix="", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(dir=temporary_folder(), prefix=""))
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            remove(folder)
 
 
 @cache
@@ -38,7 +43,7 @@ def _of_process(pid: int) -> Path:
     for left in base.glob(f"{PREFIX}*"):
         with suppress(OSError):  # it is another user's, or locked: its process lives
             lock = _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
+            remove(left)
             os.close(lock)
     own = Path(tempfile.mkdtemp(dir=base, prefix=PREFIX))
     try:
@@ -64,4 +69,5 @@ def _locked(folder: Path, how: int) -> int:
 
 def _leave(own: Path, pid: int) -> None:
     if os.getpid() == pid:
-        shutil.rmtree(own, ignore_errors=True)
+        with suppress(OSError):
+            remove(own)

@@ -12,7 +12,7 @@ from branchline.core.refs import branch_ref
 from branchline.core.run_state import RunState
 from branchline.core.work import Success
 from branchline.errors import FAILURES
-from branchline.git.folders import is_folder
+from branchline.git.folders import files_below, is_folder
 from branchline.ledger.work import vacate
 from branchline.views.report import report
 
@@ -66,11 +66,11 @@ def _saved(ctx: StepContext, state: RunState, name: str) -> WorktreeSaved | None
 def _hashes(folder: Path) -> dict[str, str]:
     """sha256 of every file of the run that will not change any more."""
     found = {}
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        own = path == folder / "artifacts" / ARCHIVE  # that of an earlier round
-        if own or parts[0] in LEFT_OUT or path.is_symlink() or not path.is_file():
-            continue
-        with path.open("rb") as file:
-            found["/".join(parts)] = hashlib.file_digest(file, "sha256").hexdigest()
+    tops = {entry.name: is_folder(entry) for entry in folder.iterdir() if entry.name not in LEFT_OUT}
+    inside = (f"{top}/{path}" for top, is_dir in tops.items() if is_dir for path in files_below(folder / top))
+    for name in sorted([*inside, *(top for top, is_dir in tops.items() if not is_dir)]):
+        path = folder / name
+        if path.is_file() and not path.is_symlink() and name != f"artifacts/{ARCHIVE}":  # that of an earlier round
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found

@@ -232,6 +232,9 @@ def sandbox_sections(records: Sequence[Timed], state: RunState) -> Iterator[tupl
     refused = [(one.workstream or one.role, one.agent, host) for one in called for host in one.refused_hosts]
     if refused:
         yield "Not let out by the sandbox (sandbox.network)", table([*dict.fromkeys(refused)])
+    unchecked = [(one.workstream or one.role, one.agent, one.unchecked) for one in called if one.unchecked]
+    if unchecked:
+        yield "COULD NOT CHECK what agents left in their homes", table([*dict.fromkeys(unchecked)])
     checked = state.pipeline.preflight
     if any(one.containment == "group" for one in called) or (checked and checked.containment == "group"):
         yield "WEAKLY HELD", wrapped(f"{WEAK[0].upper()}{WEAK[1:]}.", indent="  ")

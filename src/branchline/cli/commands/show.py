@@ -17,6 +17,7 @@ from branchline.core.outcome import workstream_outcomes
 from branchline.core.states import State
 from branchline.engine.record_files import changed_evidence
 from branchline.errors import InvalidInput
+from branchline.git.folders import files_below
 from branchline.process.output import readable, tail
 from branchline.views import costs, timeline
 from branchline.views.format.text import clock, count, duration, moment, paragraphs, plain, section, short, table
@@ -188,8 +189,8 @@ def task_view(history: History, name: str) -> TaskView:
 def _try(history: History, attempt: Any, called: Iterable[costs.Call]) -> Try:
     folder = history.paths.attempt(attempt.task_id, attempt.attempt)
     # The regular files of its folder with their sizes in bytes, the agent's private home apart.
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()) if folder.is_dir() else []
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in found}
+    found = ((path, folder / path) for path in sorted(files_below(folder)))
+    sizes = {name: path.stat().st_size for name, path in found if path.is_file() and not path.is_symlink()}
     own = [(name, size) for name, size in sizes.items() if not name.startswith(("home/", "tmp/"))]
     files = dict(own[:MOST_FILES])
     calls = [

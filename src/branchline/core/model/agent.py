@@ -143,6 +143,7 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `containment`: what held its processes together; of all of them, `cpu_ms` of the processor and at most `memory_mb`.
     `evidence`: the files of its record, name -> SHA-256, as we wrote them or as it ended.
+    `unchecked`: what of its home could not be looked through for secrets, in a sentence.
     """
 
     status: AgentStatus
@@ -158,6 +159,7 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cpu_ms: int | None = None
     memory_mb: int | None = None
     evidence: dict[str, str] = {}
+    unchecked: str = ""
 
     @property
     def retryable(self) -> bool:

@@ -5,12 +5,17 @@ A format is looked for wherever it may stand, binary files included; an assignme
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import log2
 
 from branchline.core.rules.linear import compiled, linear
+from branchline.errors import InvalidInput
 
 LONGEST = 8192  # bytes of a match, at most
+MOST = 10_000  # of a text that are told apart; each costs its time
 KNOWN = "value of a secret variable"
+PICTURE = "picture of a key"
+"""Such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE."""
 GUESSED = "value of a secret's name"
 _LONGEST_VALUE = 500  # bytes of a password
 _LONGEST_LINE = 4096  # bytes; a longer one is no source that people write
@@ -101,6 +106,11 @@ class Finding:
 
 def formats(data: bytes) -> Iterator[Match]:
     """Everything that has the form of a well-known key, in order; no more than the first LONGEST bytes of it."""
+    return (match for match in candidates(data) if match.kind != PICTURE)
+
+
+def candidates(data: bytes) -> Iterator[Match]:
+    """As `formats`, and mere pictures of keys too: each costs its time."""
     at = 0
     while somewhere := linear(_ANY).search(data, at):
         start = somewhere.start()
@@ -108,9 +118,8 @@ def formats(data: bytes) -> Iterator[Match]:
         if found := linear(_KIND).match(data, start, at):
             start, at = found.span(found.lastindex)
             key = data[start:at]
-            # no mere picture of a key, such as `ghp_xxxx...` or Amazon's own AKIA...EXAMPLE
-            if len(set(key)) > 12 and not key.endswith(b"EXAMPLE"):
-                yield Match(start, at, _FORMATS[found.lastindex - 1][0])
+            is_picture = len(set(key)) <= 12 or key.endswith(b"EXAMPLE")
+            yield Match(start, at, PICTURE if is_picture else _FORMATS[found.lastindex - 1][0])
 
 
 def assignments(text: bytes) -> Iterator[Match]:
@@ -145,14 +154,18 @@ def entropy(value: bytes) -> float:
 def findings(data: bytes, known: Iterable[bytes] = ()) -> list[Finding]:
     """The secrets in a file's content, in order; `known` are values that are secret wherever they stand.
 
-    Nothing that the text says of itself excuses it: it is text of the agent's.
+    Nothing that the text says of itself excuses it: it is text of the agent's. Raises InvalidInput if there is too much of
+    it to be told apart.
     """
     found = [Match(at, at + len(value), KNOWN) for value in known for at in _places(data, value)]
-    found += formats(data)
+    lookalikes = list(islice(candidates(data), MOST))
     if b"\0" not in data[:8000]:
         # Every long line is blanked out: what generated it is not a person, and each costs its time.
         lines = (line if len(line) <= _LONGEST_LINE else b" " * len(line) for line in data.split(b"\n"))
-        found += assignments(b"\n".join(lines))
+        lookalikes += islice(assignments(b"\n".join(lines)), MOST)
+    if len(lookalikes) >= MOST:
+        raise InvalidInput(f"it cannot be looked through for secrets: {MOST} things or more look like one")
+    found += [match for match in lookalikes if match.kind != PICTURE]
     return list(_told(data, sorted(found, key=lambda match: (match.start, -match.end))))
 
 
