@@ -104,13 +104,11 @@ class Finding:
     value: bytes
 
 
-def formats(data: bytes) -> Iterator[Match]:
-    """Everything that has the form of a well-known key, in order; no more than the first LONGEST bytes of it."""
-    return (match for match in candidates(data) if match.kind != PICTURE)
-
-
 def candidates(data: bytes) -> Iterator[Match]:
-    """As `formats`, and mere pictures of keys too: each costs its time."""
+    """Everything that has the form of a well-known key, in order, and mere pictures of keys, because each costs its time.
+
+    No more than the first LONGEST bytes of each.
+    """
     at = 0
     while somewhere := linear(_ANY).search(data, at):
         start = somewhere.start()

@@ -13,9 +13,9 @@ from branchline.core.rules.secret_rules import (
     KNOWN,
     LONGEST,
     assignments,
+    candidates,
     entropy,
     findings,
-    formats,
     looks_random,
 )
 from branchline.errors import InvalidInput
@@ -207,5 +207,5 @@ def test_no_text_takes_long(trap: bytes) -> None:
 
 def test_a_match_is_never_longer_than_is_said() -> None:
     endless = b"-----BEGIN PRIVATE KEY-----\n" + b"A1b2" * 10_000
-    longest = max(match.end - match.start for match in formats(endless + b" eyJ" + b"a1B2c3" * 9000))
+    longest = max(match.end - match.start for match in candidates(endless + b" eyJ" + b"a1B2c3" * 9000))
     assert longest <= LONGEST
