@@ -30,6 +30,8 @@ TESTED_ELSEWHERE = {
     "context/broker.py": "integration/test_context_broker.py",
     "context/rank.py": "unit/context/test_scores.py",
     "core/model/manifest.py": "unit/context/test_selection.py",
+    "core/rules/judge_files.py": "unit/core/rules/test_judges.py",
+    "core/rules/remark.py": "unit/core/rules/test_judges.py",
     "core/events.py": "unit/ledger/test_codec.py",
     "core/facts.py": "unit/ledger/test_codec.py",
     "demo/*": "integration/test_demo.py",

@@ -68,10 +68,11 @@ class Checkout:
             self.restore()
         return found
 
-    def modified(self) -> tuple[str, ...]:
-        """Paths of the batch that are not as sealed; new files are by-products, and not of the batch."""
+    def differences(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Paths of the batch that are not as sealed, and new files: by-products, and not of the batch."""
         changes = self.ctx.run.repo.changes(self.tree, self.fingerprint())
-        return tuple(c.path for c in changes if c.status != "A")
+        new = tuple(c.path for c in changes if c.status == "A")
+        return tuple(c.path for c in changes if c.status != "A"), new
 
     def restore(self) -> None:
         """Put the batch back."""

@@ -158,7 +158,9 @@ def test_known_values_count_whatever_the_line_says() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("word", ["pragma: allowlist secret", "gitleaks:allow", "nosec", "noqa: S105", "trufflehog:ignore"])
+@pytest.mark.parametrize(
+    "word", ["pragma: allowlist secret", "gitleaks:allow", "nosec", "noqa: S105", "trufflehog:ignore"]
+)
 def test_no_line_excuses_itself(word: str) -> None:
     key = KEYS["GitHub token"]
     assert kinds(f"a = '{key}'  # {word}\n") == ["GitHub token"]
