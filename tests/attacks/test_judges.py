@@ -235,3 +235,53 @@ def test_the_agent_does_not_excuse_itself(tmp_path: Path) -> None:
     assert {one["id"] for one in ran.json["workstreams"] if one["state"] == "FAILED"} == set(excused), ran.err
     assert fate(ran, "same")["state"] == "COMPLETED"
     assert "new.py:1: a secret: GitHub token" in fate(ran, "pragma")["reason"]
+
+
+TOUCHES = {
+    "hook": "printf x > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit",
+    "setting": "git config core.fsmonitor /bin/false",
+    "include": "git config include.path /tmp/evil",
+    "attributes": "mkdir -p .git/info; echo '* filter=x' > .git/info/attributes",
+    "alternates": "echo /tmp >> .git/objects/info/alternates",
+    "branch": "git update-ref refs/remotes/origin/main $(git commit-tree -m x HEAD^{tree})",
+    "folder": "rm -rf .git/hooks; ln -s /tmp .git/hooks",
+    "pipe": "rm .git/config; mkfifo .git/config",
+}
+BENIGN = "git config user.email ci@example.org; git gc -q; git status >/dev/null; git stash list"
+
+
+@pytest.mark.parametrize("where", ["set-up", "gate", "fix"])
+def test_what_tampers_with_git_is_rejected_with_the_reason(tmp_path: Path, where: str) -> None:
+    """B10: set-up that runs the agent's files, and gates that do; nothing stays, and the batch does not land."""
+    project = Project.make(tmp_path / "p", {"README.md": "r\n", "step.sh": "true\n"})
+    before = sorted((project.root / ".git/hooks").iterdir()), (project.root / ".git/config").read_text()
+    names = list(TOUCHES) if where != "fix" else ["hook"]
+    streams = [workstream(name, write("step.sh", f"{TOUCHES[name]}\n")) for name in names]
+    streams += [workstream("benign", write("step.sh", f"{BENIGN}\n"))]
+    run: Json = {"phases": ["batch"], "id": "g", "verify": ["sh", "step.sh"]}
+    settings: Json = {"max_parallel": 2, "repair": {"rounds": 0}, "merge": {"on_conflict": "drop"}, "gates": [run]}
+    if where == "set-up":
+        settings |= {"setup": {"run": [["sh", "step.sh"]]}, "gates": []}
+    elif where == "fix":
+        settings["gates"] = [{**run, "verify": ["true"], "fix": ["sh", "step.sh"]}]
+    ran = project.run({"goal": "g", "workstreams": streams}, settings)
+    for name in names:
+        reason = fate(ran, name)["reason"]
+        assert "rejected" in reason, (name, reason)
+        assert "git's own" in reason, (name, reason)
+    assert fate(ran, "benign")["state"] == "COMPLETED", ran.err
+    assert before == (sorted((project.root / ".git/hooks").iterdir()), (project.root / ".git/config").read_text())
+
+
+def test_set_up_that_the_base_does_too_is_trusted(tmp_path: Path) -> None:
+    """As husky and pre-commit do: their hooks and settings are those that the base has."""
+    usual = "git config core.hooksPath $PWD/.husky; echo x > .git/hooks/pre-commit\n"
+    project = Project.make(tmp_path / "p", {"README.md": "r\n", "step.sh": usual})
+    streams = [
+        workstream("good", write("good.txt", "g\n")),
+        workstream("evil", write("step.sh", usual + "git config core.pager evil\n")),
+    ]
+    settings: Json = {"setup": {"run": [["sh", "step.sh"]]}, "gates": [gate("g", "true")], "repair": {"rounds": 0}}
+    ran = project.run({"goal": "g", "workstreams": streams}, settings)
+    assert fate(ran, "good")["state"] == "COMPLETED", ran.err
+    assert "core.pager, which it does not with the files of the base" in fate(ran, "evil")["reason"]

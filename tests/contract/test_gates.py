@@ -52,6 +52,10 @@ class GitTree:
         ]
         return tuple(listed[0].splitlines()), tuple(listed[1].splitlines())
 
+    def tampered(self) -> str:
+        """Nothing is looked at."""
+        return ""
+
     def restore(self) -> None:
         """Put the sealed tree back."""
         self.git("read-tree", "--reset", "-u", self.sealed)

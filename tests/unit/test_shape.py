@@ -42,6 +42,7 @@ TESTED_ELSEWHERE = {
     "forge/base.py": "contract/test_forges.py",
     "gates/command.py": "contract/test_gates.py",
     "gates/run.py": "contract/test_gates.py",
+    "git/tampering.py": "attacks/test_judges.py",
     "git/user_git.py": "unit/git/test_workspace.py",
     "process/init.py": "unit/process/test_containment.py",
     "sandbox/bridge.py": "unit/sandbox/test_bubblewrap.py",

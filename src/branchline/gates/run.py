@@ -32,6 +32,9 @@ class Tree(Protocol):
     def differences(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Paths of the batch that are no longer as sealed, and paths that are new."""
 
+    def tampered(self) -> str:
+        """What was changed in the repository's own folder since it was last asked, put back; empty if nothing was."""
+
     def restore(self) -> None:
         """Make the paths of the batch as sealed again."""
 
@@ -77,7 +80,7 @@ def _fix(fixers: list[Gate], tree: Tree, site: Site, tell: Callable[[str], None]
         movers, working = [], []
         for gate in fixers:
             tell(f"fix {gate.id}")
-            result = run_gate(gate, "fix", site, log=f"{gate.id}.fix{number}.log")
+            result = _untampered(run_gate(gate, "fix", site, log=f"{gate.id}.fix{number}.log"), tree)
             if result.outcome in BAD:
                 done.bad[gate.id] = msgspec.structs.replace(result, reason=f"its fix: {result.reason}")
             elif result.outcome is Outcome.PASSED:
@@ -94,7 +97,7 @@ def _fix(fixers: list[Gate], tree: Tree, site: Site, tell: Callable[[str], None]
 
 def _verify(gate: Gate, tree: Tree, site: Site, left: set[str]) -> GateResult:
     """`left`: the new files that gates have left so far; this one's are added."""
-    result = run_gate(gate, "verify", site)
+    result = _untampered(run_gate(gate, "verify", site), tree)
     if result.outcome is Outcome.NOT_APPLICABLE:
         return result
     modified, new = tree.differences()
@@ -108,3 +111,9 @@ def _verify(gate: Gate, tree: Tree, site: Site, left: set[str]) -> GateResult:
     more = f" and {len(modified) - NAMED_FILES} more" if len(modified) > NAMED_FILES else ""
     reason = f"changed files of the batch: {names}{more}"
     return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=reason)
+
+
+def _untampered(result: GateResult, tree: Tree) -> GateResult:
+    """The result, or a failure if the command changed what is not its to change."""
+    what = tree.tampered() if result.outcome is not Outcome.NOT_APPLICABLE else ""
+    return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=f"it changed {what}") if what else result
