@@ -285,3 +285,34 @@ def test_set_up_that_the_base_does_too_is_trusted(tmp_path: Path) -> None:
     ran = project.run({"goal": "g", "workstreams": streams}, settings)
     assert fate(ran, "good")["state"] == "COMPLETED", ran.err
     assert "core.pager, which it does not with the files of the base" in fate(ran, "evil")["reason"]
+
+
+@pytest.mark.parametrize("where", ["set-up", "gate"])
+def test_without_a_sandbox_the_users_own_git_is_put_back(tmp_path: Path, where: str) -> None:
+    """B10 by the path: what has programs run later is put back and kept aside; what the user sets meanwhile stays."""
+    project = Project.make(tmp_path / "p", {"README.md": "r\n", "step.sh": "true\n"})
+    own = project.root / ".git"
+    (own / "hooks/pre-push").write_text("mine\n")
+    project.git("config", "alias.x", "status")
+    before = {path.name: path.read_bytes() for path in (own / "hooks").iterdir()}, (own / "config").read_text()
+    script = f"""cd {own}; printf evil > hooks/pre-commit; printf evil >> hooks/pre-push
+        git config --file config core.fsmonitor /bin/false; git config --file config alias.x '!evil'
+        mkdir -p info; echo '* filter=x' > info/attributes; git config --file config remote.o.url https://example.org/x
+        """
+    steps = {"evil": write("step.sh", script), "good": write("good.txt", "g\n")}
+    streams = [workstream(name, step) for name, step in steps.items()]
+    settings: Json = {"max_parallel": 1, "repair": {"rounds": 0}, "sandbox": {"rung": 1}}
+    settings |= {"gates": [gate("g", "sh step.sh")]} if where == "gate" else {"setup": {"run": [["sh", "step.sh"]]}}
+    ran = project.run({"goal": "g", "workstreams": streams}, settings)
+    reason = fate(ran, "evil")["reason"]
+    for name in ("hooks/pre-commit", "hooks/pre-push", "core.fsmonitor", "alias.x", "info/attributes", "put back"):
+        assert name in reason, reason
+    assert fate(ran, "good")["state"] == "COMPLETED", ran.err
+    assert {path.name: path.read_bytes() for path in (own / "hooks").iterdir()} == before[0]
+    assert not (own / "info/attributes").exists()
+    now = (own / "config").read_text()
+    assert ("evil" in now, "fsmonitor" in now, "example.org/x" in now) == (False, False, True)
+    assert project.git("config", "alias.x") == "status"
+    (kept,) = Path(ran.json["run_dir"]).glob("kept/git/*")
+    assert (kept / "pre-commit").read_text() == "evil"
+    assert "core.fsmonitor = /bin/false" in (kept / "settings").read_text()

@@ -22,7 +22,7 @@ from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
 from branchline.git.commit import kept_from_gc
-from branchline.git.tampering import State, changed, state_of
+from branchline.git.tampering import Guard, State, changed, state_of
 from branchline.process.environment import allowed
 from branchline.views.format.text import shown
 
@@ -51,6 +51,7 @@ class Checkout:
     setup: Setup
     may_change: Callable[[str], bool] = field(default=lambda _path: True)
     state: State = field(default_factory=dict)
+    guard: Guard | None = None
 
     def fingerprint(self) -> str:
         """The tree id of what is there now, without what set-up made."""
@@ -79,20 +80,30 @@ class Checkout:
         return tuple(c.path for c in changes if c.status != "A"), new
 
     def look(self) -> State:
-        """What its repository's own folder says; remembered until the next look."""
-        self.state = state_of(self.ctx.run.repo.content, self.path / ".git")
+        """What its repository's own folder says; remembered until the next look, as the user's is where it can be written."""
+        run = self.ctx.run
+        self.state = state_of(run.repo.content, self.path / ".git")
+        self.guard = None if run.sandbox.on else Guard.of(run.repo.content, run.repo.common_dir)
         return self.state
 
+    def meddled(self) -> str:
+        """What was changed in the user's own git directory since the last look, put back, in words."""
+        aside = self.ctx.run.paths.run_dir / "kept" / "git" / f"{self.ctx.task.id}-{self.ctx.attempt}"
+        found = self.guard.put_back(aside) if self.guard else {}
+        return (
+            f"{told_changed(found)} in your repository (put back; what stood there is kept in {aside})" if found else ""
+        )
+
     def tampered(self) -> str:
-        """What was changed in the repository's own folder since the last look. It is made anew then."""
-        before = self.state
+        """What was changed in the repository's own folder since the last look, or in the user's. It is made anew then."""
+        before, meddled = self.state, self.meddled()
         found = changed(before, self.look())
         if found:
             found_tree = self.fingerprint()  # fixers may be at work: what they made of the files stays
             reset = self.ctx.run.workspaces.reset
             reset(self.path, found_tree, head=self.commit, branch=self.branch, keep=self.setup)
             self.look()
-        return told_changed(found)
+        return meddled or told_changed(found)
 
     def restore(self) -> None:
         """Put the batch back."""
@@ -168,8 +179,10 @@ def _meddled(ctx: Attempt, work: Work, checkout: Checkout) -> GateResult | None:
 
     Set-up runs what the batch holds (`make setup`): it is trusted for a tree that no agent has touched.
     """
-    before = checkout.state
+    before, meddled = checkout.state, checkout.meddled()
     found = changed(before, checkout.look())
+    if meddled:
+        return GateResult(gate="set-up", outcome=Outcome.FAILED, reason=f"set-up changed {meddled}")
     if found and work.tree != ctx.run.repo.tree_of(work.base):
         base = replace(work, commit=work.base, tree=ctx.run.repo.tree_of(work.base))
         with clean_checkout(ctx, base) as untouched:

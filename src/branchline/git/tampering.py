@@ -6,7 +6,10 @@ ref that moved would show a gate that compares with it another change.
 
 import hashlib
 import os
+import re
+import shutil
 import stat
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +28,13 @@ _FILES = (
     "shallow",
 )
 _HARMLESS = ("user.name", "user.email", "advice.", "color.")
+_OBEYED = (".git/hooks", ".git/info/attributes", ".git/objects/info/alternates", ".git/config")
+_STARTS = re.compile(
+    r"^(?:alias|filter|include|includeif|credential|pager|url|protocol|browser|man|sendemail|extensions)\."
+    r"|^core\.(?:fsmonitor|hookspath|sshcommand|pager|editor|gitproxy|askpass|attributesfile|excludesfile|worktree|alternaterefscommand)$"
+    r"|(?:command|program|textconv|driver|cmd|editor|difffilter|uploadpack|receivepack|vcs|proxy|helper|update|external)$"
+)
+"""Settings that have git start a program or look elsewhere."""
 _UNSEEN = ("refs/stash", "refs/bisect/", "refs/rewritten/")  # what tools use for themselves
 _MOST_FILES = 10_000
 _MOST_BYTES = 1 << 24
@@ -45,6 +55,59 @@ def state_of(git: Git, git_dir: Path) -> State:
         found[".git/hooks"] = said
     found |= _settings(git, git_dir) | _refs(git_dir)
     return {name: said.replace(str(git_dir.parent), ".") for name, said in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What of the user's own git directory has programs run, or leads elsewhere, as it was: only where nothing hides it.
+
+    What the user does meanwhile (branches, remotes, a name) is none of this.
+    """
+
+    git: Git
+    git_dir: Path
+    before: State
+    files: dict[str, tuple[int, bytes]]
+
+    @classmethod
+    def of(cls, git: Git, git_dir: Path) -> "Guard":
+        """As it is now."""
+        state = _guarded(git, git_dir)
+        places = {
+            name: git_dir / name.removeprefix(".git/") for name in (*state, ".git/config") if name.startswith(".git/")
+        }
+        content = {name: _content(place) for name, place in places.items()}
+        files = {name: (places[name].stat().st_mode, data) for name, data in content.items() if data is not None}
+        return cls(git, git_dir, state, files)
+
+    def put_back(self, aside: Path) -> State:
+        """Put back what changed since, and return it; what stood there is moved to `aside`."""
+        found = changed(self.before, _guarded(self.git, self.git_dir))
+        config = ("config", "--file", str(self.git_dir / "config"))
+        for name, said in found.items():
+            if name.startswith(".git/"):
+                place = self.git_dir / name.removeprefix(".git/")
+                if os.path.lexists(place):
+                    aside.mkdir(parents=True, exist_ok=True)
+                    shutil.move(place, aside / place.name)
+                if name in self.files:
+                    mode, content = self.files[name]
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(content)
+                    place.chmod(stat.S_IMODE(mode))
+                continue
+            aside.mkdir(parents=True, exist_ok=True)
+            with (aside / "settings").open("a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(f"{name} = {said}\n")
+            self.git.call(*config, "--unset-all", name, ok=(0, 5))
+            for value in self.before[name].split("\n") if name in self.before else ():
+                self.git.call(*config, "--add", name, value)
+        return found
+
+
+def _guarded(git: Git, git_dir: Path) -> State:
+    state = state_of(git, git_dir)
+    return {name: said for name, said in state.items() if name.startswith(_OBEYED) or _STARTS.search(name)}
 
 
 def changed(before: State, after: State) -> State:
