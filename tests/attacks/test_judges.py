@@ -281,7 +281,8 @@ def test_set_up_that_the_base_does_too_is_trusted(tmp_path: Path) -> None:
         workstream("good", write("good.txt", "g\n")),
         workstream("evil", write("step.sh", usual + "git config core.pager evil\n")),
     ]
-    settings: Json = {"setup": {"run": [["sh", "step.sh"]]}, "gates": [gate("g", "true")], "repair": {"rounds": 0}}
+    installs = gate("g", "echo y > .git/hooks/pre-push", phases=["batch"])  # as lefthook does
+    settings: Json = {"setup": {"run": [["sh", "step.sh"]]}, "gates": [installs], "repair": {"rounds": 0}}
     ran = project.run({"goal": "g", "workstreams": streams}, settings)
     assert fate(ran, "good")["state"] == "COMPLETED", ran.err
     assert "core.pager, which it does not with the files of the base" in fate(ran, "evil")["reason"]

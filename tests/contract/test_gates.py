@@ -52,7 +52,7 @@ class GitTree:
         ]
         return tuple(listed[0].splitlines()), tuple(listed[1].splitlines())
 
-    def tampered(self) -> str:
+    def tampered(self, gate: str) -> str:  # noqa: ARG002 - as the protocol has it
         """Nothing is looked at."""
         return ""
 

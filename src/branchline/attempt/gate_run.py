@@ -52,6 +52,8 @@ class Checkout:
     may_change: Callable[[str], bool] = field(default=lambda _path: True)
     state: State = field(default_factory=dict)
     guard: Guard | None = None
+    usual: Callable[[str], State] = field(default=lambda _gate: {})
+    found: State = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """The tree id of what is there now, without what set-up made."""
@@ -94,10 +96,13 @@ class Checkout:
             f"{told_changed(found)} in your repository (put back; what stood there is kept in {aside})" if found else ""
         )
 
-    def tampered(self) -> str:
-        """What was changed in the repository's own folder since the last look, or in the user's. It is made anew then."""
+    def tampered(self, gate: str) -> str:
+        """What a gate changed in the repository's own folder, and on the base does not, or in the user's; put back."""
         before, meddled = self.state, self.meddled()
         found = changed(before, self.look())
+        self.found |= found
+        usual = self.usual(gate) if found else {}
+        found = {name: said for name, said in found.items() if usual.get(name) != said}
         if found:
             found_tree = self.fingerprint()  # fixers may be at work: what they made of the files stays
             reset = self.ctx.run.workspaces.reset
@@ -159,6 +164,7 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
 
     with clean_checkout(ctx, work) as checkout:
         checkout.may_change = may_change
+        checkout.usual = lambda gate: _usual(ctx, work, gate)
         if meddled := _meddled(ctx, work, checkout):
             report = QualityReport(tree=work.tree, passes=0, fixed=(), results=(meddled,))
         else:
@@ -192,6 +198,21 @@ def _meddled(ctx: Attempt, work: Work, checkout: Checkout) -> GateResult | None:
         return None
     reason = f"set-up changed {told_changed(found)}, which it does not with the files of the base"
     return GateResult(gate="set-up", outcome=Outcome.FAILED, reason=reason)
+
+
+def _usual(ctx: Attempt, work: Work, name: str) -> State:
+    """What a gate does to the repository's own folder with the files of the base: some install hooks as they run."""
+    run, gating = ctx.run, known(work.gating)
+    tree = run.repo.tree_of(work.base)
+    if tree == work.tree:
+        return {}
+    ctx.say(f"{name} on the base")
+    with suppress(StepFailed), clean_checkout(ctx, replace(work, commit=work.base, tree=tree)) as checkout:
+        checkout.may_change = lambda _path: False
+        gates, logs = [one for one in run.gates if one.id == name], run.paths.run_dir / gating.folder / "logs" / "base"
+        _check(ctx, checkout, gates, gating, logs)
+        return checkout.found
+    return {}
 
 
 def _check(ctx: Attempt, checkout: Checkout, gates: Iterable[Gate], gating: Gating, logs: Path) -> QualityReport:

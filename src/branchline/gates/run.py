@@ -32,8 +32,8 @@ class Tree(Protocol):
     def differences(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Paths of the batch that are no longer as sealed, and paths that are new."""
 
-    def tampered(self) -> str:
-        """What was changed in the repository's own folder since it was last asked, put back; empty if nothing was."""
+    def tampered(self, gate: str) -> str:
+        """What the gate changed in the repository's own folder and has no business to, put back; empty if nothing."""
 
     def restore(self) -> None:
         """Make the paths of the batch as sealed again."""
@@ -115,5 +115,5 @@ def _verify(gate: Gate, tree: Tree, site: Site, left: set[str]) -> GateResult:
 
 def _untampered(result: GateResult, tree: Tree) -> GateResult:
     """The result, or a failure if the command changed what is not its to change."""
-    what = tree.tampered() if result.outcome is not Outcome.NOT_APPLICABLE else ""
+    what = tree.tampered(result.gate) if result.outcome is not Outcome.NOT_APPLICABLE else ""
     return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=f"it changed {what}") if what else result

@@ -42,7 +42,7 @@ _MOST_BYTES = 1 << 24
 State = dict[str, str]
 
 
-def state_of(git: Git, git_dir: Path) -> State:
+def state_of(git: Git, git_dir: Path, *, refs: bool = True) -> State:
     """What stands in `git_dir`, by the name of a file, a setting or a ref. `git`: one of ours, that obeys none of it."""
     if not is_folder(git_dir):
         return {".git": "no folder"}
@@ -53,7 +53,7 @@ def state_of(git: Git, git_dir: Path) -> State:
             found |= {f".git/hooks/{one.name}": _said(Path(one.path)) for one in islice(entries, _MOST_FILES)}
     elif said := _said(hooks):
         found[".git/hooks"] = said
-    found |= _settings(git, git_dir) | _refs(git_dir)
+    found |= _settings(git, git_dir) | (_refs(git_dir) if refs else {})
     return {name: said.replace(str(git_dir.parent), ".") for name, said in found.items()}
 
 
@@ -106,7 +106,7 @@ class Guard:
 
 
 def _guarded(git: Git, git_dir: Path) -> State:
-    state = state_of(git, git_dir)
+    state = state_of(git, git_dir, refs=False)
     return {name: said for name, said in state.items() if name.startswith(_OBEYED) or _STARTS.search(name)}
 
 
