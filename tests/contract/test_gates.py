@@ -44,9 +44,17 @@ class GitTree:
         self.sealed, self.seals = self.fingerprint(), self.seals + 1
         return self.sealed
 
-    def modified(self) -> tuple[str, ...]:
-        """Paths of the sealed tree that differ now."""
-        return tuple(self.git("diff", "--name-only", "--no-renames", "--diff-filter=MDT", self.sealed).splitlines())
+    def differences(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Paths of the sealed tree that differ now, and new ones."""
+        self.git("add", "--all")
+        listed = [
+            self.git("diff", "--name-only", "--no-renames", f"--diff-filter={one}", self.sealed) for one in ("MDT", "A")
+        ]
+        return tuple(listed[0].splitlines()), tuple(listed[1].splitlines())
+
+    def tampered(self, gate: str) -> str:  # noqa: ARG002 - as the protocol has it
+        """Nothing is looked at."""
+        return ""
 
     def restore(self) -> None:
         """Put the sealed tree back."""
@@ -334,12 +342,13 @@ def test_a_verify_that_changes_the_batch_fails_and_the_next_gate_sees_the_batch(
     report = bench.check(changes, Gate(id="next", verify=sh("grep -q 'a = 1' a.py && test -e b.py")))
     assert [result.outcome for result in report.results] == [Outcome.FAILED, Outcome.PASSED]
     assert report.results[0].reason == "changed files of the batch: a.py, b.py"
-    assert bench.tree.modified() == ()
+    assert bench.tree.differences() == ((), ())
 
 
 def test_by_products_of_a_verify_are_no_change_of_the_batch(bench: Bench) -> None:
     report = bench.check(Gate(id="g", verify=sh("mkdir cache; echo > cache/x; echo > coverage.out")))
     assert report.outcome is Outcome.PASSED
+    assert report.results[0].made == ("cache/x", "coverage.out")
     assert "cache" not in bench.tree.git("ls-tree", "--name-only", report.tree)
 
 

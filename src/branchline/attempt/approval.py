@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from branchline.attempt.integration import Integration
+from branchline.attempt.judged import judged
 from branchline.attempt.run import Run, StepContext
 from branchline.attempt.scope import reference
 from branchline.config.load import PYPROJECT, same_table
 from branchline.core.facts import ApprovalNeeded, Concern
 from branchline.core.rules.globs import matches_any
 from branchline.core.rules.protection import protection
+from branchline.core.rules.remark import Remark
 from branchline.core.work import Failure, StepFailed
 from branchline.git.objects import Change
 
@@ -17,11 +19,11 @@ MOST_TOLD = 100
 FEW = 10  # deleted files that are no share of anything
 
 
-def needed_by_batch(ctx: StepContext, tree: str) -> ApprovalNeeded | None:
-    """What keeps a batch from being taken in, against what it was made from."""
+def needed_by_batch(ctx: StepContext, tree: str, remarks: Iterable[Remark] = ()) -> ApprovalNeeded | None:
+    """What keeps a batch from being taken in, against what it was made from; `remarks`: what it does to its judges."""
     run, base = ctx.run, reference(ctx)
     changes = run.repo.changes(base, tree)
-    concerns = [*_protected(run, changes, base, tree), *_deletions(run, changes, base)]
+    concerns = [*_protected(run, changes, base, tree), *_deletions(run, changes, base), *_judged(run, remarks)]
     return _need(ctx, "consume", base, tree, concerns)
 
 
@@ -38,6 +40,8 @@ def needed_by_merge(ctx: StepContext, base: str, result: Integration) -> Approva
     emptied = [batch for batch in batches if _deletions(run, batch, old)]  # somebody has said yes to each
     concerns = _protected(run, _unlike(changes, batches), old, new)
     concerns += _deletions(run, _unlike(changes, emptied), old)
+    if run.settings.approvals.judges:
+        concerns += _judged(run, judged(run, _unlike(changes, batches), old, new))
     if concerns and run.settings.approvals.protected == "reject" and concerns[0].kind == "protected":
         reason = f"the merge changes {concerns[0].path}, which {concerns[0].reason} and which no batch changes so"
         raise StepFailed(Failure(reason, error_class="protected", retryable=False))
@@ -114,6 +118,11 @@ def _protected(run: Run, changes: Sequence[Change], *trees: str) -> list[Concern
         what = "is protected" if name != PYPROJECT else "holds settings of Branchline, and they are not what they were"
         found.append(Concern(kind="protected", path=path, reason=f"{what} ({verbs[path]}{alias})"))
     return found
+
+
+def _judged(run: Run, remarks: Iterable[Remark]) -> list[Concern]:
+    asked = run.settings.approvals.judges
+    return [Concern(kind="judges", path=one.path, reason=f"({one})") for one in remarks if one.kind in asked]
 
 
 def _deletions(run: Run, changes: Sequence[Change], base: str) -> list[Concern]:

@@ -23,11 +23,14 @@ from branchline.gates.command import Site
 from branchline.gates.report import write_report
 from branchline.gates.run import check
 from branchline.git.commit import kept_from_gc
+from branchline.git.tampering import Guard, State, changed, state_of
 from branchline.process.environment import allowed
+from branchline.views.format.text import shown
 
 PORT_TAKEN = compiled(
     r"address already in use|EADDRINUSE|port \d+ is (already )?(in use|taken|allocated)", re.IGNORECASE
 )
+MOST_NAMED = 5
 PORT_ADVICE = (
     "its port was taken, perhaps by the gates of another workstream; use a free port (0), max_parallel: 1, "
     "or sandbox: {network: loopback}"
@@ -48,6 +51,10 @@ class Checkout:
     branch: str
     setup: Setup
     may_change: Callable[[str], bool] = field(default=lambda _path: True)
+    state: State = field(default_factory=dict)
+    guard: Guard | None = None
+    usual: Callable[[str], State] = field(default=lambda _gate: {})
+    found: State = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """The tree id of what is there now, without what set-up made."""
@@ -69,15 +76,53 @@ class Checkout:
             self.restore()
         return found
 
-    def modified(self) -> tuple[str, ...]:
-        """Paths of the batch that are not as sealed; new files are by-products, and not of the batch."""
+    def differences(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Paths of the batch that are not as sealed, and new files: by-products, and not of the batch."""
         changes = self.ctx.run.repo.changes(self.tree, self.fingerprint())
-        return tuple(c.path for c in changes if c.status != "A")
+        new = tuple(c.path for c in changes if c.status == "A")
+        return tuple(c.path for c in changes if c.status != "A"), new
+
+    def look(self) -> State:
+        """What its repository's own folder says; remembered until the next look, as the user's is where it can be written."""
+        run = self.ctx.run
+        self.state = state_of(run.repo.content, self.path / ".git")
+        self.guard = None if run.sandbox.on else Guard.of(run.repo.content, run.repo.common_dir)
+        return self.state
+
+    def meddled(self) -> str:
+        """What was changed in the user's own git directory since the last look, put back, in words."""
+        aside = self.ctx.run.paths.run_dir / "kept" / "git" / f"{self.ctx.task.id}-{self.ctx.attempt}"
+        found = self.guard.put_back(aside) if self.guard else {}
+        return (
+            f"{told_changed(found)} in your repository (put back; what stood there is kept in {aside})" if found else ""
+        )
+
+    def tampered(self, gate: str) -> str:
+        """What a gate changed in the repository's own folder, and on the base does not, or in the user's; put back."""
+        before, meddled = self.state, self.meddled()
+        found = changed(before, self.look())
+        self.found |= found
+        usual = self.usual(gate) if found else {}
+        found = {name: said for name, said in found.items() if usual.get(name) != said}
+        if found:
+            found_tree = self.fingerprint()  # fixers may be at work: what they made of the files stays
+            reset = self.ctx.run.workspaces.reset
+            reset(self.path, found_tree, head=self.commit, branch=self.branch, keep=self.setup)
+            self.look()
+        return meddled or told_changed(found)
 
     def restore(self) -> None:
         """Put the batch back."""
         reset = self.ctx.run.workspaces.reset
         reset(self.path, self.tree, head=self.commit, branch=self.branch, keep=self.setup)
+        self.look()
+
+
+def told_changed(found: State) -> str:
+    """What of a repository's own folder changed, in words."""
+    names = [shown(name) for name in found]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"git's own {', '.join(names[:MOST_NAMED])}{more}" if names else ""
 
 
 def without_setup(ctx: Attempt, base_tree: str, tree: str, setup: Setup) -> str:
@@ -102,6 +147,7 @@ def clean_checkout(ctx: Attempt, work: Work) -> Iterator[Checkout]:
         checkout = Checkout(ctx, path, work.tree, work.commit, branch, {})
         if work.tree != run.repo.tree_of(work.commit):
             checkout.restore()
+        checkout.look()
         checkout.setup = set_up(ctx, path, work.tree)
         yield checkout
     finally:
@@ -119,7 +165,11 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
 
     with clean_checkout(ctx, work) as checkout:
         checkout.may_change = may_change
-        report = _proven(run, _check(ctx, checkout, run.gates, gating, folder / "logs"), checkout.path)
+        checkout.usual = lambda gate: _usual(ctx, work, gate)
+        if meddled := _meddled(ctx, work, checkout):
+            report = QualityReport(tree=work.tree, passes=0, fixed=(), results=(meddled,))
+        else:
+            report = _proven(run, _check(ctx, checkout, run.gates, gating, folder / "logs"), checkout.path)
     # An agent that reads of files has another tree: texts name them from its top.
     named = compiled(rf"(?<![\w.-]){re.escape(str(run.seen_at(checkout.path)))}(/|(?![\w.-]))")
     results = [replace(one, output=named.sub(lambda m: "" if m[1] else ".", one.output)) for one in report.results]
@@ -129,6 +179,41 @@ def run_gates(work: Work, ctx: Attempt) -> WorkOutcome:
     report = run.secrets.clean(replace(report, results=tuple(results)))
     write_report(report, folder)
     return WorkOutcome(report=report)
+
+
+def _meddled(ctx: Attempt, work: Work, checkout: Checkout) -> GateResult | None:
+    """A failure, if set-up did to the repository's own folder what it does not do with the files of the base.
+
+    Set-up runs what the batch holds (`make setup`): it is trusted for a tree that no agent has touched.
+    """
+    before, meddled = checkout.state, checkout.meddled()
+    found = changed(before, checkout.look())
+    if meddled:
+        return GateResult(gate="set-up", outcome=Outcome.FAILED, reason=f"set-up changed {meddled}")
+    if found and work.tree != ctx.run.repo.tree_of(work.base):
+        base = replace(work, commit=work.base, tree=ctx.run.repo.tree_of(work.base))
+        with clean_checkout(ctx, base) as untouched:
+            as_usual = changed(untouched.state, untouched.look())
+        found = {name: said for name, said in found.items() if as_usual.get(name) != said}
+    if not found or work.tree == ctx.run.repo.tree_of(work.base):
+        return None
+    reason = f"set-up changed {told_changed(found)}, which it does not with the files of the base"
+    return GateResult(gate="set-up", outcome=Outcome.FAILED, reason=reason)
+
+
+def _usual(ctx: Attempt, work: Work, name: str) -> State:
+    """What a gate does to the repository's own folder with the files of the base: some install hooks as they run."""
+    run, gating = ctx.run, known(work.gating)
+    tree = run.repo.tree_of(work.base)
+    if tree == work.tree:
+        return {}
+    ctx.say(f"{name} on the base")
+    with suppress(StepFailed), clean_checkout(ctx, replace(work, commit=work.base, tree=tree)) as checkout:
+        checkout.may_change = lambda _path: False
+        gates, logs = [one for one in run.gates if one.id == name], run.paths.run_dir / gating.folder / "logs" / "base"
+        _check(ctx, checkout, gates, gating, logs)
+        return checkout.found
+    return {}
 
 
 def _check(ctx: Attempt, checkout: Checkout, gates: Iterable[Gate], gating: Gating, logs: Path) -> QualityReport:

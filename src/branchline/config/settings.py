@@ -15,6 +15,7 @@ from branchline.core.model.sandbox import SandboxSettings
 from branchline.core.model.verdict import Gate
 from branchline.core.refs import DEFAULT_TAG
 from branchline.core.retry import RetryPolicy
+from branchline.core.rules.remark import JudgeKind
 from branchline.errors import InvalidInput
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -73,14 +74,15 @@ class Approvals(Model, frozen=True, kw_only=True):
     """What waits for a person's word. `protected`: what becomes of a batch that changes protected paths.
 
     `locks`: the lock files of package managers are protected too. `deletions`, `deleted_share`: so many deleted files,
-    or that part of all files (from 10 on), make a batch or the merge wait; null: they never do. `ship`: nothing ships
-    before somebody has said so.
+    or that part of all files (from 10 on), make a batch or the merge wait; null: they never do. `judges`: so does what
+    touches that by which the gates go, by kind. `ship`: nothing ships before somebody has said so.
     """
 
     protected: Literal["wait", "reject", "allow"] = "wait"
     locks: bool = False
     deletions: Positive | None = 100
     deleted_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = 0.5
+    judges: tuple[JudgeKind, ...] = ("secret-excuse",)
     ship: bool = False
 
 

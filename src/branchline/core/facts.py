@@ -12,6 +12,7 @@ import msgspec
 from branchline.core.model.agent import Usage
 from branchline.core.model.forecast import Collision
 from branchline.core.model.verdict import GateOutcome
+from branchline.core.rules.remark import Remark
 
 OwnSandbox = Literal["", "nested", "off"]
 
@@ -149,7 +150,8 @@ class Codegate(OfWorkstream, frozen=True, tag="codegate", kw_only=True):
     """Step 5: a batch was approved or rejected, `at` Unix milliseconds; `tree` is the batch, `given` what the agent had left.
 
     `files` is what differs from the base; `feedback` is what a rejected batch is sent back with; `approval`: a person has
-    to say yes before it is taken in. Step 6 tells it too, of a batch that a person has said no to.
+    to say yes before it is taken in. `judged`: what it does to that by which it is judged; `judged_more` are not listed.
+    Step 6 tells it too, of a batch that a person has said no to.
     """
 
     verdict: Literal["approved", "rejected", "error"]
@@ -163,12 +165,14 @@ class Codegate(OfWorkstream, frozen=True, tag="codegate", kw_only=True):
     gates: tuple[GateOutcome, ...] = ()
     feedback: str = ""
     approval: bool = False
+    judged: tuple[Remark, ...] = ()
+    judged_more: int = 0
 
 
 class Concern(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that a person has to look at before it goes on; `path` where it is about one."""
 
-    kind: Literal["protected", "deletions", "ship"]
+    kind: Literal["protected", "deletions", "judges", "ship"]
     reason: str
     path: str = ""
 

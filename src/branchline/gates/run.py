@@ -12,6 +12,7 @@ from branchline.gates.command import Site, run_gate
 from branchline.views.format.text import shown
 
 NAMED_FILES = 5
+MOST_MADE = 200
 BAD = frozenset({Outcome.FAILED, Outcome.ERROR})
 
 
@@ -28,8 +29,11 @@ class Tree(Protocol):
     def seal(self) -> str:
         """Take what is there now as the batch; its tree id. The owner may first drop what does not belong in it."""
 
-    def modified(self) -> tuple[str, ...]:
-        """Paths of the batch that are no longer as sealed."""
+    def differences(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Paths of the batch that are no longer as sealed, and paths that are new."""
+
+    def tampered(self, gate: str) -> str:
+        """What the gate changed in the repository's own folder and has no business to, put back; empty if nothing."""
 
     def restore(self) -> None:
         """Make the paths of the batch as sealed again."""
@@ -59,9 +63,10 @@ def check(
     if fixing.unstable:
         reason = f"still changing files after {FIX_PASSES} passes: {', '.join(fixing.unstable)}"
         results = [GateResult(gate="fixpoint", outcome=Outcome.FAILED, reason=reason)]
+    left = set[str]()
     for gate in chosen:
         on_progress(f"verify {gate.id}")
-        result = _verify(gate, tree, site)
+        result = _verify(gate, tree, site, left)
         results.append(fixing.bad.get(gate.id, result) if result.outcome is Outcome.PASSED else result)
     return QualityReport(tree=sealed, passes=fixing.passes, fixed=tuple(fixing.fixed), results=tuple(results))
 
@@ -75,7 +80,7 @@ def _fix(fixers: list[Gate], tree: Tree, site: Site, tell: Callable[[str], None]
         movers, working = [], []
         for gate in fixers:
             tell(f"fix {gate.id}")
-            result = run_gate(gate, "fix", site, log=f"{gate.id}.fix{number}.log")
+            result = _untampered(run_gate(gate, "fix", site, log=f"{gate.id}.fix{number}.log"), tree)
             if result.outcome in BAD:
                 done.bad[gate.id] = msgspec.structs.replace(result, reason=f"its fix: {result.reason}")
             elif result.outcome is Outcome.PASSED:
@@ -90,15 +95,25 @@ def _fix(fixers: list[Gate], tree: Tree, site: Site, tell: Callable[[str], None]
     return done
 
 
-def _verify(gate: Gate, tree: Tree, site: Site) -> GateResult:
-    result = run_gate(gate, "verify", site)
+def _verify(gate: Gate, tree: Tree, site: Site, left: set[str]) -> GateResult:
+    """`left`: the new files that gates have left so far; this one's are added."""
+    result = _untampered(run_gate(gate, "verify", site), tree)
     if result.outcome is Outcome.NOT_APPLICABLE:
         return result
-    modified = tree.modified()
+    modified, new = tree.differences()
     if not modified:
-        return result
+        made = tuple(path for path in new if path not in left)[:MOST_MADE]
+        left.update(new)
+        return msgspec.structs.replace(result, made=made)
     tree.restore()
+    left.clear()
     names = ", ".join(shown(path) for path in modified[:NAMED_FILES])
     more = f" and {len(modified) - NAMED_FILES} more" if len(modified) > NAMED_FILES else ""
     reason = f"changed files of the batch: {names}{more}"
     return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=reason)
+
+
+def _untampered(result: GateResult, tree: Tree) -> GateResult:
+    """The result, or a failure if the command changed what is not its to change."""
+    what = tree.tampered(result.gate) if result.outcome is not Outcome.NOT_APPLICABLE else ""
+    return msgspec.structs.replace(result, outcome=Outcome.FAILED, reason=f"it changed {what}") if what else result

@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from branchline.attempt.approval import guarded, guarded_by_settings, needed_by_batch
+from branchline.attempt.approval import MOST_TOLD, guarded, guarded_by_settings, needed_by_batch
 from branchline.attempt.asking.prompts import feedback
+from branchline.attempt.judged import judged
 from branchline.attempt.review import review
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import PROTECTED, PROTECTED_BY_SCOPE, conflict_of, reference, torn, violation
@@ -149,8 +150,11 @@ def _route(ctx: StepContext, report: QualityReport, *, retryable: bool = True) -
         reason = f"batch {batch} changes nothing: what the agent had changed is undone"
         return Failure(reason, "no_change", retryable=False, fact=undone)
     if verdict == "approved":
-        need = needed_by_batch(ctx, report.tree)
-        return Success(msgspec.structs.replace(fact, approval=need is not None), need)
+        before = reference(ctx)
+        found = judged(run, run.repo.changes(before, report.tree), before, report.tree, report.results)
+        need = needed_by_batch(ctx, report.tree, found)
+        told = {"judged": found[:MOST_TOLD], "judged_more": len(found[MOST_TOLD:]), "approval": need is not None}
+        return Success(msgspec.structs.replace(fact, **told), need)
     if verdict == "rejected":
         return Failure(f"batch {batch} rejected: {fact.reason}", "rejected", retryable=False, fact=fact)
     reason = f"batch {batch} could not be checked: {fact.reason}"

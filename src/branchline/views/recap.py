@@ -1,6 +1,6 @@
 """What a run came to: what landed, what did not and why, what nobody checked, where things are, what to type next."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -12,14 +12,16 @@ from branchline.core.model.limits import WEAK
 from branchline.core.model.sandbox import ASKED_FOR, SandboxFact
 from branchline.core.model.verdict import Outcome
 from branchline.core.outcome import EXIT_UNCHECKED, workstream_outcomes
+from branchline.core.rules.remark import KINDS, Remark
 from branchline.core.run_state import RunState
 from branchline.core.states import State
 from branchline.views.costs import NOBODY, brief, by_workstream, calls, summed
-from branchline.views.format.text import count, duration, paragraphs, plain, short, table, wrapped
+from branchline.views.format.text import count, duration, paragraphs, plain, short, shown, table, wrapped
 from branchline.views.record import Timed, last_at
 from branchline.views.status import Waiting, Word, collision_lines, next_commands, status_word, waiting, waiting_lines
 
 EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
+FEW_JUDGED = 12
 THE_PLAN = "(the plan)"
 INSTALL = "pip install 'branchline[sandbox]'"
 
@@ -55,10 +57,19 @@ class WorkstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a workstream does to that by which it is judged; `more` remarks are not listed."""
+
+    workstream: str
+    remarks: tuple[Remark, ...]
+    more: int = 0
+
+
 class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `run --json` and `resume --json` print. `collisions`: those foreseen in a plan that waits, if any.
 
-    `waiting`: what a person has to say yes or no to. `warnings`: of the merge, and of its shipping.
+    `waiting`: what a person has to say yes or no to. `warnings`: of the merge, and of its shipping. `judged`: of the
+    approved batches.
     """
 
     run_id: str
@@ -71,6 +82,7 @@ class Recap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     collisions: tuple[Collision, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     warnings: tuple[str, ...] = ()
+    judged: tuple[Judged, ...] = ()
 
 
 def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) -> Recap:
@@ -86,6 +98,7 @@ def recap(run_id: str, records: Sequence[Timed], state: RunState, run_dir: str) 
         workstreams=msgspec.convert(workstream_outcomes(state), tuple[WorkstreamEnd, ...], from_attributes=True),
         collisions=state.proposed.collisions if state.proposed and state.plan_waits else (),
         waiting=waiting(state),
+        judged=judged(state),
     )
 
 
@@ -114,6 +127,25 @@ def skipped_gates(state: RunState) -> list[tuple[str, str, str]]:
         for gate in (one for one in gates if one.outcome == Outcome.SKIPPED):
             found.setdefault((gate.gate, gate.reason), {})[record.task.workstream or record.task.step] = None
     return [(gate, ", ".join(where), reason) for (gate, reason), where in found.items()]
+
+
+def judged(state: RunState, among: Collection[str] | None = None) -> tuple[Judged, ...]:
+    """What the approved batches do to that by which they are judged; `among`: only those of these workstreams."""
+    facts = [record.fact for record in state.current().values() if isinstance(record.fact, f.Codegate)]
+    return tuple(
+        Judged(workstream=one.workstream, remarks=one.judged, more=one.judged_more)
+        for one in facts
+        if one.judged and one.verdict == "approved" and (among is None or one.workstream in among)
+    )
+
+
+def judged_rows(found: Iterable[Judged], most: int) -> list[tuple[str, str, str]]:
+    """(workstream, path, what) of the first remarks, deleted tests first; the last row counts the rest."""
+    every = [(one.workstream, remark) for one in found for remark in one.remarks]
+    every.sort(key=lambda row: KINDS.index(row[1].kind))
+    rows = [(name, shown(remark.path), str(remark)) for name, remark in every[:most]]
+    left = len(every[most:]) + sum(one.more for one in found)
+    return [*rows, ("", "", f"and {left} more")] if left else rows
 
 
 def titles(state: RunState) -> dict[str, str]:
@@ -145,6 +177,10 @@ def _sections(recap: Recap, records: Sequence[Timed], state: RunState) -> Iterat
         where = f" on {plain(merged.branch)} as {short(merged.commit)}"
     yield f"Landed{where}", table([(w.id, named.get(w.id, "")) for w in good])
     yield "Warnings", paragraphs(recap.warnings)
+    yield (
+        "CHANGED BY WHAT IS JUDGED: look at it before you trust the gates",
+        table(judged_rows(recap.judged, FEW_JUDGED)),
+    )
     yield "Not landed", table([(w.id, w.state.lower() + (f": {w.reason}" if w.reason else "")) for w in bad])
     if state.kind == "graph":
         tasks = list(state.current().values())

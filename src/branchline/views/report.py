@@ -9,12 +9,13 @@ from branchline.core.run_state import RunState
 from branchline.views import costs, timeline
 from branchline.views.format.markdown import Markdown, code, escaped, section, table
 from branchline.views.format.text import count, cut, duration, moment, plain
-from branchline.views.recap import agent_rows, landing, skipped_gates, titles
+from branchline.views.recap import FEW_JUDGED, agent_rows, judged, judged_rows, landing, skipped_gates, titles
 from branchline.views.record import Timed, last_at
 from branchline.views.status import progress, shown_state
 
 TITLE_COLUMNS = 72
 LISTED = 200
+JUDGED = "Changed by what is judged"
 LOUD = {
     Outcome.SKIPPED: Markdown("**not checked**"),
     Outcome.ERROR: Markdown("**could not check**"),
@@ -40,9 +41,10 @@ def report(run_id: str, records: Sequence[Timed], state: RunState) -> str:
         ends += [(row.workstream, named.get(row.workstream, ""), *at, row.reason)] if row.workstream else []
     out += section("Workstreams", table(("workstream", "title", "state", "at", "rounds", "time", "reason"), ends))
     verdicts = [record.event for record in records if isinstance(record.event, Codegate)]
-    judged = ((v.workstream, v.verdict, code(v.batch), code(v.report), v.reason) for v in verdicts)
-    out += section("Gates", table(("workstream", "verdict", "batch", "report", "reason"), judged))
+    rows = ((v.workstream, v.verdict, code(v.batch), code(v.report), v.reason) for v in verdicts)
+    out += section("Gates", table(("workstream", "verdict", "batch", "report", "reason"), rows))
     out += section("Not checked", table(("gate", "where", "reason"), skipped_gates(state)))
+    out += section(JUDGED, table(("workstream", "path", "what"), judged_rows(judged(state), LISTED)))
     out += section("Merge", _merge(records, state))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.summed(called))))
     out += section("Agents", table(("workstream", "agents", "tokens", "cost"), agent_rows(records, state)))
@@ -99,6 +101,8 @@ def body(run_id: str, records: Sequence[Timed], state: RunState, report: Quality
     seen = [result for result in report.results if result.outcome is not Outcome.NOT_APPLICABLE]
     gates = [(result.gate, LOUD.get(result.outcome, result.outcome.value), result.reason) for result in seen]
     out += section("Gates", table(("gate", "outcome", "reason"), gates))
+    changed = judged_rows(judged(state, result.merged if result else ()), FEW_JUDGED)
+    out += section(JUDGED, table(("workstream", "path", "what"), changed))
     out += section("Cost", table(("what", "how much"), costs.rows(costs.summed(costs.calls(records, state)))))
     more = len(files) - LISTED
     listed = [f"- {code(name)}" for name in files[:LISTED]]

@@ -64,6 +64,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One gate's outcome with what a reader needs to believe it. `output` is the tail of what it printed.
 
     `containment`: what held its processes together; `limit`: the one that stopped them, of `limits.LIMIT_REASONS`.
+    `made`: new files that it left, which later gates see.
     """
 
     gate: str
@@ -76,6 +77,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     log: str = ""
     containment: str = ""
     limit: str = ""
+    made: tuple[str, ...] = ()
 
     def asks_base(self, phase: Phase) -> bool:
         """Whether what the same gate says of the base sheds light on this: it failed, or found nothing to check."""
