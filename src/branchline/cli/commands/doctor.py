@@ -28,7 +28,7 @@ from branchline.errors import BranchlineError
 from branchline.git.command import OLDEST, version
 from branchline.git.landing.checkout import claim_of
 from branchline.git.repo import Repo
-from branchline.ledger.paths import RunPaths, run_ids
+from branchline.ledger.paths import RunPaths, run_ids, saved_runs
 from branchline.process.containment import held_by
 from branchline.process.sweep import living
 from branchline.sandbox.probe import INSTALL, programs, tried
@@ -192,6 +192,10 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
 def _left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
     """Run by run, then checkouts that a killed ship left halfway."""
     known, histories = run_ids(repo.root), list[History]()
+    for run_id in saved_runs(repo.root):
+        if run_id not in known:
+            text = "its record is lost; its refs hold what it has saved"
+            yield Finding(f"run {run_id}", "warning", text, f"branchline restore {run_id}")
     for run_id in known:
         try:
             histories.append(history_of(RunPaths(repo.root, run_id)))
