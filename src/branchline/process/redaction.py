@@ -39,12 +39,15 @@ UNSEEN = re.compile(
     rb"|(?<=\xcd)\x8f|(?<=\xe1)\xa0\x8e|(?<=\xe2)(?:\x80[\x8b-\x8f\xaa-\xae]|\x81[\xa0-\xaf])"
     rb"|(?<=\xef)(?:\xbb\xbf|\xb8[\x80-\x8f])|(?<=\xf3)\xa0[\x80-\x87][\x80-\xbf])"
 )
+_IN_URL = re.compile(r"://[^\s:/@]{0,100}:([^\s/@]{8,200})@")  # the password
 _WORDS = re.compile(r"[A-Za-z/_.: -]{1,11}")
 
 
 def telling(environ: Mapping[str, str]) -> list[str]:
     """The values of secret variables that can be told from innocent text: neither a path nor a short word."""
-    named = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST}
+    named = {value for name, value in environ.items() if SECRET.search(name)}
+    named.update(word for value in environ.values() for word in _IN_URL.findall(value))
+    named = {value for value in named if len(value) >= SHORTEST}
     return sorted(value for value in named if not value.startswith(("/", "~", "./")) and not _WORDS.fullmatch(value))
 
 
