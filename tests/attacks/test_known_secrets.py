@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from branchline.process.output import readable
-from branchline.process.redaction import CHUNK, Secrets
+from branchline.process.redaction import CHUNK, Secrets, telling
 from support import Json, Project, Ran, gate, workstream, write
 
 KEY = "q7Zk+Wm/3xR9vT1pLs8dYb2n"
@@ -99,3 +99,14 @@ def test_what_a_run_keeps_and_says(tmp_path: Path) -> None:
     assert [place for place, text in kept.items() if any(trace in text for trace in TRACES)] == []
     logs = [text for place, text in kept.items() if place.endswith(".log") and "*****" in text]
     assert len(logs) >= 2, "the gate's and the agents'"
+
+
+def test_which_values_of_the_environment_are_known() -> None:
+    environ = {
+        "A_TOKEN": "t0ken-value-1",
+        "DATABASE_URL": "postgres://app:pa55word-2@db.example/x",
+        "HTTPS_PROXY": "http://:pa55word-3@proxy.example:8080",
+        "HOME_KEY": "/home/me/key",
+        "URL": "https://example.org:8080/a@b",
+    }
+    assert telling(environ) == ["pa55word-2", "pa55word-3", "t0ken-value-1"]

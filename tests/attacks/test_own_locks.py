@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from branchline.core.events import RunPolicy, Transition
+from branchline.core.graph import Task
+from branchline.core.retry import RetryPolicy
+from branchline.core.run_state import replay
+from branchline.core.scheduler import decide, wake_at
+from branchline.core.states import State
 from branchline.engine.recover import Clock
+from strategies import started
 from support import IDENTITY, Json, Project, workstream, write
 
 PLAN: Json = {"workstreams": [workstream("a", write("a.txt", "a\n"))]}
@@ -137,3 +144,18 @@ def test_time_goes_on_when_the_clock_is_put_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(steady) * 1_000_000)
     clock = Clock()
     assert [clock() for _ in range(4)] == [11_000, 12_000, 12_500, 99_000]
+
+
+def test_a_time_that_is_too_far_away_has_come() -> None:
+    """Its retry was to be in an hour at most; the clock has been put back by a day since, and another process goes on."""
+    first = started(Task(id="a"), policy=RunPolicy(retry=RetryPolicy(max_seconds=3600)))
+    for ahead, waits in ((3_600_000, True), (86_400_000, False)):
+        state = replay([first])
+        for old, new, at in (
+            (State.PENDING, State.RUNNING, None),
+            (State.RUNNING, State.FAILED, None),
+            (State.FAILED, State.PENDING, 5_000 + ahead),
+        ):
+            state.apply(Transition(task_id="a", old_state=old, new_state=new, attempt=1, retry_at=at))
+        assert (decide(state, 5_000) == []) == waits
+        assert wake_at(state, 5_000) == (5_000 + ahead if waits else None)

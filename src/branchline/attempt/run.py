@@ -16,7 +16,7 @@ from branchline.core.graph import Task
 from branchline.core.model.limits import ProcessLimits
 from branchline.core.model.plan import Plan, Workstream
 from branchline.core.model.verdict import Gate
-from branchline.core.refs import Refs
+from branchline.core.refs import Refs, branch_ref
 from branchline.core.run_state import RunState
 from branchline.core.workstream import PipelineState, WorkstreamState
 from branchline.git.repo import Repo
@@ -71,6 +71,14 @@ class Place:
     def branch(self, workstream: str) -> str:
         """A workstream's branch; without a workstream the integration branch."""
         return self.refs.feature(workstream) if workstream else self.refs.integration
+
+    def put_branch(self, workstream: str, commit: str) -> None:
+        """Point a branch of the run at a commit; a commit that somebody else has made there gets a ref of its own first."""
+        repo, ref = self.repo, branch_ref(self.branch(workstream))
+        at = repo.read_ref(ref)
+        if at not in {None, commit} and not repo.is_ancestor(at, commit) and not repo.is_ours(at):
+            repo.keep_ref(self.refs.moved(ref), at)
+        repo.move_ref(ref, commit, at)
 
     def inside(self, path: Path) -> str:
         """A path of the run's folder, as facts hold it."""

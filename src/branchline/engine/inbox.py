@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from branchline.core.ids import ulid
+from branchline.errors import LedgerError
 from branchline.ledger.paths import RunPaths
 
 POLL_SECONDS = 0.1
@@ -36,13 +37,13 @@ class Inbox:
     """The reading side."""
 
     def __init__(self, paths: RunPaths) -> None:
-        self._folder = paths.inbox
+        self._paths, self._folder = paths, paths.inbox
         self._taken: list[Path] = []
         self._next = 0.0
 
     def pending(self) -> bool:
         """Whether somebody has asked for something since."""
-        return any(entry.name.endswith(".json") for entry in os.scandir(self._folder))
+        return any(self._names())
 
     def take(self) -> list[Intent]:
         """The intents that came since, in the order of their names. A file that is none is set aside."""
@@ -50,7 +51,7 @@ class Inbox:
             return []
         self._next = time.monotonic() + POLL_SECONDS
         found = []
-        for path in sorted(Path(entry) for entry in os.scandir(self._folder) if entry.name.endswith(".json")):
+        for path in sorted(self._folder / name for name in self._names()):
             if path in self._taken:
                 continue
             try:
@@ -59,6 +60,15 @@ class Inbox:
             except (msgspec.DecodeError, UnicodeDecodeError, OSError):
                 path.rename(path.with_suffix(".bad"))
         return found
+
+    def _names(self) -> list[str]:
+        """The intents that lie there. Raises LedgerError if somebody has removed the run's record: nothing can be added to it."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._paths.ledger.exists():
+                return [name for name in os.listdir(self._folder) if name.endswith(".json")]
+        run = self._paths.run_id
+        text = f"the record of run {run} has been removed while it ran: {self._paths.run_dir}; what it saved has refs in git"
+        raise LedgerError(text, hint=f"branchline restore {run}")
 
     def forget(self) -> None:
         """Remove what was taken: the ledger has it now."""

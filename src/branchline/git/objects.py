@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchline.errors import GitError, InvalidInput
-from branchline.git.command import Git, ObjectsGone, failed
+from branchline.git.command import EMAIL, Git, ObjectsGone, failed
 from branchline.process.spawn import Captured
 from branchline.process.temporary import temporary
 from branchline.views.format.text import printable
@@ -58,6 +58,10 @@ class ObjectStore:
     def parents(self, commit: str) -> tuple[str, ...]:
         """Return the parents of a commit, first parent first."""
         return tuple(self.content.text("rev-parse", f"{commit}^@").split())
+
+    def is_ours(self, commit: str) -> bool:
+        """Whether Branchline has made a commit."""
+        return self.content.text("log", "-1", "--format=%ce", commit, "--") == EMAIL
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `descendant` holds `ancestor`; a commit holds itself."""

@@ -6,13 +6,13 @@ ref that moved would show a gate that compares with it another change.
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from branchline.core.rules.linear import compiled
 from branchline.git.command import Git
 from branchline.git.folders import is_folder
 from branchline.git.objects import fields
@@ -29,7 +29,7 @@ _FILES = (
 )
 _HARMLESS = ("user.name", "user.email", "advice.", "color.")
 _OBEYED = (".git/hooks", ".git/info/attributes", ".git/objects/info/alternates", ".git/config")
-_STARTS = re.compile(
+_STARTS = compiled(
     r"^(?:alias|filter|include|includeif|credential|pager|url|protocol|browser|man|sendemail|extensions)\."
     r"|^core\.(?:fsmonitor|hookspath|sshcommand|pager|editor|gitproxy|askpass|attributesfile|excludesfile|worktree|alternaterefscommand)$"
     r"|(?:command|program|textconv|driver|cmd|editor|difffilter|uploadpack|receivepack|vcs|proxy|helper|update|external)$"

@@ -13,6 +13,9 @@ from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
 from branchline.ledger.codec import Record, timestamp
 from branchline.ledger.paths import RunPaths
+from branchline.process.output import head
+
+LARGEST = 1 << 26  # bytes of a page; a larger one is none of ours
 
 
 class Scribe:
@@ -131,6 +134,6 @@ def restore_missing(paths: RunPaths, state: RunState, records: Sequence[Record])
 
 
 def _reaches(paths: RunPaths, seq: int) -> bool:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads(paths.checkpoint.read_bytes())["checkpoint_id"]) >= seq
+    with suppress(ValueError, KeyError, TypeError):
+        return int(json.loads(head(paths.checkpoint, LARGEST))["checkpoint_id"]) >= seq
     return False

@@ -36,18 +36,24 @@ LARGEST = 16 << 20  # bytes of a file in a folder; what is larger is no program'
 ALL_OF_A_FOLDER = 256 << 20  # bytes of its files
 WITHIN = 20.0  # seconds for a folder
 
-# What a terminal does not show: control sequences and characters, and letters without a width, as UTF-8 has them.
+# What a terminal does not show: control sequences and characters, and letters without a width, as UTF-8 has them. Each
+# begins with one of these bytes, by which it is looked for.
+_LEADS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F, 0xC2, 0xCD, 0xE1, 0xE2, 0xEF, 0xF3])
 UNSEEN = compiled(
-    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f\xad]"
-    rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xef\xb8[\x80-\x8f]|\xcd\x8f|\xe1\xa0\x8e"
-    rb"|\xf3\xa0[\x80-\x87][\x80-\xbf]"
+    rb"[\x00-\x08\x0b-\x1f\x7f\xc2\xcd\xe1\xe2\xef\xf3](?:"
+    rb"(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))|(?<=[\x00-\x1f\x7f])|(?<=\xc2)[\x80-\x9f\xad]"
+    rb"|(?<=\xcd)\x8f|(?<=\xe1)\xa0\x8e|(?<=\xe2)(?:\x80[\x8b-\x8f\xaa-\xae]|\x81[\xa0-\xaf])"
+    rb"|(?<=\xef)(?:\xbb\xbf|\xb8[\x80-\x8f])|(?<=\xf3)\xa0[\x80-\x87][\x80-\xbf])"
 )
+_IN_URL = compiled(r"://[^\s:/@]{0,100}:([^\s/@]{8,200})@")  # the password
 _WORDS = compiled(r"[A-Za-z/_.: -]{1,11}")
 
 
 def telling(environ: Mapping[str, str]) -> list[str]:
     """The values of secret variables that can be told from innocent text: neither a path nor a short word."""
-    named = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST}
+    named = {value for name, value in environ.items() if SECRET.search(name)}
+    named.update(word for value in environ.values() for word in _IN_URL.findall(value))
+    named = {value for value in named if len(value) >= SHORTEST}
     return sorted(value for value in named if not value.startswith(("/", "~", "./")) and not _WORDS.fullmatch(value))
 
 
@@ -80,7 +86,8 @@ class Secrets:
             return []
         look = linear(self._pattern).finditer
         spans = [one.span() for one in look(data)]
-        bare = UNSEEN.sub(b"", data)
+        clear = len(data.translate(None, _LEADS)) == len(data)
+        bare = data if clear else UNSEEN.sub(b"", data)
         if len(bare) != len(data) and (found := [one.span() for one in look(bare)]):
             place = _places(data)
             spans += [(place(start), place(end - 1) + 1) for start, end in found]

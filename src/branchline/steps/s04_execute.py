@@ -15,7 +15,6 @@ from branchline.attempt.setup import Setup, seen, set_up
 from branchline.core.durations import seconds
 from branchline.core.facts import ExecuteWsComplete
 from branchline.core.model.agent import AgentResult, AgentStatus
-from branchline.core.refs import branch_ref
 from branchline.core.work import Asked, Failure, Success, Work, WorkOutcome
 from branchline.core.workstream import known
 from branchline.errors import BranchlineError
@@ -181,7 +180,7 @@ def _made_ready(work: Work, ctx: Attempt) -> Setup:
     if not is_folder(path):  # removed since: the run had shipped, `gc` came by, or an agent put something in its place
         if left := remove_workspace(run, name, ctx.task.id):
             ctx.told.append(left)
-        run.repo.put_ref(branch_ref(branch), head)
+        run.put_branch(name, head)
         run.workspaces.add(path, head, branch)
         setup = set_up(ctx, path, run.repo.tree_of(head))
     found = seen(run, path, start)

@@ -4,7 +4,6 @@ from branchline.attempt.approval import require_approved
 from branchline.attempt.run import StepContext
 from branchline.attempt.scope import conflict_of
 from branchline.core.facts import Codegate, WsCheckpoint
-from branchline.core.refs import branch_ref
 from branchline.core.work import Failure, StepFailed, Success
 from branchline.core.workstream import known
 from branchline.views.format.text import subject
@@ -28,7 +27,7 @@ def run(ctx: StepContext) -> Success | Failure:
     lines += [f"Branchline-Run: {run.run_id}", f"Branchline-Workstream: {workstream.id}"]
     message = "\n".join([*lines, f"Branchline-Step: {ctx.task.origin or ctx.task.id}"]) + "\n"
     commit = run.repo.commit(batch.tree, parents, message, run.commit_time)
-    run.repo.put_ref(branch_ref(branch), commit)
+    run.put_branch(workstream.id, commit)
     run.repo.put_ref(run.refs.checkpoint("codegate", workstream.id), commit)
     fact = WsCheckpoint(task_id=ctx.task.id, workstream=workstream.id, commit=commit, tree=batch.tree, branch=branch)
     return Success(fact)

@@ -4,7 +4,6 @@ from branchline.attempt.approval import needed_by_merge
 from branchline.attempt.integration import prove
 from branchline.attempt.run import StepContext
 from branchline.core.facts import IntegrationComplete
-from branchline.core.refs import branch_ref
 from branchline.core.work import Failure, Success
 from branchline.core.workstream import known
 
@@ -28,7 +27,7 @@ def run(ctx: StepContext) -> Success | Failure:
         reason = f"the merge of {', '.join(result.merged)} changes nothing"
         return Failure(reason, error_class="no_change", retryable=False)
     need = needed_by_merge(ctx, run.base, result)
-    run.repo.put_ref(branch_ref(run.refs.integration), result.commit)
+    run.put_branch("", result.commit)
     ctx.checkpoint("integration-complete", result.commit)
     fact = IntegrationComplete(
         task_id=ctx.task.id,

@@ -204,7 +204,7 @@ def _integrate_again(ctx: StepContext, tip: str) -> Integration:
     report = check_commit(ctx, result.commit, base=tip, phase="integration", name="ci-anew")
     if report.outcome != Outcome.PASSED:
         raise StepFailed(Failure(f"{run.target} moved, and CI is {report.outcome} on the new merge", "ci_red"))
-    run.repo.put_ref(branch_ref(run.refs.integration), result.commit)
+    run.put_branch("", result.commit)
     return result
 
 

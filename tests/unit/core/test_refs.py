@@ -18,6 +18,7 @@ from branchline.core.refs import (
     holds_runs,
     in_the_way,
     needed,
+    owns,
     remote_ref,
     tag_ref,
     usual_fetch,
@@ -182,3 +183,17 @@ def test_where_a_fetch_that_prunes_would_meet_runs(pattern: str, *, holds: bool)
 def test_full_names() -> None:
     assert (branch_ref("a/b"), tag_ref("v1")) == ("refs/heads/a/b", "refs/tags/v1")
     assert remote_ref("main") == "refs/remotes/origin/main"
+
+
+def test_which_refs_only_one_run_writes() -> None:
+    own = ["refs/branchline/R/head", "refs/branchline/R/a/b", "refs/heads/integration/R", "refs/heads/feature/a-R"]
+    others = [
+        "refs/branchline/R2/head",
+        "refs/heads/main",
+        "refs/heads/feature/a",
+        "refs/tags/feature/a-R",
+        "integration/R",
+    ]
+    assert [owns("R", ref) for ref in own] == [True] * 4
+    assert [owns("R", ref) for ref in others] == [False] * 5
+    assert not any(owns("", ref) for ref in [*own, *others])

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from branchline.core.events import RunEnded, Transition
+from branchline.core.events import AnyEvent, RunEnded, RunResumed, Transition
 from branchline.core.graph import Task
 from branchline.core.run_state import RunState, replay
 from branchline.core.states import State
-from branchline.ledger.checkpoint import Scribe, restore_missing
+from branchline.ledger.checkpoint import Scribe, page_due, restore_missing, run_page_at
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
 from strategies import after, started
@@ -103,3 +103,43 @@ def test_files_that_a_crash_kept_from_being_written_are_written(paths: RunPaths)
     assert sorted(path.name for path in paths.checkpoints.iterdir()) == ["a.b.json", "run.json"]
     assert (paths.checkpoints / "run.json").read_bytes() == before
     assert load(paths.checkpoints / "a.b.json")["timestamp"] == "1970-01-01T00:00:00.005Z"
+
+
+def recorded(*events: AnyEvent) -> tuple[list[Record], RunState]:
+    records = [Record(seq=seq, epoch=1, id="", at=seq, run_id="R", event=one) for seq, one in enumerate(events)]
+    return records, replay(events)
+
+
+def move(name: str, old: State, new: State) -> Transition:
+    return Transition(task_id=name, old_state=old, new_state=new, attempt=1)
+
+
+def done(name: str) -> tuple[Transition, Transition]:
+    return move(name, State.PENDING, State.RUNNING), move(name, State.RUNNING, State.COMPLETED)
+
+
+def test_how_far_the_file_of_the_run_has_come() -> None:
+    first = started(Task(id="a", checkpoint="named"), Task(id="b"))
+    end = RunEnded(status="succeeded", exit_code=0)
+    assert page_due(*recorded(first)) is None
+    assert page_due(*recorded(first, *done("a"))) == 2
+    assert page_due(*recorded(first, *done("a"), *done("b"))) == 2, "b has no name"
+    assert page_due(*recorded(first, *done("a"), *done("b"), end)) == 5
+    assert page_due(*recorded(first, *done("a"), RunResumed(by="x"), end)) == 2, "nothing completed at that moment"
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b'{"checkpoint_id": "2"}', b"[]"])
+def test_the_file_of_a_run_that_ended_as_it_was_killed_is_written(paths: RunPaths, left: bytes) -> None:
+    records, made = recorded(started(Task(id="a")), *done("a"), RunEnded(status="succeeded", exit_code=0))
+    if left:
+        paths.checkpoint.write_bytes(left)
+    restore_missing(paths, made, records)
+    whole = paths.checkpoint.read_bytes()
+    assert load(paths.checkpoint)["checkpoint_id"] == "3"
+    assert whole == run_page_at(paths, records, 3)
+    paths.checkpoint.write_bytes(b'{"checkpoint_id": "4"}')
+    restore_missing(paths, made, records)
+    assert load(paths.checkpoint) == {"checkpoint_id": "4"}, "it is further than it must be"
+    paths.checkpoint.unlink()
+    paths.checkpoint.symlink_to("/dev/full")
+    restore_missing(paths, made, records)
