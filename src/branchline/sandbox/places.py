@@ -103,7 +103,7 @@ HOME_SECRETS = (
     *(".claude", ".claude.json", ".codex", ".gemini", ".qwen", ".aider", ".aider.conf.yml", ".pi", ".cursor"),
     *(".config/opencode", ".local/share/opencode", ".config/mini-swe-agent", ".config/goose", ".continue", ".copilot"),
     *(".config/github-copilot", ".codeium", ".config/openai", ".openai", ".anthropic", ".config/anthropic", ".ollama"),
-    *(".config/llm", ".config/io.datasette.llm", ".config/zed", ".config/Cursor", ".config/Code", ".vscode"),
+    *(".config/llm", ".config/io.datasette.llm", ".config/Cursor", ".config/Code"),
     *(".amazonq", ".local/share/amazon-q", ".config/amp", ".local/share/amp", ".config/crush", ".local/share/crush"),
     # browsers, mail readers, and what one looked at
     *(
