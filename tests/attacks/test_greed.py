@@ -44,7 +44,7 @@ def file(path, most=500):
             except OSError: return
             took(1)
 HOW
-time.sleep(0.6)
+time.sleep(10 if done > 150 else 0)  # until somebody has looked
 """
 HOW = {
     "/tmp": "file('/tmp/x')",
@@ -108,7 +108,7 @@ GREED = """
 import os, socket, time
 for child in range(2):
     if os.fork() == 0:
-        held, until = [], time.monotonic() + 1
+        held, until = [], time.monotonic() + 0.7
         while len(held) < 150 and time.monotonic() < until:
             one = socket.socket(socket.AF_UNIX)
             one.setblocking(False)
@@ -116,9 +116,9 @@ for child in range(2):
             except OSError: time.sleep(0.002); continue
             one.send(SAID)
             held.append(one)
-        time.sleep(1)
+        time.sleep(0.8)
         os._exit(0)
-time.sleep(2.2)
+time.sleep(1.6)
 """
 SAID = {"half a request": b"CONNECT exam", "whole requests": b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n"}
 
@@ -243,7 +243,7 @@ def test_a_request_has_only_so_much_time_however_slowly_it_comes(monkeypatch: py
             while time.monotonic() - began < 5:
                 client.sendall(b"C")
                 time.sleep(0.02)
-        assert 0.2 < time.monotonic() - began < 3
+        assert 0.2 < time.monotonic() - began < 4.5
 
 
 def test_a_proxy_outlives_a_moment_without_descriptors() -> None:
