@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -78,12 +79,8 @@ def listening(*paths: Path, kind: int = socket.SOCK_STREAM) -> Iterator[list[str
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder with a short path, for sockets; it is on no list, as a person's or a daemon's may be."""
-    path = Path(f"/bl{os.getpid()}")
-    try:
-        path.mkdir()
-    except OSError:
-        pytest.skip("the root folder cannot be written")
+    """A folder with a short path, for sockets; for root on no list, as a person's or a daemon's may be."""
+    path = Path(tempfile.mkdtemp(prefix="b", dir="/" if os.getuid() == 0 else "/tmp"))
     yield path
     shutil.rmtree(path)
 

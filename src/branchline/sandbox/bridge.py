@@ -9,6 +9,7 @@ import _socket  # what `socket` adds to it takes longer to import than everythin
 import os
 import select
 import sys
+import time
 
 TYPE_CHECKING = False  # as in typing
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 PIECE = 1 << 16
+PAUSE = 0.02  # seconds
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
@@ -73,9 +75,12 @@ def stay(path: str, doors: "list[tuple[_socket.socket, bytes]]", command: int) -
         import threading
 
         for one in ready:
-            with socket.socket(fileno=os.dup(one)) as door:
-                client, _ = door.accept()
-            threading.Thread(target=serve, args=(path, client, greetings[one]), daemon=True).start()
+            try:
+                with socket.socket(fileno=os.dup(one)) as door:
+                    client, _ = door.accept()
+                threading.Thread(target=serve, args=(path, client, greetings[one]), daemon=True).start()
+            except (OSError, RuntimeError):  # too many at the moment: those under way go on
+                time.sleep(PAUSE)
 
 
 def serve(path: str, client: "socket.socket", greeting: bytes) -> None:

@@ -125,18 +125,22 @@ def belongings(folder: Path, home: Path) -> Iterator[Path]:
     secret = _within(top, home, HOME_SECRETS)
     mixed = bool(secret) or home.is_relative_to(top) or top == home / ".local"
     known = f"{top}/".startswith(WHOLE) or _within(top, home, TOOLS) or top.name == "node_modules"
-    if not mixed and (known or any((top / name).exists() for name in MARKS)):
+    marks = [path for name in MARKS if os.path.exists(path := top / name)]
+    work = _is_work(top)
+    if not mixed and (known or (marks and not work)):
         yield top
     elif is_bin or (secret and secret != top):
         yield folder
-        work = mixed or any((top / name).exists() for name in PROJECTS)
-        yield from () if work else (path for name in PARTS if (path := top / name).is_dir())
-    elif secret:
-        return
-    elif mixed or any((top / name).exists() for name in PROJECTS):
-        yield from _programs(folder)
+        parts = (path for name in PARTS if os.path.isdir(path := top / name))
+        yield from () if mixed or (work and not marks) else (*parts, *marks)
+    elif mixed or work:
+        yield from () if secret else _programs(folder)
     else:
         yield folder
+
+
+def _is_work(folder: Path) -> bool:
+    return any(os.path.exists(folder / name) for name in PROJECTS)
 
 
 def _within(path: Path, home: Path, names: Collection[str]) -> Path | None:
@@ -237,10 +241,11 @@ def _tools(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
             yield from (one for one in entries if one != folder and one.resolve() == folder)
         for one in dict.fromkeys(_led_to(folder)):
             yield from belongings(one, home)
-    yield from map(Path, (sys.prefix, sys.base_prefix))
+    for prefix in filter(None, (sys.prefix, sys.base_prefix, environ.get("VIRTUAL_ENV"))):
+        yield from belongings(Path(prefix) / "bin", home) if _is_work(Path(prefix)) else [Path(prefix)]
     yield Path(__file__).parents[1]
     # Variables that every command is given: they say where something is.
-    for name in ("VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", *TOOL_HOMES):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", *TOOL_HOMES):
         if os.path.isabs(environ.get(name, "")) and not home.is_relative_to(Path(environ[name]).resolve()):
             yield Path(environ[name])
     yield Path("/etc/resolv.conf").resolve()

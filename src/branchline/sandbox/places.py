@@ -5,7 +5,15 @@ from branchline.process.environment import TOOL_HOMES
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix/store", "/nix/var/nix/profiles"),
     *("/gnu/store", "/var/guix/profiles", "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/pacman", "/var/lib/texmf"),
-    *("/var/lib/ghc", "/var/lib/alternatives", "/var/cache/fontconfig", "/sys/devices/system", "/sys/fs/cgroup"),
+    *(
+        "/var/lib/ghc",
+        "/var/lib/gems",
+        "/var/lib/sss/mc",
+        "/var/lib/alternatives",
+        "/var/cache/fontconfig",
+        "/sys/devices/system",
+        "/sys/fs/cgroup",
+    ),
 )
 """Shown of every system. All else of the disk is not, so neither are the sockets that daemons and people keep there."""
 
@@ -19,7 +27,18 @@ TOOLS = (
     *TOOL_HOMES.values(),
     *(".fnm", ".bun", ".deno", ".ghcup", ".opam", ".dotnet", ".juliaup", ".npm-global", ".npm-packages", ".poetry"),
     *(".nix-profile", ".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv/tools"),
-    *(".local/share/fnm", ".local/share/pnpm", ".linuxbrew", ".jdks", ".pub-cache", "flutter", "development/flutter"),
+    *(
+        ".local/share/fnm",
+        ".local/share/pnpm",
+        ".linuxbrew",
+        ".rye",
+        ".pixi",
+        ".proto",
+        ".jdks",
+        ".pub-cache",
+        "flutter",
+        "development/flutter",
+    ),
     *("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba"),
     *(".gitconfig", ".config/git/config", ".config/git/ignore", ".config/git/attributes", ".cargo/config.toml"),
 )
@@ -59,7 +78,7 @@ HOME_SECRETS = (
     # forges, registries and package managers
     *(".netrc", "_netrc", ".git-credentials", ".config/git/credentials", ".cache/git/credential", ".config/gh"),
     *(".config/hub", ".config/glab-cli", ".config/tea", ".docker", ".config/containers", ".pypirc", ".config/pip"),
-    *(".pip", ".config/pypoetry", ".config/hatch", ".local/share/hatch", ".config/uv", ".local/share/uv/credentials"),
+    *(".pip", ".config/pypoetry", ".config/hatch", ".rye/credentials", ".config/uv", ".local/share/uv/credentials"),
     *(".npmrc", ".npm-global/etc", ".npm-packages/etc", ".nvm/versions/node/*/etc", ".volta/tools/image/node/*/etc"),
     *(".yarnrc", ".yarnrc.yml", ".config/pnpm", ".config/yarn", ".bunfig.toml", ".cargo/credentials", ".condarc"),
     *(
@@ -84,7 +103,7 @@ HOME_SECRETS = (
     *(".claude", ".claude.json", ".codex", ".gemini", ".qwen", ".aider", ".aider.conf.yml", ".pi", ".cursor"),
     *(".config/opencode", ".local/share/opencode", ".config/mini-swe-agent", ".config/goose", ".continue", ".copilot"),
     *(".config/github-copilot", ".codeium", ".config/openai", ".openai", ".anthropic", ".config/anthropic", ".ollama"),
-    *(".config/llm", ".config/io.datasette.llm", ".config/zed", ".config/Cursor", ".config/Code", ".vscode"),
+    *(".config/llm", ".config/io.datasette.llm", ".config/Cursor", ".config/Code"),
     *(".amazonq", ".local/share/amazon-q", ".config/amp", ".local/share/amp", ".config/crush", ".local/share/crush"),
     # browsers, mail readers, and what one looked at
     *(

@@ -1,6 +1,7 @@
 """The machine's sockets that have a path, where a sandbox would show them: to be connected to, a socket has only to be seen."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,5 +34,13 @@ def sights_of(sockets: Iterator[Path], mounts: Sequence[Mount]) -> Iterator[Path
         if text.startswith(starts):
             for one, start in shown:
                 place = one.place / text[len(start) :]
-                if text.startswith(start) and seen(place, mounts) == path and path.is_socket():
+                if text.startswith(start) and seen(place, mounts) == path and _is_socket(text):
                     yield place
+
+
+def _is_socket(path: str) -> bool:
+    """Whether there is one still, as far as we may see: what we may not, the sandbox cannot reach either."""
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -73,6 +73,17 @@ def test_of_what_is_beside_programs_only_a_tools_own_is_seen(
     assert covered(home / "anything", found)
 
 
+def test_of_an_environment_that_is_a_project_too_its_parts_are_seen(home: Path) -> None:
+    for name in ("bin", "lib", "docs"):
+        (home / "project" / name).mkdir(parents=True)
+    for name in (".env", "pyvenv.cfg", "notes"):
+        (home / "project" / name).touch()
+    environ = {"HOME": str(home), "PATH": os.defpath, "VIRTUAL_ENV": str(home / "project")}
+    for found in (hidden(home, path=str(home / "project/bin")), hiding(environ, show=(), hide=())):
+        seen_there = sorted(one.name for one in (home / "project").iterdir() if not covered(one, found))
+        assert seen_there == ["bin", "lib", "pyvenv.cfg"]
+
+
 @pytest.mark.parametrize("entry", ["", "project", ".azure"], ids=["home", "project", "secrets"])
 def test_a_folder_of_path_that_is_no_tools_shows_its_programs_alone(home: Path, entry: str) -> None:
     folder = home / entry

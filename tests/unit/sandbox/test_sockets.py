@@ -1,5 +1,7 @@
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,3 +37,18 @@ def test_each_place_at_which_one_is_seen(bound: Path) -> None:
     assert [*sights_of(iter(sockets), mounts)] == [place / "one"]
     covered = (*own("closed", Path("/")), *own("read", bound), *own("closed", bound))
     assert [*sights_of(iter(sockets), covered)] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_one_that_we_may_not_see_is_no_matter(bound: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from branchline.sandbox.mounts import own
+from branchline.sandbox.sockets import sights_of
+os.setuid(12345)
+print([*sights_of(iter([Path(sys.argv[1])]), own("read", Path("/tmp"), Path("/var")))])
+"""
+    bound.chmod(0o700)
+    done = subprocess.run([sys.executable, "-c", code, str(bound / "one")], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
