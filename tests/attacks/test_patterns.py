@@ -45,6 +45,8 @@ LOCAL: dict[tuple[str, str], list[Any]] = {
         "compiled(f'{pattern}|{re.escape(text)}' if '[' in text else pattern, re.DOTALL)",
     ): [],
     ("branchline.core.rules.globs", "compiled(pattern)"): [],  # tests/attacks/test_readers.py
+    ("branchline.core.rules.judges", "linear(pattern)"): [],
+    ("branchline.core.rules.judges", "linear(b'(?m)' + pattern)"): [],
     ("branchline.process.redaction", "linear(self._pattern)"): [],  # words, by the linear engine
     ("branchline.core.rules.secret_rules", "linear(pattern)"): [
         linear.linear(one) for one in (secret_rules._ASSIGNED, secret_rules._URL)

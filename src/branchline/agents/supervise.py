@@ -111,10 +111,7 @@ def attempt(  # noqa: PLR0913 - keyword-only data
         parsed = msgspec.structs.replace(parsed, usage=Usage())  # what was skipped may have told of more
     result: AgentResult = secrets.clean(_judged(ended, checked(parsed, request), request, timeout, confinement))
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
-    for name in ("stdout.log", "stderr.log", *(() if invocation.stdin is None else ("stdin.txt",))):
-        with suppress(OSError):
-            secrets.clean_file(record / name)
-            evidence[name] = digest_of(record / name) or ""
+    evidence |= _cleaned(record, ("stdout.log", "stderr.log", "stdin.txt"), secrets)
     unchecked = secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
     result = msgspec.structs.replace(result, unchecked=unchecked)
     with suppress(OSError):
@@ -199,6 +196,14 @@ def _written(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
         (folder / name).write_bytes(data)
         digests[name] = hashlib.sha256(data).hexdigest()
     return digests
+
+
+def _cleaned(record: Path, names: Iterable[str], secrets: Secrets) -> dict[str, str]:
+    """Take secrets out of files of the record, those that are there; their digests."""
+    for name in names:
+        with suppress(OSError):
+            secrets.clean_file(record / name)
+    return {name: digest for name in names if (digest := digest_of(record / name))}
 
 
 def _json(value: object) -> str:

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from branchline.core.rules.by_products import ignore_line
-from branchline.core.rules.protection import plain
+from branchline.core.rules.protection import reserved
 from branchline.git.command import Git
 from branchline.git.folders import same_content, too_deep
 from branchline.git.objects import (
@@ -35,10 +35,6 @@ from branchline.git.workspace import is_untouched
 from branchline.process.output import head, open_regular
 from branchline.process.trees import walk
 
-_RESERVED = {
-    **dict.fromkeys((".git", "git~1"), "git's own folder"),
-    **dict.fromkeys((".runs", "runs~1"), "the folder of runs"),
-}
 # a file that says of its folder that a program made it: https://bford.info/cachedir/, PEP 405
 _MARKS = {"CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55", "pyvenv.cfg": b"home"}
 
@@ -208,8 +204,8 @@ class Screen:
             self.refused.append(Refused(path, reason))
 
     def _objection(self, path: str, found: os.stat_result) -> str | None:
-        if reserved := _reserved(plain(path).split("/")):
-            return f"its name means {reserved} on some systems"
+        if taken := reserved(path):
+            return f"its name means {taken} on some systems"
         if stat.S_ISLNK(found.st_mode) or self.stored.get(path, ("",))[0] == LINK:
             return None if self._everything else self._link_objection(path, found)
         if not stat.S_ISREG(found.st_mode):
@@ -236,8 +232,8 @@ class Screen:
         real = os.path.relpath(os.path.realpath(self._place(path)), os.path.realpath(self._root)).split("/")
         if ".." in (written[0], real[0]):
             return "it is a link that leaves the tree"
-        reserved = _reserved(plain("/".join(written + real)).split("/"))
-        return f"it is a link into {reserved}" if reserved else None
+        taken = reserved("/".join(written + real))
+        return f"it is a link into {taken}" if taken else None
 
     def _too_large(self, found: os.stat_result) -> bool:
         return self._max_bytes is not None and stat.S_ISREG(found.st_mode) and found.st_size > self._max_bytes
@@ -395,8 +391,3 @@ def blob_id(place: str, length: int) -> str | None:
     except OSError:
         return None
     return digest.hexdigest()
-
-
-def _reserved(names: Iterable[str]) -> str:
-    """What of git's or ours one of these names stands for, as a forgiving file system reads them; or nothing."""
-    return next((_RESERVED[name] for name in names if name in _RESERVED), "")

@@ -20,14 +20,14 @@ class Protection:
     """Globs, and the links of the trees in question as pairs: the link's path, what it says."""
 
     def __init__(self, globs: Sequence[str], links: Iterable[tuple[str, str]] = ()) -> None:
-        self._globs = tuple(dict.fromkeys(form for glob in globs for form in (plain(glob), glob)))
+        self._globs = tuple(dict.fromkeys(form for glob in globs for form in (_plain(glob), glob)))
         self._folders = tuple(dict.fromkeys(folder for glob in self._globs for folder in _folders(glob)))
         self._links: dict[tuple[str, str], None] = {}
         for link, said in links:
-            target = plain(posixpath.normpath(posixpath.join(posixpath.dirname(link), said)))
+            target = _plain(posixpath.normpath(posixpath.join(posixpath.dirname(link), said)))
             # One that leaves the tree, or leads to all of it, names nothing in it.
             if target not in {"", "."} and not target.startswith(("/", "..")):
-                self._links[plain(link), target] = None
+                self._links[_plain(link), target] = None
 
     def name_of(self, path: str, *, link: bool = False) -> str:
         """The name under which a path is protected; empty if it is not. `link`: it is, or was, one or a submodule."""
@@ -36,7 +36,7 @@ class Protection:
 
     def _names(self, path: str) -> Iterator[str]:
         """The path's own names, then those that links of the tree give it."""
-        names = dict.fromkeys((path, plain(path)))
+        names = dict.fromkeys((path, _plain(path)))
         todo = list(names)
         for name in todo:
             yield name
@@ -49,7 +49,18 @@ protection = lru_cache(maxsize=64)(Protection)
 """A `Protection`, made once for the same globs and links."""
 
 
-def plain(path: str) -> str:
+_RESERVED = {
+    **dict.fromkeys((".git", "git~1"), "git's own folder"),
+    **dict.fromkeys((".runs", "runs~1"), "the folder of runs"),
+}
+
+
+def reserved(path: str) -> str:
+    """What of git's or ours a path leads into, as the most forgiving file system reads it; or nothing."""
+    return next((_RESERVED[name] for name in _plain(path).split("/") if name in _RESERVED), "")
+
+
+def _plain(path: str) -> str:
     """A path as the most forgiving file system reads it: no case, no width, no endings that Windows drops."""
     parts = fold(IGNORED.sub("", path)).replace("\\", "/").split("/")
     return "/".join(part.partition(":")[0].rstrip(" .") or part for part in parts)
