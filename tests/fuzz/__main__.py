@@ -39,7 +39,7 @@ def fault(name: str, target: Target, number: int, until: float) -> str:
     @seed(number)
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.generate],
     )  # fmt: skip
     @given(texts(target.seeds))
     def look(data: bytes) -> None:

@@ -25,6 +25,7 @@ from branchline.core.rules.globs import matches_any, matches_folded
 from branchline.core.rules.json_path import json_path
 from branchline.core.rules.secret_rules import findings
 from branchline.errors import BranchlineError
+from branchline.git.folders import too_deep
 from branchline.git.landing.merge import Clash, merge_texts
 from branchline.git.screen import collisions
 from branchline.ledger.log import require, verified
@@ -90,7 +91,8 @@ def _globs(data: bytes) -> None:
     globs, _, path = data.decode("utf-8", "surrogateescape").partition("\n")
     matches_any(globs.split(" "), path)
     matches_folded(globs.split(" "), path)
-    collisions(globs.split(" "), path.split("\n"))
+    shallow = [one for one in path.split("\n") if not too_deep(one)]  # the screen lets no others through
+    collisions(globs.split(" ")[:10], shallow)
 
 
 def _json_path(data: bytes) -> None:
