@@ -1,6 +1,6 @@
 """What reads text that others wrote, each as a function of bytes, with texts to begin from.
 
-A target may refuse a text in our words. Any other exception is a fault, and so is a second for a text.
+A target may refuse a text in our words. Any other exception is a fault, and so is a text that takes long.
 """
 
 import json
@@ -40,7 +40,7 @@ from branchline.views.format.text import plain
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "agents"
 HISTORIES = Path(__file__).parents[1] / "histories"
 ENDINGS = ("py", "js", "go", "rs", "java", "c", "cpp", "cs", "rb", "php", "html", "sh", "ex", "md", "sql")
-SECOND = 1.0
+SECONDS = 3.0  # of the processor, for a text
 
 
 @dataclass(frozen=True)

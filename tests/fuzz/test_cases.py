@@ -11,7 +11,7 @@ from fuzz.mutations import texts
 from fuzz.targets import TARGETS, tried
 
 CASES = Path(__file__).parent / "cases"
-WITHIN = 3.0  # seconds for a text, on a loaded machine
+WITHIN = 6.0  # seconds for a text, on a loaded machine
 
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("[!.]*")), ids=lambda path: path.name)
