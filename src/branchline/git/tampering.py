@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from branchline.core.rules.linear import compiled
+from branchline.core.rules.linear import compiled, linear
 from branchline.git.command import Git
 from branchline.git.folders import is_folder
 from branchline.git.objects import fields
@@ -27,7 +27,7 @@ _FILES = (
     "HEAD",
     "shallow",
 )
-_HARMLESS = ("user.name", "user.email", "advice.", "color.")
+_HARMLESS = ("lfs.repositoryformatversion", "user.name", "user.email", "advice.", "color.")
 _OBEYED = (".git/hooks", ".git/info/attributes", ".git/objects/info/alternates", ".git/config")
 _STARTS = compiled(
     r"^(?:alias|filter|include|includeif|credential|pager|url|protocol|browser|man|sendemail|extensions)\."
@@ -50,7 +50,8 @@ def state_of(git: Git, git_dir: Path, *, refs: bool = True) -> State:
     hooks = git_dir / "hooks"
     if is_folder(hooks):
         with os.scandir(hooks) as entries:
-            found |= {f".git/hooks/{one.name}": _said(Path(one.path)) for one in islice(entries, _MOST_FILES)}
+            some = [Path(one.path) for one in islice(entries, _MOST_FILES)]
+        found |= {f".git/hooks/{one.name}": _said(one) for one in some if not _is_of_lfs(one)}
     elif said := _said(hooks):
         found[".git/hooks"] = said
     found |= _settings(git, git_dir) | (_refs(git_dir) if refs else {})
@@ -108,6 +109,14 @@ class Guard:
 def _guarded(git: Git, git_dir: Path) -> State:
     state = state_of(git, git_dir, refs=False)
     return {name: said for name, said in state.items() if name.startswith(_OBEYED) or _STARTS.search(name)}
+
+
+def _is_of_lfs(hook: Path) -> bool:
+    """Whether a hook is the one that git-lfs installs whenever it is used."""
+    own = rb"#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 \|\| \{ [^`$;&|]*; exit 2; \}\ngit lfs [a-z-]+ \"\$@\"\s*"
+    return (
+        linear(own).fullmatch((_content(hook) or b"").replace(b">&2", b"", 1).replace(b"; usually", b"", 1)) is not None
+    )
 
 
 def changed(before: State, after: State) -> State:
