@@ -45,6 +45,7 @@ LOCAL: dict[tuple[str, str], list[Any]] = {
         "compiled(f'{pattern}|{re.escape(text)}' if '[' in text else pattern, re.DOTALL)",
     ): [],
     ("branchline.core.rules.globs", "compiled(pattern)"): [],  # tests/attacks/test_readers.py
+    ("branchline.git.tampering", "linear(own)"): [],
     ("branchline.core.rules.judges", "linear(pattern)"): [],
     ("branchline.core.rules.judges", "linear(b'(?m)' + pattern)"): [],
     ("branchline.process.redaction", "linear(self._pattern)"): [],  # words, by the linear engine

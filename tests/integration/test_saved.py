@@ -1,5 +1,6 @@
 """Not saved, not removed: whatever an attempt comes to, its tree has a ref; what git cannot hold stays as a file."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,11 +137,11 @@ def test_a_worktree_that_cannot_be_saved_stays_and_the_others_go(tmp_path: Path)
     run, worktrees = ran.json["run_id"], project.work() / "w"
     (worktrees / "b" / "later.txt").write_text("later\n")
     lock = project.root / ".git" / "refs" / "branchline" / run / "saved" / "b-2.lock"
-    lock.write_text("")
+    (lock / "in the way").mkdir(parents=True)
     found = project.branchline("gc", "--json")
     assert [(i["name"], i["outcome"]) for i in found.json["items"]] == [("a", "removed"), ("b", "failed")]
     assert (found.code, "b-2" in found.json["items"][1]["reason"]) == (1, True)
     assert (worktrees / "b" / "later.txt").read_text() == "later\n"
-    lock.unlink()
+    shutil.rmtree(lock)
     assert project.branchline("gc").code == 0
     assert (restored(project, run, "b", tmp_path / "b") / "later.txt").read_text() == "later\n"

@@ -113,12 +113,12 @@ def attempt(  # noqa: PLR0913 - keyword-only data
     # Outside a sandbox the agent may have removed or replaced its record; what counts is the result that is returned.
     evidence |= _cleaned(record, ("stdout.log", "stderr.log", "stdin.txt"), secrets)
     unchecked = secrets.clean_folder(Path(request.folder))  # its home is kept, for what it may tell; a key in it is not
-    result = msgspec.structs.replace(result, unchecked=unchecked)
+    result = msgspec.structs.replace(result, unchecked=unchecked, evidence=evidence)
     with suppress(OSError):
         (record / "result.json").unlink(missing_ok=True)  # to open a pipe would be to wait for ever
         with (record / "result.json").open("x", encoding="utf-8") as file:
             file.write(_json(msgspec.to_builtins(result)))
-    return msgspec.structs.replace(result, evidence=evidence)
+    return result
 
 
 def over_budget(request: AgentRequest) -> str:

@@ -52,10 +52,10 @@ def _started(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def find_run(root: Path, name: str | None) -> RunPaths:
-    """The run of that id or unique prefix; without a name, the latest that is ours. Raises InvalidInput."""
+    """The run of that id or unique prefix; without a name, the latest, of ours if there are any. Raises InvalidInput."""
     known = run_ids(root)
     if name is None:
-        known = list(islice((one for one in reversed(known) if is_ours(RunPaths(root, one))), 1))
+        known = list(islice((one for one in reversed(known) if is_ours(RunPaths(root, one))), 1)) or known
     return RunPaths(root, pick_run(known, name, f"in {record_home(root)}"))
 
 

@@ -19,7 +19,7 @@ from branchline.core.events import RunStarted
 from branchline.core.work import JSON
 from branchline.errors import InvalidInput
 from branchline.ledger.paths import RunPaths, common_dir
-from branchline.ledger.work import places, state_home
+from branchline.ledger.work import for_all_homes, own_folder
 
 FOLDER, KEY = "seal", "key"
 MACHINE = Path("/etc/machine-id")  # machine-id(5): a home may be shared by several machines
@@ -28,7 +28,8 @@ FIRST_BYTES = 1 << 26
 
 def sealed(started: RunStarted, paths: RunPaths) -> RunStarted:
     """Record 0 with its seal. Raises InvalidInput where no key of ours can be kept."""
-    place = state_home(os.environ, *_repository(paths)) / FOLDER
+    hint = "export XDG_CONFIG_HOME=FOLDER, a folder of yours outside the repository"
+    place = own_folder(key_folders(), _repository(paths), "the key of your runs", hint)
     try:
         key = _key(place) or _new_key(place)
     except OSError as error:
@@ -57,11 +58,13 @@ def require_ours(paths: RunPaths) -> None:
 
 def key_folders() -> list[Path]:
     """Where keys of ours may lie: no agent may read them."""
-    return [place / FOLDER for place in places(os.environ)]
+    home = os.environ.get("XDG_CONFIG_HOME", "") or os.path.join(os.environ.get("HOME", ""), ".config")
+    own = [Path(home) / "branchline" / FOLDER] if os.path.isabs(home) else []
+    return [*own, for_all_homes() / FOLDER]
 
 
 def _keys(paths: RunPaths) -> Iterator[bytes]:
-    """All keys of ours: the variable that names their folder may be set for one command and not for another."""
+    """All keys of ours: where they lie follows from variables that may be set for one command and not for another."""
     outside = _repository(paths)
     for folder in key_folders():
         with suppress(OSError):
@@ -82,7 +85,6 @@ def _key(folder: Path) -> bytes | None:
 
 def _new_key(folder: Path) -> bytes:
     """Make the key. Two who begin their first runs at once agree on that of the first."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = folder / f"{KEY}.{os.getpid()}.{os.urandom(4).hex()}"
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -7,7 +7,7 @@ the user's. Names are short: the path of a socket has at most 108 bytes (unix(7)
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,35 +41,27 @@ def work_area(environ: Mapping[str, str], common: Path, run_dir: Path, *outside:
     `/var/tmp`; never within one of `outside`. Raises InvalidInput if no such folder can be written.
     """
     name = compiled(r"[^A-Za-z0-9]+").sub("-", common.parent.name if common.name == ".git" else common.stem).strip("-")
-    home = state_home(environ, *outside) / f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
+    hint = f"export {VARIABLE}=FOLDER, a folder of yours outside {outside[0] if outside else common}"
+    home = own_folder(_states(environ), outside, "workspaces", hint) / f"{name[:LONGEST] or 'repo'}-{_digest(common)}"
     return WorkArea(home, home / _digest(run_dir))
 
 
-def state_home(environ: Mapping[str, str], *outside: Path) -> Path:
-    """The folder of all that we keep for a user on a machine. Raises InvalidInput if none can be written."""
+def own_folder(places: Iterable[Path], outside: Iterable[Path], what: str, hint: str) -> Path:
+    """The first of these places that only we can write, outside the repository. Raises InvalidInput if none is."""
     tried = []
-    for state in (Path(named).absolute(),) if (named := environ.get(VARIABLE)) else places(environ):
-        place = state.resolve()
-        inside = any(place.is_relative_to(one) for one in outside)
-        problem = "it lies in the repository" if inside else _objection(state)
+    for one in places:
+        place = one.resolve()
+        inside = any(place.is_relative_to(other) for other in outside)
+        problem = "it lies in the repository" if inside else _objection(one)
         if not problem:
             return place
-        tried.append(f"{state}: {problem}")
-    raise InvalidInput(
-        f"no folder for workspaces can be made ({'; '.join(tried)})",
-        hint=f"export {VARIABLE}=FOLDER, a folder of yours outside {outside[0] if outside else 'the repository'}",
-    )
+        tried.append(f"{one}: {problem}")
+    raise InvalidInput(f"no folder for {what} can be made ({'; '.join(tried)})", hint=hint)
 
 
-def places(environ: Mapping[str, str]) -> Iterator[Path]:
-    """The folders that may be the user's state home, in the order in which they are tried."""
-    if named := environ.get(VARIABLE):
-        yield Path(named).absolute()
-    if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):
-        yield Path(state) / "branchline"
-    elif os.path.isabs(home := environ.get("HOME", "")) and home != "/":
-        yield Path(home) / ".local/state/branchline"
-    yield Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _objection
+def for_all_homes() -> Path:
+    """Where things of ours are kept if the user has no home for them."""
+    return Path(f"/var/tmp/branchline-{os.getuid()}")  # noqa: S108 - ours alone: see _objection
 
 
 def claim(area: WorkArea, run_dir: Path) -> None:
@@ -96,6 +88,17 @@ def is_of(folder: Path, run_dir: Path) -> bool:
     except OSError:
         return False
     return owner == run_dir or not owner.exists()
+
+
+def _states(environ: Mapping[str, str]) -> Iterator[Path]:
+    if named := environ.get(VARIABLE):
+        yield Path(named).absolute()
+        return
+    if os.path.isabs(state := environ.get("XDG_STATE_HOME", "")):
+        yield Path(state) / "branchline"
+    elif os.path.isabs(home := environ.get("HOME", "")) and home != "/":
+        yield Path(home) / ".local/state/branchline"
+    yield for_all_homes()
 
 
 def _objection(place: Path) -> str:

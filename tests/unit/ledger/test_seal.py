@@ -1,7 +1,6 @@
 """A record is ours by a seal that nothing in a repository can make."""
 
 import json
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,17 +12,15 @@ from branchline.ledger import seal
 from branchline.ledger.codec import VERSION
 from branchline.ledger.paths import RunPaths
 from branchline.ledger.seal import FOLDER, KEY, is_ours, key_folders, require_ours, sealed
-from branchline.ledger.work import VARIABLE
 from strategies import begun, started
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's state folder, with no key yet."""
-    for name in (VARIABLE, "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
+    """A user's folder for what they set, with no key yet."""
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return tmp_path / "home/.local/state/branchline"
+    return tmp_path / "home/.config/branchline"
 
 
 @pytest.fixture
@@ -98,7 +95,7 @@ def test_a_key_in_the_repository_counts_for_nothing(tmp_path: Path, monkeypatch:
     begun(tmp_path, "R", 1)
     paths = RunPaths(tmp_path, "R")
     assert is_ours(paths)
-    forged = tmp_path / "home/.local/state/branchline/seal"
+    forged = tmp_path / "home/.config/branchline/seal"
     forged.mkdir(parents=True)
     (forged / KEY).write_bytes(b"k" * 32)
     assert not (forged / KEY).stat().st_mode & 0o022
@@ -109,13 +106,6 @@ def test_a_key_in_the_repository_counts_for_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("HOME", str(tmp_path.parent))
 
 
-def test_the_variable_may_be_set_for_one_command_only(
-    run: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "elsewhere"))
-    assert is_ours(run)
-
-
 def test_first_runs_that_begin_at_once_agree_on_one_key(tmp_path: Path) -> None:
     names = [f"R{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -123,16 +113,23 @@ def test_first_runs_that_begin_at_once_agree_on_one_key(tmp_path: Path) -> None:
     assert all(is_ours(RunPaths(tmp_path / "repo", name)) for name in names)
 
 
-def test_where_no_key_can_be_kept_no_run_begins(
-    run: RunPaths, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_where_no_key_can_be_kept_no_run_begins(run: RunPaths, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = home / "file"
+    nowhere.write_text("in the way")
+    monkeypatch.setattr(seal, "for_all_homes", lambda: nowhere)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(nowhere))
+    with pytest.raises(InvalidInput, match="no folder for the key of your runs can be made"):
+        sealed(started(), run)
+
+
+def test_without_a_home_the_key_lies_where_all_may_write(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shutil.rmtree(home / FOLDER)
-    (home / FOLDER).write_text("in the way")
-    with pytest.raises(InvalidInput, match="cannot write"):
-        sealed(started(), run)
-    monkeypatch.setenv(VARIABLE, os.devnull)
-    with pytest.raises(InvalidInput, match="no folder"):
-        sealed(started(), run)
+    monkeypatch.setattr(seal, "for_all_homes", lambda: tmp_path / "var")
+    monkeypatch.delenv("HOME")
+    begun(tmp_path / "repo", "R", 1)
+    assert (tmp_path / "var" / FOLDER / KEY).exists()
+    assert is_ours(RunPaths(tmp_path / "repo", "R"))
 
 
 def test_two_who_make_the_key_at_once(home: Path, run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
