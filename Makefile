@@ -40,7 +40,7 @@ real-agents: $(ENV) ## coding agents for their tests, kept outside the repositor
 	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m real_agents.installed $(AGENTS)
 
 test: fixtures   ## the test suite, but for what is heavy
-	@$(BIN)/python -m pytest -n 3 -q -m "not heavy" tests
+	@$(BIN)/python -m pytest -n 4 -q -m "not heavy" tests
 
 heavy: fixtures  ## what `make test` leaves out
 	@$(BIN)/python -m pytest -n 2 -q -m heavy tests

@@ -6,7 +6,8 @@ import pytest
 
 from support import Project
 
-COMMANDS = (["doctor"], ["doctor", "--repair"], ["agents"], ["list"], ["context", "what is x"], ["run", "--help"])
+COMMANDS = (["doctor"], ["agents"])
+MORE = (["doctor", "--repair"], ["list"], ["context", "what is x"], ["status"], ["costs"])
 DOORS = {
     "version": "agents: [{{id: x, command: [sh], version: [sh, -c, 'touch {canary}']}}]",
     "command": "agents: [{{id: x, command: [{script}]}}]",
@@ -48,6 +49,6 @@ def test_the_users_own_hooks_and_pager_are_not_asked(tmp_path: Path) -> None:
         "credential.helper",
     ):
         project.git("config", name, f"!touch {canary}" if "credential" in name else f"touch {canary}")
-    for command in COMMANDS:
+    for command in (*COMMANDS, *MORE):
         project.branchline(*command)
         assert not canary.exists(), command

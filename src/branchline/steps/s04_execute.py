@@ -124,6 +124,8 @@ def _left(work: Work, ctx: Attempt, setup: Setup) -> tuple[str, str, Snapshot]:
     tree = without_setup(ctx, base_tree, taken.tree, setup)
     commit = run.repo.commit(tree, [work.commit], f"attempt {ctx.task.id} {ctx.attempt}\n", run.commit_time)
     run.repo.keep_ref(run.refs.attempt(ctx.task.id, ctx.attempt), commit)
+    # A `git gc --prune=now` that had looked at the refs before goes on deleting what it had found unnamed.
+    run.repo.content.call("rev-list", "--objects", "--quiet", commit, "--not", work.commit)
     return tree, commit, taken
 
 
