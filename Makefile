@@ -12,7 +12,7 @@ HUSKY := husky@9.1.7
 AGENTS := claude codex qwen aider $(if $(ALL),gemini opencode pi mini)
 
 .PHONY: help demo fixtures real-agents test coverage crash quick check fix bench bench-context hostile supervisor child-kills storms schemas reference clean
-.PHONY: agents crowd heavy simulate faults fuzz histories workers states
+.PHONY: agents attacks crowd heavy simulate faults fuzz histories workers states
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -104,6 +104,9 @@ storms: $(ENV)   ## workspaces by the thousand, twenty at a time, COUNT=1000: do
 
 agents: real-agents ## the whole suite of the real coding agents, in the sandbox and without it
 	@$(BIN)/python -m pytest -n 2 -q tests/real_agents
+
+attacks: $(ENV)  ## every attack on what is trusted, in all its variants (some twenty minutes)
+	@$(BIN)/python -m pytest -n 2 -q tests/attacks
 
 crowd: $(ENV)    ## twenty runs at once with a user, git's maintenance and our cleaning beside them, COUNT=20: does one lie?
 	@PYTHONPATH=tests $(BIN)/python -m crowd --count $(or $(COUNT),20)

@@ -48,6 +48,10 @@ def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Pr
     outside.write_text("the user's own\n")
     home.mkdir()
     (home / ".gitconfig").write_text("[user]\n\tname = me\n")
+    key = home / ".config/branchline/seal/key"  # that of an earlier run: the first one makes it
+    key.parent.mkdir(mode=0o700, parents=True)
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
     trap = tmp_path / "trap"
     trap.write_text(f'#!/bin/sh\necho "$0 $@" >> {canary}\n')
     trap.chmod(0o755)
@@ -59,6 +63,7 @@ def attacked(tmp_path: Path, attacks: tuple[Attack, ...], rung: int) -> tuple[Pr
     good = [workstream(f"good{n}", write(f"good{n}.txt", "g\n")) for n in range(GOOD)]
     settings = {**SETTINGS, "sandbox": {"rung": rung}, "max_parallel": 3}
     own = {"BRANCHLINE_SANDBOX": str(rung), "XDG_CACHE_HOME": str(tmp_path / "cache")}  # the home stays as it is
+
     env = {"HOME": str(home), "CANARY": str(trap), **own}
     ran = project.run({"workstreams": [*streams, *good]}, settings, **env)
     assert "Traceback" not in ran.err
