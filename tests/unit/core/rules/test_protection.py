@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from branchline.core.rules.globs import matches
-from branchline.core.rules.protection import MOST_NAMES, Protection, protection
+from branchline.core.rules.protection import MOST_NAMES, Protection, protection, reserved
 from strategies import PATHS
 
 GLOBS = (".github/workflows/**", "**/CLAUDE.md", "**/.claude/**", ".aider*", "Jenkinsfile", "**/.gitattributes")
@@ -80,3 +80,18 @@ def test_any_links_will_do(links: list[tuple[str, str]], path: str) -> None:
 
 def test_it_is_made_once() -> None:
     assert protection(GLOBS) is protection(GLOBS)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("src/.GIT/config", "git's own folder"),
+        (".g\u200bit", "git's own folder"),
+        ("GIT~1/x", "git's own folder"),
+        (".Runs./R/logs", "the folder of runs"),
+        ("a\\.runs\\b", "the folder of runs"),
+        ("runs/.runs2/git", ""),
+    ],
+)
+def test_names_that_lead_into_what_is_gits_or_ours(path: str, said: str) -> None:
+    assert reserved(path) == said
