@@ -68,8 +68,7 @@ class CommandAgent:
 
         A relative path is the worktree's: it cannot be known before the run.
         """
-        first = (self.spec.command or ("",))[0]
-        program = self.spec.program or (first.as_[0] if isinstance(first, Group) else first)
+        program = self.spec.named_program
         if os.path.dirname(program) and not os.path.isabs(program):
             return Probe(available=True, path=program)
         install = self.spec.install or f"install {program}, or correct the command of agent {self.spec.id}"

@@ -190,12 +190,12 @@ def _meddled(ctx: Attempt, work: Work, checkout: Checkout) -> GateResult | None:
     found = changed(before, checkout.look())
     if meddled:
         return GateResult(gate="set-up", outcome=Outcome.FAILED, reason=f"set-up changed {meddled}")
-    if found and work.tree != ctx.run.repo.tree_of(work.base):
-        base = replace(work, commit=work.base, tree=ctx.run.repo.tree_of(work.base))
-        with clean_checkout(ctx, base) as untouched:
-            as_usual = changed(untouched.state, untouched.look())
-        found = {name: said for name, said in found.items() if as_usual.get(name) != said}
-    if not found or work.tree == ctx.run.repo.tree_of(work.base):
+    if not found or work.tree == (base_tree := ctx.run.repo.tree_of(work.base)):
+        return None
+    with clean_checkout(ctx, replace(work, commit=work.base, tree=base_tree)) as untouched:
+        as_usual = changed(untouched.state, untouched.look())
+    found = {name: said for name, said in found.items() if as_usual.get(name) != said}
+    if not found:
         return None
     reason = f"set-up changed {told_changed(found)}, which it does not with the files of the base"
     return GateResult(gate="set-up", outcome=Outcome.FAILED, reason=reason)

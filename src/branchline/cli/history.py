@@ -14,7 +14,7 @@ from branchline.ledger.lease import is_held
 from branchline.ledger.log import read, require
 from branchline.ledger.paths import RUNS, RunPaths
 from branchline.ledger.runs import find_run
-from branchline.ledger.seal import is_ours, require_ours
+from branchline.ledger.seal import FOREIGN, is_ours, require_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def chosen(repo: Path, run: str | None) -> RunPaths:
     """The run of that name, and on stderr a warning if it is foreign. Raises InvalidInput if there is none."""
     paths = find_run(find_root(repo), run)
     if not is_ours(paths):
-        say(f"run {paths.run_id} is foreign: you did not begin it on this machine, so trust nothing that it says")
+        say(f"run {paths.run_id} is {FOREIGN}, so trust nothing that it says")
     return paths
 
 

@@ -12,7 +12,7 @@ import msgspec
 from branchline.agents.base import Ability, Probe
 from branchline.agents.registry import make
 from branchline.config.settings import Settings
-from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, Group, chain
+from branchline.core.model.agent_spec import BUILT_IN, ENTRY_POINTS, AgentSpec, chain
 from branchline.errors import BranchlineError
 
 PATIENCE = 30.0  # seconds for all of them together; a probe has a time limit of its own
@@ -83,8 +83,7 @@ def _found(spec: AgentSpec) -> Probe | None:
 
     The configuration is a file of the repository, and nobody has begun a run yet: nothing that it names is started.
     """
-    first = (spec.version or spec.command or ("",))[0]
-    program = spec.program or (first.as_[0] if isinstance(first, Group) else first)
+    program = spec.named_program or (spec.version or ("",))[0]
     if not program:
         return None
     path = program if os.path.dirname(program) else shutil.which(program)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from branchline.core.work import Failure, Result
+from branchline.errors import FAILURES
 from branchline.process.spawn import KillSwitch
 
 KILL_SECONDS = 15.0
@@ -92,7 +93,7 @@ class LocalDriver:
             try:
                 # Daemons: a callable that hangs must not keep the process from ending.
                 threading.Thread(target=self._work, daemon=True).start()
-            except (RuntimeError, MemoryError, OSError) as error:  # the machine has no thread for us now
+            except FAILURES as error:  # the machine has no thread for us now
                 self._done.put(Done(job.task_id, job.attempt, Failure(f"it could not begin: {error}", "os_error")))
                 return
         self._jobs.put(active)

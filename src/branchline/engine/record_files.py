@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +17,11 @@ from branchline.core.facts import AgentCalled, Archived, PlanComplete, PlanPropo
 from branchline.core.model.plan import Plan
 from branchline.core.run_state import RunState
 from branchline.core.states import State
+from branchline.git.folders import files_below
 from branchline.ledger.checkpoint import completed_at, page_due, run_page_at, task_page
 from branchline.ledger.codec import Record
 from branchline.ledger.paths import RunPaths
-from branchline.process.output import digest_of, open_regular
+from branchline.process.output import content_of, digest_of
 
 NAMED = 4  # files of one folder that are named one by one
 OTHERS = ("owner.json", "run.lock")
@@ -67,14 +67,17 @@ class Files:
         return tuple(dict.fromkeys(short))
 
     def _present(self) -> list[str]:
-        folder, found = self.paths.run_dir, list[str]()
-        for place, _, names in os.walk(folder):
-            found += (Path(place, name).relative_to(folder).as_posix() for name in names)
-        return sorted(found)
+        return sorted(files_below(self.paths.run_dir))
 
     def _wrong(self, name: str, what: str, *, serious: bool = True) -> None:
         self.covered.add(name)
         self.differences.append(Difference(text=f"{name} {what}", serious=serious))
+
+    def _same(self, name: str, found: object, wanted: object, what: str) -> None:
+        """Compare what a file holds, or its digest; None: it is missing."""
+        self.covered.add(name)
+        if found != wanted:
+            self._wrong(name, "is missing" if found is None else what)
 
     def _evidence(self) -> None:
         """What an attempt was given, and what its agent printed."""
@@ -94,7 +97,7 @@ class Files:
         running = (one for one in self.records if one.seq > after and isinstance(one.event, Transition))
         if any(isinstance(one.event, Transition) and one.event.new_state == State.RUNNING for one in running):
             return
-        data = _content(self.paths.run_dir / fact.archive)
+        data = content_of(self.paths.run_dir / fact.archive)
         try:
             archive = json.loads(data or b"")
             files = dict(archive["files"])
@@ -113,10 +116,7 @@ class Files:
                 continue  # of an older version
             if name in self.covered:
                 continue
-            found = digest_of(self.paths.run_dir / name)
-            self.covered.add(name)
-            if found != digest:
-                self._wrong(name, "is missing" if found is None else "was changed since the run was archived")
+            self._same(name, digest_of(self.paths.run_dir / name), digest, "was changed since the run was archived")
 
     def _pages(self) -> None:
         """Checkpoint files of completed tasks; in a run that can go on, the next resume writes those that are missing."""
@@ -125,7 +125,7 @@ class Files:
             if record.state != State.COMPLETED:
                 continue
             place = f"checkpoints/{name}.json"
-            data = _content(self.paths.run_dir / place)
+            data = content_of(self.paths.run_dir / place)
             if not data:
                 mended = f"is missing: branchline resume {self.paths.run_id} writes it"
                 self._wrong(place, mended, serious=ended)
@@ -155,7 +155,7 @@ class Files:
     def _run_page(self) -> None:
         """`checkpoint.json`, which is made at named checkpoints and at the end."""
         name, known, due = "checkpoint.json", {one.seq: one for one in self.records}, page_due(self.records, self.state)
-        data = _content(self.paths.checkpoint)
+        data = content_of(self.paths.checkpoint)
         if data is None:
             if due is not None:
                 self._wrong(name, "is missing", serious=bool(self.archive))
@@ -181,19 +181,15 @@ class Files:
             match record.event:
                 case RunPrepared(prompt=file) if file:
                     text = f"{self.state.pins.get('prompt', '')}\n"
-                    self._same(file, text.encode("utf-8", "surrogateescape"))
+                    self._holds(file, text.encode("utf-8", "surrogateescape"))
                 case PlanProposed(plan=plan, file=file) if file and record.event is self.state.proposed:
-                    self._same(file, canonical(msgspec.convert(plan, Plan)).encode())
+                    self._holds(file, canonical(msgspec.convert(plan, Plan)).encode())
                 case PlanComplete(file=file) if file and self.state.plan:
-                    self._same(file, canonical(msgspec.convert(self.state.plan, Plan)).encode())
+                    self._holds(file, canonical(msgspec.convert(self.state.plan, Plan)).encode())
 
-    def _same(self, name: str, data: bytes) -> None:
-        if name in self.covered:
-            return
-        found = _content(self.paths.run_dir / name)
-        self.covered.add(name)
-        if found != data:
-            self._wrong(name, "is missing" if found is None else "is not what the ledger has")
+    def _holds(self, name: str, data: bytes) -> None:
+        if name not in self.covered:
+            self._same(name, content_of(self.paths.run_dir / name), data, "is not what the ledger has")
 
     def _manifests(self) -> None:
         """Files that are called what they hash to, those first that the ledger names."""
@@ -203,21 +199,9 @@ class Files:
         there = [one for one in self._present() if one.startswith(f"{folder}/") and one.endswith(".json")]
         for name in dict.fromkeys([*named, *there]):
             if name not in self.covered:
-                found = digest_of(self.paths.run_dir / name)
-                self.covered.add(name)
-                if found != Path(name).stem:
-                    self._wrong(name, "is missing" if found is None else "is not what its name says")
+                self._same(name, digest_of(self.paths.run_dir / name), Path(name).stem, "is not what its name says")
 
 
 def changed_evidence(folder: Path, evidence: Mapping[str, str]) -> list[str]:
     """The files of an attempt's folder that are not as its fact has them."""
     return [name for name, digest in evidence.items() if (digest_of(folder / name) or "") != digest]
-
-
-def _content(path: Path) -> bytes | None:
-    """A regular file's bytes, or None."""
-    descriptor = open_regular(path)
-    if descriptor is None:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from branchline.core.rules.linear import compiled, linear
 from branchline.git.command import Git
-from branchline.git.folders import is_folder
+from branchline.git.folders import files_below, is_folder
 from branchline.git.objects import fields
-from branchline.process.output import open_regular
+from branchline.process.output import content_of
 
 _FILES = (
     "info/attributes",
@@ -77,7 +77,7 @@ class Guard:
         places = {
             name: git_dir / name.removeprefix(".git/") for name in (*state, ".git/config") if name.startswith(".git/")
         }
-        content = {name: _content(place) for name, place in places.items()}
+        content = {name: content_of(place, _MOST_BYTES) for name, place in places.items()}
         files = {name: (places[name].stat().st_mode, data) for name, data in content.items() if data is not None}
         return cls(git, git_dir, state, files)
 
@@ -115,7 +115,7 @@ def _is_of_lfs(hook: Path) -> bool:
     """Whether a hook is the one that git-lfs installs whenever it is used."""
     says = rb'(?:printf|echo) >&2 (?:"[^"`$]*" ?)+'  # nothing in it is a command, also where git-lfs is missing
     own = rb"#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 \|\| \{ " + says + rb'; exit 2; \}\ngit lfs [a-z-]+ "\$@"\s*'
-    return linear(own).fullmatch(_content(hook) or b"") is not None
+    return linear(own).fullmatch(content_of(hook, _MOST_BYTES) or b"") is not None
 
 
 def changed(before: State, after: State) -> State:
@@ -144,15 +144,12 @@ def _settings(git: Git, git_dir: Path) -> State:
 def _refs(git_dir: Path) -> State:
     """Every ref, packed or not: `git gc` moves none."""
     found: State = {}
-    for line in os.fsdecode(_content(git_dir / "packed-refs") or b"").splitlines():
+    for line in os.fsdecode(content_of(git_dir / "packed-refs", _MOST_BYTES) or b"").splitlines():
         oid, _, name = line.partition(" ")
         if line[:1] not in {"#", "^"} and name:
             found[name] = oid
-    places = islice(os.walk(git_dir / "refs"), _MOST_FILES)
-    for folder, _, files in places:
-        for file in files:
-            place = Path(folder, file)
-            found[place.relative_to(git_dir).as_posix()] = os.fsdecode(_content(place) or b"?").strip()
+    for path in islice(files_below(git_dir / "refs"), _MOST_FILES):
+        found[f"refs/{path}"] = os.fsdecode(content_of(git_dir / "refs" / path, _MOST_BYTES) or b"?").strip()
     return {name: oid for name, oid in found.items() if not name.startswith(_UNSEEN)}
 
 
@@ -164,16 +161,7 @@ def _said(place: Path) -> str:
         return ""
     if stat.S_ISLNK(found.st_mode):
         return f"link {os.readlink(place)}"
-    content = _content(place)
+    content = content_of(place, _MOST_BYTES)
     if content is None:
         return "no file"
     return f"file {stat.S_IMODE(found.st_mode) & 0o111:o} {hashlib.sha256(content).hexdigest()}"
-
-
-def _content(place: Path) -> bytes | None:
-    """The beginning of a regular file's content."""
-    descriptor = open_regular(place)
-    if descriptor is None:
-        return None
-    with open(descriptor, "rb") as file:
-        return file.read(_MOST_BYTES)

@@ -1,6 +1,5 @@
 """Which runs a repository has, and which of them a name means."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -10,7 +9,7 @@ from branchline.core.refs import RUNS as RUN_REFS
 from branchline.core.rules.linear import compiled
 from branchline.errors import InvalidInput
 from branchline.ledger.paths import RUN_ID, RUNS, RunPaths, common_dir, record_home
-from branchline.ledger.seal import FIRST_BYTES, is_ours
+from branchline.ledger.seal import first_record, is_ours
 
 
 def run_ids(root: Path) -> list[str]:
@@ -37,6 +36,12 @@ def saved_runs(root: Path) -> list[str]:
     return sorted(name for name in found if RUN_ID.fullmatch(name))
 
 
+def lost_runs(root: Path) -> list[str]:
+    """The runs of which only the refs are left."""
+    known = run_ids(root)
+    return [name for name in saved_runs(root) if name not in known]
+
+
 def _started(folder: Path) -> Iterator[tuple[str, str]]:
     if not folder.is_dir():
         return
@@ -44,11 +49,9 @@ def _started(folder: Path) -> Iterator[tuple[str, str]]:
         ledger = entry / "logs" / "run.jsonl"
         if not (RUN_ID.fullmatch(entry.name) and ledger.is_file()):
             continue
-        try:
-            with ledger.open("rb") as file:
-                yield str(json.loads(file.readline(FIRST_BYTES))["timestamp"]), entry.name
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            yield "", entry.name  # damaged, but there: `verify` must be able to name it
+        record = first_record(ledger)
+        # A damaged one is there, too: `verify` must be able to name it.
+        yield str(record.get("timestamp", "")) if isinstance(record, dict) else "", entry.name
 
 
 def find_run(root: Path, name: str | None) -> RunPaths:

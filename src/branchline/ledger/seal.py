@@ -21,6 +21,7 @@ from branchline.errors import InvalidInput
 from branchline.ledger.paths import RunPaths, common_dir
 from branchline.ledger.work import for_all_homes, own_folder
 
+FOREIGN = "foreign: you did not begin it on this machine"
 FOLDER, KEY = "seal", "key"
 MACHINE = Path("/etc/machine-id")  # machine-id(5): a home may be shared by several machines
 FIRST_BYTES = 1 << 26
@@ -39,19 +40,25 @@ def sealed(started: RunStarted, paths: RunPaths) -> RunStarted:
 
 def is_ours(paths: RunPaths) -> bool:
     """Whether this user on this machine began the run."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        with paths.ledger.open("rb") as file:
-            record = json.loads(file.readline(FIRST_BYTES))
-        seal, made = record["context"]["seal"], record["context"]
+    with suppress(KeyError, TypeError, AttributeError):
+        made = first_record(paths.ledger)["context"]
+        seal = made["seal"]
         return any(_seal(key, paths.run_id, made) == seal for key in _keys(paths))
     return False
+
+
+def first_record(ledger: Path) -> Any:
+    """Record 0 of a ledger as JSON has it, whoever wrote it; None if it cannot be read."""
+    with suppress(OSError, ValueError, RecursionError), ledger.open("rb") as file:
+        return json.loads(file.readline(FIRST_BYTES))
+    return None
 
 
 def require_ours(paths: RunPaths) -> None:
     """Raise InvalidInput for a run that is foreign: it may be looked at, and nothing else."""
     if not is_ours(paths):
         raise InvalidInput(
-            f"run {paths.run_id} is foreign: you did not begin it on this machine, so nothing in it is obeyed",
+            f"run {paths.run_id} is {FOREIGN}, so nothing in it is obeyed",
             hint=f"branchline show {paths.run_id}  # looking is safe",
         )
 

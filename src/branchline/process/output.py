@@ -26,10 +26,15 @@ def tail(path: Path, limit: int) -> bytes:
 
 def head(path: str | Path, limit: int) -> bytes:
     """The first bytes of a regular file, at most `limit`; nothing of what `open_regular` does not open."""
+    return content_of(path, limit) or b""
+
+
+def content_of(path: str | Path, limit: int = -1) -> bytes | None:
+    """The content of a regular file, or at most `limit` bytes of it; None for everything else."""
     descriptor = open_regular(path)
     if descriptor is None:
-        return b""
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
         return file.read(limit)
 
 

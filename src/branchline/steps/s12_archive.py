@@ -14,6 +14,7 @@ from branchline.core.work import Success
 from branchline.errors import FAILURES
 from branchline.git.folders import files_below, is_folder
 from branchline.ledger.work import vacate
+from branchline.process.output import digest_of
 from branchline.views.report import report
 
 # What is in `kept` may be a terabyte, and is no record; the rest changes later, or is made from the ledger.
@@ -69,8 +70,6 @@ def _hashes(folder: Path) -> dict[str, str]:
     tops = {entry.name: is_folder(entry) for entry in folder.iterdir() if entry.name not in LEFT_OUT}
     inside = (f"{top}/{path}" for top, is_dir in tops.items() if is_dir for path in files_below(folder / top))
     for name in sorted([*inside, *(top for top, is_dir in tops.items() if not is_dir)]):
-        path = folder / name
-        if path.is_file() and not path.is_symlink() and name != f"artifacts/{ARCHIVE}":  # that of an earlier round
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        if name != f"artifacts/{ARCHIVE}" and (digest := digest_of(folder / name)):  # else that of an earlier round
+            found[name] = digest
     return found

@@ -29,8 +29,8 @@ from branchline.git.command import OLDEST, version
 from branchline.git.landing.checkout import claim_of
 from branchline.git.repo import Repo
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.runs import run_ids, saved_runs
-from branchline.ledger.seal import is_ours
+from branchline.ledger.runs import lost_runs, run_ids
+from branchline.ledger.seal import FOREIGN, is_ours
 from branchline.process.containment import held_by
 from branchline.process.sweep import living
 from branchline.sandbox.probe import INSTALL, programs, tried
@@ -194,14 +194,13 @@ def _agents(settings: Settings, plan: Plan | None) -> Iterator[Finding]:
 def _left_behind(repo: Repo, *, repair: bool) -> Iterator[Finding]:
     """Run by run, then checkouts that a killed ship left halfway."""
     known, histories = run_ids(repo.root), list[History]()
-    for run_id in saved_runs(repo.root):
-        if run_id not in known:
-            text = "its record is lost; its refs hold what it has saved"
-            yield Finding(f"run {run_id}", "warning", text, f"branchline restore {run_id}")
+    for run_id in lost_runs(repo.root):
+        text = "its record is lost; its refs hold what it has saved"
+        yield Finding(f"run {run_id}", "warning", text, f"branchline restore {run_id}")
     for run_id in known:
         paths = RunPaths(repo.root, run_id)
         if not is_ours(paths):
-            detail = "it is foreign: you did not begin it on this machine, so it is never resumed or cleaned up"
+            detail = f"it is {FOREIGN}, so it is never resumed or cleaned up"
             yield Finding(f"run {run_id}", "warning", detail, f"branchline show {run_id}")
             continue
         try:

@@ -14,12 +14,11 @@ from branchline.errors import BranchlineError
 from branchline.ledger.codec import milliseconds
 from branchline.ledger.lease import is_held
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.runs import run_ids, saved_runs
-from branchline.ledger.seal import is_ours
+from branchline.ledger.runs import lost_runs, run_ids
+from branchline.ledger.seal import first_record, is_ours
 from branchline.views.format.text import cut, moment, plain, table
 from branchline.views.status import status_word
 
-FIRST_BYTES = 1 << 26
 TAIL_BYTES = 1 << 18
 GOAL_COLUMNS = 34
 
@@ -45,7 +44,7 @@ def command(*, repo: Path, as_json: bool) -> None:
     """List the runs, the latest last."""
     root = find_root(repo)
     known = run_ids(root)
-    lost = [Line(run_id=name, status="record lost") for name in saved_runs(root) if name not in known]
+    lost = [Line(run_id=name, status="record lost") for name in lost_runs(root)]
     runs = [*lost, *(_line(RunPaths(root, name)) for name in known)]
     if as_json:
         emit(runs)
@@ -62,11 +61,10 @@ def command(*, repo: Path, as_json: bool) -> None:
 def _line(paths: RunPaths) -> Line:
     try:
         with paths.ledger.open("rb") as file:
-            first = file.readline(FIRST_BYTES)
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             tail = file.read().rstrip(b"\0")
         lines = tail[: tail.rfind(b"\n")].split(b"\n")
-        first, last = json.loads(first), json.loads(lines[-1])
+        first, last = first_record(paths.ledger), json.loads(lines[-1])
         pins = first["context"].get("pins", {})
         status = {"run_end": last.get("context", {}).get("status"), "rolled_back": "rolled_back"}.get(last["event"])
         if not is_ours(paths):

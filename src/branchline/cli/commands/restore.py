@@ -11,7 +11,7 @@ from branchline.core.refs import Refs, branch_ref
 from branchline.errors import InvalidInput
 from branchline.git.objects import export
 from branchline.git.repo import RefMoved, Repo
-from branchline.ledger.runs import pick_run, run_ids, saved_runs
+from branchline.ledger.runs import lost_runs, pick_run, run_ids
 from branchline.views.format.text import short, table
 
 KINDS = {
@@ -37,8 +37,7 @@ def command(
     WHAT is a workstream, a task, or one of the names that are listed without it. Nothing is overwritten.
     """
     root = find_root(repo)
-    known = run_ids(root)
-    run_id = pick_run([name for name in saved_runs(root) if name not in known] + known, run, f"of {root}")
+    run_id = pick_run([*lost_runs(root), *run_ids(root)], run, f"of {root}")
     store = Repo.open(root)
     ours = Refs(run_id)
     refs = {ours.short(ref): oid for ref, oid in store.list_refs(ours.folder).items()}

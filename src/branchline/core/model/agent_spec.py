@@ -137,6 +137,12 @@ class AgentSpec(Model, frozen=True, kw_only=True):
         """Tokens of files that it is given at most; None: as many as the task's budget allows."""
         return self.window or WINDOWS.get(self.use)
 
+    @property
+    def named_program(self) -> str:
+        """The program that it names itself; empty if its adapter or preset does."""
+        first = (self.command or ("",))[0]
+        return self.program or (first.as_[0] if isinstance(first, Group) else first)
+
 
 def chain(name: str, fallback: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
     """An agent and those that take its place when it cannot answer, each once: its own in order, then theirs."""
