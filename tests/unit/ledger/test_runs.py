@@ -7,7 +7,7 @@ import pytest
 
 from branchline.errors import InvalidInput
 from branchline.ledger.paths import RunPaths
-from branchline.ledger.runs import find_run, own_runs, run_ids, saved_runs
+from branchline.ledger.runs import find_run, lost_runs, own_runs, run_ids, saved_runs
 from strategies import begun
 
 
@@ -64,6 +64,8 @@ def test_runs_are_found_by_their_refs(tmp_path: Path) -> None:
     git(tmp_path, "pack-refs", "--all")
     git(tmp_path, "update-ref", "refs/branchline/LOOSE/saved/a", "HEAD")
     assert saved_runs(tmp_path) == ["LOOSE", "PACKED"]
+    begun(tmp_path, "LOOSE", 1)
+    assert lost_runs(tmp_path) == ["PACKED"]
 
 
 def test_what_somebody_else_began_is_listed_and_never_the_latest(tmp_path: Path) -> None:

@@ -54,3 +54,17 @@ def test_a_chain_has_an_agents_own_fallbacks_before_theirs_and_names_nobody_twic
 )
 def test_an_agent_has_a_window_of_its_own(members: dict[str, Any], tokens: int | None) -> None:
     assert msgspec.convert({"id": "x"} | members, AgentSpec).context_window == tokens
+
+
+@pytest.mark.parametrize(
+    ("members", "program"),
+    [
+        ({"use": "codex"}, ""),
+        ({"use": "codex", "program": "/opt/codex"}, "/opt/codex"),
+        ({"command": ["tool", "--yes"]}, "tool"),
+        ({"command": [{"if": "model", "as": ["tool", "{model}"]}]}, "tool"),
+        ({"command": ["tool"], "program": "other"}, "other"),
+    ],
+)
+def test_the_program_that_a_specification_names(members: dict[str, Any], program: str) -> None:
+    assert msgspec.convert({"id": "x", **members}, AgentSpec).named_program == program
